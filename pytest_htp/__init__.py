@@ -1,0 +1,77 @@
+"""pytest-htp: a pytest plugin that notices when a model's ONNX export changes.
+
+Importing this package is cheap on purpose: pytest imports the parent package of every entry point in every run
+on the machine, so public names resolve lazily (PEP 562) and nothing here imports torch, onnx, rich or numpy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pytest_htp.compare import Comparison, Finding, compare_exports
+    from pytest_htp.errors import HTPExportError, HTPUsageError
+    from pytest_htp.exporter import HTPExport, HTPExporter
+    from pytest_htp.monitor import (
+        HTPConsoleWriter,
+        HTPExportMonitor,
+        HTPMetadataWriter,
+        HTPReportWriter,
+        StepAwareWriter,
+    )
+    from pytest_htp.tag import HierarchyTag
+    from pytest_htp.vocabulary import HTPExportData, HTPExportStep, ModuleInfo
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "HTPExportStep": "vocabulary",
+    "HTPExportData": "vocabulary",
+    "ModuleInfo": "vocabulary",
+    "HTPExportMonitor": "monitor",
+    "StepAwareWriter": "monitor",
+    "HTPConsoleWriter": "monitor",
+    "HTPMetadataWriter": "monitor",
+    "HTPReportWriter": "monitor",
+    "HTPExporter": "exporter",
+    "HTPExport": "exporter",
+    "HTPExportError": "errors",
+    "HTPUsageError": "errors",
+    "HierarchyTag": "tag",
+    "compare_exports": "compare",
+    "Comparison": "compare",
+    "Finding": "compare",
+}
+
+__all__ = [
+    "Comparison",
+    "Finding",
+    "HTPConsoleWriter",
+    "HTPExport",
+    "HTPExportData",
+    "HTPExportError",
+    "HTPExportMonitor",
+    "HTPExportStep",
+    "HTPExporter",
+    "HTPMetadataWriter",
+    "HTPReportWriter",
+    "HTPUsageError",
+    "HierarchyTag",
+    "ModuleInfo",
+    "StepAwareWriter",
+    "__version__",
+    "compare_exports",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

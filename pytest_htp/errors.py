@@ -1,0 +1,25 @@
+"""The two errors users meet. Both carry one message that names the thing, what was expected and the remedy."""
+
+from __future__ import annotations
+
+from pytest_htp.vocabulary import HTPExportData, HTPExportStep
+
+
+class HTPUsageError(ValueError):
+    """An option, input or file that can't be used as given; the message says what is known and how to fix it."""
+
+
+class HTPExportError(Exception):
+    """One of the eight steps failed.
+
+    Attributes:
+        step: the step that failed.
+        cause: the exception it raised (also ``__cause__``).
+        data: what the earlier steps produced, with the error recorded in ``data.errors``.
+    """
+
+    def __init__(self, message: str, *, step: HTPExportStep, cause: BaseException, data: HTPExportData) -> None:
+        super().__init__(message)
+        self.step = step
+        self.cause = cause
+        self.data = data

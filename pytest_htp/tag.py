@@ -1,0 +1,159 @@
+"""The grammar of hierarchy tags.
+
+A tag is one segment per module on the call path::
+
+    /BertModel/BertEncoder.encoder/BertLayer.layer.0/BertAttention.attention
+     ^root      ^Class   ^path relative to the enclosing segment's module
+
+Grammar (``docs/reference/tags.md``)::
+
+    tag      = 1*( "/" segment )
+    segment  = class [ "." path ]        ; the root segment has no path, every other one has
+    class    = 1*escaped                 ; "%", "/", "." percent-encoded
+    path     = name *( "." name )        ; "%", "/" percent-encoded, "." separates as in ``nn.Module`` names
+
+White space and control characters are percent-encoded (UTF-8) in both, so a tag is always one printable word.
+Tag and (module path, class names) determine each other, so two different modules never share a tag.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+# "C*" (control, format, surrogate, private, unassigned) and "Z*" (separators) never appear raw in a tag.
+_UNSAFE_CATEGORIES = ("C", "Z")
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-F]{2})")
+
+
+def _escape(text: str, reserved: str) -> str:
+    from unicodedata import category  # deferred: most runs of the plugin never make a tag
+
+    if text.isascii() and text.isidentifier():
+        return text
+    return "".join(
+        "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogatepass"))
+        if char in reserved or char.isspace() or category(char)[0] in _UNSAFE_CATEGORIES
+        else char
+        for char in text
+    )
+
+
+def _unescape(text: str) -> str:
+    if "%" not in text:
+        return text
+    return unquote(text, errors="surrogatepass")
+
+
+@dataclass(frozen=True, slots=True)
+class HierarchyTag:
+    """The tag of a module: its call path as (class name, path relative to the enclosing module) segments.
+
+    Attributes:
+        segments: ``((class, ""), (class, relative path), …)``, root first, unescaped.
+    """
+
+    segments: tuple[tuple[str, str], ...]
+
+    def __post_init__(self) -> None:
+        if not self.segments:
+            raise ValueError("a hierarchy tag needs at least the root's segment, like '/BertModel'")
+        for position, (class_name, path) in enumerate(self.segments):
+            if not class_name:
+                raise ValueError(f"segment {position + 1} of a hierarchy tag has no class name")
+            if bool(path) != bool(position):
+                expected = "a relative path" if position else "no path: the root is its class alone"
+                raise ValueError(f"segment {position + 1} of a hierarchy tag ({class_name!r}) needs {expected}")
+
+    @classmethod
+    def from_modules(cls, modules: Iterable[tuple[str, str]]) -> HierarchyTag:
+        """Build a tag from ``(absolute module path, class name)`` pairs, root (path ``""``) first.
+
+        Raises:
+            ValueError: a path does not lie inside the one before it.
+        """
+        segments: list[tuple[str, str]] = []
+        enclosing = ""
+        for path, class_name in modules:
+            if not segments:
+                if path:
+                    raise ValueError(f"the first module of a tag is the root (path ''), not {path!r}")
+                relative = ""
+            elif not enclosing and path:
+                relative = path
+            elif path.startswith(f"{enclosing}.") and enclosing:
+                relative = path[len(enclosing) + 1 :]
+            else:
+                raise ValueError(f"module {path!r} does not lie inside {enclosing!r}")
+            segments.append((class_name, relative))
+            enclosing = path
+        return cls(tuple(segments))
+
+    @classmethod
+    def parse(cls, text: str) -> HierarchyTag:
+        """Read a tag. Raises ValueError, naming the tag and the place, where it does not fit the grammar."""
+        if not isinstance(text, str) or not text.startswith("/"):
+            raise ValueError(f"not a hierarchy tag (it must start with '/'): {text!r}")
+        segments = []
+        for position, segment in enumerate(text[1:].split("/")):
+            class_name, dot, path = segment.partition(".")
+            if not class_name or bool(dot) != bool(position) or (dot and not path):
+                shape = "'Class.relative.path'" if position else "the root's class alone"
+                raise ValueError(f"segment {position + 1} of tag {text!r} must be {shape}, got {segment!r}")
+            if _BAD_ESCAPE.search(segment):
+                raise ValueError(f"segment {position + 1} of tag {text!r} has a '%' that is no upper-case escape")
+            try:
+                segments.append((_unescape(class_name), _unescape(path)))
+            except UnicodeDecodeError as error:
+                raise ValueError(f"segment {position + 1} of tag {text!r} is not UTF-8 when decoded") from error
+        tag = cls(tuple(segments))
+        if str(tag) != text:
+            raise ValueError(f"tag {text!r} is not in canonical form; it would be written {str(tag)!r}")
+        return tag
+
+    @property
+    def module_path(self) -> str:
+        """Absolute path of the innermost module, ``""`` for the root."""
+        return ".".join(path for _, path in self.segments if path)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, root first."""
+        return tuple(class_name for class_name, _ in self.segments)
+
+    @property
+    def depth(self) -> int:
+        """Number of segments; the root's tag has depth 1."""
+        return len(self.segments)
+
+    @property
+    def module_paths(self) -> tuple[str, ...]:
+        """Absolute path of every module on the call path, root first."""
+        paths: list[str] = []
+        for _, relative in self.segments:
+            paths.append(".".join(part for part in (paths[-1] if paths else "", relative) if part))
+        return tuple(paths)
+
+    def __str__(self) -> str:
+        return "".join(
+            f"/{_escape(class_name, '%/.')}" + (f".{_escape(path, '%/')}" if path else "")
+            for class_name, path in self.segments
+        )
+
+
+def common_prefix(paths: Sequence[str]) -> str:
+    """The deepest module path that encloses (or is) all the given ones; ``""`` is the root.
+
+    Raises ValueError for an empty sequence: nothing has no common module.
+    """
+    if not paths:
+        raise ValueError("no module paths given")
+    split = [path.split(".") if path else [] for path in paths]
+    shortest = min(split, key=len)
+    depth = next(
+        (i for i, name in enumerate(shortest) if any(other[i] != name for other in split)),
+        len(shortest),
+    )
+    return ".".join(shortest[:depth])
