@@ -1,0 +1,231 @@
+"""Watch one forward pass: which modules run, in which order, called by whom, with which tensors.
+
+One pass serves everything that needs PyTorch's side of the story: the module tree, the true step count, and the
+tensors that parity and attestation hold against ONNX Runtime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from pytest_htp.tag import HierarchyTag
+from pytest_htp.vocabulary import ModuleInfo
+
+
+@dataclass(slots=True)
+class TensorRecord:
+    """A tensor seen at a module's border: where in the (nested) arguments or result, and the tensor itself.
+
+    ``version`` is the tensor's in-place counter when it was seen: a larger counter later means the value was
+    overwritten since, so it no longer is what the module took or returned.
+    """
+
+    where: str
+    tensor: torch.Tensor
+    version: int
+
+    @property
+    def overwritten(self) -> bool:
+        return self.tensor._version != self.version
+
+
+@dataclass(slots=True)
+class ModuleCall:
+    """One call of one module. ``order`` counts entries, ``completed`` counts exits, both from 0.
+
+    ``call`` is the 0-based index among the calls of this module; ``parent`` the ``order`` of the enclosing call
+    (None for the root's). ``completed`` is None where the call raised.
+    """
+
+    path: str
+    class_name: str
+    order: int
+    call: int
+    parent: int | None
+    completed: int | None = None
+    inputs: list[TensorRecord] = field(default_factory=list)
+    outputs: list[TensorRecord] = field(default_factory=list)
+
+
+@dataclass
+class Hierarchy:
+    """The module tree with what one forward pass showed of it.
+
+    ``modules`` has every registered path (a shared instance under each of its paths), root ``""`` first.
+    ``execution_steps`` counts enter and exit events. ``result`` is what the root returned.
+    """
+
+    modules: dict[str, ModuleInfo]
+    calls: list[ModuleCall] = field(default_factory=list)
+    execution_steps: int = 0
+    result: Any = None
+
+    @property
+    def executed(self) -> list[str]:
+        """Paths of the modules that ran, in the order of their first call."""
+        ran = [info for info in self.modules.values() if info.execution_order is not None]
+        return [info.path for info in sorted(ran, key=lambda info: info.execution_order or 0)]
+
+
+def class_name_of(module: nn.Module) -> str:
+    """The class that the model's author wrote: parametrized and compiled wrappers are looked through.
+
+    ``torch.nn.utils.parametrize`` gives the instance a generated subclass ``ParametrizedLinear``;
+    ``torch.compile`` wraps it in ``OptimizedModule``, whose original stays one level below.
+    """
+    kind = type(module)
+    if hasattr(kind, "parametrizations") or kind.__name__ == f"Parametrized{kind.__bases__[0].__name__}":
+        kind = kind.__bases__[0]
+    return kind.__name__
+
+
+def module_table(model: nn.Module) -> dict[str, ModuleInfo]:
+    """Every registered module by path, with class, own parameter count and tag; nothing has run yet.
+
+    Tags follow the registration tree here; :func:`retag` narrows them to the modules that really run.
+    """
+    table = {}
+    for path, module in model.named_modules(remove_duplicate=False):
+        own = sum(parameter.numel() for parameter in module.parameters(recurse=False))
+        table[path] = ModuleInfo(path=path, class_name=class_name_of(module), parameters=own)
+    retag(table)
+    return table
+
+
+def retag(table: dict[str, ModuleInfo]) -> None:
+    """Give each module its tag: one segment per *called* module around it.
+
+    Containers without a forward of their own (``ModuleList``, ``ModuleDict``, an unrolled ``Sequential``) never are
+    on a call path, so their names stay part of their children's relative path. A module that itself never ran
+    still gets the tag it would have.
+    """
+    for path, info in table.items():
+        parts = path.split(".") if path else []
+        chain = [("", table[""].class_name)]
+        for depth in range(1, len(parts)):
+            enclosing = table.get(".".join(parts[:depth]))
+            if enclosing is not None and enclosing.executed:
+                chain.append((enclosing.path, enclosing.class_name))
+        if path:
+            chain.append((path, info.class_name))
+        info.tag = str(HierarchyTag.from_modules(chain))
+
+
+def tensors_in(value: Any, where: str, _depth: int = 0) -> Iterator[TensorRecord]:
+    """Every tensor in nested tuples, lists, mappings, dataclasses and cache objects, with where it was found."""
+    if isinstance(value, torch.Tensor):
+        yield TensorRecord(where, value, value._version)
+    elif _depth >= 8 or value is None or isinstance(value, (str, bytes, int, float, bool, torch.Size)):
+        return
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from tensors_in(item, f"{where}.{key}", _depth + 1)
+    elif isinstance(value, Sequence):
+        for index, item in enumerate(value):
+            yield from tensors_in(item, f"{where}[{index}]", _depth + 1)
+    elif is_dataclass(value) and not isinstance(value, type):
+        for item_field in fields(value):
+            yield from tensors_in(getattr(value, item_field.name, None), f"{where}.{item_field.name}", _depth + 1)
+    elif hasattr(value, "layers") and isinstance(value.layers, list):  # transformers' Cache
+        for index, layer in enumerate(value.layers):
+            for name in ("keys", "values"):
+                yield from tensors_in(getattr(layer, name, None), f"{where}.layers[{index}].{name}", _depth + 1)
+
+
+class _Watcher:
+    """Forward hooks on every module instance; keeps the stack of open calls."""
+
+    def __init__(self, model: nn.Module, hierarchy: Hierarchy, *, keep_tensors: bool) -> None:
+        self._hierarchy = hierarchy
+        self._keep = keep_tensors
+        self._open: list[ModuleCall] = []
+        self._paths: dict[int, list[str]] = {}
+        self._completed = 0
+        for path, module in model.named_modules(remove_duplicate=False):
+            self._paths.setdefault(id(module), []).append(path)
+
+    def _path_of(self, module: nn.Module) -> str:
+        """The path by which the caller reached a module that is registered under several."""
+        paths = self._paths[id(module)]
+        if len(paths) == 1 or not self._open:
+            return paths[0]
+        caller = self._open[-1].path
+        inside = [path for path in paths if not caller or path.startswith(f"{caller}.")]
+        return min(inside or paths, key=lambda path: (path.count("."), paths.index(path)))
+
+    def enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        path = self._path_of(module)
+        info = self._hierarchy.modules[path]
+        call = ModuleCall(
+            path=path,
+            class_name=info.class_name,
+            order=len(self._hierarchy.calls),
+            call=info.calls,
+            parent=self._open[-1].order if self._open else None,
+        )
+        inputs = [*tensors_in(args, "args"), *tensors_in(kwargs, "kwargs")]
+        if info.execution_order is None:
+            info.execution_order = call.order
+            info.input_shapes = [list(record.tensor.shape) for record in inputs]
+        if self._keep:
+            call.inputs = inputs
+        info.calls += 1
+        self._hierarchy.calls.append(call)
+        self._hierarchy.execution_steps += 1
+        self._open.append(call)
+
+    def leave(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        # A call whose forward raised inside a caught exception never leaves: drop what is still open above us.
+        while self._open and self._open[-1].path not in self._paths[id(module)]:
+            self._open.pop()
+        if not self._open:
+            return
+        call = self._open.pop()
+        call.completed = self._completed
+        self._completed += 1
+        self._hierarchy.execution_steps += 1
+        outputs = list(tensors_in(output, "output"))
+        info = self._hierarchy.modules[call.path]
+        if call.call == 0:
+            info.output_shapes = [list(record.tensor.shape) for record in outputs]
+        if self._keep:
+            call.outputs = outputs
+
+
+@contextmanager
+def _hooked(model: nn.Module, watcher: _Watcher) -> Iterator[None]:
+    handles = []
+    try:
+        for module in model.modules():
+            # prepend/always_call stay off: the user's own hooks run as they always do, ours see what they leave.
+            handles.append(module.register_forward_pre_hook(watcher.enter, with_kwargs=True))
+            handles.append(module.register_forward_hook(watcher.leave, with_kwargs=True))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def watch_forward(
+    model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, keep_tensors: bool
+) -> Hierarchy:
+    """Run ``model(*args, **kwargs)`` once without gradients and describe what ran.
+
+    Args:
+        keep_tensors: keep what every module took and returned (for parity); costs the activations' memory.
+
+    Raises:
+        Exception: whatever the model's forward (or one of the user's hooks) raises.
+    """
+    hierarchy = Hierarchy(module_table(model))
+    watcher = _Watcher(model, hierarchy, keep_tensors=keep_tensors)
+    with torch.no_grad(), _hooked(model, watcher):
+        hierarchy.result = model(*args, **kwargs)
+    retag(hierarchy.modules)
+    return hierarchy

@@ -1,0 +1,158 @@
+"""Index over a decomposed ``torch.export.ExportedProgram``: which module call made which FX node.
+
+The exported program keeps the module call stack of *every* FX node (``node.meta["nn_module_stack"]``), with the call
+index that ONNX metadata drops (its keys end in ``@1``, ``@2``). Bodies of ``torch.cond``, ``while_loop`` and
+``scan`` are graphs of their own whose nodes have an empty stack; they run inside the module that called the operator, so
+their stack is the caller's, extended by the owner of the parameters they use where that lies inside.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+_CALL_SUFFIX = re.compile(r"@(\d+)$")
+# Strict-mode tracing puts the model below this name (torch/_export/utils.py); it is no module of the user's.
+_STRICT_ROOT = "_export_root"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One module call on a stack: absolute path, class name without its Python module, 0-based call index."""
+
+    path: str
+    class_name: str
+    call: int
+
+
+@dataclass(frozen=True, slots=True)
+class FxOrigin:
+    """The FX node an ONNX node was translated from.
+
+    ``frames`` is its module call stack, root first; empty where the program recorded none. ``exact`` is False for
+    nodes of control-flow bodies, whose stack was completed from the caller's.
+    """
+
+    graph: str
+    name: str
+    target: str
+    frames: tuple[Frame, ...]
+    exact: bool = True
+    stack_trace: str = ""
+
+    @property
+    def module_path(self) -> str | None:
+        return self.frames[-1].path if self.frames else None
+
+
+def frames_of(stack: Any) -> tuple[Frame, ...]:
+    """Read an ``nn_module_stack``: ``{key: (path, class or its qualified name)}``, outermost first.
+
+    Scopes that are no modules (``_empty_nn_module_stack_from_metadata_hook``) have a class that is no dotted
+    name; they end the stack, since nothing below them is known to be a module call.
+    """
+    frames: list[Frame] = []
+    for key, value in (stack or {}).items():
+        if not isinstance(value, tuple) or len(value) != 2:
+            break
+        path, kind = value
+        qualified = kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
+        if not isinstance(path, str) or "." not in qualified:
+            break
+        path = path.removeprefix(f"{_STRICT_ROOT}.") if path != _STRICT_ROOT else ""
+        call = _CALL_SUFFIX.search(str(key))
+        path = _CALL_SUFFIX.sub("", path)
+        frames.append(Frame(path, qualified.rpartition(".")[2], int(call.group(1)) if call else 0))
+    return tuple(frames)
+
+
+class ProgramIndex:
+    """Origins by FX node for one exported program (all its graphs)."""
+
+    def __init__(self, exported_program: Any) -> None:
+        self.lifted: dict[str, str] = {}  # FX placeholder → name of the parameter or buffer it stands for
+        signature = exported_program.graph_signature
+        for mapping in (
+            signature.inputs_to_parameters,
+            signature.inputs_to_buffers,
+            signature.inputs_to_lifted_tensor_constants,
+        ):
+            self.lifted.update(mapping)
+        self.origins: dict[tuple[str, str], FxOrigin] = {}
+        self._by_node: dict[int, FxOrigin] = {}
+        self._keep = exported_program  # ids stay valid while the program lives
+        self._index(exported_program.graph_module, "", (), {})
+
+    def origin_of(self, fx_node: Any) -> FxOrigin | None:
+        """The origin for an FX node object of this program; None for anything else."""
+        return self._by_node.get(id(fx_node))
+
+    def _index(
+        self, graph_module: Any, scope: str, enclosing: tuple[Frame, ...], owners: dict[str, str]
+    ) -> None:
+        """Index one graph. ``owners``: placeholder name in this graph → parameter name it stands for."""
+        owners = {**owners, **(self.lifted if not scope else {})}
+        for node in graph_module.graph.nodes:
+            if node.op not in ("call_function", "get_attr", "placeholder"):
+                continue
+            frames = frames_of(node.meta.get("nn_module_stack"))
+            exact = not scope
+            if scope:
+                frames = self._inside(enclosing, frames, node, owners)
+            origin = FxOrigin(
+                graph=scope,
+                name=node.name,
+                target=str(node.target),
+                frames=frames,
+                exact=exact,
+                stack_trace=node.meta.get("stack_trace") or "",
+            )
+            self.origins[scope, node.name] = origin
+            self._by_node[id(node)] = origin
+            if node.op == "call_function":
+                self._index_bodies(graph_module, scope, node, frames, owners)
+
+    def _index_bodies(
+        self, graph_module: Any, scope: str, node: Any, frames: tuple[Frame, ...], owners: dict[str, str]
+    ) -> None:
+        """Index the sub-graphs a higher-order operator calls; operands map to placeholders from the right."""
+        bodies = [arg for arg in node.args if getattr(arg, "op", "") == "get_attr"]
+        if not bodies:
+            return
+        operands = [operand.name for operand in _flat_nodes(node.args) if operand not in bodies]
+        for body in bodies:
+            submodule = getattr(graph_module, str(body.target), None)
+            if submodule is None or not hasattr(submodule, "graph"):
+                continue
+            placeholders = [n.name for n in submodule.graph.nodes if n.op == "placeholder"]
+            inner = {
+                placeholder: owners[operand]
+                for placeholder, operand in zip(reversed(placeholders), reversed(operands), strict=False)
+                if operand in owners
+            }
+            self._index(submodule, f"{scope}.{body.target}" if scope else str(body.target), frames, inner)
+
+    @staticmethod
+    def _inside(
+        enclosing: tuple[Frame, ...], frames: tuple[Frame, ...], node: Any, owners: dict[str, str]
+    ) -> tuple[Frame, ...]:
+        if frames and enclosing and len(frames) > len(enclosing):
+            return frames
+        paths = {owners[arg.name].rpartition(".")[0] for arg in node.all_input_nodes if arg.name in owners}
+        if enclosing and len(paths) == 1:
+            owner = paths.pop()
+            inside = enclosing[-1].path
+            if owner != inside and (not inside or owner.startswith(f"{inside}.")):
+                return (*enclosing, Frame(owner, "", 0))
+        return enclosing
+
+
+def _flat_nodes(args: Any) -> list[Any]:
+    flat = []
+    for arg in args:
+        if isinstance(arg, (tuple, list)):
+            flat.extend(_flat_nodes(arg))
+        elif hasattr(arg, "op"):
+            flat.append(arg)
+    return flat

@@ -1,0 +1,266 @@
+"""Follow every ONNX node through translation, version conversion and optimization.
+
+The graph right after translation is the one place where each node has exactly one origin: the FX node it was
+translated from. :class:`ProvenanceObserver` stamps every node there with a mark, and takes care that the marks travel:
+
+1. *translation*: each node gets the mark of its own origin (``pkg.htp.origin`` in ``metadata_props``);
+2. *rewrite rules*: onnxscript merges the metadata of the nodes a rule matched into the nodes it makes, keeping the
+   first value of a key; for our key a merger is registered that joins the marks;
+3. *constant folding* replaces a node without carrying its metadata: the replacement inherits the marks;
+4. *common-subexpression elimination* drops a node in favour of an equal one: the survivor takes its marks as well;
+5. *version conversion* through onnx's C++ converter loses all node metadata: marks are put back by value name;
+6. *initializer deduplication* is written down (which name was merged into which), since it depends on weight values.
+
+All of this only observes: no decision of the exporter changes. Where torch or onnxscript no longer has the place
+to watch, that part is missing and ``Provenance.unobserved`` says so; tags then rest on what the nodes themselves say.
+"""
+
+from __future__ import annotations
+
+import importlib
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import onnx_ir as ir
+from onnx_ir.traversal import RecursiveGraphIterator
+
+from pytest_htp.capture.program import FxOrigin, ProgramIndex
+
+ORIGIN_KEY = "pkg.htp.origin"
+
+_CORE = "torch.onnx._internal.exporter._core"
+_CSE = "onnx_ir.passes.common.common_subexpression_elimination"
+_DEDUP = "onnx_ir.passes.common.initializer_deduplication"
+_FOLDING = "onnxscript.optimizer._constant_folding"
+_REWRITE = "onnxscript.rewriter._rewrite_rule"
+_CONVERT = "onnxscript.version_converter"
+
+
+@dataclass
+class Provenance:
+    """What was observed of one export.
+
+    Attributes:
+        program: index over the decomposed exported program, None when translation could not be observed.
+        origins: the origin behind each mark; a node's mark is a comma-separated list of indices into it.
+        marks_by_value: output value name right after translation → mark, for nodes that lost theirs.
+        merged_initializers: name of an initializer dropped by deduplication → name of the one kept.
+        fused_marks: marks that rewriting or elimination joined (for checks of completeness).
+        unobserved: places that could not be watched, by dotted name.
+    """
+
+    program: ProgramIndex | None = None
+    origins: list[FxOrigin] = field(default_factory=list)
+    marks_by_value: dict[str, str] = field(default_factory=dict)
+    merged_initializers: dict[str, str] = field(default_factory=dict)
+    fused_marks: list[tuple[int, ...]] = field(default_factory=list)
+    unobserved: list[str] = field(default_factory=list)
+
+    def origins_of(self, node: ir.Node) -> tuple[FxOrigin, ...]:
+        """The FX origins of an ONNX node by its mark; empty where it has none."""
+        return tuple(self.origins[index] for index in marks_of(node))
+
+
+def marks_of(node: ir.Node) -> tuple[int, ...]:
+    """The node's marks as sorted indices; empty where it has none or where the text is not ours."""
+    text = node.metadata_props.get(ORIGIN_KEY, "")
+    return tuple(int(part) for part in text.split(",") if part.isascii() and part.isdigit())
+
+
+def join_marks(first: str, second: str) -> str:
+    """Union of two marks, in numeric order."""
+    if first == second:
+        return first
+    return ",".join(str(mark) for mark in sorted({int(part) for part in f"{first},{second}".split(",") if part}))
+
+
+def all_nodes(model: ir.Model) -> Iterator[ir.Node]:
+    """Every node of the model: main graph, bodies of control flow, model-local functions."""
+    yield from RecursiveGraphIterator(model.graph)
+    for function in model.functions.values():
+        yield from RecursiveGraphIterator(function)
+
+
+def clear_marks(model: ir.Model) -> None:
+    """Remove our marks: they are scaffolding of one export and never reach a saved file."""
+    for node in all_nodes(model):
+        node.metadata_props.pop(ORIGIN_KEY, None)
+
+
+class ProvenanceObserver:
+    """Context manager around one export; ``provenance`` holds what it saw.
+
+    Args:
+        on_traced: called with the exported program as soon as ``torch.export`` is done, before decomposition; the
+            boundary between the tracing and the ONNX export step.
+    """
+
+    def __init__(self, on_traced: Callable[[Any], None] | None = None) -> None:
+        self.provenance = Provenance()
+        self._on_traced = on_traced
+        self._stack = ExitStack()
+
+    def __enter__(self) -> ProvenanceObserver:
+        with ExitStack() as stack:
+            for module, attribute, wrap in (
+                (_CORE, "_prepare_exported_program_for_export", self._watch_traced),
+                (_CORE, "_exported_program_to_onnx_program", self._watch_translation),
+                (_FOLDING, "FoldConstantsPass.replace_node", self._watch_folding),
+                (_CSE, "_remove_node_and_replace_values", self._watch_elimination),
+                (_DEDUP, "DeduplicateInitializersPass.call", self._watch_deduplication),
+                (_CONVERT, "ConvertVersionPass.call", self._watch_conversion),
+            ):
+                stack.enter_context(self._wrapped(module, attribute, wrap))
+            stack.enter_context(self._merging_marks())
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._stack.close()
+
+    @contextmanager
+    def _wrapped(self, module: str, attribute: str, wrap: Callable[[Any], Any]) -> Iterator[None]:
+        owner: Any
+        try:
+            owner = importlib.import_module(module)
+            *parents, name = attribute.split(".")
+            for parent in parents:
+                owner = getattr(owner, parent)
+            original = owner.__dict__[name]
+        except (ImportError, AttributeError, KeyError):
+            self.provenance.unobserved.append(f"{module}.{attribute}")
+            yield
+            return
+        setattr(owner, name, wrap(original))
+        try:
+            yield
+        finally:
+            setattr(owner, name, original)
+
+    @contextmanager
+    def _merging_marks(self) -> Iterator[None]:
+        try:
+            merger = importlib.import_module(_REWRITE)._default_metadata_merger
+            mergers = merger.mergers
+        except (ImportError, AttributeError):
+            self.provenance.unobserved.append(f"{_REWRITE}._default_metadata_merger")
+            yield
+            return
+        mergers[ORIGIN_KEY] = self._join
+        try:
+            yield
+        finally:
+            mergers.pop(ORIGIN_KEY, None)
+
+    def _join(self, first: str, second: str) -> str:
+        joined = join_marks(first, second)
+        if joined not in (first, second):
+            self.provenance.fused_marks.append(tuple(int(mark) for mark in joined.split(",")))
+        return joined
+
+    def _watch_traced(self, original: Any) -> Any:
+        def prepare(exported_program: Any, *args: Any, **kwargs: Any) -> Any:
+            if self._on_traced is not None:
+                self._on_traced(exported_program)
+            return original(exported_program, *args, **kwargs)
+
+        return prepare
+
+    def _watch_translation(self, original: Any) -> Any:
+        def translate(exported_program: Any, *args: Any, **kwargs: Any) -> Any:
+            onnx_program = original(exported_program, *args, **kwargs)
+            self._stamp(onnx_program.model, exported_program)
+            return onnx_program
+
+        return translate
+
+    def _stamp(self, model: ir.Model, exported_program: Any) -> None:
+        provenance = self.provenance
+        provenance.program = ProgramIndex(exported_program)
+        marks: dict[FxOrigin, str] = {}
+        for node in all_nodes(model):
+            origin = provenance.program.origin_of(node.meta.get("node"))
+            if origin is None:
+                continue
+            if origin not in marks:
+                marks[origin] = str(len(provenance.origins))
+                provenance.origins.append(origin)
+            node.metadata_props[ORIGIN_KEY] = marks[origin]
+            for output in node.outputs:
+                if output.name:
+                    provenance.marks_by_value.setdefault(output.name, marks[origin])
+
+    def _watch_folding(self, original: Any) -> Any:
+        def replace_node(folder: Any, node: ir.Node, replacement: Any, root: Any) -> Any:
+            mark = node.metadata_props.get(ORIGIN_KEY)
+            if mark:
+                for new_node in replacement.new_nodes:
+                    new_node.metadata_props.setdefault(ORIGIN_KEY, mark)
+            return original(folder, node, replacement, root)
+
+        return replace_node
+
+    def _watch_elimination(self, original: Any) -> Any:
+        def remove_node_and_replace_values(
+            graph: ir.Graph,
+            /,
+            remove_node: ir.Node,
+            remove_values: Iterable[ir.Value],
+            new_values: Iterable[ir.Value],
+        ) -> Any:
+            new_values = list(new_values)
+            survivor = new_values[0].producer() if new_values else None
+            mark = remove_node.metadata_props.get(ORIGIN_KEY)
+            if survivor is not None and mark:
+                kept = survivor.metadata_props.get(ORIGIN_KEY)
+                survivor.metadata_props[ORIGIN_KEY] = self._join(kept, mark) if kept else mark
+            return original(
+                graph, remove_node=remove_node, remove_values=remove_values, new_values=new_values
+            )
+
+        return remove_node_and_replace_values
+
+    def _watch_deduplication(self, original: Any) -> Any:
+        def call(dedup_pass: Any, model: ir.Model) -> Any:
+            # A weak map from the value to its first reader: after the pass, that reader tells what replaced it.
+            readers: dict[str, tuple[weakref.ref[ir.Node], int]] = {}
+            for graph in model.graphs():
+                for name, value in graph.initializers.items():
+                    use = next(iter(value.uses()), None)
+                    if use is not None:
+                        readers[name] = (weakref.ref(use.node), use.idx)
+            result = original(dedup_pass, model)
+            remaining = {name for graph in model.graphs() for name in graph.initializers}
+            for name, (reader, index) in readers.items():
+                node = reader()
+                if name in remaining or node is None:
+                    continue
+                kept = node.inputs[index]
+                if kept is not None and kept.name:
+                    self.provenance.merged_initializers[name] = kept.name
+            return result
+
+        return call
+
+    def _watch_conversion(self, original: Any) -> Any:
+        def call(convert_pass: Any, model: ir.Model) -> Any:
+            before = {
+                output.name: node.metadata_props[ORIGIN_KEY]
+                for node in all_nodes(model)
+                if ORIGIN_KEY in node.metadata_props
+                for output in node.outputs
+                if output.name
+            }
+            result = original(convert_pass, model)
+            for node in all_nodes(result.model):
+                if ORIGIN_KEY in node.metadata_props:
+                    continue
+                mark = next((before[out.name] for out in node.outputs if out.name in before), None)
+                if mark is not None:
+                    node.metadata_props[ORIGIN_KEY] = mark
+            return result
+
+        return call

@@ -1,0 +1,209 @@
+"""What is known of each ONNX node before and while the passes decide its tag."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import onnx_ir as ir
+from onnx_ir.traversal import RecursiveGraphIterator
+
+from pytest_htp.capture.program import FxOrigin
+from pytest_htp.capture.provenance import Provenance
+from pytest_htp.capture.scopes import read_stack
+from pytest_htp.tag import HierarchyTag
+from pytest_htp.tagging.coverage import Evidence
+from pytest_htp.vocabulary import ModuleInfo
+
+
+@dataclass(slots=True)
+class NodeFacts:
+    """One node: where it lives, which module the passes gave it, and why.
+
+    ``path`` is the tagged module (None while undecided), ``origins`` the paths of all modules it was made of,
+    ``call`` the 0-based call of that module where the exported program tells, ``rule`` the name of the rule that
+    decided, ``source`` the exporter's Python stack trace.
+    """
+
+    key: str
+    node: ir.Node
+    graph: str
+    evidence: Evidence = Evidence.NONE
+    path: str | None = None
+    rule: str | None = None
+    origins: tuple[str, ...] = ()
+    call: int | None = None
+    recorded: str | None = None  # the path its own metadata names, once validated
+
+    def decide(self, evidence: Evidence, path: str, rule: str, origins: Iterable[str] = ()) -> None:
+        self.evidence, self.path, self.rule = evidence, path, rule
+        self.origins = tuple(sorted(set(origins))) or (path,)
+
+
+@dataclass
+class GraphFacts:
+    """All nodes of a model with everything the passes may consult.
+
+    Args:
+        model: the ONNX model; never changed here.
+        modules: the model's real modules by path; a tag can only name one of these.
+        provenance: what was observed of the export; None leaves only what the file itself says.
+        shared_parameters: parameter or buffer name → all names of the same tensor (tied weights).
+    """
+
+    model: ir.Model
+    modules: Mapping[str, ModuleInfo]
+    provenance: Provenance | None = None
+    shared_parameters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @cached_property
+    def nodes(self) -> list[NodeFacts]:
+        """Main graph first (depth first into bodies), then functions, each in graph order."""
+        placed: list[tuple[str, ir.Node]] = [
+            (_graph_label(node, self.model), node) for node in RecursiveGraphIterator(self.model.graph)
+        ]
+        for identifier, function in self.model.functions.items():
+            label = "::".join(part for part in identifier if part)
+            placed.extend((label, node) for node in RecursiveGraphIterator(function))
+        return [
+            NodeFacts(key=key, node=node, graph=graph)
+            for key, (graph, node) in zip(node_keys(placed), placed, strict=True)
+        ]
+
+    @cached_property
+    def by_node(self) -> dict[ir.Node, NodeFacts]:
+        return {facts.node: facts for facts in self.nodes}
+
+    @cached_property
+    def siblings(self) -> dict[ir.Node, tuple[list[NodeFacts], int]]:
+        """Node → (all nodes of the same graph or body in order, its position among them)."""
+        by_graph: dict[int, list[NodeFacts]] = {}
+        for facts in self.nodes:
+            by_graph.setdefault(id(facts.node.graph), []).append(facts)
+        return {
+            facts.node: (siblings, position)
+            for siblings in by_graph.values()
+            for position, facts in enumerate(siblings)
+        }
+
+    @cached_property
+    def merged_into(self) -> dict[str, list[str]]:
+        """Initializer name → names that deduplication merged into it."""
+        merged: dict[str, list[str]] = {}
+        for dropped, kept in (self.provenance.merged_initializers if self.provenance else {}).items():
+            merged.setdefault(kept, []).append(dropped)
+        return merged
+
+    def undecided(self) -> Iterator[NodeFacts]:
+        return (facts for facts in self.nodes if facts.path is None)
+
+    def valid_frames(self, frames: Iterable[tuple[str, str]]) -> tuple[str, ...] | None:
+        """The paths of a call stack if every frame is a real module of the claimed class, else None."""
+        paths = []
+        for path, class_name in frames:
+            info = self.modules.get(path)
+            if info is None or (class_name and not _same_class(class_name, info.class_name)):
+                return None
+            paths.append(path)
+        return tuple(paths) or None
+
+    def own_stack(self, facts: NodeFacts) -> tuple[str, ...] | None:
+        """The validated call stack in the node's own metadata."""
+        stack = read_stack(facts.node.metadata_props)
+        return self.valid_frames(stack.frames) if stack else None
+
+    def origin_stacks(self, facts: NodeFacts) -> list[tuple[FxOrigin, tuple[str, ...]]]:
+        """FX origins of a node by its mark (else by the name of a value it makes) with their validated stacks."""
+        if self.provenance is None:
+            return []
+        origins = self.provenance.origins_of(facts.node)
+        if not origins:
+            marks = self.provenance.marks_by_value
+            mark = next((marks[out.name] for out in facts.node.outputs if out.name in marks), "")
+            origins = tuple(self.provenance.origins[int(part)] for part in mark.split(",") if part)
+        stacks = []
+        for origin in origins:
+            paths = self.valid_frames((frame.path, frame.class_name) for frame in origin.frames)
+            if paths is not None:
+                stacks.append((origin, paths))
+        return stacks
+
+    def call_path(self, path: str) -> tuple[str, ...]:
+        """The modules on the call path of a module, root first, itself last (as in its tag)."""
+        return HierarchyTag.parse(self.modules[path].tag).module_paths
+
+    def deepest_common(self, paths: Iterable[str]) -> str:
+        """The deepest module on all call paths; the root is on every one."""
+        chains = [self.call_path(path) for path in set(paths)]
+        common = ""
+        for level in zip(*chains, strict=False):
+            if len(set(level)) > 1:
+                break
+            common = level[0]
+        return common
+
+    def parameter_names(self, value: ir.Value) -> set[str]:
+        """Names of the parameters and buffers an initializer holds or was folded from, tied and merged ones too."""
+        if not value.name or value.const_value is None:
+            return set()
+        names = {value.name, *self.merged_into.get(value.name, ())}
+        for name in list(names):
+            names.update(self.shared_parameters.get(name, ()))
+        for name in _folded_from(value):
+            names.add(name)
+            names.update(self.shared_parameters.get(name, ()))
+        return {name for name in names if name in self.shared_parameters}
+
+    def owners(self, value: ir.Value) -> set[str]:
+        """Paths of the modules that own the parameters behind an initializer."""
+        return {owner for name in self.parameter_names(value) if (owner := self.owner_of(name)) is not None}
+
+    def owner_of(self, parameter: str) -> str | None:
+        """The module a parameter belongs to; a parametrization's originals belong to the parametrized module."""
+        owner = parameter.rpartition(".")[0].partition("parametrizations.")[0].rstrip(".")
+        return owner if owner in self.modules else None
+
+
+def _folded_from(value: ir.Value) -> Iterable[str]:
+    """Names of the values a folded constant was computed from (onnxscript keeps them on the value)."""
+    names = value.meta.get("pkg.onnxscript.optimizer.folded_from")
+    return names if isinstance(names, (set, frozenset)) else ()
+
+
+def _same_class(claimed: str, real: str) -> bool:
+    return claimed in (real, f"Parametrized{real}", "OptimizedModule")
+
+
+def _graph_label(node: ir.Node, model: ir.Model) -> str:
+    graph = node.graph
+    return "" if graph is model.graph or graph is None else (graph.name or "body")
+
+
+def node_keys(placed: Iterable[tuple[str, ir.Node]]) -> list[str]:
+    """One deterministic key per ``(graph label, node)``: the node's name where that is unique, else a made one.
+
+    A made key is ``graph/name#k`` (``graph/OpType#k`` without a name), ``k`` counting such nodes in graph order; it never
+    equals the name of another node.
+    """
+    placed = list(placed)
+    uses: dict[str, int] = {}
+    for _, node in placed:
+        uses[node.name or ""] = uses.get(node.name or "", 0) + 1
+    taken = {name for name, count in uses.items() if name and count == 1}
+    counters: dict[str, int] = {}
+    keys = []
+    for graph, node in placed:
+        if node.name and uses[node.name] == 1:
+            keys.append(node.name)
+            continue
+        stem = f"{graph}/{node.name or node.op_type}" if graph else (node.name or node.op_type)
+        while True:
+            index = counters.get(stem, 0)
+            counters[stem] = index + 1
+            key = f"{stem}#{index}"
+            if key not in taken:
+                break
+        taken.add(key)
+        keys.append(key)
+    return keys

@@ -1,0 +1,132 @@
+"""Evidence ``inferred`` from the data flow, by rules whose measured precision justifies them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import onnx_ir as ir
+
+from pytest_htp.tagging.coverage import Evidence
+from pytest_htp.tagging.facts import GraphFacts, NodeFacts
+
+
+class DataFlowPass:
+    """Place what is still undecided by the nodes around it.
+
+    Neighbouring undecided nodes of one graph (a helper chain that a fix put in) are placed together. ``P`` are the
+    modules of the decided nodes that feed the group, ``C`` those of the decided nodes that read from it; a graph input
+    among the sources or a graph output among the results stands for the root, whose call they cross. At least one
+    decided node must be among ``P`` and ``C``: a graph that lost everything stays undecided.
+
+    Rules, in order (precision of each by leave-one-out in ``docs/evidence.md``):
+
+    1. ``neighbours``: ``P`` and ``C`` are the same single module: the group is in it;
+    2. ``order``: the decided nodes before and after the group in graph order are in the same module: so is the group;
+    3. ``between``: the deepest module common to all of ``P`` and ``C``, neither of which is empty;
+    4. ``body``: inside a control-flow body, the module of the node that runs the body.
+    """
+
+    rules = ("neighbours", "order", "between", "body")
+
+    def run(self, graph: GraphFacts) -> None:
+        for group in self._groups(graph):
+            placed = self.place(graph, group)
+            if placed is not None:
+                path, rule = placed
+                for facts in group:
+                    facts.decide(Evidence.INFERRED, path, rule)
+
+    def place(
+        self, graph: GraphFacts, group: list[NodeFacts], rules: tuple[str, ...] = rules
+    ) -> tuple[str, str] | None:
+        """``(module path, rule)`` for a group of undecided nodes, or None where no rule applies."""
+        sources, at_input = self._sources(graph, group)
+        readers, at_output = self._readers(graph, group)
+        if not sources and not readers:
+            return self._enclosing(graph, group) if "body" in rules else None
+        before = sources | ({""} if at_input else set())
+        after = readers | ({""} if at_output else set())
+        if "neighbours" in rules and before == after and len(before) == 1:
+            return before.pop(), "neighbours"
+        if "order" in rules and (path := self._sandwich(graph, group)) is not None:
+            return path, "order"
+        if "between" in rules and before and after:
+            return graph.deepest_common(before | after), "between"
+        return self._enclosing(graph, group) if "body" in rules else None
+
+    @staticmethod
+    def _groups(graph: GraphFacts) -> Iterator[list[NodeFacts]]:
+        seen: set[ir.Node] = set()
+        for start in list(graph.undecided()):
+            if start.node in seen:
+                continue
+            group, todo = [], [start]
+            seen.add(start.node)
+            while todo:
+                facts = todo.pop()
+                group.append(facts)
+                for other in _neighbours(facts.node):
+                    near = graph.by_node.get(other)
+                    if near is None or near.path is not None or other in seen or near.graph != start.graph:
+                        continue
+                    seen.add(other)
+                    todo.append(near)
+            yield group
+
+    @staticmethod
+    def _sources(graph: GraphFacts, group: list[NodeFacts]) -> tuple[set[str], bool]:
+        paths, at_input = set(), False
+        for facts in group:
+            for value in facts.node.inputs:
+                if value is None:
+                    continue
+                producer = value.producer()
+                near = graph.by_node.get(producer) if producer is not None else None
+                if near is not None and near.path is not None:
+                    paths.add(near.path)
+                elif producer is None and value.is_graph_input() and not value.is_initializer():
+                    at_input = True
+        return paths, at_input and not facts_in_body(group)
+
+    @staticmethod
+    def _readers(graph: GraphFacts, group: list[NodeFacts]) -> tuple[set[str], bool]:
+        paths, at_output = set(), False
+        for facts in group:
+            for output in facts.node.outputs:
+                at_output = at_output or output.is_graph_output()
+                for use in output.uses():
+                    near = graph.by_node.get(use.node)
+                    if near is not None and near.path is not None:
+                        paths.add(near.path)
+        return paths, at_output and not facts_in_body(group)
+
+    @staticmethod
+    def _sandwich(graph: GraphFacts, group: list[NodeFacts]) -> str | None:
+        siblings, _ = graph.siblings[group[0].node]
+        positions = {graph.siblings[facts.node][1] for facts in group}
+        first, last = min(positions) - 1, max(positions) + 1
+        if len(positions) != last - first - 1 or first < 0 or last >= len(siblings):
+            return None
+        before, after = siblings[first].path, siblings[last].path
+        return before if before == after else None
+
+    @staticmethod
+    def _enclosing(graph: GraphFacts, group: list[NodeFacts]) -> tuple[str, str] | None:
+        body = group[0].node.graph
+        runner = body.parent_node if isinstance(body, ir.Graph) else None
+        near = graph.by_node.get(runner) if runner is not None else None
+        return (near.path, "body") if near is not None and near.path is not None else None
+
+
+def facts_in_body(group: list[NodeFacts]) -> bool:
+    """Whether the group lives in a body or function, whose inputs and outputs don't cross the root's call."""
+    return bool(group[0].graph)
+
+
+def _neighbours(node: ir.Node) -> Iterator[ir.Node]:
+    for value in node.inputs:
+        if value is not None and (producer := value.producer()) is not None:
+            yield producer
+    for output in node.outputs:
+        for use in output.uses():
+            yield use.node

@@ -1,0 +1,54 @@
+"""Evidence ``fused``: optimization made the node out of several modules' nodes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+
+from pytest_htp.tagging.coverage import Evidence
+from pytest_htp.tagging.facts import GraphFacts, NodeFacts
+
+
+class FusedOriginsPass:
+    """Recognise nodes whose observed origins lie in more than one module; overrides ``direct``.
+
+    A rewrite (Conv + BatchNorm) and common-subexpression elimination (a mask that every layer computes) join several nodes,
+    but the exporter keeps one recorded stack and drops the rest. The marks that travelled through the optimizer keep all.
+
+    Rules, in order:
+
+    1. origins without a module (pseudo scopes) don't count; with fewer than two modules left the node is not fused;
+    2. the tag is the module among the origins that owns the operation's weights (of several: of the largest weight);
+    3. without such an owner it is the deepest module on the call paths of all origins;
+    4. all origins are kept.
+    """
+
+    def run(self, graph: GraphFacts) -> None:
+        if graph.provenance is None:
+            return
+        for facts in graph.nodes:
+            origins = {stack[-1] for _, stack in graph.origin_stacks(facts)}
+            if facts.recorded is not None:
+                origins.add(facts.recorded)
+            if len(origins) < 2:
+                continue
+            owner = self._weight_owner(graph, facts, origins)
+            path = owner if owner is not None else graph.deepest_common(origins)
+            facts.decide(Evidence.FUSED, path, "weights" if owner is not None else "common", origins)
+
+    @staticmethod
+    def _weight_owner(graph: GraphFacts, facts: NodeFacts, origins: Collection[str]) -> str | None:
+        owned: list[tuple[int, str]] = []
+        for value in facts.node.inputs:
+            if value is None:
+                continue
+            owners = graph.owners(value) & set(origins)
+            if len(owners) == 1:
+                shape = value.const_value.shape if value.const_value is not None else ()
+                size = math.prod(int(dim) for dim in shape)
+                owned.append((size, owners.pop()))
+        if not owned:
+            return None
+        largest = max(size for size, _ in owned)
+        candidates = {owner for size, owner in owned if size == largest}
+        return candidates.pop() if len(candidates) == 1 else None

@@ -1,0 +1,36 @@
+"""Evidence ``direct``: the exporter recorded a call stack on the node."""
+
+from __future__ import annotations
+
+from pytest_htp.tagging.coverage import Evidence
+from pytest_htp.tagging.facts import GraphFacts
+
+
+class RecordedStackPass:
+    """Take the call stack in a node's own metadata at its word, once it is validated.
+
+    Rules, in order:
+
+    1. both lists (paths, classes) are there, well formed and of the same length;
+    2. every path on the stack is a module of this model, with that class (generated names of parametrized and
+       compiled wrappers count as the wrapped class);
+    3. the innermost module is the node's tag.
+
+    Anything else, such as ``_empty_nn_module_stack_from_metadata_hook``, is no evidence.
+    """
+
+    def run(self, graph: GraphFacts) -> None:
+        for facts in graph.nodes:
+            stack = graph.own_stack(facts)
+            if stack is None:
+                continue
+            facts.recorded = stack[-1]
+            facts.decide(Evidence.DIRECT, stack[-1], "recorded")
+            if graph.provenance is None:
+                continue
+            calls = {
+                origin.frames[-1].call
+                for origin in graph.provenance.origins_of(facts.node)
+                if origin.frames and origin.frames[-1].path == stack[-1]
+            }
+            facts.call = min(calls) if calls else None
