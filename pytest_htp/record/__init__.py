@@ -1,0 +1,1 @@
+"""The record of one export: what a baseline file stores. Importing this package imports neither torch nor onnx."""

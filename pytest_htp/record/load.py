@@ -1,0 +1,157 @@
+"""Reading baseline files, which come from pull requests: data, never trusted and never executed.
+
+Every way a file can be wrong ends in one HTPUsageError that names the file and the remedy.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import stat
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pytest_htp.errors import HTPUsageError
+from pytest_htp.record.fold import unfold_rows
+from pytest_htp.record.validate import validate_record
+
+# A folded 126-layer decoder takes 20 KB; the 33,000-module unfolded worst case some 12 MB.
+MAX_BYTES = 32 * 1024 * 1024
+# Records nest 5 deep; findings inside reports some more.
+MAX_DEPTH = 32
+
+_RERECORD = "re-record it with pytest --snapshot-update, or restore it from version control"
+
+
+def load(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a baseline file. Raises HTPUsageError for everything that isn't a readable, valid one."""
+    return loads(read_regular_file(path), source=os.fspath(path))
+
+
+def loads(text: str | bytes, source: str = "baseline") -> dict[str, Any]:
+    """Parse and validate the text of a baseline.
+
+    Args:
+        text: the file's content; bytes must be UTF-8.
+        source: what error messages call it, usually the path.
+
+    Raises:
+        HTPUsageError: too large, not UTF-8, not JSON, too deep, NaN, another schema, or wrong types.
+    """
+    record = parse_json(text, source)
+    try:
+        validate_record(record)
+        unfold_rows(record["modules"])  # refuses hostile patterns and modules described twice
+    except HTPUsageError as error:
+        raise HTPUsageError(f"{_name(source)}: {error}") from None
+    assert isinstance(record, dict)
+    return record
+
+
+def parse_json(text: str | bytes, source: str) -> Any:
+    """Strict JSON: no NaN, no infinity, no repeated key, bounded size, depth and numbers."""
+    if len(text) > MAX_BYTES:
+        raise HTPUsageError(f"{_name(source)} is larger than {MAX_BYTES // 2**20} MiB; this is no baseline")
+    if isinstance(text, bytes):
+        try:
+            text = text.decode("utf-8")
+        except UnicodeDecodeError as error:
+            _refuse(source, f"not UTF-8 (byte {error.start})")
+    if not text.strip():
+        _refuse(source, "empty")
+    if text.startswith(("<<<<<<<", "version https://git-lfs")) or "\n<<<<<<< " in text:
+        what = "a Git LFS pointer (run git lfs pull)" if text.startswith("version") else "an unresolved merge"
+        _refuse(source, what)
+    try:
+        value = json.loads(
+            text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unique_keys
+        )
+    except RecursionError:
+        _refuse(source, "nested too deeply")
+    except json.JSONDecodeError as error:
+        _refuse(source, f"not complete JSON: {error.msg} in line {error.lineno}, column {error.colno}")
+    except ValueError as error:  # ours below, and integers beyond Python's limit of digits
+        _refuse(source, f"not a valid record: {str(error).partition(';')[0]}")
+    if _deeper_than(value, MAX_DEPTH):
+        _refuse(source, f"nested more than {MAX_DEPTH} deep")
+    return value
+
+
+def read_regular_file(path: str | os.PathLike[str], limit: int = MAX_BYTES) -> bytes:
+    """The bytes of a regular file of at most ``limit`` bytes; links, folders and devices are refused.
+
+    Raises:
+        HTPUsageError: with the reason and the remedy.
+    """
+    name = _name(os.fspath(path))
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        if Path(path).is_symlink():  # for systems without O_NOFOLLOW, and for a message that says so
+            raise HTPUsageError(f"{name} is a symbolic link, which is not followed: give the file itself")
+        descriptor = os.open(path, flags)
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise HTPUsageError(f"{name} is not a file: give the path of one file")
+            content = file.read(limit + 1)
+    except HTPUsageError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        reasons = {
+            errno.ENOENT: "does not exist: check the path",
+            errno.EISDIR: "is a folder: give the path of one file",
+            errno.EACCES: "can't be read: check its permissions",
+            errno.ELOOP: "is a symbolic link, which is not followed: give the file itself",
+        }
+        code = error.errno if isinstance(error, OSError) else None
+        detail = error.strerror if isinstance(error, OSError) else error
+        reason = reasons.get(code or 0, f"can't be read: {detail}")
+        raise HTPUsageError(f"{name} {reason}") from None
+    if len(content) > limit:
+        raise HTPUsageError(f"{name} is larger than {limit // 2**20} MiB; this is no baseline")
+    return content
+
+
+def _refuse(source: str, reason: str) -> NoReturn:
+    raise HTPUsageError(f"{_name(source)} can't be used, it is {reason}: {_RERECORD}") from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"it holds {name}, which is no JSON number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {text[:20]} is too large")
+    return value
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        keys = [key for key, _ in pairs]
+        repeated = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {repeated[:60]!r} occurs twice in one object")
+    return value
+
+
+def _deeper_than(value: Any, limit: int) -> bool:
+    level = [value]
+    for _ in range(limit):
+        level = [
+            item
+            for container in level
+            if isinstance(container, (dict, list))
+            for item in (container.values() if isinstance(container, dict) else container)
+        ]
+        if not level:
+            return False
+    return any(isinstance(item, (dict, list)) for item in level)
+
+
+def _name(source: str) -> str:
+    """A path as it may be printed: no control characters, no line breaks."""
+    return source if source.isprintable() else repr(source)
