@@ -1,1 +1,5 @@
 """The record of one export: what a baseline file stores. Importing this package imports neither torch nor onnx."""
+
+from pytest_htp.record.validate import SCHEMA
+
+__all__ = ["SCHEMA"]

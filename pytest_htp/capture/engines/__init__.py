@@ -1,0 +1,60 @@
+"""The exporters that make the graph: torch.onnx and transformers' own. Both are used as they are, only watched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import onnx_ir as ir
+from torch import nn
+
+from pytest_htp.capture.provenance import ProvenanceObserver
+
+
+@dataclass(frozen=True)
+class EngineRequest:
+    """What an engine needs to know: the model in eval mode, its inputs, and the options that shape the graph.
+
+    ``axis_names`` maps an input's name to ``{axis: name}``: dynamic axes whose names the user chose.
+    """
+
+    model: nn.Module
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    dynamic: bool = False
+    dynamic_shapes: Any = None
+    opset_version: int | None = None
+    optimize: bool = True
+    ort_fusions: str | None = None
+    axis_names: Mapping[str, Mapping[int, str]] | None = None
+
+
+class Engine(Protocol):
+    """Turns a request into an ONNX graph inside an observer's context; raises what the exporter raises."""
+
+    name: str
+
+    def export(self, request: EngineRequest, observer: ProvenanceObserver) -> ir.Model: ...
+
+
+def select_engine(name: str, model: nn.Module, *, ort_fusions: str | None = None) -> Engine:
+    """The engine for ``exporter="auto" | "transformers" | "torch"``.
+
+    Raises:
+        HTPUsageError: ``"transformers"`` (or ``ort_fusions``) for a model that is no ``PreTrainedModel``.
+    """
+    from pytest_htp.capture.engines.torch_engine import TorchEngine
+    from pytest_htp.capture.engines.transformers_engine import TransformersEngine, is_transformers_model
+    from pytest_htp.errors import HTPUsageError
+
+    fits = is_transformers_model(model)
+    if (name == "transformers" or ort_fusions) and not fits:
+        asked = "exporter='transformers'" if name == "transformers" else f"ort_fusions={ort_fusions!r}"
+        raise HTPUsageError(
+            f"{asked} needs a transformers PreTrainedModel, got {type(model).__name__}; "
+            "use exporter='torch' (or 'auto') for other modules"
+        )
+    if name == "transformers" or (name == "auto" and fits):
+        return TransformersEngine()
+    return TorchEngine()

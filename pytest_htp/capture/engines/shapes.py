@@ -1,0 +1,118 @@
+"""Dynamic shapes for ``torch.export``: every axis, or the axes the user named; and the user's names in the graph."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import onnx_ir as ir
+import torch
+from torch import nn
+from torch.export import Dim
+from torch.utils import _pytree as pytree
+
+AxisNames = Mapping[str, Mapping[int, str]]
+
+
+def bound_arguments(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments by parameter name of ``forward``, in call order; ``*args`` and ``**kwargs`` stay nested."""
+    bound = inspect.signature(model.forward).bind(*args, **kwargs)
+    return dict(bound.arguments)
+
+
+def auto_shapes(
+    model: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    names: AxisNames | None,
+    *,
+    every_axis: bool,
+) -> dict[str, Any]:
+    """``dynamic_shapes`` by parameter name: named axes by their name, the others ``Dim.AUTO`` or static.
+
+    ``Dim.AUTO`` lets torch.export find out which axes can vary; axes named by the user must be able to.
+    """
+
+    def shapes_for(name: str, value: Any) -> Any:
+        def shape_of(leaf: Any) -> Any:
+            if not isinstance(leaf, torch.Tensor):
+                return None
+            named = (names or {}).get(name, {})
+            shape = {axis: named[axis] for axis in range(leaf.dim()) if axis in named}
+            if every_axis:
+                shape = {axis: named.get(axis, Dim.AUTO) for axis in range(leaf.dim())}
+            return shape or None
+
+        return pytree.tree_map(shape_of, value)
+
+    return {name: shapes_for(name, value) for name, value in bound_arguments(model, args, kwargs).items()}
+
+
+def without_names(shapes: Any) -> Any:
+    """The same shapes with every axis name replaced by ``Dim.DYNAMIC``, for exporters that take no strings."""
+    if isinstance(shapes, str):
+        return Dim.DYNAMIC
+    if isinstance(shapes, Mapping):
+        return {key: without_names(value) for key, value in shapes.items()}
+    if isinstance(shapes, (list, tuple)):
+        return type(shapes)(without_names(value) for value in shapes)
+    return shapes
+
+
+def names_in(shapes: Any) -> dict[str, dict[int, str]]:
+    """Axis names in shapes given by input name: ``{input: {axis: name}}``; other nestings name nothing."""
+    found: dict[str, dict[int, str]] = {}
+    if isinstance(shapes, Mapping):
+        for name, shape in shapes.items():
+            items: Any = ()
+            if isinstance(shape, Mapping):
+                items = shape.items()
+            elif isinstance(shape, (list, tuple)):
+                items = enumerate(shape)
+            axes = {axis: dim for axis, dim in items if isinstance(axis, int) and isinstance(dim, str)}
+            if axes:
+                found[str(name)] = axes
+    return found
+
+
+def rename_axes(model: ir.Model, names: AxisNames) -> None:
+    """Give the symbols of named input axes the user's names, everywhere in the graph they occur.
+
+    Symbols inside expressions (``2*s72``) are renamed as well.
+    """
+    renamed: dict[str, str] = {}
+    for value in model.graph.inputs:
+        for axis, name in names.get(value.name or "", {}).items():
+            if value.shape is not None and axis < len(value.shape):
+                dim = value.shape[axis]
+                if isinstance(dim, ir.SymbolicDim) and dim.value:
+                    renamed.setdefault(dim.value, name)
+    if not renamed:
+        return
+    pattern = re.compile(r"\b(" + "|".join(re.escape(symbol) for symbol in renamed) + r")\b")
+
+    def new_name(symbol: str) -> str:
+        return pattern.sub(lambda match: renamed[match.group(1)], symbol)
+
+    for value in _values(model):
+        _rename_in(value, new_name)
+
+
+def _rename_in(value: ir.Value, new_name: Callable[[str], str]) -> None:
+    if value.shape is None:
+        return
+    dims = [
+        ir.SymbolicDim(new_name(dim.value)) if isinstance(dim, ir.SymbolicDim) and dim.value else dim
+        for dim in value.shape
+    ]
+    if dims != list(value.shape):
+        value.shape = ir.Shape(dims)
+
+
+def _values(model: ir.Model) -> Iterator[ir.Value]:
+    for graph in model.graphs():
+        yield from graph.inputs
+        for node in graph:
+            yield from node.outputs

@@ -1,0 +1,54 @@
+"""transformers' own ``OnnxExporter``: it knows input and output names, caches, dynamic shapes and needed patches."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import onnx_ir as ir
+from torch import nn
+
+from pytest_htp.capture.engines import EngineRequest
+from pytest_htp.capture.engines.shapes import auto_shapes, bound_arguments, names_in, rename_axes, without_names
+from pytest_htp.capture.provenance import ProvenanceObserver
+
+
+def is_transformers_model(model: nn.Module) -> bool:
+    """Whether it is a ``PreTrainedModel``, told without importing transformers for models that can't be one."""
+    if not any(kind.__module__.startswith("transformers.") for kind in type(model).__mro__):
+        return False
+    from transformers import PreTrainedModel
+
+    return isinstance(model, PreTrainedModel)
+
+
+class TransformersEngine:
+    """``transformers.exporters.OnnxExporter().export(model, inputs, OnnxConfig(…))``."""
+
+    name = "transformers"
+
+    def export(self, request: EngineRequest, observer: ProvenanceObserver) -> ir.Model:
+        from transformers.exporters import OnnxConfig
+        from transformers.exporters.exporter_onnx import OnnxExporter
+
+        inputs: dict[str, Any] = request.kwargs
+        if request.args:
+            inputs = bound_arguments(request.model, request.args, request.kwargs)
+        shapes = request.dynamic_shapes
+        if shapes is None and request.axis_names:
+            shapes = auto_shapes(request.model, (), inputs, request.axis_names, every_axis=request.dynamic)
+        config = OnnxConfig(
+            dynamic=request.dynamic or shapes is not None,
+            dynamic_shapes=without_names(shapes),
+            opset_version=request.opset_version,
+            optimize=request.optimize,
+            ort_fusions=request.ort_fusions,
+        )
+        with observer:
+            # The exporter pops flags from the inputs and casts them; it gets a copy of its own.
+            exported = OnnxExporter().export(request.model, copy.copy(inputs), config)
+        program: ir.Model = exported.program
+        names = names_in(shapes)
+        if names:
+            rename_axes(program, names)
+        return program

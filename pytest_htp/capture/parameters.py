@@ -1,0 +1,49 @@
+"""Names, ties and element types of a model's parameters and buffers."""
+
+from __future__ import annotations
+
+import torch
+from onnx_ir.tensor_adapters import from_torch_dtype
+from torch import nn
+
+
+def shared_parameters(model: nn.Module) -> dict[str, tuple[str, ...]]:
+    """Every parameter and buffer name → all names of the same tensor, in registration order.
+
+    Two names are one tensor when they are the same object, or views of the same storage with the same offset, shape
+    and strides (tied through ``.data``).
+    """
+    groups: dict[tuple[object, ...], list[str]] = {}
+    named = (
+        *model.named_parameters(remove_duplicate=False),
+        *model.named_buffers(remove_duplicate=False),
+    )
+    for name, tensor in named:
+        groups.setdefault(_identity(tensor), []).append(name)
+    return {name: tuple(names) for names in groups.values() for name in names}
+
+
+def distinct_parameters(model: nn.Module) -> dict[str, tuple[str, int, int]]:
+    """First name of each distinct parameter → (element type name, elements, bytes per element)."""
+    seen: set[tuple[object, ...]] = set()
+    described = {}
+    for name, parameter in model.named_parameters():
+        identity = _identity(parameter)
+        if identity in seen:
+            continue
+        seen.add(identity)
+        described[name] = (from_torch_dtype(parameter.dtype).name, parameter.numel(), parameter.element_size())
+    return described
+
+
+def _identity(tensor: torch.Tensor) -> tuple[object, ...]:
+    if tensor.layout != torch.strided or tensor.device.type == "meta" or tensor.numel() == 0:
+        return ("object", id(tensor))
+    return (
+        tensor.device,
+        tensor.untyped_storage().data_ptr(),
+        tensor.storage_offset(),
+        tuple(tensor.shape),
+        tensor.stride(),
+        tensor.dtype,
+    )

@@ -1,0 +1,326 @@
+"""``HTPExporter``: the eight steps of a monitored export, readable as a table of contents."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from onnx_ir.tensor_adapters import from_torch_dtype
+
+from pytest_htp.capture.engines import EngineRequest, select_engine
+from pytest_htp.capture.hierarchy import Hierarchy, class_name_of, module_table, watch_forward
+from pytest_htp.capture.inputs import PreparedInputs, make_inputs
+from pytest_htp.capture.models import resolve_model
+from pytest_htp.capture.parameters import distinct_parameters, shared_parameters
+from pytest_htp.capture.provenance import ProvenanceObserver, clear_marks
+from pytest_htp.capture.sources import source_lines
+from pytest_htp.capture.state import preserved
+from pytest_htp.capture.weightless import weightless
+from pytest_htp.errors import HTPExportError, HTPUsageError
+from pytest_htp.exporter.options import ExportOptions
+from pytest_htp.exporter.result import HTPExport
+from pytest_htp.exporter.save import SavedModel, remove_model, save_model
+from pytest_htp.exporter.steps import StepRunner
+from pytest_htp.exporter.toolchain import toolchain_versions
+from pytest_htp.monitor import HTPExportMonitor, StepAwareWriter
+from pytest_htp.parity import ParityRequest, ParityResult, measure_parity, parity_unavailable
+from pytest_htp.record.build import RecordSource, build_record
+from pytest_htp.tagging.embed import embed_tags, strip_tags
+from pytest_htp.tagging.tagger import Tagging, tag_graph
+from pytest_htp.vocabulary import HTPExportData, HTPExportStep
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+
+class HTPExporter:
+    """Exports models with the eight monitored steps. See :class:`ExportOptions` for the keyword options.
+
+    Raises:
+        HTPUsageError: an unknown option or a bad value.
+    """
+
+    def __init__(self, *, writers: tuple[StepAwareWriter, ...] = (), **options: Any) -> None:
+        self.options = ExportOptions.from_mapping(options)
+        self._writers = writers
+
+    def export(self, model: Any, inputs: Any = None, output_path: str | Path = "model.onnx") -> HTPExport:
+        """Export ``model`` to ``output_path``.
+
+        Args:
+            model: an ``nn.Module``, a transformers model or config, a factory without arguments, or a saved folder.
+            inputs: a mapping, a tuple, a tensor, or None to make them from the model's config and signature.
+            output_path: the ``.onnx`` file; metadata, report and console log are written beside it.
+
+        Raises:
+            HTPExportError: a step failed; no ``.onnx`` is left behind, the monitor's files say what happened.
+        """
+        path = Path(output_path)
+        if path.is_dir() or not path.name:
+            raise _refused_path(path)
+        return _Export(self.options, path, self._writers).run(model, inputs)
+
+
+class _Export:
+    """One run through the steps; each step's method fills in what the next ones need."""
+
+    def __init__(self, options: ExportOptions, path: Path, writers: tuple[StepAwareWriter, ...]) -> None:
+        self.options = options
+        self.path = path
+        self.data = HTPExportData(
+            output_path=str(path), embed_hierarchy_attributes=options.embed_hierarchy_attributes
+        )
+        self.monitor = HTPExportMonitor(path, verbose=options.verbose, config=options.config)
+        for writer in writers:
+            self.monitor.add_writer(writer)
+        self.steps = StepRunner(
+            self.data,
+            on_start=lambda step, data: self.monitor.begin_step(step),
+            on_done=lambda step, data: self.monitor.log_step(step, data),
+        )
+        self.model: torch.nn.Module
+        self.inputs: PreparedInputs
+        self.hierarchy: Hierarchy
+        self.program: ir.Model
+        self.observer = ProvenanceObserver()
+        self.tagging: Tagging
+        self.saved: SavedModel
+        self.parity: ParityResult
+        self.record: dict[str, Any]
+
+    def run(self, model: Any, inputs: Any) -> HTPExport:
+        started = time.perf_counter()
+        try:
+            with self.steps.listening():
+                with self.steps.step(HTPExportStep.MODEL_PREP):
+                    self._prepare_model(model)
+                with self._borrowed_model():
+                    with self.steps.step(HTPExportStep.INPUT_GEN):
+                        self._make_inputs(inputs)
+                    with self.steps.step(HTPExportStep.HIERARCHY):
+                        self._watch_hierarchy()
+                    self._trace_and_export()  # HTPExportStep.TRACE and HTPExportStep.EXPORT
+                    with self.steps.step(HTPExportStep.NODE_TAGGING):
+                        self._tag_nodes()
+                    with self.steps.step(HTPExportStep.SAVE):
+                        self._save()
+                    self.steps.start(HTPExportStep.COMPLETE)
+                    self._verify_and_describe()
+            self.data.export_time = time.perf_counter() - started
+            self.steps.finish()
+        except BaseException as error:
+            self.data.export_time = time.perf_counter() - started
+            failure = self._abandon(error)
+            if failure is None:
+                raise
+            raise failure from error
+        return self._result()
+
+    # 1. model preparation
+
+    def _prepare_model(self, model: Any) -> None:
+        resolved = resolve_model(model, weights=self.options.weights, seed=self.options.seed)
+        self.model = resolved.module
+        self.engine = select_engine(
+            self.options.exporter, self.model, ort_fusions=self.options.ort_fusions
+        )
+        self.data.model_name = resolved.name
+        self.data.model_class = class_name_of(self.model)
+        self.data.exporter = self.engine.name
+        self.data.hierarchy = module_table(self.model)
+        self.data.total_modules = len(self.data.hierarchy)
+        self.data.total_parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        self.data.environment = toolchain_versions(transformers=self.engine.name == "transformers")
+
+    @contextmanager
+    def _borrowed_model(self) -> Iterator[None]:
+        """The model in eval mode, without weights where asked; it comes back as it was given."""
+        with ExitStack() as stack:
+            stack.enter_context(preserved(self.model))
+            if self.options.weights == "none":
+                stack.enter_context(weightless(self.model))
+            self.model.eval()
+            yield
+
+    # 2. input generation
+
+    def _make_inputs(self, inputs: Any) -> None:
+        self.inputs = make_inputs(self.model, inputs, seed=self.options.seed)
+        self.data.inputs = [
+            {"name": name, "dtype": from_torch_dtype(tensor.dtype).name, "shape": list(tensor.shape)}
+            for name, tensor in self.inputs.named.items()
+        ]
+
+    # 3. hierarchy building
+
+    def _watch_hierarchy(self) -> None:
+        keep = self._parity_reason() is None
+        self.hierarchy = watch_forward(self.model, self.inputs.args, self.inputs.kwargs, keep_tensors=keep)
+        self.data.hierarchy = self.hierarchy.modules
+        self.data.execution_steps = self.hierarchy.execution_steps
+
+    # 4. model tracing and 5. onnx export: one call of the exporter, seen apart by the observer
+
+    def _trace_and_export(self) -> None:
+        def traced(exported_program: object) -> None:
+            if self.steps.current is HTPExportStep.TRACE:
+                self.steps.finish()
+                self.steps.start(HTPExportStep.EXPORT)
+
+        self.observer = ProvenanceObserver(traced)
+        options = self.options
+        request = EngineRequest(
+            model=self.model,
+            args=self.inputs.args,
+            kwargs=self.inputs.kwargs,
+            dynamic=options.dynamic,
+            dynamic_shapes=options.dynamic_shapes,
+            opset_version=options.opset_version,
+            optimize=options.optimize,
+            ort_fusions=options.ort_fusions,
+            axis_names=self.inputs.dynamic_axes or None,
+        )
+        self.steps.start(HTPExportStep.TRACE)
+        self.program = self.engine.export(request, self.observer)
+        self.data.opset = dict(self.program.opset_imports)
+        self.data.outputs = [
+            {
+                "name": value.name,
+                "dtype": value.dtype.name if value.dtype is not None else None,
+                "shape": [str(dim) if not isinstance(dim, int) else dim for dim in value.shape or ()],
+            }
+            for value in self.program.graph.outputs
+        ]
+        traced(None)  # where the boundary could not be observed, tracing took the whole call
+        self.steps.finish()
+
+    # 6. node tagging
+
+    def _tag_nodes(self) -> None:
+        self.shared = shared_parameters(self.model)
+        self.tagging = tag_graph(
+            self.program, self.hierarchy.modules, self.observer.provenance, shared_parameters=self.shared
+        )
+        clear_marks(self.program)
+        strip_tags(self.program, self.options.tag_namespace)
+        if self.options.embed_hierarchy_attributes:
+            embed_tags(self.tagging, self.options.tag_namespace)
+        coverage = self.tagging.coverage
+        self.data.total_nodes = coverage.total_nodes
+        self.data.tagged_nodes = self.tagging.tags
+        self.data.node_details = self.tagging.details
+        self.data.tagging_stats = coverage.to_dict()
+        self.data.coverage = coverage.coverage
+
+    # 7. model save
+
+    def _save(self) -> None:
+        self.saved = save_model(
+            self.program,
+            self.path,
+            structure_only=self.options.weights == "none",
+            parameters=set(self.shared),
+        )
+        self.data.file_size = self.saved.size
+        self.data.external_data_size = self.saved.external_size
+
+    # 8. export complete: check against PyTorch, describe
+
+    def _verify_and_describe(self) -> None:
+        options = self.options
+        reason = self._parity_reason()
+        if reason is None:
+            self.parity = measure_parity(
+                ParityRequest(
+                    onnx_path=self.path,
+                    program=self.program,
+                    inputs=self.inputs.named,
+                    hierarchy=self.hierarchy,
+                    tagging=self.tagging,
+                    rtol=options.rtol,
+                    atol=options.atol,
+                    providers=options.providers,
+                )
+            )
+        else:
+            self.parity = ParityResult.not_measured(reason)
+        self.data.parity = self.parity.to_dict()
+        self.data.attestation = self.parity.attestation
+        self.record = build_record(
+            RecordSource(
+                tagging=self.tagging,
+                model_class=self.data.model_class,
+                exporter=self.data.exporter,
+                total_parameters=self.data.total_parameters,
+                parameters=distinct_parameters(self.model),
+                toolchain=self.data.environment,
+                real_weights=options.weights == "real",
+                attestation=self.parity.attestation_record(),
+                parity=self.parity.to_record(),
+            )
+        )
+
+    def _parity_reason(self) -> str | None:
+        """Why parity is not measured, or None where it is."""
+        if self.options.weights == "none":
+            return "the export has no weights"
+        if not self.options.parity:
+            return "parity was switched off"
+        return parity_unavailable()
+
+    # the end
+
+    def _abandon(self, error: BaseException) -> HTPExportError | None:
+        remove_model(self.path)
+        step = self.steps.current
+        failure = self.steps.fail(error)
+        if step is not None:
+            self.monitor.log_step(step, self.data)  # its status says "failed"
+        self.monitor.log_error(step, failure.cause if failure is not None else error)
+        if failure is not None:
+            failure.data = self.monitor.data
+        try:
+            self.monitor.finalize()
+        except OSError as unwritten:
+            error.add_note(f"pytest-htp: {unwritten}")
+        return failure
+
+    def _result(self) -> HTPExport:
+        files = self.monitor.finalize()
+        return HTPExport(
+            onnx_path=self.path,
+            metadata_path=files["metadata"],
+            report_path=files["report"],
+            console_path=files["console"],
+            data=self.monitor.data,
+            metadata=self.monitor.get_metadata(),
+            console=self.monitor.get_console_output(),
+            tags=self.tagging.tags,
+            coverage=self.tagging.coverage,
+            parity=self.parity,
+            attestation=self.parity.attestation,
+            record=self.record,
+            program=self.program,
+            sources=source_lines(self.tagging, Path.cwd()),
+            console_html=self.monitor.console_writer.export_html(),
+        )
+
+
+def _refused_path(path: Path) -> HTPExportError:
+    cause = HTPUsageError(
+        f"output_path must name a file, like 'exports/model.onnx'; {str(path)!r} is a folder"
+    )
+    steps: Mapping[str, dict[str, Any]] = {
+        step.value: {"status": "failed" if step is HTPExportStep.SAVE else "skipped", "seconds": 0.0}
+        for step in HTPExportStep
+    }
+    error = {"step": HTPExportStep.SAVE.value, "type": "HTPUsageError", "message": str(cause)}
+    data = HTPExportData(output_path=str(path), steps=dict(steps), errors=[error])
+    step = HTPExportStep.SAVE
+    return HTPExportError(
+        f"export refused, step {step.number}/8 ({step.title}) can't work: {cause}", step=step, cause=cause, data=data
+    )

@@ -1,0 +1,107 @@
+"""The options of an export: one place for names, defaults, checks and the messages of bad values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from typing import Any, Literal, get_args
+
+from pytest_htp.errors import HTPUsageError
+
+EngineName = Literal["auto", "transformers", "torch"]
+Weights = Literal["real", "none"]
+OrtFusions = Literal["cpu", "cuda", "webgpu", "dml"]
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Options of :class:`pytest_htp.HTPExporter`, and by the same names of the fixture ``htp_export``.
+
+    Attributes:
+        exporter: ``"auto"`` uses transformers' own ``OnnxExporter`` for a ``PreTrainedModel`` and
+            ``torch.onnx.export(dynamo=True)`` for any other module.
+        dynamic: make every input axis dynamic that can be.
+        dynamic_shapes: as for ``torch.export.export``; axis names may be strings.
+        opset_version: None leaves the choice to the exporter.
+        optimize: run the exporter's graph optimizer.
+        ort_fusions: transformers' ONNX Runtime fusions for an execution provider (implies the transformers exporter).
+        embed_hierarchy_attributes: write tags into the saved model's node metadata.
+        tag_namespace: prefix of the metadata keys.
+        weights: ``"none"`` exports the structure without ever allocating the weights.
+        parity: compare with ONNX Runtime where it is installed.
+        rtol, atol: tolerances of parity; None takes defaults by dtype.
+        providers: ONNX Runtime execution providers.
+        seed: of generated weights and inputs.
+        config: of the monitor (:class:`pytest_htp.HTPExportMonitor`).
+        verbose: print the monitor's output to the terminal while exporting.
+
+    Raises:
+        HTPUsageError: an unknown option or a value that can't be used, with what is known.
+    """
+
+    exporter: EngineName = "auto"
+    dynamic: bool = False
+    dynamic_shapes: Any = None
+    opset_version: int | None = None
+    optimize: bool = True
+    ort_fusions: OrtFusions | None = None
+    embed_hierarchy_attributes: bool = True
+    tag_namespace: str = "htp"
+    weights: Weights = "real"
+    parity: bool = True
+    rtol: float | None = None
+    atol: float | None = None
+    providers: tuple[str, ...] = ("CPUExecutionProvider",)
+    seed: int = 0
+    config: Mapping[str, Any] | None = None
+    verbose: bool = False
+
+    def __post_init__(self) -> None:
+        _one_of("exporter", self.exporter, get_args(EngineName))
+        _one_of("weights", self.weights, get_args(Weights))
+        if self.ort_fusions is not None:
+            _one_of("ort_fusions", self.ort_fusions, get_args(OrtFusions))
+            if not self.optimize:
+                raise HTPUsageError("ort_fusions rewrites the optimized graph; it can't be used with optimize=False")
+        for name in ("dynamic", "optimize", "embed_hierarchy_attributes", "parity", "verbose"):
+            value = getattr(self, name)
+            if not isinstance(value, bool):
+                raise HTPUsageError(f"option {name} must be True or False, got {value!r}")
+        for name in ("rtol", "atol"):
+            value = getattr(self, name)
+            if value is not None and (
+                isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf")
+            ):
+                raise HTPUsageError(f"option {name} must be a number of at least 0 or None, got {value!r}")
+        opset = self.opset_version
+        if opset is not None and (isinstance(opset, bool) or not isinstance(opset, int) or not 7 <= opset <= 100):
+            raise HTPUsageError(f"option opset_version must be a whole number from 7 up or None, got {opset!r}")
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
+            raise HTPUsageError(f"option seed must be a whole number, got {self.seed!r}")
+        namespace = self.tag_namespace
+        if not isinstance(namespace, str) or not namespace or not namespace.replace("_", "").replace(".", "").isalnum():
+            raise HTPUsageError(
+                f"option tag_namespace must be a word of letters, digits, '_' and '.', got {namespace!r}"
+            )
+        if isinstance(self.providers, str) or not all(isinstance(item, str) for item in self.providers):
+            raise HTPUsageError(f"option providers must be a list of provider names, got {self.providers!r}")
+
+    @classmethod
+    def known(cls) -> tuple[str, ...]:
+        return tuple(field.name for field in fields(cls))
+
+    @classmethod
+    def from_mapping(cls, options: Mapping[str, Any]) -> ExportOptions:
+        """Build from keyword options; an unknown name is a :class:`HTPUsageError` that suggests the nearest one."""
+        for name in options:
+            if name not in cls.known():
+                near = get_close_matches(name, cls.known(), n=1)
+                hint = f" (did you mean {near[0]!r}?)" if near else ""
+                raise HTPUsageError(f"unknown export option {name!r}{hint}; known options: {', '.join(cls.known())}")
+        return cls(**options)
+
+
+def _one_of(name: str, value: object, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise HTPUsageError(f"option {name} must be one of {', '.join(map(repr, known))}, got {value!r}")

@@ -1,0 +1,71 @@
+"""One clear message for a failed step: where, what, and what to do about it."""
+
+from __future__ import annotations
+
+import re
+
+from pytest_htp.errors import HTPUsageError
+from pytest_htp.vocabulary import HTPExportStep
+
+_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_MAX_CAUSE = 600
+
+_REMEDIES = {
+    HTPExportStep.MODEL_PREP: "check that the model can be built outside the test",
+    HTPExportStep.INPUT_GEN: "pass inputs= explicitly (a mapping, a tuple or a tensor)",
+    HTPExportStep.HIERARCHY: "run model(**inputs) on its own: the forward pass itself (or one of your hooks) raises",
+    HTPExportStep.TRACE: (
+        "torch.export can't trace the model: make control flow that depends on tensor values explicit (torch.cond), see "
+        "https://docs.pytorch.org/docs/stable/export.html"
+    ),
+    HTPExportStep.EXPORT: (
+        "the traced program has no ONNX translation: replace the operator or try another opset_version or exporter"
+    ),
+    HTPExportStep.NODE_TAGGING: "this is a fault of pytest-htp: please report it with the model's class",
+    HTPExportStep.SAVE: "check that the output path is a writable file name with enough disk space",
+    HTPExportStep.COMPLETE: "use parity=False (--htp-no-parity) to export without ONNX Runtime",
+}
+_UNSUPPORTED = re.compile(r"No ONNX function found for (?:<OpOverload\(op=')?([\w:.]+)|no registered decomposition.*?([\w:.]+)")
+
+
+def explain(step: HTPExportStep, model_name: str, error: BaseException) -> str:
+    """``export of X failed in step 4/8 (model tracing): cause. Remedy.`` on as few lines as the cause allows."""
+    cause = root_cause(error)
+    text = summary(cause)
+    remedy = _REMEDIES[step]
+    unsupported = _UNSUPPORTED.search(str(error)) or _UNSUPPORTED.search(str(cause))
+    if isinstance(cause, HTPUsageError):
+        remedy = ""  # says itself what was expected
+    elif isinstance(cause, MemoryError) or "can't allocate memory" in str(cause):
+        remedy = "the machine ran out of memory; use weights='none' to export the structure alone"
+    elif isinstance(cause, ImportError) and getattr(cause, "name", None):
+        remedy = f"install the missing package ({cause.name})"
+    elif unsupported:
+        operator = unsupported.group(1) or unsupported.group(2)
+        text = f"operator {operator} has no ONNX translation"
+    name = model_name or "the model"
+    message = f"export of {name} failed in step {step.number}/8 ({step.title}): {text}"
+    return f"{message}\n{remedy[:1].upper()}{remedy[1:]}." if remedy else message
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """The exception that started it: exporters wrap the real one, with pages of advice, as its cause."""
+    seen = {id(error)}
+    while error.__cause__ is not None and id(error.__cause__) not in seen:
+        if isinstance(error, HTPUsageError):
+            break
+        error = error.__cause__
+        seen.add(id(error))
+    return error
+
+
+def summary(error: BaseException) -> str:
+    """Type and first paragraph of an exception, without colour codes, shortened."""
+    text = _ANSI.sub("", str(error)).strip()
+    paragraph = text.split("\n\n")[0].strip()
+    paragraph = "\n".join(line.rstrip() for line in paragraph.splitlines())
+    if len(paragraph) > _MAX_CAUSE:
+        paragraph = paragraph[: _MAX_CAUSE - 1] + "…"
+    if isinstance(error, HTPUsageError):
+        return paragraph
+    return f"{type(error).__name__}: {paragraph}" if paragraph else type(error).__name__

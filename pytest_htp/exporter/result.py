@@ -1,0 +1,52 @@
+"""What an export gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_htp.vocabulary import HTPExportData
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from pytest_htp.parity import ParityResult
+    from pytest_htp.tagging.coverage import Coverage
+
+
+@dataclass
+class HTPExport:
+    """A finished export.
+
+    Attributes:
+        onnx_path: the saved model; external data, where there is any, lies beside it.
+        metadata_path, report_path, console_path: the monitor's files.
+        data: the monitor's data of all eight steps.
+        metadata: the metadata as written.
+        console: the console log as plain text.
+        tags: node key → tag; untagged nodes are absent.
+        coverage: shares of nodes by evidence, attributes as in the record.
+        parity: PyTorch against ONNX Runtime; ``parity.measured`` is False, with a reason, where it was not run.
+        attestation: ``{"attested", "contradicted", "unmatched"}``, or not measured with the reason.
+        record: the description that a baseline stores.
+        program: the tagged graph.
+        sources: module path → operator → ``file.py:line`` of the user's code the exporter recorded, relative to the
+            working directory; only files inside it.
+    """
+
+    onnx_path: Path
+    metadata_path: Path
+    report_path: Path
+    console_path: Path
+    data: HTPExportData
+    metadata: dict[str, Any]
+    console: str
+    tags: dict[str, str]
+    coverage: Coverage
+    parity: ParityResult
+    attestation: dict[str, Any]
+    record: dict[str, Any]
+    program: ir.Model
+    sources: dict[str, dict[str, str]] = field(default_factory=dict)
+    console_html: str = ""

@@ -1,0 +1,100 @@
+"""Write the graph: one file, or one with its weights beside it; whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_hex
+
+import onnx_ir as ir
+
+# Above this, weights go beside the graph: serializing them into the protobuf would copy them twice, and protobuf ends at
+# 2 GiB anyway.
+EXTERNAL_DATA_BYTES = 32 * 2**20
+# Initializers up to this size are part of the structure (axes, scales); onnx-ir keeps smaller ones in the file as well.
+STRUCTURE_BYTES = 8192
+STRUCTURE_ONLY = "pytest-htp.structure_only"
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """Sizes in bytes; ``external_size`` is None where all weights are in the file."""
+
+    path: Path
+    size: int
+    external_size: int | None
+
+
+def save_model(model: ir.Model, path: Path, *, structure_only: bool, parameters: set[str]) -> SavedModel:
+    """Save ``model`` at ``path``, atomically.
+
+    Args:
+        structure_only: write initializers with type and shape but no data (weights were never there).
+        parameters: names of initializers that are parameters.
+
+    Raises:
+        OSError: the path can't be written; nothing is left behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staging = path.parent / f".htp-{token_hex(4)}"
+    staging.mkdir()
+    try:
+        staged = staging / path.name
+        if structure_only:
+            _save_structure(model, staged, parameters)
+        else:
+            total = sum(
+                value.const_value.nbytes
+                for graph in model.graphs()
+                for value in graph.initializers.values()
+                if value.const_value is not None
+            )
+            data = f"{path.name}.data" if total > EXTERNAL_DATA_BYTES else None
+            ir.save(model, staged, external_data=data)
+        external = staging / f"{path.name}.data"
+        external_size = external.stat().st_size if external.exists() else None
+        size = staged.stat().st_size
+        if external_size is not None:
+            os.replace(external, path.with_name(external.name))  # noqa: PTH105 - fault injection patches os.replace
+        os.replace(staged, path)  # noqa: PTH105
+        return SavedModel(path, size, external_size)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def remove_model(path: Path) -> None:
+    """Remove a saved model and its weights; missing files are fine."""
+    for file in (path, path.with_name(f"{path.name}.data")):
+        with suppress(OSError):
+            file.unlink()
+
+
+def _save_structure(model: ir.Model, path: Path, parameters: set[str]) -> None:
+    replaced: list[tuple[ir.Value, ir.TensorProtocol]] = []
+    before = model.metadata_props.get(STRUCTURE_ONLY)
+    try:
+        for graph in model.graphs():
+            for value in graph.initializers.values():
+                tensor = value.const_value
+                if tensor is None or not (value.name in parameters or tensor.nbytes > STRUCTURE_BYTES):
+                    continue
+                replaced.append((value, tensor))
+                value.const_value = ir.ExternalTensor(
+                    "weights-not-stored",
+                    offset=0,
+                    length=0,
+                    dtype=tensor.dtype,
+                    shape=ir.Shape(tuple(int(dim) for dim in tensor.shape)),
+                    name=value.name or "",
+                    base_dir=str(path.parent),
+                )
+        model.metadata_props[STRUCTURE_ONLY] = "true"
+        path.write_bytes(ir.to_proto(model).SerializeToString())
+    finally:
+        for value, tensor in replaced:
+            value.const_value = tensor
+        if before is None:
+            model.metadata_props.pop(STRUCTURE_ONLY, None)

@@ -1,0 +1,116 @@
+"""Run the eight steps: measure each, tell the monitor, and turn a failure into one clear error."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
+
+from pytest_htp.errors import HTPExportError
+from pytest_htp.exporter.remedies import explain
+from pytest_htp.vocabulary import HTPExportData, HTPExportStep
+
+# Loggers through which the exporters talk to a terminal; what they say goes into the step's notes instead.
+_EXPORTER_LOGGERS = ("torch.onnx", "torch.export", "transformers.exporters", "onnxscript", "onnx_ir")
+_MAX_NOTES = 20
+
+StepListener = Callable[[HTPExportStep, HTPExportData], None]
+
+
+class StepRunner:
+    """Keeps ``data.steps`` up to date while steps run.
+
+    Args:
+        data: filled in place.
+        on_start: told when a step begins (a progress display).
+        on_done: told when a step is complete (the monitor).
+    """
+
+    def __init__(
+        self, data: HTPExportData, *, on_start: StepListener | None = None, on_done: StepListener | None = None
+    ) -> None:
+        self.data = data
+        self.current: HTPExportStep | None = None
+        self._started = 0.0
+        self._notes: list[str] = []
+        self._on_start = on_start
+        self._on_done = on_done
+
+    def start(self, step: HTPExportStep) -> None:
+        """Begin a step; the one before must be finished."""
+        self.current, self._started, self._notes = step, time.perf_counter(), []
+        if self._on_start is not None:
+            self._on_start(step, self.data)
+
+    def finish(self) -> None:
+        """Complete the current step and tell the monitor."""
+        assert self.current is not None
+        step, self.current = self.current, None
+        self._close(step, "completed")
+        if self._on_done is not None:
+            self._on_done(step, self.data)
+
+    def fail(self, error: BaseException) -> HTPExportError | None:
+        """Mark the current step failed and the later ones skipped; the error to raise (None for an interrupt)."""
+        step = self.current or HTPExportStep.COMPLETE
+        self.current = None
+        self._close(step, "failed")
+        for later in list(HTPExportStep)[step.number :]:
+            self.data.steps.setdefault(later.value, {"status": "skipped", "seconds": 0.0})
+        if not isinstance(error, (Exception, MemoryError)):
+            return None
+        message = explain(step, self.data.model_name, error)
+        return HTPExportError(message, step=step, cause=error, data=self.data)
+
+    def note(self, text: str) -> None:
+        """Keep one line for the step's notes; repeats and floods are dropped."""
+        line = " ".join(text.split())
+        if line and line not in self._notes and len(self._notes) < _MAX_NOTES:
+            self._notes.append(line[:500])
+
+    def _close(self, step: HTPExportStep, status: str) -> None:
+        entry: dict[str, object] = {"status": status, "seconds": time.perf_counter() - self._started}
+        if self._notes:
+            entry["notes"] = list(self._notes)
+        self.data.steps[step.value] = entry
+
+    @contextmanager
+    def step(self, step: HTPExportStep) -> Iterator[None]:
+        """One step as a block; leave a failure to :meth:`fail`."""
+        self.start(step)
+        yield
+        self.finish()
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Catch what exporters print, warn and log while the block runs, as notes of the step that was running."""
+        handler = _NoteHandler(self)
+        loggers = [logging.getLogger(name) for name in _EXPORTER_LOGGERS]
+        before = [(logger, logger.propagate, logger.handlers[:]) for logger in loggers]
+        for logger in loggers:
+            logger.propagate, logger.handlers = False, [handler]
+        printed = StringIO()
+        try:
+            with warnings.catch_warnings(), redirect_stdout(printed):
+                warnings.simplefilter("always")
+                warnings.showwarning = lambda message, category, *rest, **more: self.note(
+                    f"{category.__name__}: {message}"
+                )
+                yield
+        finally:
+            for logger, propagate, handlers in before:
+                logger.propagate, logger.handlers = propagate, handlers
+            for line in printed.getvalue().splitlines():
+                self.note(line)
+
+
+class _NoteHandler(logging.Handler):
+    def __init__(self, runner: StepRunner) -> None:
+        super().__init__(logging.WARNING)
+        self._runner = runner
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._runner.note(record.getMessage())

@@ -1,0 +1,24 @@
+"""Versions of the tools that shape an export."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+from pytest_htp import __version__
+
+_TOOLS = ("onnx", "onnx-ir", "onnxscript", "torch")
+
+
+def toolchain_versions(*, transformers: bool) -> dict[str, str]:
+    """Package → version without the local part (``2.13.0+cpu`` and ``2.13.0+cu128`` export the same graph).
+
+    Args:
+        transformers: whether transformers takes part.
+    """
+    versions = {"pytest-htp": __version__}
+    for package in (*_TOOLS, *(("transformers",) if transformers else ())):
+        try:
+            versions[package] = version(package).partition("+")[0]
+        except PackageNotFoundError:
+            continue
+    return dict(sorted(versions.items()))

@@ -1,0 +1,163 @@
+"""Structural fingerprint of a module: what it computes with its own nodes, independent of names and numbering.
+
+A fingerprint covers operators, attributes, element types and wiring:
+
+1. a value made by one of the module's own nodes is described by that node (recursively);
+2. a value made inside a child by the child's relative path; a value from outside by the order in which the module's subtree first
+   reads it, so that reading another of the module's inputs is a difference and being layer 7 is not;
+3. a parameter or buffer by its name within the module and its element type, never by its content;
+4. a small constant by its values (floats to six significant digits: the folding of a scale may differ in the last
+   bits between machines), a large one by element type and rank; a constant folded from weights never by values;
+5. shapes don't take part: batch and sequence length of a dynamic axis must not change it.
+
+The module's fingerprint is the hash of the sorted node descriptions: the order of independent nodes is no difference.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from pytest_htp.tagging.facts import GraphFacts, NodeFacts
+
+# A constant of up to this many elements is part of the program (axes, shapes, a scale); above it is data.
+_SMALL = 16
+_HEX_DIGITS = 12
+
+
+class Fingerprints:
+    """Fingerprints of all modules of one tagged graph."""
+
+    def __init__(self, graph: GraphFacts) -> None:
+        self._graph = graph
+        self._own: dict[str, list[NodeFacts]] = {}
+        self._subtree: dict[str, list[NodeFacts]] = {"": []}
+        for facts in graph.nodes:
+            if facts.path is None:
+                continue
+            self._own.setdefault(facts.path, []).append(facts)
+            for path in _ancestors(facts.path):
+                self._subtree.setdefault(path, []).append(facts)
+        self._constants: dict[ir.Value, str] = {}
+
+    def of(self, path: str) -> str:
+        """Fingerprint of one module as 12 hex digits; of a module without nodes of its own ``""``."""
+        own = self._own.get(path)
+        if not own:
+            return ""
+        outside = self._outside_order(path)
+        described: dict[ir.Node, str] = {}
+        for facts in own:
+            described[facts.node] = self._describe(facts.node, path, described, outside)
+        return _digest("\n".join(sorted(described.values())))[:_HEX_DIGITS]
+
+    def _outside_order(self, path: str) -> dict[ir.Value, int]:
+        """Values read but not made inside the module's subtree, numbered by first use in graph order."""
+        order: dict[ir.Value, int] = {}
+        for facts in self._subtree[path]:
+            for value in facts.node.inputs:
+                if value is None or value in order or value.const_value is not None:
+                    continue
+                maker = self._maker(value)
+                if maker is None or maker.path is None or not _inside(maker.path, path):
+                    order[value] = len(order)
+        return order
+
+    def _maker(self, value: ir.Value) -> NodeFacts | None:
+        producer = value.producer()
+        return self._graph.by_node.get(producer) if producer is not None else None
+
+    def _describe(
+        self, node: ir.Node, path: str, described: Mapping[ir.Node, str], outside: Mapping[ir.Value, int]
+    ) -> str:
+        inputs = [self._input(value, path, described, outside) for value in node.inputs]
+        outputs = [value.dtype.name if value.dtype is not None else "?" for value in node.outputs]
+        attributes = [f"{name}={self._attribute(attr)}" for name, attr in sorted(node.attributes.items())]
+        return _digest("|".join((node.domain, node.op_type, *attributes, ">", *inputs, "<", *outputs)))
+
+    def _input(
+        self,
+        value: ir.Value | None,
+        path: str,
+        described: Mapping[ir.Node, str],
+        outside: Mapping[ir.Value, int],
+    ) -> str:
+        if value is None:
+            return "-"
+        if value.const_value is not None and value.producer() is None:
+            return self._constant(value, path)
+        maker = self._maker(value)
+        if maker is not None and maker.node in described:
+            return f"{described[maker.node]}:{value.index()}"
+        if value in outside:
+            return f"in{outside[value]}:{value.dtype.name if value.dtype is not None else '?'}"
+        if maker is not None and maker.path is not None and maker.path != path:
+            return f"child {maker.path[len(path) :].lstrip('.') if path else maker.path}"
+        return "own"
+
+    def _constant(self, value: ir.Value, path: str) -> str:
+        tensor = value.const_value
+        assert tensor is not None
+        rank = len(tensor.shape)
+        names = self._graph.parameter_names(value)
+        if names:
+            own = sorted(name for name in names if self._graph.owner_of(name) == path)
+            local = own[0][len(path) :].lstrip(".") if own else "elsewhere"
+            return f"parameter {local} {tensor.dtype.name} {rank}"
+        if value not in self._constants:
+            self._constants[value] = f"constant {tensor.dtype.name} {rank} {small_values(tensor)}"
+        return self._constants[value]
+
+    def _attribute(self, attr: ir.Attr) -> str:
+        if attr.is_ref():
+            return f"@{attr.ref_attr_name}"
+        value = attr.value
+        if attr.type == ir.AttributeType.TENSOR:
+            return f"{value.dtype.name}{list(value.shape)} {small_values(value)}"
+        if attr.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS):
+            # The bodies' nodes are in the rows of the modules they belong to; here only that there are bodies.
+            graphs: Sequence[Any] = value if attr.type == ir.AttributeType.GRAPHS else (value,)
+            return f"graphs:{len(graphs)}"
+        return _plain(value)
+
+
+def small_values(tensor: ir.TensorProtocol) -> str:
+    """Values of a small constant as canonical text, ``""`` for a large one."""
+    if tensor.size > _SMALL:
+        return ""
+    try:
+        array = np.asarray(tensor.numpy())
+    except (TypeError, ValueError, NotImplementedError, FileNotFoundError):
+        return ""
+    return _plain(array.reshape(-1).tolist())
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return str(value)
+    if isinstance(value, float):
+        return format(value, ".6g")
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(_plain(item) for item in value) + "]"
+    return str(value)
+
+
+def _inside(path: str, enclosing: str) -> bool:
+    return not enclosing or path == enclosing or path.startswith(f"{enclosing}.")
+
+
+def _ancestors(path: str) -> Iterable[str]:
+    """The path itself and every prefix of it, down to the root."""
+    yield ""
+    if path:
+        parts = path.split(".")
+        for depth in range(1, len(parts) + 1):
+            yield ".".join(parts[:depth])
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

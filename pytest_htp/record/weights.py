@@ -1,0 +1,159 @@
+"""Parameters and initializers as the record describes them: counts, bytes, owners, ties and duplicates."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from pytest_htp.tagging.facts import GraphFacts
+
+# Smaller tensors (axes, scales, zero biases) repeat by nature; a repeated one this large is weight stored twice.
+_DUPLICATE_BYTES = 1024
+_SAMPLES = 64
+
+
+def initializers(model: ir.Model) -> list[ir.Value]:
+    """Every initializer of the main graph and its bodies that has a value."""
+    return [
+        value
+        for graph in model.graphs()
+        for value in graph.initializers.values()
+        if value.const_value is not None
+    ]
+
+
+def describe_initializers(graph: GraphFacts) -> dict[str, Any]:
+    """``{"count", "bytes", "dtypes"}``; parameters that deduplication merged because their values happened to be
+    equal count as if they were stored, so that the numbers don't depend on weight values."""
+    count: Counter[str] = Counter()
+    size = 0
+    for value in initializers(graph.model):
+        assert value.const_value is not None
+        times = 1 + sum(name in graph.shared_parameters for name in graph.merged_into.get(value.name or "", ()))
+        count[value.const_value.dtype.name] += times
+        size += times * int(value.const_value.nbytes)
+    return {"count": sum(count.values()), "bytes": size, "dtypes": dict(sorted(count.items()))}
+
+
+def weights_by_module(graph: GraphFacts) -> dict[str, dict[str, int]]:
+    """Module path → element type → bytes of the initializers it owns.
+
+    A parameter belongs to the module that registered it (a tied one to its first name's), a constant to the deepest
+    module common to the nodes that read it.
+    """
+    owned: dict[str, dict[str, int]] = {}
+    for value in initializers(graph.model):
+        tensor = value.const_value
+        assert tensor is not None
+        for owner in _owners(graph, value):
+            sizes = owned.setdefault(owner, {})
+            sizes[tensor.dtype.name] = sizes.get(tensor.dtype.name, 0) + int(tensor.nbytes)
+    return owned
+
+
+def _owners(graph: GraphFacts, value: ir.Value) -> list[str]:
+    names = [value.name or "", *graph.merged_into.get(value.name or "", ())]
+    owners = []
+    for name in names:
+        if name in graph.shared_parameters:
+            owner = graph.owner_of(graph.shared_parameters[name][0])
+            if owner is not None:
+                owners.append(owner)
+    if owners:
+        return owners
+    folded = graph.owners(value)
+    if len(folded) == 1:
+        return [folded.pop()]
+    readers = {
+        facts.path
+        for use in value.uses()
+        if (facts := graph.by_node.get(use.node)) is not None and facts.path is not None
+    }
+    return [graph.deepest_common(readers)] if readers else []
+
+
+def tied_groups(graph: GraphFacts) -> list[list[str]]:
+    """Names of parameters that share one tensor in the model and are stored once in the graph."""
+    groups = {names for names in graph.shared_parameters.values() if len(names) > 1}
+    stored: Counter[tuple[str, ...]] = Counter()
+    for value in initializers(graph.model):
+        for names in {graph.shared_parameters[name] for name in graph.parameter_names(value)}:
+            stored[names] += 1
+    return sorted(list(names) for names in groups if stored[names] == 1)
+
+
+def duplicates(graph: GraphFacts) -> list[dict[str, Any]]:
+    """``{"names", "bytes"}`` of initializers that hold the same bytes; names of generated values are left out.
+
+    Candidates share element type, shape and 64 sampled elements; only those are compared in full.
+    """
+    candidates: dict[tuple[Any, ...], list[ir.Value]] = {}
+    for value in initializers(graph.model):
+        tensor = value.const_value
+        assert tensor is not None
+        if tensor.nbytes < _DUPLICATE_BYTES:
+            continue
+        candidates.setdefault((tensor.dtype, tuple(tensor.shape)), []).append(value)
+    found = []
+    for values in candidates.values():
+        if len(values) < 2:
+            continue
+        sampled: dict[bytes, list[ir.Value]] = {}
+        for value in values:
+            sampled.setdefault(_sample(value), []).append(value)
+        for same in sampled.values():
+            found.extend(_equal_groups(graph, same))
+    return sorted(found, key=lambda row: (row["names"], row["bytes"]))
+
+
+def _sample(value: ir.Value) -> bytes:
+    array = _raw(value)
+    step = max(1, array.size // _SAMPLES)
+    return array.reshape(-1)[::step].tobytes()
+
+
+def _raw(value: ir.Value) -> np.ndarray[Any, Any]:
+    assert value.const_value is not None
+    return np.asarray(value.const_value.numpy())
+
+
+def _equal_groups(graph: GraphFacts, values: list[ir.Value]) -> list[dict[str, Any]]:
+    groups: list[list[ir.Value]] = []
+    for value in values:
+        for group in groups:
+            if np.array_equal(_raw(group[0]).view(np.uint8), _raw(value).view(np.uint8)):
+                group.append(value)
+                break
+        else:
+            groups.append([value])
+    rows = []
+    for group in groups:
+        first = _raw(group[0])
+        if len(group) < 2 or bool((first.reshape(-1)[:1] == first).all()):
+            continue  # a constant fill (ones, zeros) is equal by default initialisation, not by duplication
+        names = sorted(name for value in group for name in _public_names(graph, value))
+        rows.append({"names": names, "bytes": int(group[0].const_value.nbytes)})  # type: ignore[union-attr]
+    return rows
+
+
+def _public_names(graph: GraphFacts, value: ir.Value) -> list[str]:
+    names = graph.parameter_names(value)
+    return [min(names)] if names else []
+
+
+def describe_parameters(parameters: Mapping[str, tuple[str, int, int]]) -> dict[str, Any]:
+    """``{"count", "bytes", "dtypes"}`` of the model's own parameters, each tensor once.
+
+    Args:
+        parameters: name → (element type name, elements, bytes per element).
+    """
+    dtypes = Counter(dtype for dtype, _, _ in parameters.values())
+    return {
+        "count": len(parameters),
+        "bytes": sum(elements * width for _, elements, width in parameters.values()),
+        "dtypes": dict(sorted(dtypes.items())),
+    }
