@@ -1,0 +1,89 @@
+"""What is known of an export, told apart from what merely has a default value.
+
+``HTPExportData`` counts start at 0; these functions give None where nothing was measured, so that no writer
+prints a zero nobody counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pytest_htp.vocabulary import HTPExportData, HTPExportStep
+
+COVERAGE_KEYS = (
+    "total_nodes",
+    "direct",
+    "fused",
+    "inferred",
+    "none",
+    "coverage",
+    "direct_coverage",
+    "root_share",
+)
+
+
+def modules(data: HTPExportData) -> int | None:
+    return data.total_modules or len(data.hierarchy) or None
+
+
+def parameters(data: HTPExportData) -> int | None:
+    """Parameter elements. A counted model has modules (its root at least), so 0 is then a measurement."""
+    return data.total_parameters if data.total_parameters or data.total_modules else None
+
+
+def execution_steps(data: HTPExportData) -> int | None:
+    return data.execution_steps or None
+
+
+def nodes(data: HTPExportData) -> int | None:
+    """Nodes of the graph. A graph may be empty, so 0 counts once the coverage was taken."""
+    counted = data.total_nodes or data.tagging_stats or data.coverage is not None
+    return data.total_nodes if counted else None
+
+
+def coverage(data: HTPExportData) -> dict[str, int | float]:
+    """The coverage figures that were taken, in the contract's order; other statistics after them."""
+    stats = dict(data.tagging_stats)
+    if data.coverage is not None:
+        stats.setdefault("coverage", data.coverage)
+    ordered = {key: stats.pop(key) for key in COVERAGE_KEYS if key in stats}
+    return {**ordered, **dict(sorted(stats.items()))}
+
+
+def status(data: HTPExportData, step: HTPExportStep) -> str | None:
+    """What was logged of a step: ``completed``, ``failed``, ``skipped``; None: it was not reached."""
+    found = data.steps.get(step.value, {}).get("status")
+    return str(found) if found is not None else None
+
+
+def step_seconds(data: HTPExportData, step: HTPExportStep) -> float | None:
+    return _number(data.steps.get(step.value, {}).get("seconds"))
+
+
+def verdict(data: HTPExportData) -> str:
+    """``completed`` (all steps), ``failed`` (by a step, or any error but a writer's), ``incomplete``."""
+    states = [status(data, step) for step in HTPExportStep]
+    if "failed" in states or any("writer" not in error for error in data.errors):
+        return "failed"
+    done = all(state in ("completed", "skipped") for state in states)
+    return "completed" if done else "incomplete"
+
+
+def parity_outputs(data: HTPExportData) -> Iterator[dict[str, Any]]:
+    """The compared graph outputs, where parity was measured."""
+    outputs = (data.parity or {}).get("outputs")
+    yield from (output for output in outputs or () if isinstance(output, dict))
+
+
+def not_measured(part: dict[str, Any] | None) -> str | None:
+    """Why parity or attestation says it was not measured; None where it was, or nothing is known."""
+    if part is None or part.get("measured", True):
+        return None
+    return str(part.get("reason") or "no reason given")
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    return None

@@ -1,0 +1,57 @@
+"""Files that are either the old or the new one, whole: written under another name, then moved together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from secrets import token_hex
+from types import TracebackType
+
+
+class AtomicFiles:
+    """Stages any number of text files and moves all of them into place at the end::
+
+        with AtomicFiles() as files:
+            files.stage(path, chunks)
+            files.commit()
+
+    What was staged and not committed is removed on leaving. UTF-8, line feeds.
+    """
+
+    def __init__(self) -> None:
+        self._staged: dict[Path, Path] = {}
+
+    def stage(self, path: Path, chunks: Iterable[str]) -> None:
+        """Write ``chunks`` beside ``path`` (its folder is made where missing), or nothing."""
+        if path.is_dir():
+            raise IsADirectoryError(21, "is a folder", str(path))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A short name of its own: one made from the file's name could exceed the file system's limit.
+        temporary = path.with_name(f".htp-{token_hex(4)}")
+        try:
+            with temporary.open("x", encoding="utf-8", newline="\n") as stream:
+                stream.writelines(chunks)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+        self._staged[path] = temporary
+
+    def commit(self) -> None:
+        """Move every staged file into place."""
+        for path in list(self._staged):
+            os.replace(self._staged[path], path)  # noqa: PTH105 - tests inject faults here, by this name
+            del self._staged[path]
+
+    def __enter__(self) -> AtomicFiles:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for temporary in self._staged.values():
+            with suppress(OSError):
+                temporary.unlink()
+        self._staged.clear()
