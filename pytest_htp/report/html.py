@@ -1,0 +1,181 @@
+"""index.html: one file that makes no request, needs no script, and runs no script but its own.
+
+Every ``{{ value }}`` of the templates is made inert and then escaped (Jinja2 autoescape), whatever it is; the
+Content-Security-Policy allows exactly the page's own style and script, by hash, and nothing else.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_htp.report import views
+from pytest_htp.report.model import Report, Result, by_severity, needs_attention
+from pytest_htp.report.text import NAME_LIMIT, duration, inert, number, percent, plural, size
+from pytest_htp.report.tree import TreeNode, build_tree, limit_rows
+from pytest_htp.report.treemap import HEIGHT, WIDTH, treemap
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+TEMPLATES = Path(__file__).parent / "templates"
+SYMBOLS = {
+    "breaking": "✖",
+    "regression": "▼",
+    "drift": "≈",
+    "improvement": "▲",
+    "info": "i",
+    "unchanged": "=",
+}
+ROW_LIMIT = 300  # module rows of one export on the page (about 80 kB); report.json has all of them
+_TEXT_LIMIT = 20_000  # longest single value on the page; commands need room, an error message may be long
+
+
+def render_html(report: Report) -> str:
+    """The page's text."""
+    exports = [_export_view(result) for result in by_severity(report["exports"])]
+    style, script = _asset("style.css"), _asset("script.js")
+    context = {
+        "report": report,
+        "exports": exports,
+        "attention": [export for export in exports if export["attention"]],
+        "counts": views.verdict_counts(report["exports"]),
+        "environment": flatten_environment(report["environment"]),
+        "style": style,
+        "script": script,
+        "policy": (
+            f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data:; "
+            "base-uri 'none'; form-action 'none'"
+        ),
+    }
+    # U+2028 and lone surrogates were made visible by ``inert``; the rest is valid UTF-8.
+    return _environment().get_template("index.html.j2").render(context)
+
+
+def render_tree(result: Result) -> str:
+    """The module tree alone, as an HTML fragment; empty where the export has no record."""
+    tree = build_tree(result)
+    if tree is None:
+        return ""
+    limit_rows(tree, ROW_LIMIT)
+    return _environment().get_template("fragment.html.j2").render(tree=tree, findings=result["findings"])
+
+
+def _export_view(result: Result) -> dict[str, Any]:
+    from pytest_htp.report.console import console_html
+
+    tree = build_tree(result)
+    maps = []
+    if tree is not None:
+        maps = [
+            ("nodes", "nodes", treemap(tree, lambda node: node.nodes)),
+            ("bytes", "weights", treemap(tree, lambda node: node.bytes)),
+        ]
+        limit_rows(tree, ROW_LIMIT)
+    record = result["record"] or {}
+    return {
+        "result": result,
+        "id": views.anchor(result),
+        "model": views.model_class(result),
+        "model_facts": record.get("model") or {},
+        "graph": record.get("graph") or {},
+        "untagged": record.get("untagged") or {},
+        "attention": needs_attention(result),
+        "label": views.verdict_label(result),
+        "states": views.state_words(result),
+        "nodes_change": views.change(result["nodes"], views.nodes_before(result)),
+        "bytes_change": views.size_change(result["bytes"], views.bytes_before(result)),
+        "coverage": views.coverage_view(result),
+        "attestation": views.attestation_view(result),
+        "parity": views.parity_view(result),
+        "steps": views.steps_view(result),
+        "contract": views.contract_view(result),
+        "toolchain": views.toolchain_view(result),
+        "artifacts": views.artifacts_link(result),
+        "tree": tree,
+        "maps": maps,
+        "console": console_html(result.get("console_html"), result["console"] or ""),
+    }
+
+
+def row_changes(node: TreeNode) -> list[tuple[str, str, str]]:
+    """What differs between a module's two rows, as (what, before, now)."""
+    row, before = node.row, node.before
+    if row is None or before is None or node.status != "changed":
+        return []
+    changes: list[tuple[str, str, str]] = []
+    if node.count_before is not None:
+        changes.append(("modules", f"{node.count_before}", f"{node.count}"))
+    for key, title in (("class", "class"), ("calls", "calls"), ("nodes", "nodes")):
+        if row.get(key) != before.get(key):
+            changes.append((title, views.value_text(before.get(key)), views.value_text(row.get(key))))
+    for key, title in (("ops", "operators"), ("dtypes", "value types"), ("weights", "weight bytes")):
+        old, new = views.histogram_changes(row.get(key) or {}, before.get(key) or {})
+        if old or new:
+            changes.append((title, old, new))
+    if not changes and row.get("fingerprint") != before.get("fingerprint"):
+        old, new = str(before.get("fingerprint")), str(row.get("fingerprint"))
+        changes.append(("structure (same operators, other wiring)", old, new))
+    return changes
+
+
+def flatten_environment(environment: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """``{"python": …, "toolchain": {"torch": …}}`` as (name, value) pairs."""
+    pairs: list[tuple[str, str]] = []
+    for name, value in sorted(environment.items()):
+        if isinstance(value, Mapping):
+            pairs.extend((str(key), str(item)) for key, item in sorted(value.items()))
+        else:
+            pairs.append((str(name), str(value)))
+    return pairs
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+        auto_reload=False,
+    )
+    environment.filters.update(
+        num=number,
+        pct=percent,
+        size=size,
+        seconds=duration,
+        name=lambda text: inert(str(text), NAME_LIMIT),
+        value=views.value_text,
+        histogram=views.histogram,
+    )
+    environment.globals.update(
+        symbols=SYMBOLS, row_changes=row_changes, plural=plural, map_width=WIDTH, map_height=HEIGHT
+    )
+    return environment
+
+
+def _finalize(value: Any) -> Any:
+    """Make every plain string inert; ``Markup`` (ours) passes."""
+    if type(value) is not str or (len(value) < _TEXT_LIMIT and value.isprintable()):
+        return value
+    return inert(value, _TEXT_LIMIT)
+
+
+@lru_cache(maxsize=2)
+def _asset(name: str) -> Any:
+    from markupsafe import Markup
+
+    return Markup((TEMPLATES / name).read_text(encoding="utf-8"))  # a file of ours
+
+
+def _hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode("utf-8")).digest()
+    return f"sha256-{base64.b64encode(digest).decode('ascii')}"

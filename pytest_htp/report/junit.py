@@ -1,0 +1,27 @@
+"""JUnit properties of a test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pytest_htp.report.model import Result, worst_verdict
+
+
+def junit_properties(results: Iterable[Result]) -> list[tuple[str, str]]:
+    """``htp.verdict``, ``htp.coverage``, ``htp.direct_coverage`` (percent) for one test's exports.
+
+    Several exports give the worst verdict and the lowest coverage; one that was not measured is left out.
+    """
+    known = list(results)
+    if not known:
+        return []
+    properties = [("htp.verdict", worst_verdict(known))]
+    for name, key in (("htp.coverage", "coverage"), ("htp.direct_coverage", "direct_coverage")):
+        values = [
+            result["coverage"][key]
+            for result in known
+            if result.get("coverage") and result["coverage"].get(key) is not None
+        ]
+        if values:
+            properties.append((name, f"{min(values):.2f}"))
+    return properties

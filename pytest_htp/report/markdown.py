@@ -1,0 +1,197 @@
+"""summary.md: what a reviewer reads on the pull request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from pytest_htp.report import views
+from pytest_htp.report.model import Report, Result, by_severity, needs_attention
+from pytest_htp.report.text import MESSAGE_LIMIT, NAME_LIMIT, duration, inert, number, plural, size
+
+MARKER = "<!-- pytest-htp report -->"  # lets a bot find its earlier comment and replace it
+SUMMARY_LIMIT = 900 * 1024  # bytes of UTF-8
+_HEADER = (
+    "\n| verdict | export | nodes | weights | coverage | parity | time |\n|---|---|--:|--:|--:|--:|--:|\n"
+)
+_FINDINGS_LIMIT = 50  # per export
+_COMMAND_LIMIT = 4_000
+_ICONS = {
+    "breaking": "❌",
+    "regression": "🔻",
+    "drift": "🔀",
+    "improvement": "🔺",
+    "info": "ℹ️",
+    "unchanged": "✅",
+}
+_OPEN = "❔"  # nothing was compared
+# What Markdown, GFM's autolinks, GitHub's shortcodes and maths, or HTML give a meaning within a line; a
+# numeric reference never has one. An underscore inside a word has none, and most names are full of them.
+_SPECIAL = re.compile(r"[&<>`*\[\]#|~@$\\:]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|(?<=www)\.", re.IGNORECASE)
+_PINGS = re.compile(r"[@#](?=\w)")  # @user and #123: a reference does not stop those, a zero-width space does
+
+
+def render_markdown(report: Report, *, limit: int = SUMMARY_LIMIT) -> str:
+    """The summary's text, at most ``limit`` bytes of UTF-8; what did not fit is named at its end."""
+    exports = by_severity(report["exports"])
+    changed = [result for result in exports if needs_attention(result)]
+    room = limit - 600  # for the closing note
+    parts = [MARKER, "\n", verdict_line(report), "\n"]
+    parts += [f"\n> ⚠️ {text(note)}\n" for note in report["notes"][:20]]
+    parts.append(_toolchain_line(changed))
+    room -= _bytes("".join(parts))
+    left_out = []
+
+    table, omitted_rows = _fit(_rows(exports), int(room * 0.4) if changed else room)
+    if table:
+        parts.append(_HEADER + "".join(table))
+        room -= _bytes(parts[-1])
+    if omitted_rows:
+        left_out.append(f"{plural(omitted_rows, 'row')} of the table")
+    details, omitted = _fit((_details(result) for result in changed), room)
+    if omitted:  # a short section says more than none
+        room -= _bytes("".join(details))
+        rest = changed[len(details) :]
+        short, omitted = _fit((_details(result, short=True) for result in rest), room)
+        shortened = len(changed) - len(details) - omitted
+        details += short
+        if shortened:
+            left_out.append(f"most of the findings of {plural(shortened, 'export')}")
+        if omitted:
+            left_out.append(f"the details of {plural(omitted, 'export')}")
+    parts += details
+    if left_out:
+        parts.append(
+            f"\nLeft out to stay under {limit // 1024:,} KiB: {'; '.join(left_out)}. "
+            "All of it is in `index.html` and `report.json`.\n"
+        )
+    return "".join(parts)
+
+
+def verdict_line(report: Report) -> str:
+    """One line: the verdict, and how many exports stand where."""
+    totals = report["totals"]
+    verdict = totals["verdict"]
+    attention = sum(needs_attention(result) for result in report["exports"])
+    counts = views.verdict_counts(report["exports"])
+    verb = "needs" if attention == 1 else "need"
+    exports = plural(totals["exports"], "export")
+    parts = [f"{attention} of {exports} {verb} a look" if attention else f"{exports}, nothing to look at"]
+    if counts:
+        parts.append(", ".join(f"{count} {word}" for word, count in counts.items()))
+    return f"### {_ICONS[verdict]} ONNX exports: {verdict}\n\n{' · '.join(parts)}\n"
+
+
+def _fit(chunks: Iterable[str], room: int) -> tuple[list[str], int]:
+    """The chunks that fit into ``room`` bytes, in order, and how many did not."""
+    taken: list[str] = []
+    omitted = 0
+    for chunk in chunks:
+        room -= _bytes(chunk)
+        if room < 0 or omitted:
+            omitted += 1
+        else:
+            taken.append(chunk)
+    return taken, omitted
+
+
+def _rows(exports: Iterable[Result]) -> Iterable[str]:
+    for result in exports:
+        label = views.verdict_label(result)
+        verdict = f"{_OPEN if label else _ICONS[result['verdict']]} {label or result['verdict']}"
+        if states := views.state_words(result):
+            verdict += "<br>" + text(", ".join(states))
+        model = views.model_class(result)
+        coverage = views.coverage_view(result)
+        parity = views.parity_view(result)
+        cells = (
+            verdict,
+            code(result["name"]) + (f"<br>{code(model)}" if model else ""),
+            _with(number(result["nodes"]), views.change(result["nodes"], views.nodes_before(result))),
+            _with(size(result["bytes"]), views.size_change(result["bytes"], views.bytes_before(result))),
+            _with(coverage["text"], coverage["change"]) if coverage else "–",
+            text(str(parity["worst"])) if parity and parity["measured"] else "–",
+            duration(result["seconds"]),
+        )
+        yield f"| {' | '.join(cells)} |\n"
+
+
+def _with(value: str, delta: str) -> str:
+    return f"{value} ({delta})" if delta else value
+
+
+def _toolchain_line(changed: Iterable[Result]) -> str:
+    """The toolchain changes of all exports, once: the likely cause is worth a line of its own."""
+    changes = {
+        f"{row['name']} {row['before']} → {row['after']}": None
+        for result in changed
+        for row in views.toolchain_view(result)
+        if row["changed"] and not row["name"].startswith("opset ")
+    }
+    if not changes:
+        return ""
+    shown = list(changes)[:12]
+    more = f" and {len(changes) - len(shown)} more" if len(changes) > len(shown) else ""
+    return f"\n**Toolchain:** {', '.join(code(change) for change in shown)}{more}\n"
+
+
+def _details(result: Result, *, short: bool = False) -> str:
+    label = views.verdict_label(result)
+    icon = _OPEN if label else _ICONS[result["verdict"]]
+    label = label or result["verdict"]
+    findings = result["findings"]
+    count = plural(len(findings), "finding")
+    lines = [
+        "",
+        "<details>",
+        f"<summary>{icon} {label}: {code(result['name'])}, {count}</summary>",
+        "",
+    ]
+    if result["error"]:
+        error = result["error"]
+        step = str(error.get("step") or "an unknown step").replace("_", " ")
+        message = str(error.get("message") or "")
+        lines += [f"Failed at {text(step)}: {code(str(error.get('type')))} {text(message)}", ""]
+    shown = findings[: 3 if short else _FINDINGS_LIMIT]
+    for item in shown:
+        module = f" {code(item['module'] or '(root)')}" if item["module"] is not None else ""
+        lines.append(f"- **{item['verdict']}** `{item['code']}`{module}: {text(item['message'])}")
+        if not short and (item["before"] is not None or item["after"] is not None):
+            before, after = views.value_text(item["before"]), views.value_text(item["after"])
+            lines.append(f"  <br>{code(before)} → {code(after)}")
+    if len(findings) > len(shown):
+        lines.append(f"- … and {plural(len(findings) - len(shown), 'finding')} more in `index.html`")
+    lines += ["", *_commands(result), "</details>", ""]
+    return "\n".join(lines)
+
+
+def _commands(result: Result) -> list[str]:
+    commands = result["commands"] or {}
+    accept = "Create the baseline" if result["baseline_status"] == "missing" else "Accept the change"
+    lines = []
+    for title, key in (("Reproduce", "reproduce"), (accept, "accept")):
+        command = commands.get(key)
+        if command and len(command) <= _COMMAND_LIMIT and not (key == "accept" and result["error"]):
+            shown = inert(command)
+            longest = max((len(run) for run in re.findall(r"`+", shown)), default=0)
+            fence = "`" * max(3, longest + 1)
+            lines += [f"{title}:", f"{fence}sh", shown, fence, ""]
+    return lines
+
+
+def text(value: str) -> str:
+    """Prose that renders as ``value``: no markup, link or mention, one line; never put first in a line."""
+    return _references(_PINGS.sub(lambda match: match[0] + "\u200b", inert(value, MESSAGE_LIMIT)))
+
+
+def code(value: str) -> str:
+    """A name in ``<code>``, where GitHub links nothing (backticks can't hold a pipe in a table)."""
+    return f"<code>{_references(inert(value, NAME_LIMIT))}</code>"
+
+
+def _references(value: str) -> str:
+    return _SPECIAL.sub(lambda match: f"&#{ord(match[0])};", value)
+
+
+def _bytes(value: str) -> int:
+    return len(value.encode("utf-8"))

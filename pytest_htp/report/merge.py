@@ -1,0 +1,136 @@
+"""Several shards' reports as one: the same verdicts, findings, totals and order as a single run."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytest_htp.errors import HTPUsageError
+from pytest_htp.report.model import SCHEMA, VERDICTS, Report, build_report
+from pytest_htp.report.write import write_reports
+
+_FOLDER = re.compile(r"exports/([\w.-]+)")
+
+
+def merge_reports(directories: Sequence[Path], output: Path) -> Report:
+    """Merge the reports in ``directories`` (each holds a report.json) and write the result into ``output``.
+
+    The same (nodeid, name) in several shards counts once: the worst verdict wins, of equals the last shard,
+    and a note says so. The exports' folders are copied.
+
+    Raises:
+        HTPUsageError: a directory without a readable report, or an output that is one of the inputs.
+    """
+    if not directories:
+        raise HTPUsageError("htp merge needs at least one directory that holds a report.json")
+    for directory in directories:
+        if directory.resolve() == output.resolve():
+            raise HTPUsageError(f"{output} is both an input and the output; give another directory with -o")
+    shards = [(directory, read_report(directory)) for directory in directories]
+    chosen, notes = _choose(shards)
+    merged = build_report(
+        [result for _, result in chosen],
+        _environment([shard["environment"] for _, shard in shards], notes),
+        notes=[*dict.fromkeys(note for _, shard in shards for note in shard["notes"]), *notes],
+    )
+    try:
+        for directory, result in chosen:
+            _copy_artifacts(directory, output, result)
+    except OSError as error:
+        raise HTPUsageError(f"the exports' files can't be copied to {output}: {error}") from error
+    write_reports(merged, output)
+    return merged
+
+
+def read_report(directory: Path) -> Report:
+    """``directory/report.json``, checked as far as merging relies on it.
+
+    Raises:
+        HTPUsageError: it is missing, no JSON, of another schema, or an export in it is malformed.
+    """
+    path = directory / "report.json"
+    try:
+        report: Any = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        reason = error.strerror or error
+        raise HTPUsageError(
+            f"{path}: {reason}; expected a directory that pytest --htp-report=DIR wrote"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise HTPUsageError(f"{path} is not JSON ({error}); was its upload cut short?") from error
+    found = report.get("schema") if isinstance(report, dict) else None
+    if found != SCHEMA:
+        raise HTPUsageError(f"{path}: expected a report with schema {SCHEMA!r}, found {found!r}")
+    if not isinstance(report.get("exports"), list) or not isinstance(report.get("environment"), dict):
+        raise HTPUsageError(f"{path}: expected 'exports' (a list) and 'environment' (an object)")
+    for position, item in enumerate(report["exports"]):
+        _check_export(path, position, item)
+    notes = report.get("notes") or []
+    return {**report, "notes": [str(note) for note in notes] if isinstance(notes, list) else []}
+
+
+def _check_export(path: Path, position: int, item: Any) -> None:
+    where = f"{path}: exports[{position}]"
+    if not isinstance(item, dict):
+        raise HTPUsageError(f"{where} is no object")
+    for key in ("nodeid", "name"):
+        if not isinstance(item.get(key), str):
+            raise HTPUsageError(f"{where} needs {key!r}, a string")
+    if item.get("verdict") not in VERDICTS:
+        known = ", ".join(VERDICTS)
+        raise HTPUsageError(f"{where} has the unknown verdict {item.get('verdict')!r}; known: {known}")
+    if not isinstance(item.get("findings", []), list):
+        raise HTPUsageError(f"{where} needs 'findings', a list")
+
+
+def _choose(shards: Sequence[tuple[Path, Report]]) -> tuple[list[tuple[Path, Mapping[str, Any]]], list[str]]:
+    chosen: dict[tuple[str, str], tuple[Path, Mapping[str, Any]]] = {}
+    seen: dict[tuple[str, str], int] = {}
+    for directory, shard in shards:
+        for result in shard["exports"]:
+            key = (result["nodeid"], result["name"])
+            seen[key] = seen.get(key, 0) + 1
+            known = chosen.get(key)
+            if known is None or VERDICTS.index(result["verdict"]) <= VERDICTS.index(known[1]["verdict"]):
+                chosen[key] = (directory, result)
+    notes = [
+        f"{nodeid} ({name}) ran in {count} shards; counted once: {chosen[nodeid, name][1]['verdict']}"
+        for (nodeid, name), count in sorted(seen.items())
+        if count > 1
+    ]
+    return list(chosen.values()), notes
+
+
+def _environment(environments: Sequence[Mapping[str, Any]], notes: list[str]) -> dict[str, Any]:
+    """The common environment; where shards differ, all values, and a note."""
+    merged: dict[str, Any] = {}
+    for name in sorted({name for environment in environments for name in environment}):
+        values = [environment[name] for environment in environments if name in environment]
+        if all(isinstance(value, Mapping) for value in values):
+            merged[name] = _environment(values, notes)
+        elif all(value == values[0] for value in values):
+            merged[name] = values[0]
+        else:
+            merged[name] = ", ".join(sorted({str(value) for value in values}))
+            notes.append(f"the shards ran with different {name}: {merged[name]}")
+    return merged
+
+
+def _copy_artifacts(directory: Path, output: Path, result: Mapping[str, Any]) -> None:
+    """Copy an export's folder; a path that does not lie in ``exports/``, and symbolic links, are left out."""
+    match = _FOLDER.fullmatch(str(result.get("artifacts") or ""))
+    if match is None or match[1].strip(".") == "":
+        return
+    source = directory / "exports" / match[1]
+    if not source.is_dir() or source.is_symlink():
+        return
+    target = output / "exports" / match[1]
+    shutil.copytree(source, target, dirs_exist_ok=True, ignore=_links)
+
+
+def _links(folder: str, names: list[str]) -> set[str]:
+    return {name for name in names if Path(folder, name).is_symlink()}

@@ -1,0 +1,159 @@
+"""The terminal summary: a table of 80 columns, and what to do next."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from unicodedata import combining, east_asian_width
+
+from pytest_htp.report import views
+from pytest_htp.report.model import CHANGED, Report, Result, by_severity, needs_attention
+from pytest_htp.report.text import inert, percent, plural
+
+WIDTH = 80
+ROW_LIMIT = 30  # unchanged exports are listed only while the table stays this short
+_COMMAND_LIMIT = 400  # characters; a longer command names one test and says how many more there are
+
+Line = tuple[str, dict[str, bool]]  # text and the markup of pytest's TerminalWriter
+
+_MARKUP: dict[str, dict[str, bool]] = {
+    "breaking": {"red": True, "bold": True},
+    "regression": {"red": True},
+    "drift": {"yellow": True},
+    "improvement": {"green": True},
+    "info": {"cyan": True},
+    "unchanged": {},
+}
+_COLUMNS = (("verdict", 12), ("test", 22), ("model", 12), ("nodes", 12), ("coverage", 12), ("s", 5))
+_RIGHT = {"nodes", "coverage", "s"}
+
+
+def summary_lines(report: Report, *, html: Path | str | None = None) -> list[Line]:
+    """The lines to write under pytest's own separator; empty where nothing was exported.
+
+    Args:
+        html: where index.html was written, as it should be shown; None where no report was asked for.
+
+    Every line starts with our own words, and names are inert, so no test can issue a CI's workflow command.
+    """
+    exports = by_severity(report["exports"])
+    lines: list[Line] = [(f"note: {_safe(note)}", {"yellow": True}) for note in report["notes"]]
+    if not exports:
+        return lines
+    shown = exports if len(exports) <= ROW_LIMIT else [item for item in exports if needs_attention(item)]
+    if shown:
+        lines.append((_row([title for title, _ in _COLUMNS]), {"bold": True}))
+        lines += [(_row(_cells(result)), _markup(result)) for result in shown]
+    words = ", ".join(f"{count} {word}" for word, count in views.verdict_counts(exports).items())
+    lines.append((f"{plural(len(exports), 'export')}: {words}", {}))
+    lines += _next_steps(exports, html)
+    return lines
+
+
+def _cells(result: Result) -> list[str]:
+    coverage = result["coverage"] or {}
+    seconds = result["seconds"]
+    return [
+        views.verdict_label(result) or result["verdict"],
+        _safe(result["name"]),
+        _safe(views.model_class(result)) or "-",
+        _with("-" if result["nodes"] is None else f"{result['nodes']:,}", _node_change(result)),
+        _with(percent(coverage.get("coverage")).replace("–", "-"), _coverage_change(result)),
+        "-" if seconds is None else f"{seconds:.1f}" if seconds < 1000 else f"{seconds:.0f}",
+    ]
+
+
+def _node_change(result: Result) -> str:
+    return _ascii(views.change(result["nodes"], views.nodes_before(result)))
+
+
+def _coverage_change(result: Result) -> str:
+    now, before = result["coverage"] or {}, result["coverage_before"] or {}
+    return _ascii(views.change(now.get("coverage"), before.get("coverage")))
+
+
+def _with(value: str, delta: str) -> str:
+    return f"{value} {delta}" if delta else value
+
+
+def _ascii(text: str) -> str:
+    return text.replace("−", "-")
+
+
+def _row(cells: Sequence[str]) -> str:
+    parts = [
+        fit(cell, width, right=title in _RIGHT) for cell, (title, width) in zip(cells, _COLUMNS, strict=True)
+    ]
+    return " ".join(parts).rstrip()
+
+
+def fit(text: str, width: int, *, right: bool = False) -> str:
+    """``text`` in exactly ``width`` terminal columns, the middle of a longer one left out."""
+    if _columns(text) > width:
+        head, tail = text[: width // 2], text[-(width - width // 2 - 1) :]
+        while _columns(head) > width // 2:
+            head = head[:-1]
+        while _columns(tail) > width - width // 2 - 1:
+            tail = tail[1:]
+        text = f"{head}…{tail}"
+    space = " " * (width - _columns(text))
+    return space + text if right else text + space
+
+
+def _columns(text: str) -> int:
+    """Terminal columns that ``text`` takes; East Asian wide characters take two, combining marks none."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if combining(char) else 2 if east_asian_width(char) in "WF" else 1 for char in text)
+
+
+def _markup(result: Result) -> dict[str, bool]:
+    if views.verdict_label(result):
+        return {"yellow": True} if needs_attention(result) else {}
+    return _MARKUP[result["verdict"]]
+
+
+def _next_steps(exports: Sequence[Result], html: Path | str | None) -> list[Line]:
+    broken = [item for item in exports if item["error"]]
+    missing = [item for item in exports if item["baseline_status"] == "missing" and not item["error"]]
+    changed = [
+        item
+        for item in exports
+        if item["verdict"] in CHANGED and not item["error"] and item["baseline_status"] != "missing"
+    ]
+    lines: list[Line] = []
+    if html is not None:
+        lines.append((f"report: {_safe(str(html))}", {}))
+    for results, words, key in (
+        (broken, "failed to export; reproduce with", "reproduce"),
+        (missing, "has no baseline; create it with", "accept"),
+        (changed, "changed; after review, accept with", "accept"),
+    ):
+        if results:
+            tests = list(dict.fromkeys(item["nodeid"] for item in results))
+            verb = words if len(tests) == 1 else words.replace("has", "have").replace(" it ", " them ")
+            lines.append((f"next: {plural(len(tests), 'test')} {verb}", {"bold": True}))
+            lines += [(f"  {line}", {}) for line in _command(results, tests, key)]
+    return lines
+
+
+def _command(results: Sequence[Result], tests: Sequence[str], key: str) -> Iterable[str]:
+    """The command for all the tests, else for the first of them and how many there are beside it."""
+    first = (results[0]["commands"] or {}).get(key)
+    if not first:
+        return []
+    if len(tests) == 1:
+        return [_safe(first, None)]
+    words = ["pytest", *map(shlex.quote, tests)]
+    together = " ".join([*words, "--snapshot-update"] if key == "accept" else words)
+    if len(together) <= _COMMAND_LIMIT:
+        return [_safe(together, None)]
+    return [
+        _safe(first, None),
+        f"and {plural(len(tests) - 1, 'more test')}, each with its command in the report",
+    ]
+
+
+def _safe(text: str, limit: int | None = 400) -> str:
+    return inert(text, limit).replace("##[", "## [")  # GitHub's older commands are read anywhere in a line

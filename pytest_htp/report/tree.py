@@ -1,0 +1,241 @@
+"""The module tree of one export: today's rows, the baseline's, and what the findings say about them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from pytest_htp.report.paths import PathPattern, parse_path, split_path
+
+# A deeper path keeps its remaining segments in one name: the page nests <details>, and browsers and template
+# recursion have their limits.
+DEPTH_LIMIT = 40
+
+Row = Mapping[str, Any]
+_COMPARED = ("class", "calls", "ops", "dtypes", "weights", "fingerprint")
+
+
+@dataclass(slots=True)
+class TreeNode:
+    """One module, a fold of identical ones, or (``row`` None) a container that never runs itself."""
+
+    name: str
+    path: str = ""
+    row: Row | None = None
+    before: Row | None = None
+    status: str = "same"  # same | changed | added | removed
+    count: int = 1  # modules the row stands for
+    count_before: int | None = None  # where it differs from count
+    attestation: str = ""  # attested | contradicted | unmatched | "" (not measured or proves nothing)
+    attestation_reason: str = ""
+    findings: list[int] = field(default_factory=list)  # positions in the export's findings
+    children: list[TreeNode] = field(default_factory=list)
+    open: bool = False
+    omitted: int = 0  # rows below this one that limit_rows took out
+    omitted_nodes: int = 0
+
+    @property
+    def nodes(self) -> int:
+        """ONNX nodes of all modules the row stands for, descendants excluded."""
+        if not self.row or self.status == "removed":
+            return 0
+        return int(self.row["nodes"]) * self.count
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the initializers that those modules own."""
+        if not self.row or self.status == "removed":
+            return 0
+        owned: Mapping[str, int] = self.row.get("weights") or {}
+        return sum(owned.values()) * self.count
+
+
+def build_tree(result: Mapping[str, Any]) -> TreeNode | None:
+    """The tree of an export result, or None where it has no record. The root is always open."""
+    record = result["record"]
+    if not record:
+        return None
+    placed = _place(record["modules"], (result["before"] or {}).get("modules"))
+    _mark_findings(placed, result["findings"])
+    _mark_attestation(placed, record.get("attestation") or {})
+    root = _nest(placed)
+    _open_changes(root)
+    root.open = True
+    return root
+
+
+def _place(rows: Sequence[Row], rows_before: Sequence[Row] | None) -> list[TreeNode]:
+    """One node per row of either record, today's first."""
+    after: dict[str, list[PathPattern]] = defaultdict(list)
+    before: dict[str, list[tuple[PathPattern, Row]]] = defaultdict(list)
+    for row in rows_before or ():
+        pattern = parse_path(row["path"])
+        before[pattern.skeleton].append((pattern, row))
+    placed = []
+    for row in rows:
+        pattern = parse_path(row["path"])
+        after[pattern.skeleton].append(pattern)
+        node = TreeNode(name="", path=row["path"], row=row, count=pattern.count)
+        if rows_before is not None:
+            matches = [old for old_pattern, old in before[pattern.skeleton] if pattern.overlaps(old_pattern)]
+            # Where a fold was split differently, the row that differs is the one worth showing.
+            different = [old for old in matches if _differs(row, old)]
+            node.before = next(iter(different or matches), None)
+            node.status = "added" if not matches else "changed" if different else "same"
+        placed.append(node)
+    for skeleton, candidates in before.items():
+        for pattern, row in candidates:
+            if not any(pattern.overlaps(other) for other in after[skeleton]):
+                placed.append(
+                    TreeNode("", row["path"], row=row, before=row, status="removed", count=pattern.count)
+                )
+    if rows_before is not None:
+        _note_counts(placed, after, before)
+    return placed
+
+
+def _differs(row: Row, old: Row) -> bool:
+    return any(row.get(key) != old.get(key) for key in _COMPARED)
+
+
+def _note_counts(
+    placed: Iterable[TreeNode],
+    after: Mapping[str, Sequence[PathPattern]],
+    before: Mapping[str, Sequence[tuple[PathPattern, Row]]],
+) -> None:
+    """Mark the folds of which there are now more or fewer modules (12 layers became 10)."""
+    for node in placed:
+        pattern = parse_path(node.path)
+        if node.status in ("added", "removed") or not pattern.indices:
+            continue
+        now = sum(other.count for other in after[pattern.skeleton])
+        then = sum(other.count for other, _ in before[pattern.skeleton])
+        if now != then and node.before is not None:
+            node.count_before = parse_path(node.before["path"]).count
+            node.status = "changed"
+
+
+def _mark_findings(placed: Sequence[TreeNode], findings: Sequence[Mapping[str, Any]]) -> None:
+    by_skeleton: dict[str, list[tuple[PathPattern, TreeNode]]] = defaultdict(list)
+    for node in placed:
+        pattern = parse_path(node.path)
+        by_skeleton[pattern.skeleton].append((pattern, node))
+    for position, finding in enumerate(findings):
+        if finding.get("module") is None:
+            continue
+        pattern = parse_path(finding["module"])
+        for other, node in by_skeleton[pattern.skeleton]:
+            if pattern.overlaps(other):
+                node.findings.append(position)
+
+
+def _mark_attestation(placed: Sequence[TreeNode], attestation: Mapping[str, Any]) -> None:
+    """Say of each module what attestation found; "attested" only where the stored count agrees with it."""
+    if not attestation.get("measured"):
+        return
+    contradicted = [(parse_path(path), "") for path in attestation.get("contradicted") or ()]
+    unmatched = [(parse_path(item["module"]), item["reason"]) for item in attestation.get("unmatched") or ()]
+    marked: list[TreeNode] = []
+    for node in placed:
+        pattern = parse_path(node.path)
+        if node.status == "removed":
+            continue
+        for state, entries in (("contradicted", contradicted), ("unmatched", unmatched)):
+            for other, reason in entries:
+                if pattern.overlaps(other) and not node.attestation:
+                    node.attestation, node.attestation_reason = state, reason
+        if not node.attestation and node.path:
+            marked.append(node)
+    if sum(node.count for node in marked) == attestation.get("attested"):
+        for node in marked:
+            node.attestation = "attested"
+
+
+def _nest(placed: Iterable[TreeNode]) -> TreeNode:
+    root = TreeNode(name="")
+    index: dict[tuple[str, ...], TreeNode] = {(): root}
+    for node in placed:
+        segments = tuple(split_path(node.path))
+        if len(segments) > DEPTH_LIMIT:
+            segments = (*segments[: DEPTH_LIMIT - 1], ".".join(segments[DEPTH_LIMIT - 1 :]))
+        if not segments and root.row is None:
+            node.children, node.name = root.children, ""
+            root = index[()] = node
+            continue
+        for length in range(1, len(segments) + 1):
+            key = segments[:length]
+            known = index.get(key)
+            if known is None:
+                known = TreeNode(name=segments[length - 1], path=".".join(key))
+                index[key[:length]] = known
+                index[key[:-1]].children.append(known)
+        slot = index[segments]
+        if slot.row is None:
+            _fill(slot, node)
+        else:  # the same path twice: removed, and added as something else; keep both
+            node.name = slot.name
+            index[segments[:-1]].children.append(node)
+    _join_containers(root)
+    return root
+
+
+def _fill(slot: TreeNode, node: TreeNode) -> None:
+    """Put a row's data in the place that its descendants already made for it."""
+    for data in fields(TreeNode):
+        if data.name not in ("name", "children", "open"):
+            setattr(slot, data.name, getattr(node, data.name))
+
+
+def _join_containers(root: TreeNode) -> None:
+    """``layer`` with the only child ``{0..11}`` becomes ``layer.{0..11}``, as in the module's path."""
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        for position, child in enumerate(node.children):
+            while child.row is None and len(child.children) == 1:
+                (only,) = child.children
+                only.name = f"{child.name}.{only.name}"
+                child = only
+            node.children[position] = child
+        stack.extend(node.children)
+
+
+def _open_changes(root: TreeNode) -> None:
+    order = [root]
+    for node in order:
+        order.extend(node.children)
+    for node in reversed(order):
+        node.open = node.status != "same" or bool(node.findings) or any(child.open for child in node.children)
+
+
+def walk(root: TreeNode) -> Iterable[TreeNode]:
+    """Every node, parents before children, in display order."""
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        yield node
+        stack.extend(reversed(node.children))
+
+
+def limit_rows(root: TreeNode, limit: int) -> None:
+    """Cut the tree to ``limit`` rows, in place: changed ones and the way to them first, then from the top down.
+
+    Parents of cut rows say how many rows and ONNX nodes are missing.
+    """
+    order = list(walk(root))
+    if len(order) <= limit:
+        return
+    kept = {id(node) for node in [root, *(node for node in order if node.open)][:limit]}
+    level = [root]
+    for node in level:
+        for child in node.children:
+            if id(child) in kept or len(kept) < limit:
+                kept.add(id(child))
+                level.append(child)
+    for node in level:
+        dropped = [child for child in node.children if id(child) not in kept]
+        rows = [row for child in dropped for row in walk(child)]
+        node.omitted, node.omitted_nodes = len(rows), sum(row.nodes for row in rows)
+        node.children = [child for child in node.children if id(child) in kept]

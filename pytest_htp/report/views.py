@@ -1,0 +1,278 @@
+"""What the page shows of an export, worked out before any template runs.
+
+Templates only place and escape; every comparison, share and unit is decided here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pytest_htp.report.model import VERDICTS, Result
+from pytest_htp.report.text import duration, percent, signed, size
+from pytest_htp.vocabulary import HTPExportStep
+
+EVIDENCE = ("direct", "fused", "inferred", "none")
+_ARTIFACTS = re.compile(r"exports/[\w.-]+")
+_VALUE_LIMIT = 300
+
+
+def anchor(result: Result) -> str:
+    """The element id of an export: stable between runs, safe whatever the test is called."""
+    key = f"{result['nodeid']}\0{result['name']}"
+    return "e-" + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:10]
+
+
+def model_class(result: Result) -> str:
+    """Class of the exported model, or an empty string."""
+    model = (result["record"] or result["before"] or {}).get("model") or {}
+    return str(model.get("class") or "")
+
+
+def value_text(value: Any) -> str:
+    """A finding's ``before`` or ``after`` on one line."""
+    if value is None:
+        return "–"
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return text if len(text) <= _VALUE_LIMIT else text[: _VALUE_LIMIT - 1] + "…"
+
+
+_NOT_COMPARED = {"missing": "no baseline", "created": "new baseline", "off": "not compared"}
+_STATUS = {"updated": "baseline updated", "stale": "stale baseline", "error": "unreadable baseline"}
+
+
+def verdict_label(result: Result) -> str:
+    """What to say instead of "unchanged" where nothing was compared; empty where the verdict says it all."""
+    if result["verdict"] != "unchanged":
+        return ""
+    return _NOT_COMPARED.get(result["baseline_status"], "")
+
+
+def verdict_counts(exports: Iterable[Result]) -> dict[str, int]:
+    """Exports by verdict, worst first, then by the reason for which they were not compared; no zeros."""
+    counts = Counter(verdict_label(result) or result["verdict"] for result in exports)
+    known = [*VERDICTS, *_NOT_COMPARED.values()]
+    return {word: counts[word] for word in known if counts[word]}
+
+
+def state_words(result: Result) -> list[str]:
+    """What else a reader must know beside the verdict, worst first."""
+    words = []
+    if result["error"]:
+        words.append(f"failed at {str(result['error'].get('step') or 'an unknown step').replace('_', ' ')}")
+    elif result["outcome"] != "passed":
+        words.append(f"test {result['outcome']}")
+    if status := _STATUS.get(result["baseline_status"]):
+        words.append(status)
+    elif result["verdict"] != "unchanged" and result["baseline_status"] in ("missing", "created"):
+        words.append(_NOT_COMPARED[result["baseline_status"]])
+    if result["shared_with"]:
+        words.append("shares another test's export")
+    return words
+
+
+def change(after: float | None, before: float | None, unit: str = "") -> str:
+    """``+12``, or an empty string where nothing changed or one side is unknown."""
+    if after is None or before is None or after == before:
+        return ""
+    return signed(after - before if isinstance(after, int) else round(after - before, 2), unit)
+
+
+def size_change(after: int | None, before: int | None) -> str:
+    """``+1.2 MB``, or an empty string."""
+    if after is None or before is None or after == before:
+        return ""
+    return ("+" if after > before else "−") + size(abs(after - before))
+
+
+def nodes_before(result: Result) -> int | None:
+    """Nodes of the baseline's graph."""
+    value = ((result["before"] or {}).get("graph") or {}).get("nodes")
+    return value if isinstance(value, int) else None
+
+
+def bytes_before(result: Result) -> int | None:
+    """Initializer bytes of the baseline's graph."""
+    value = (((result["before"] or {}).get("weights") or {}).get("initializers") or {}).get("bytes")
+    return value if isinstance(value, int) else None
+
+
+def coverage_view(result: Result) -> dict[str, Any] | None:
+    """Coverage, its change, and the evidence split as parts of a bar 100 wide."""
+    coverage = result["coverage"]
+    if not coverage:
+        return None
+    before = result["coverage_before"] or {}
+    total = coverage.get("total_nodes") or 0
+    parts, x = [], 0.0
+    for kind in EVIDENCE:
+        count = coverage.get(kind) or 0
+        share = 100 * count / total if total else 0.0
+        if count:
+            parts.append({"kind": kind, "count": count, "x": round(x, 2), "width": round(share, 2)})
+        x += share
+    return {
+        "text": percent(coverage.get("coverage")),
+        "change": change(coverage.get("coverage"), before.get("coverage"), " pt"),
+        "worse": (coverage.get("coverage") or 0) < (before.get("coverage") or 0),
+        "direct": percent(coverage.get("direct_coverage")),
+        "direct_change": change(coverage.get("direct_coverage"), before.get("direct_coverage"), " pt"),
+        "root_share": percent(coverage.get("root_share")),
+        "parts": parts,
+        "words": ", ".join(f"{part['count']} {part['kind']}" for part in parts) or "no nodes",
+    }
+
+
+def attestation_view(result: Result) -> dict[str, Any] | None:
+    """Attested, contradicted and unmatched modules; the reason where nothing was measured."""
+    attestation = result["attestation"]
+    if not attestation:
+        return None
+    if not attestation.get("measured"):
+        return {"measured": False, "reason": attestation.get("reason") or "not measured"}
+    before = (result["before"] or {}).get("attestation") or {}
+    attested = attestation.get("attested")
+    contradicted = attestation.get("contradicted") or []
+    return {
+        "measured": True,
+        "attested": attested,
+        "change": change(attested, before.get("attested")),
+        "contradicted": contradicted,
+        "unmatched": attestation.get("unmatched") or [],
+    }
+
+
+def parity_view(result: Result) -> dict[str, Any] | None:
+    """The worst difference over the graph's outputs, and the baseline's."""
+    parity = result["parity"]
+    if not parity:
+        return None
+    if not parity.get("measured"):
+        return {"measured": False, "reason": parity.get("reason") or "not measured"}
+    worst = _worst(parity)
+    before = _worst((result["before"] or {}).get("parity") or {})
+    return {
+        "measured": True,
+        "worst": worst or "–",
+        "before": before if before and before != worst else "",
+        "failed": parity.get("failed") or [],
+        "first_divergence": parity.get("first_divergence"),
+        "outputs": parity.get("outputs") or [],
+    }
+
+
+def _worst(parity: Mapping[str, Any]) -> str:
+    """The largest ``max_abs`` of the outputs, as it was written; empty where there is none."""
+    values = [
+        str(output["max_abs"]) for output in parity.get("outputs") or () if output.get("max_abs") is not None
+    ]
+    return max(values, key=_as_float, default="")
+
+
+def _as_float(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("inf")  # "nan" parses; anything else that does not is worth seeing
+
+
+def steps_view(result: Result) -> list[dict[str, Any]]:
+    """The steps that ran, in order, with where each begins and ends on an axis 100 wide."""
+    steps = result["steps"] or {}
+    total = sum(step.get("seconds") or 0 for step in steps.values())
+    rows, x = [], 0.0
+    for step in HTPExportStep:
+        data = steps.get(step.value)
+        if data is None:
+            continue
+        seconds = data.get("seconds")
+        width = 100 * (seconds or 0) / total if total else 0.0
+        rows.append(
+            {
+                "number": step.number,
+                "title": step.title,
+                "status": data.get("status") or "unknown",
+                "seconds": duration(seconds),
+                "x": round(x, 2),
+                "width": round(max(width, 0.4), 2),
+            }
+        )
+        x += width
+    return rows
+
+
+def contract_view(result: Result) -> list[dict[str, Any]]:
+    """Inputs and outputs, today's and the baseline's side by side; empty without a record."""
+    record, before = result["record"], result["before"]
+    if not record:
+        return []
+    rows = []
+    for kind, key in (("input", "inputs"), ("output", "outputs")):
+        today = record.get(key) or []
+        known = {item["name"]: item for item in (before or {}).get(key) or ()}
+        names = {item["name"] for item in today}
+        for item in today:
+            old = known.get(item["name"])
+            text = _tensor(item)
+            old_text = _tensor(old) if old else ""
+            status = "same" if before is None or text == old_text else "changed" if old else "added"
+            rows.append(
+                {"kind": kind, "name": item["name"], "before": old_text, "after": text, "status": status}
+            )
+        for name, old in known.items():
+            if name not in names:
+                row = {"kind": kind, "name": name, "before": _tensor(old), "after": "", "status": "removed"}
+                rows.append(row)
+    return rows
+
+
+def _tensor(item: Mapping[str, Any]) -> str:
+    dims = item.get("dims")
+    if dims is None:
+        return f"{item.get('dtype')} (rank unknown)"
+    return f"{item.get('dtype')} [{', '.join('?' if dim is None else str(dim) for dim in dims)}]"
+
+
+def toolchain_view(result: Result) -> list[dict[str, Any]]:
+    """Versions and opsets, today's and the baseline's."""
+    record, before = result["record"] or {}, result["before"]
+    rows: list[dict[str, Any]] = []
+    now, then = _versions(record), _versions(before or {})
+    for name in sorted(now.keys() | then.keys()):
+        new, old = now.get(name, "–"), then.get(name, "–") if before else ""
+        rows.append({"name": name, "before": old, "after": new, "changed": bool(before) and old != new})
+    return rows
+
+
+def _versions(record: Mapping[str, Any]) -> dict[str, str]:
+    versions = {str(name): str(value) for name, value in (record.get("toolchain") or {}).items()}
+    for domain, version in (record.get("opset") or {}).items():
+        versions[f"opset {domain or 'ai.onnx'}"] = str(version)
+    return versions
+
+
+def artifacts_link(result: Result) -> str:
+    """The folder of the export's files relative to the page, or an empty string where it is not inside."""
+    folder = str(result["artifacts"] or "")
+    return f"{folder}/" if _ARTIFACTS.fullmatch(folder) and ".." not in folder else ""
+
+
+def histogram_changes(after: Mapping[str, int], before: Mapping[str, int]) -> tuple[str, str]:
+    """The entries that differ, as ``("Add 2", "Add 3, Cast 2")`` (before, after)."""
+    names = [
+        name for name in sorted(after.keys() | before.keys()) if after.get(name, 0) != before.get(name, 0)
+    ]
+    return _join(names, before), _join(names, after)
+
+
+def histogram(values: Mapping[str, int]) -> str:
+    """``MatMul 3, Add 1``: most frequent first."""
+    return _join(sorted(values, key=lambda name: (-values[name], name)), values)
+
+
+def _join(names: Sequence[str], values: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {values[name]:,}" for name in names if values.get(name))

@@ -1,0 +1,77 @@
+"""Writing a report's files, each atomically."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from pytest_htp.errors import HTPUsageError
+from pytest_htp.report.html import render_html
+from pytest_htp.report.markdown import SUMMARY_LIMIT, render_markdown
+from pytest_htp.report.model import Report, dump_report
+
+_STEP_SUMMARY_LIMIT = 1024 * 1024  # bytes; GitHub drops the whole job summary above it
+
+
+def write_reports(
+    report: Report,
+    directory: Path,
+    *,
+    step_summary: bool = False,
+    environ: Mapping[str, str] = os.environ,
+) -> dict[str, Path]:
+    """Write ``index.html``, ``summary.md`` and ``report.json`` into ``directory`` (made if missing).
+
+    Args:
+        step_summary: also append the summary to the file that ``$GITHUB_STEP_SUMMARY`` names, where set.
+
+    Returns:
+        The paths by ``"html"``, ``"markdown"`` and ``"json"``.
+
+    Raises:
+        HTPUsageError: the directory can't be made or written to.
+    """
+    texts: dict[str, tuple[str, Callable[[Report], str]]] = {
+        "html": ("index.html", render_html),
+        "markdown": ("summary.md", render_markdown),
+        "json": ("report.json", dump_report),
+    }
+    paths = {}
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for key, (name, render) in texts.items():
+            paths[key] = directory / name
+            write_atomically(paths[key], render(report))
+    except OSError as error:
+        raise HTPUsageError(
+            f"the report can't be written to {directory}: {error.strerror or error}; "
+            "choose a writable directory with --htp-report=DIR"
+        ) from error
+    if step_summary and (target := environ.get("GITHUB_STEP_SUMMARY")):
+        append_step_summary(report, Path(target))
+    return paths
+
+
+def append_step_summary(report: Report, target: Path) -> None:
+    """Append the summary to a GitHub job summary, trimmed to the room that earlier output left."""
+    used = target.stat().st_size if target.exists() else 0
+    limit = min(SUMMARY_LIMIT, _STEP_SUMMARY_LIMIT - used - 1024)
+    if limit < 1024:  # not even a verdict line: a longer file would lose all of it
+        return
+    with target.open("a", encoding="utf-8", newline="\n") as file:
+        file.write(("\n" if used else "") + render_markdown(report, limit=limit))
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write UTF-8 with LF beside ``path``, then rename: a reader never sees half a file."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".htp-")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        Path(temporary).chmod(0o644)  # mkstemp's 0600 would hide the report from whoever serves it
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
