@@ -1,0 +1,170 @@
+"""What a user may hand over, as a module: a model, a transformers config, a factory, or a saved folder."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import nn
+
+from pytest_htp.capture.pretrained import Weights, build_from_config, build_from_directory
+from pytest_htp.capture.sharing import config_key, directory_key, module_key
+from pytest_htp.capture.state import seeded
+from pytest_htp.capture.weightless import build_weightless
+from pytest_htp.errors import HTPUsageError
+
+Source = Literal["module", "config", "factory", "directory"]
+
+ACCEPTED = (
+    "pass an nn.Module instance, a transformers model or config, a function without arguments that makes "
+    "one, or the "
+    "folder of a saved model (with a config.json)"
+)
+
+
+@dataclass(frozen=True)
+class ResolvedModel:
+    """A module ready to be captured.
+
+    Attributes:
+        module: the user's own object, in the mode it is in, where one was given. name: folder name for a
+        folder, class name otherwise. source: what was given. is_transformers: whether ``module`` is a
+        transformers ``PreTrainedModel``. key: equal keys mean the same model with the same weights, as long
+        as ``owner`` is alive. owner: the object whose identity ``key`` relies on, or None; hold on to it
+        for as long as the key is used.
+    """
+
+    module: nn.Module
+    name: str
+    source: Source
+    is_transformers: bool
+    key: tuple[str, ...]
+    owner: object = None
+
+
+def resolve_model(model: object, *, weights: Weights = "real", seed: int = 0) -> ResolvedModel:
+    """Find or make the module. Never touches the network, the global random state, or a given model.
+
+    Models made from a config get seeded weights, all different. With ``weights="none"`` whatever is made
+    here has no weights (see ``weightless``); a module that was given is returned with its own, wrap its use
+    in ``weightless(module)``.
+
+    Raises:
+        HTPUsageError: ``model`` is nothing to export, or can't be loaded; exceptions of a factory pass
+        through.
+    """
+    if weights not in ("real", "none"):
+        raise HTPUsageError(f"weights must be 'real' or 'none', got {weights!r}")
+    if isinstance(model, nn.Module):
+        return _given(model, weights, "module")
+    if isinstance(model, type):
+        raise HTPUsageError(
+            f"got the class {model.__name__}, not an instance: make one ({model.__name__}(…)), or {ACCEPTED}"
+        )
+    if _is_config(model):
+        return _from_config(model, weights, seed)
+    if isinstance(model, str | Path):
+        return _from_directory(Path(model), weights, seed)
+    if callable(model):
+        return _from_factory(model, weights, seed)
+    raise HTPUsageError(f"not a model: {_describe(model)}; {ACCEPTED}")
+
+
+def _given(module: nn.Module, weights: Weights, source: Source) -> ResolvedModel:
+    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+        if nn.parameter.is_lazy(tensor):
+            raise HTPUsageError(
+                f"{type(module).__name__} is not initialised: {name!r} has no shape yet; call the model once "
+                "with "
+                "inputs before it is exported"
+            )
+        if tensor.device.type == "meta" and weights == "real":
+            raise HTPUsageError(
+                f"{type(module).__name__} is on the meta device ({name!r} has no values): use "
+                "weights='none', or pass "
+                "a model with weights"
+            )
+    return ResolvedModel(
+        module=module,
+        name=type(module).__name__,
+        source=source,
+        is_transformers=is_transformers_model(module),
+        key=("module", *module_key(module), weights),
+        owner=module,
+    )
+
+
+def _from_factory(factory: Callable[..., object], weights: Weights, seed: int) -> ResolvedModel:
+    name = getattr(factory, "__name__", type(factory).__name__)
+    required = _required_arguments(factory)
+    if required:
+        raise HTPUsageError(
+            f"the function {name}() needs arguments ({', '.join(required)}), but a model factory is called "
+            "without "
+            f"any: wrap it in one without (lambda: make(…)), or {ACCEPTED}"
+        )
+    with seeded(seed):
+        made = build_weightless(factory) if weights == "none" else factory()
+    if isinstance(made, type) or (callable(made) and not isinstance(made, nn.Module)):
+        raise HTPUsageError(f"the factory {name}() returned no model but {_describe(made)}")
+    try:
+        resolved = resolve_model(made, weights=weights, seed=seed)
+    except HTPUsageError as error:
+        raise HTPUsageError(f"what the factory {name}() returned can't be exported: {error}") from error
+    if not isinstance(made, nn.Module):
+        return replace(resolved, source="factory")
+    # The module is new in every call, the factory is not.
+    key = ("factory", *module_key(made, owner=factory), weights)
+    return replace(resolved, source="factory", key=key, owner=factory)
+
+
+def _required_arguments(factory: Callable[..., object]) -> list[str]:
+    try:
+        parameters = inspect.signature(factory).parameters.values()
+    except (TypeError, ValueError):  # some builtins have no signature
+        return []
+    optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [p.name for p in parameters if p.default is p.empty and p.kind not in optional]
+
+
+def _from_config(config: Any, weights: Weights, seed: int) -> ResolvedModel:
+    module = build_from_config(config, weights, seed)
+    key = ("config", *config_key(config, seed), weights)
+    return ResolvedModel(module, type(module).__name__, "config", is_transformers_model(module), key)
+
+
+def _from_directory(directory: Path, weights: Weights, seed: int) -> ResolvedModel:
+    if not (directory / "config.json").is_file():
+        if not directory.exists():
+            hint = "no such folder (names on the Hub are not downloaded: load the model yourself and pass it)"
+        elif not directory.is_dir():
+            hint = "a file, not a folder"
+        else:
+            hint = "no config.json in it"
+        raise HTPUsageError(f"{str(directory)!r} is no saved model: {hint}; {ACCEPTED}")
+    module, files = build_from_directory(directory, weights, seed)
+    key = ("directory", *directory_key(directory, files, seed), weights)
+    return ResolvedModel(module, directory.resolve().name, "directory", is_transformers_model(module), key)
+
+
+def is_transformers_model(module: object) -> bool:
+    """Whether it is a transformers ``PreTrainedModel``; does not import transformers to find out."""
+    modeling = sys.modules.get("transformers.modeling_utils")
+    return modeling is not None and isinstance(module, modeling.PreTrainedModel)
+
+
+def _is_config(value: object) -> bool:
+    configuration = sys.modules.get("transformers.configuration_utils")
+    return configuration is not None and isinstance(value, configuration.PreTrainedConfig)
+
+
+def _describe(value: object) -> str:
+    """``None``, or the type with a short, printable repr."""
+    if value is None:
+        return "None"
+    text = ascii(value)
+    return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
