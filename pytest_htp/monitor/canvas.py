@@ -50,7 +50,7 @@ STYLES = {
 }
 
 # rich repeats each colour for underlines, which the log has none of. The quote can't stem from escaped text.
-_DECORATION = re.compile(r'; text-decoration-color: #[0-9a-f]{6}"')
+_DECORATION = re.compile(r'(style="[^"]*?); text-decoration-color: #[0-9a-f]{6}')
 
 Parts = Sequence[tuple[str, str]]
 
@@ -89,7 +89,7 @@ class Canvas:
         recorder.print(joined(self._lines), highlight=False)
         theme = TerminalTheme(_BACKGROUND, _FOREGROUND, _COLOURS, _COLOURS)
         html = recorder.export_html(theme=theme, inline_styles=True, code_format=_PANEL)
-        return _DECORATION.sub('"', html)
+        return _DECORATION.sub(r"\1", html)
 
 
 def joined(lines: Iterable[Text]) -> Text:

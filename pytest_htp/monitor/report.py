@@ -9,8 +9,7 @@ from typing import Any
 
 from pytest_htp.monitor import facts
 from pytest_htp.monitor.text import PLAIN, percent, safe, seconds, size
-from pytest_htp.monitor.tree import ModuleTree
-from pytest_htp.monitor.treetext import text_lines
+from pytest_htp.monitor.tree import ModuleTree, text_lines
 from pytest_htp.monitor.writer import StepAwareWriter
 from pytest_htp.vocabulary import HTPExportData, HTPExportStep
 
@@ -52,7 +51,7 @@ def _heading(title: str) -> Iterator[str]:
 def _facts(pairs: list[tuple[str, str | int | None]]) -> Iterator[str]:
     for label, value in pairs:
         if value is not None and value != "":
-            yield f"{label + ':':<22} {f'{value:,}' if isinstance(value, int) else safe(value)}"
+            yield f"{safe(label) + ':':<22} {f'{value:,}' if isinstance(value, int) else safe(value)}"
 
 
 def _title(data: HTPExportData) -> Iterator[str]:

@@ -77,7 +77,7 @@ def cells(text: str) -> int:
 
 def shorten(text: str, width: int, dots: str = "…") -> str:
     """``text`` in at most ``width`` columns (at least those of ``dots``), its middle cut out."""
-    if len(text) <= width and cells(text) <= width:
+    if cells(text) <= width:
         return text
     room = max(width - cells(dots), 0)
     return _take(text, (room + 1) // 2) + dots + _take(text[::-1], room // 2)[::-1]
