@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _LABEL = 14  # columns of the label before a value
 _MESSAGE_LIMIT = 4000  # characters of an error message on the console; metadata and report hold all of it
 _TENSORS = 20  # inputs or outputs listed; large decoders have hundreds of cache tensors
+_NOTES = 3  # exporters' warnings listed per step, shortened; metadata and report hold all of them
 _TREES_KEPT = 4
 
 
@@ -33,8 +35,7 @@ class HTPConsoleWriter(StepAwareWriter):
 
     Args:
         config: see :class:`MonitorConfig`.
-        console: a ``rich.console.Console`` to print to; None: standard output, looked up when first printed
-            to.
+        console: a ``rich.console.Console`` to print to; None: standard output, as it is now.
         verbose: False prints nothing; the log is still complete.
     """
 
@@ -55,7 +56,8 @@ class HTPConsoleWriter(StepAwareWriter):
                 f"console must be a rich.console.Console or None, got {type(console).__name__}"
             )
         self.config = MonitorConfig.parse(config)
-        self._console = console or RichConsole() if verbose else None
+        # Bound now: while exporters run, what they print to standard output is kept away from the terminal.
+        self._console = console or RichConsole(file=sys.stdout) if verbose else None
         speaker = console or self._console
         self.encoding = speaker.encoding if speaker else "utf-8"
         self.symbols = symbols_for(self.encoding)
@@ -79,6 +81,7 @@ class HTPConsoleWriter(StepAwareWriter):
         self._heading([(f"STEP {step.number}/8", counter), (f"  {step.title.upper()}", "title")])
         try:
             super().write(step, data)
+            self._notes(facts.notes(data, step))
             if state is not None:
                 self._line(("  ", ""), *self._state(state, facts.step_seconds(data, step)))
         finally:
@@ -222,6 +225,13 @@ class HTPConsoleWriter(StepAwareWriter):
         if took is not None:
             yield " in ", ""
             yield seconds(took), "number"
+
+    def _notes(self, notes: list[str]) -> None:
+        for note in notes[:_NOTES]:
+            self._entry("note", (shorten(self._safe(note), 78 - _LABEL, self.symbols.dots), "note"))
+        if len(notes) > _NOTES:
+            rest = plural(len(notes) - _NOTES, "more note")
+            self._line((f"  {self.symbols.dots} {rest} in the report", "note"))
 
     def _coverage(self, stats: Mapping[str, int | float]) -> None:
         if "coverage" not in stats:

@@ -58,7 +58,15 @@ def status(data: HTPExportData, step: HTPExportStep) -> str | None:
 
 
 def step_seconds(data: HTPExportData, step: HTPExportStep) -> float | None:
-    return _number(data.steps.get(step.value, {}).get("seconds"))
+    """Wall time of a step; None where there is none, as for the zero of a step that was skipped."""
+    took = _number(data.steps.get(step.value, {}).get("seconds"))
+    return None if not took and status(data, step) == "skipped" else took
+
+
+def notes(data: HTPExportData, step: HTPExportStep) -> list[str]:
+    """What exporters said while the step ran (warnings, log lines), where it was kept."""
+    found = data.steps.get(step.value, {}).get("notes")
+    return [str(note) for note in found] if isinstance(found, list | tuple) else []
 
 
 def verdict(data: HTPExportData) -> str:

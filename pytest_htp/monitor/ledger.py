@@ -34,7 +34,7 @@ class Ledger:
         for name, value in values.items():
             if name == "steps":
                 for key, entry in value.items():
-                    self.data.steps[str(key)] = {**self.data.steps.get(str(key), {}), **entry}
+                    self.data.steps[str(key)] = {**self.data.steps.get(str(key), {}), **_inert_notes(entry)}
             elif name == "errors":
                 for error in value:
                     self._add_error(dict(error))
@@ -118,6 +118,13 @@ def _check(name: str, value: object) -> None:
         fits = number or (value is None and "None" in declared)
     if not fits:
         raise HTPUsageError(f"field {name!r} of HTPExportData must be {declared}, got {type(value).__name__}")
+
+
+def _inert_notes(entry: Mapping[str, Any]) -> dict[str, Any]:
+    notes = entry.get("notes")
+    if not isinstance(notes, list | tuple):
+        return dict(entry)
+    return {**entry, "notes": [_without_home(str(note)) for note in notes]}
 
 
 def _words(error: BaseException | str) -> str:

@@ -72,6 +72,7 @@ def _steps(data: HTPExportData) -> Iterator[str]:
         timed = "" if took is None else seconds(took)
         shown = "not reached" if state is None else state.upper() if state == "failed" else state
         yield f"{step.number}/8 {step.value:<20} {safe(shown):<12} {timed}".rstrip()
+        yield from (f"      {safe(note)}" for note in facts.notes(data, step))
     if data.export_time is not None:
         yield f"{'':3} {'total':<20} {'':<12} {seconds(data.export_time)}"
 

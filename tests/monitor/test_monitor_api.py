@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -310,6 +311,37 @@ def test_messages_do_not_name_the_home_folder(tmp_path: Path) -> None:
     monitor.log_error(None, OSError(f"can't read {Path.home()}/secret/model.bin"))
     assert str(Path.home()) not in json.dumps(monitor.get_metadata())
     assert "~/secret/model.bin" in monitor.get_report()
+
+
+def test_notes_of_a_step_are_shown_short_and_kept_whole(tmp_path: Path) -> None:
+    notes = [f"UserWarning: {number} {'w' * 200}" for number in range(4)] + [f"{Path.home()}/model.py"]
+    entry = {"status": "completed", "seconds": 0.5, "notes": notes}
+    monitor = quiet(tmp_path)
+    monitor.log_step(HTPExportStep.TRACE, {"steps": {"model_tracing": entry}})
+    kept = [*notes[:4], "~/model.py"]
+    assert monitor.get_metadata()["steps"]["model_tracing"]["notes"] == kept
+    assert all(f"      {note}\n" in monitor.get_report() for note in kept)
+    log = monitor.get_console_output()
+    assert log.count("  note ") == 3
+    assert "2 more notes in the report" in log
+    assert entry["notes"] is notes
+
+
+def test_a_step_that_never_ran_has_no_time(tmp_path: Path) -> None:
+    monitor = quiet(tmp_path)
+    monitor.log_step(HTPExportStep.SAVE, {"steps": {"model_save": {"status": "skipped", "seconds": 0.0}}})
+    assert "0.00 s" not in monitor.get_report() + monitor.get_console_output()
+    assert "○ skipped\n" in monitor.get_console_output()
+
+
+def test_output_goes_to_the_terminal_while_standard_output_is_redirected(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monitor = HTPExportMonitor(tmp_path / "model.onnx")
+    with redirect_stdout(io.StringIO()) as elsewhere:
+        monitor.log_step(HTPExportStep.MODEL_PREP)
+    assert elsewhere.getvalue() == ""
+    assert "STEP 1/8" in capsys.readouterr().out
 
 
 def test_importing_the_monitor_is_cheap() -> None:
