@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 
 from pytest_htp.report.text import inert
 
-CONSOLE_LIMIT = 60_000  # characters of a log shown in the page; the whole log is among the artifacts
+CONSOLE_LIMIT = 30_000  # characters of a log shown in the page; the whole log is among the artifacts
 
 _TOKEN = re.compile(r"<span(?P<attributes>[^<>]*)>|(?P<close></span>)|<[^<>]*>|(?P<text>[^<]+|<)")
 _STYLE = re.compile(r"style=\"([^\"]*)\"")

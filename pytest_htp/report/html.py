@@ -31,7 +31,8 @@ SYMBOLS = {
     "info": "i",
     "unchanged": "=",
 }
-ROW_LIMIT = 300  # module rows of one export on the page (about 80 kB); report.json has all of them
+ROW_LIMIT = 250  # module rows of one export on the page (about 70 kB); report.json has all of them
+FINDING_LIMIT = 200  # findings of one export on the page; report.json has all of them
 _TEXT_LIMIT = 20_000  # longest single value on the page; commands need room, an error message may be long
 
 
@@ -157,7 +158,12 @@ def _environment() -> Environment:
         histogram=views.histogram,
     )
     environment.globals.update(
-        symbols=SYMBOLS, row_changes=row_changes, plural=plural, map_width=WIDTH, map_height=HEIGHT
+        symbols=SYMBOLS,
+        finding_limit=FINDING_LIMIT,
+        row_changes=row_changes,
+        plural=plural,
+        map_width=WIDTH,
+        map_height=HEIGHT,
     )
     return environment
 

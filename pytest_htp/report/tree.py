@@ -220,7 +220,7 @@ def walk(root: TreeNode) -> Iterable[TreeNode]:
 
 
 def limit_rows(root: TreeNode, limit: int) -> None:
-    """Cut the tree to ``limit`` rows, in place: changed ones and the way to them first, then from the top down.
+    """Cut the tree to ``limit`` rows in place: changed ones and the way to them, then from the top down.
 
     Parents of cut rows say how many rows and ONNX nodes are missing.
     """

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pytest_htp.report.model import VERDICTS, Result
-from pytest_htp.report.text import duration, percent, signed, size
+from pytest_htp.report.text import NAME_LIMIT, duration, inert, percent, signed, size
 from pytest_htp.vocabulary import HTPExportStep
 
 EVIDENCE = ("direct", "fused", "inferred", "none")
@@ -275,4 +275,4 @@ def histogram(values: Mapping[str, int]) -> str:
 
 
 def _join(names: Sequence[str], values: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {values[name]:,}" for name in names if values.get(name))
+    return ", ".join(f"{inert(name, NAME_LIMIT)} {values[name]:,}" for name in names if values.get(name))

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from html.parser import HTMLParser
+
+import pytest
+from htp_sample_results import CONSOLE_HTML, ENVIRONMENT, large_results, result, sample_results
+
+from pytest_htp.report.console import CONSOLE_LIMIT, console_html
+from pytest_htp.report.html import render_html
+from pytest_htp.report.model import build_report
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return render_html(build_report(sample_results(), ENVIRONMENT, notes=["worker gw1 crashed"]))
+
+
+class Outline(HTMLParser):
+    """Start tags, and whether every element that needs an end has one."""
+
+    void = frozenset({"meta", "link", "input", "br"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.stack: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.void:
+            self.stack.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.stack.pop() == tag, self.getpos()
+
+
+def test_markup_is_balanced_and_ids_are_unique(page: str) -> None:
+    outline = Outline(page)
+    assert outline.stack == []
+    ids = [attrs["id"] for _, attrs in outline.tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
+
+
+def test_nothing_is_fetched_from_anywhere(page: str) -> None:
+    links = [
+        attrs.get("href") or attrs.get("src")
+        for _, attrs in Outline(page).tags
+        if "href" in attrs or "src" in attrs
+    ]
+    assert links
+    assert all(re.match(r"#|data:,|exports/", link or "") for link in links)
+    assert "@import" not in page
+    assert "url(" not in page
+
+
+def test_policy_allows_exactly_the_pages_own_style_and_script(page: str) -> None:
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)
+    assert policy is not None
+    allowed = policy[1].replace("&#39;", "'")
+    assert "default-src 'none'" in allowed
+    assert "unsafe" not in allowed
+    for element in ("style", "script"):
+        (text,) = re.findall(rf"<{element}>(.*?)</{element}>", page, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{element}-src 'sha256-{digest}'" in allowed
+    assert not [
+        tag for tag, attrs in Outline(page).tags if "style" in attrs or any(a[:2] == "on" for a in attrs)
+    ]
+
+
+def test_overview_lists_every_export_worst_first(page: str) -> None:
+    names = re.findall(r'<th scope="row" role="rowheader"><a href="#(e-\w+)">([^<]*)</a>', page)
+    assert len(names) == 11
+    assert names[0][1] == "test_llama[meta-llama/Llama-3-8B]"
+    assert all(f'id="{anchor}"' in page for anchor, _ in names)
+    assert "worker gw1 crashed" in page
+
+
+def test_changed_exports_are_open_and_unchanged_closed(page: str) -> None:
+    states = re.findall(r'<article [^>]*data-verdict="([^"]*)">\s*<details( open)?>', page)
+    assert {(verdict, bool(is_open)) for verdict, is_open in states} == {
+        ("breaking", True),
+        ("regression", True),
+        ("drift", True),
+        ("improvement", True),
+        ("no baseline", True),
+        ("unchanged", False),
+    }
+
+
+def test_findings_come_before_the_tree_and_changes_are_shown(page: str) -> None:
+    bert = page[page.index("Gelu is no longer one node") :]
+    assert bert.index("<h4>Modules</h4>") > 0
+    assert '<tr><th scope="row">operators</th><td>Gelu 1</td><td>Add 1, Div 1, Erf 1, Mul 2</td></tr>' in page
+    assert "2 nodes without any evidence belong to no module: Identity 2" in page
+    assert "failed at model tracing" in page
+    assert "✗ contradicted" in page
+    assert "Not measured: onnxruntime is not installed" in page
+
+
+def test_a_failed_export_offers_no_acceptance() -> None:
+    failed = result(
+        "t",
+        None,
+        verdict="breaking",
+        error={"step": "onnx_export", "type": "RuntimeError", "message": "no"},
+    )
+    page = render_html(build_report([failed], {}))
+    assert "Reproduce" in page
+    assert "Accept the change" not in page
+
+
+def test_an_empty_run_says_so() -> None:
+    assert "No test of this run exported a model." in render_html(build_report([], {}))
+
+
+def test_twenty_unfolded_exports_stay_under_three_megabytes() -> None:
+    page = render_html(build_report(large_results(20, 5_000, 1_000), ENVIRONMENT))
+    assert len(page.encode()) < 3_000_000
+    assert "more rows with" in page
+
+
+@pytest.mark.parametrize(
+    ("fragment", "expected"),
+    [
+        (
+            '<pre><span style="color: #008000; font-weight: bold">a</span></pre>',
+            '<span class="cg cb">a</span>',
+        ),
+        ('<span style="color: #7f7f7f">a</span>', '<span class="cd">a</span>'),
+        ('<span style="background: url(//x)" onclick="x()">a</span>', "<span>a</span>"),
+        ("<script>alert(1)</script>b", "alert(1)b"),
+        ("a &lt;b&gt; &#8238;x&#27;", r"a &lt;b&gt; \u202ex"),
+        ("</span></span>a<span>b", "a<span>b</span>"),
+        ("<<span>img src=x>", "&lt;<span>img src=x&gt;</span>"),
+    ],
+)
+def test_console_fragments_are_rebuilt(fragment: str, expected: str) -> None:
+    assert str(console_html(fragment, "")) == expected
+
+
+def test_console_falls_back_to_plain_text_and_is_cut() -> None:
+    assert str(console_html(None, "a <b>\x1b\n")) == "a &lt;b&gt;\\x1b\n"
+    long = str(console_html(None, "x" * CONSOLE_LIMIT * 2))
+    assert len(long) < CONSOLE_LIMIT + 100
+    assert "the rest of the log is in" in long
+    cut = str(console_html("<span>" + "x" * CONSOLE_LIMIT + "</span>y" * 2, ""))
+    assert cut.count("<span>") == cut.count("</span>")
+    assert "STEP 5/8" in str(console_html(CONSOLE_HTML, ""))

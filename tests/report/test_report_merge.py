@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from htp_sample_results import ENVIRONMENT, TOOLCHAIN, result, sample_results
+
+from pytest_htp.cli import merge as command
+from pytest_htp.errors import HTPUsageError
+from pytest_htp.report.merge import merge_reports
+from pytest_htp.report.model import build_report
+from pytest_htp.report.write import write_reports
+
+
+def shard(folder: Path, results: list[dict[str, Any]], **more: Any) -> Path:
+    write_reports(build_report(results, more.pop("environment", ENVIRONMENT), **more), folder)
+    return folder
+
+
+def test_merged_shards_equal_a_single_run(tmp_path: Path) -> None:
+    results = sample_results()
+    shards = [shard(tmp_path / str(number), results[number::3]) for number in range(3)]
+    single = shard(tmp_path / "single", results)
+    merge_reports(shards, tmp_path / "out")
+    for name in ("report.json", "summary.md", "index.html"):
+        assert (tmp_path / "out" / name).read_bytes() == (single / name).read_bytes()
+    merge_reports(shards[::-1], tmp_path / "again")
+    assert (tmp_path / "again" / "report.json").read_bytes() == (single / "report.json").read_bytes()
+
+
+def test_folders_of_the_exports_are_copied_without_links(tmp_path: Path) -> None:
+    one = shard(tmp_path / "one", [result("test_a", None, artifacts="exports/test_a-1a2b3c4d")])
+    two = shard(tmp_path / "two", [result("test_b", None, artifacts="exports/../../secret")])
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "key").write_text("x", "utf-8")
+    folder = one / "exports" / "test_a-1a2b3c4d"
+    folder.mkdir(parents=True)
+    (folder / "model.onnx").write_bytes(b"onnx")
+    (folder / "link").symlink_to(tmp_path / "secret")
+    merge_reports([one, two], tmp_path / "out")
+    copied = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*"))
+    assert copied == [
+        "exports",
+        "exports/test_a-1a2b3c4d",
+        "exports/test_a-1a2b3c4d/model.onnx",
+        "index.html",
+        "report.json",
+        "summary.md",
+    ]
+
+
+def test_duplicates_count_once_with_a_note(tmp_path: Path) -> None:
+    good, bad, later = (
+        result("test_a", None, verdict=v, seconds=s) for v, s in (("info", 1), ("drift", 2), ("drift", 3))
+    )
+    shards = [shard(tmp_path / str(i), [item]) for i, item in enumerate((bad, good, later))]
+    report = merge_reports(shards, tmp_path / "out")
+    assert [(item["verdict"], item["seconds"]) for item in report["exports"]] == [("drift", 3)]
+    (note,) = report["notes"]
+    assert "ran in 3 shards; counted once: drift" in note
+    assert note in (tmp_path / "out" / "index.html").read_text("utf-8")
+
+
+def test_different_environments_are_kept_and_noted(tmp_path: Path) -> None:
+    other = {**ENVIRONMENT, "toolchain": {**TOOLCHAIN, "torch": "2.14.0"}}
+    one = shard(tmp_path / "one", [], notes=["worker gw0 crashed"])
+    two = shard(tmp_path / "two", [], environment=other)
+    report = merge_reports([one, two], tmp_path / "out")
+    assert report["environment"]["toolchain"]["torch"] == "2.13.0, 2.14.0"
+    assert report["notes"] == ["worker gw0 crashed", "the shards ran with different torch: 2.13.0, 2.14.0"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "expected a directory that pytest --htp-report=DIR wrote"),
+        ("{", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ("[]", "found None"),
+        ('{"schema": "pytest-htp/report/2"}', "found 'pytest-htp/report/2'"),
+        ('{"schema": "pytest-htp/report/1"}', "expected 'exports'"),
+        (
+            '{"schema": "pytest-htp/report/1", "exports": [1], "environment": {}}',
+            r"exports\[0\] is no object",
+        ),
+        ('{"schema": "pytest-htp/report/1", "exports": [{}], "environment": {}}', "needs 'nodeid', a string"),
+    ],
+)
+def test_bad_directories_exit_with_two_and_a_message(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None, words: str
+) -> None:
+    folder = tmp_path / "shard"
+    folder.mkdir()
+    if content is not None:
+        (folder / "report.json").write_text(content, "utf-8")
+    with pytest.raises(HTPUsageError, match=words):
+        merge_reports([folder], tmp_path / "out")
+    assert run_cli(str(folder), "-o", str(tmp_path / "out")) == 2
+    assert capsys.readouterr().err.startswith("htp merge: ")
+    assert not (tmp_path / "out").exists()
+
+
+def run_cli(*arguments: str) -> int:
+    parser = argparse.ArgumentParser()
+    command.add_parser(parser.add_subparsers())
+    return command.run(parser.parse_args(["merge", *arguments]))
+
+
+def test_command_merges_and_prints_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = shard(tmp_path / "one", sample_results()[:4])
+    two = shard(tmp_path / "two", sample_results()[4:])
+    assert run_cli(str(one), str(two), "-o", str(tmp_path / "out")) == 0
+    assert "11 exports: 2 breaking" in capsys.readouterr().out
+    assert len(json.loads((tmp_path / "out" / "report.json").read_text("utf-8"))["exports"]) == 11
+
+
+def test_output_must_not_be_an_input(tmp_path: Path) -> None:
+    one = shard(tmp_path / "one", [])
+    with pytest.raises(HTPUsageError, match="both an input and the output"):
+        merge_reports([one], tmp_path / "one")

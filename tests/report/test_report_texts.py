@@ -1,0 +1,150 @@
+"""summary.md, annotations, the terminal table, JUnit properties and pytest-html extras."""
+
+from __future__ import annotations
+
+import shlex
+from unicodedata import east_asian_width
+
+import pytest
+from htp_sample_results import ENVIRONMENT, large_results, record, result, row, sample_results
+
+from pytest_htp.report.github import ANNOTATION_LIMIT, github_annotations
+from pytest_htp.report.junit import junit_properties
+from pytest_htp.report.markdown import MARKER, render_markdown
+from pytest_htp.report.model import Report, build_report
+from pytest_htp.report.pytest_html import html_extras
+from pytest_htp.report.terminal import WIDTH, fit, summary_lines
+
+ACTIONS = {"GITHUB_ACTIONS": "true"}
+
+
+@pytest.fixture
+def report() -> Report:
+    return build_report(sample_results(), ENVIRONMENT, notes=["worker gw1 crashed"])
+
+
+def test_summary_has_marker_verdict_table_and_details(report: Report) -> None:
+    text = render_markdown(report)
+    lines = text.splitlines()
+    assert lines[0] == MARKER
+    assert lines[1] == "### ❌ ONNX exports: breaking"
+    assert "6 of 11 exports need a look" in lines[3]
+    assert "5 unchanged, 1 no baseline" in lines[3]
+    assert "**Toolchain:** <code>onnxscript 0.7.2 → 0.7.3</code>, <code>torch 2.13.0 → 2.14.0</code>" in text
+    rows = [line for line in lines if line.startswith("| ")][1:]
+    assert len(rows) == 11
+    assert {row.count("|") for row in rows} == {8}
+    assert text.count("<details>") == text.count("</details>") == 6
+    assert "pytest 'tests/test_models.py::test_bert[base]' --snapshot-update" in text
+    assert "worker gw1 crashed" in text
+    assert "Left out" not in text
+
+
+def test_summary_of_a_clean_run_is_short() -> None:
+    clean = record([row("", "M", {"Add": 1})], "M")
+    text = render_markdown(build_report([result("t", clean, clean)], ENVIRONMENT))
+    assert "1 export, nothing to look at" in text
+    assert "<details>" not in text
+
+
+@pytest.mark.parametrize("limit", [2_000, 20_000, 200_000])
+def test_summary_stays_under_its_limit_and_says_what_is_missing(limit: int) -> None:
+    text = render_markdown(build_report(large_results(400, 1_000, 200), ENVIRONMENT), limit=limit)
+    assert len(text.encode()) <= limit
+    assert text.startswith(MARKER)
+    assert "400 of 400 exports need a look" in text
+    note = text.splitlines()[-1]
+    assert f"Left out to stay under {limit // 1024} KiB" in note
+    assert "the details of" in note
+    assert "index.html" in note
+    assert text.count("<details>") == text.count("</details>")
+
+
+def test_annotations_only_under_github_actions(report: Report) -> None:
+    assert github_annotations(report, environ={}) == []
+    lines = github_annotations(report, environ=ACTIONS)
+    assert [line.split("::")[1].split(" ")[0] for line in lines] == ["error"] * 4 + ["warning", "error"]
+    assert lines[0].startswith("::error file=tests/test_models.py,line=12,title=breaking%3A test_llama[")
+    assert "%0AAccept: pytest" in lines[0]
+    assert all("\n" not in line for line in lines)
+
+
+def test_one_annotation_per_test_and_ten_per_run() -> None:
+    many = large_results(30, 20, 20)
+    assert len(github_annotations(build_report(many, {}), environ=ACTIONS)) == ANNOTATION_LIMIT
+    for item in many:
+        item["nodeid"] = "tests/test_models.py::one"
+    many[7]["verdict"] = "breaking"
+    (line,) = github_annotations(build_report(many, {}), environ=ACTIONS)
+    assert "title=breaking%3A test_large[7]" in line
+    assert "29 other exports of this test changed too" in line
+
+
+def test_terminal_table_fits_eighty_columns_and_says_what_to_do(report: Report) -> None:
+    lines = [line for line, _ in summary_lines(report, html="htp-report/index.html")]
+    start = next(i for i, line in enumerate(lines) if line.startswith("verdict "))
+    table = lines[start : start + 12]
+    assert all(len(line) <= WIDTH for line in table)
+    assert table[3].split() == [
+        "regression",
+        "test_bert[base]",
+        "BertModel",
+        "331",
+        "+50",
+        "99.34%",
+        "-0.66",
+        "4.3",
+    ]
+    assert "note: worker gw1 crashed" in lines
+    assert "report: htp-report/index.html" in lines
+    assert "  pytest 'tests/test_models.py::test_whisper'" in lines
+    assert "  pytest 'tests/test_models.py::test_t5_encoder' --snapshot-update" in lines
+    command = next(line for line in lines if "test_bert[base]" in line and "pytest" in line)
+    assert shlex.split(command)[-1] == "--snapshot-update"
+    assert "tests/test_models.py::test_bert[base]" in shlex.split(command)
+
+
+def test_terminal_leaves_unchanged_exports_out_of_a_long_table() -> None:
+    clean = record([row("", "M", {"Add": 1})], "M")
+    results = [result(f"test_{number:02}", clean, clean) for number in range(40)]
+    lines = [line for line, _ in summary_lines(build_report(results, {}))]
+    assert lines == ["40 exports: 40 unchanged"]
+    results[3].update(verdict="drift", outcome="failed")
+    lines = [line for line, _ in summary_lines(build_report(results, {}))]
+    assert len([line for line in lines if line.startswith(("drift", "unchanged"))]) == 1
+
+
+def test_terminal_says_nothing_without_exports() -> None:
+    assert summary_lines(build_report([], {})) == []
+
+
+@pytest.mark.parametrize("text", ["short", "a" * 99, "漢字" * 30, "e\u0301" * 50])
+def test_cells_have_their_exact_width(text: str) -> None:
+    cell = fit(text, 20)
+    wide = sum(east_asian_width(char) in "WF" for char in cell)
+    marks = cell.count("\u0301")
+    assert len(cell) + wide - marks == 20
+
+
+def test_junit_properties_of_one_and_several_exports() -> None:
+    results = build_report(sample_results(), {})["exports"]
+    by_name = {item["name"]: item for item in results}
+    assert junit_properties([by_name["test_bert[base]"]]) == [
+        ("htp.verdict", "regression"),
+        ("htp.coverage", "99.34"),
+        ("htp.direct_coverage", "94.43"),
+    ]
+    assert junit_properties([by_name["test_clip"], by_name["test_bert[base]"]])[1] == (
+        "htp.coverage",
+        "99.34",
+    )
+    assert junit_properties([by_name["test_whisper"]]) == [("htp.verdict", "breaking")]
+    assert junit_properties([]) == []
+
+
+def test_pytest_html_gets_tree_and_console() -> None:
+    (extra,) = html_extras([sample_results()[0]])
+    assert extra["format_type"] == "html"
+    assert "Gelu is no longer one node" in extra["content"]
+    assert '<ul class="tree">' in extra["content"]
+    assert "<summary>Console log</summary>" in extra["content"]
