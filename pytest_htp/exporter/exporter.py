@@ -14,7 +14,7 @@ from onnx_ir.tensor_adapters import from_torch_dtype
 from pytest_htp.capture.engines import EngineRequest, select_engine
 from pytest_htp.capture.hierarchy import Hierarchy, class_name_of, module_table, watch_forward
 from pytest_htp.capture.inputs import PreparedInputs, make_inputs
-from pytest_htp.capture.models import resolve_model
+from pytest_htp.capture.models import ResolvedModel, resolve_model
 from pytest_htp.capture.parameters import distinct_parameters, shared_parameters
 from pytest_htp.capture.provenance import ProvenanceObserver, clear_marks
 from pytest_htp.capture.sources import source_lines
@@ -26,7 +26,7 @@ from pytest_htp.exporter.result import HTPExport
 from pytest_htp.exporter.save import SavedModel, remove_model, save_model
 from pytest_htp.exporter.steps import StepRunner
 from pytest_htp.exporter.toolchain import toolchain_versions
-from pytest_htp.monitor import HTPExportMonitor, StepAwareWriter
+from pytest_htp.monitor import HTPExportMonitor, LiveProgress
 from pytest_htp.parity import ParityRequest, ParityResult, measure_parity, parity_unavailable
 from pytest_htp.record.build import RecordSource, build_record
 from pytest_htp.tagging.embed import embed_tags, strip_tags
@@ -40,13 +40,16 @@ if TYPE_CHECKING:
 class HTPExporter:
     """Exports models with the eight monitored steps. See :class:`ExportOptions` for the keyword options.
 
+    Args:
+        progress: a live line to drive instead of one on standard error (drawn on a terminal only).
+
     Raises:
         HTPUsageError: an unknown option or a bad value.
     """
 
-    def __init__(self, *, writers: tuple[StepAwareWriter, ...] = (), **options: Any) -> None:
+    def __init__(self, *, progress: LiveProgress | None = None, **options: Any) -> None:
         self.options = ExportOptions.from_mapping(options)
-        self._writers = writers
+        self._progress = progress
 
     def export(self, model: Any, inputs: Any = None, output_path: str | Path = "model.onnx") -> HTPExport:
         """Export ``model`` to ``output_path``.
@@ -62,21 +65,21 @@ class HTPExporter:
         path = Path(output_path)
         if path.is_dir() or not path.name:
             raise _refused_path(path)
-        return _Export(self.options, path, self._writers).run(model, inputs)
+        with self._progress or LiveProgress() as progress:
+            return _Export(self.options, path, progress).run(model, inputs)
 
 
 class _Export:
     """One run through the steps; each step's method fills in what the next ones need."""
 
-    def __init__(self, options: ExportOptions, path: Path, writers: tuple[StepAwareWriter, ...]) -> None:
+    def __init__(self, options: ExportOptions, path: Path, progress: LiveProgress) -> None:
         self.options = options
         self.path = path
         self.data = HTPExportData(
             output_path=str(path), embed_hierarchy_attributes=options.embed_hierarchy_attributes
         )
         self.monitor = HTPExportMonitor(path, verbose=options.verbose, config=options.config)
-        for writer in writers:
-            self.monitor.add_writer(writer)
+        self.monitor.add_writer(progress)
         self.steps = StepRunner(
             self.data,
             on_start=lambda step, data: self.monitor.begin_step(step),
@@ -123,7 +126,9 @@ class _Export:
     # 1. model preparation
 
     def _prepare_model(self, model: Any) -> None:
-        resolved = resolve_model(model, weights=self.options.weights, seed=self.options.seed)
+        resolved = model
+        if not isinstance(model, ResolvedModel):
+            resolved = resolve_model(model, weights=self.options.weights, seed=self.options.seed)
         self.model = resolved.module
         self.engine = select_engine(
             self.options.exporter, self.model, ort_fusions=self.options.ort_fusions
@@ -307,6 +312,7 @@ class _Export:
             program=self.program,
             sources=source_lines(self.tagging, Path.cwd()),
             console_html=self.monitor.console_writer.export_html(),
+            parameters=tuple(self.shared),
         )
 
 

@@ -33,6 +33,8 @@ class HTPExport:
         program: the tagged graph.
         sources: module path → operator → ``file.py:line`` of the user's code the exporter recorded, relative to the
             working directory; only files inside it.
+        console_html: the console log in colour, as an HTML fragment.
+        parameters: names of all parameters and buffers.
     """
 
     onnx_path: Path
@@ -50,3 +52,4 @@ class HTPExport:
     program: ir.Model
     sources: dict[str, dict[str, str]] = field(default_factory=dict)
     console_html: str = ""
+    parameters: tuple[str, ...] = ()

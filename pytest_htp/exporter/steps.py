@@ -15,6 +15,8 @@ from pytest_htp.vocabulary import HTPExportData, HTPExportStep
 
 # Loggers through which the exporters talk to a terminal; what they say goes into the step's notes instead.
 _EXPORTER_LOGGERS = ("torch.onnx", "torch.export", "transformers.exporters", "onnxscript", "onnx_ir")
+# torch's structured trace: hundreds of records at DEBUG that pytest would capture and show with every failing test.
+_TRACE_LOGGER = "torch.__trace"
 _MAX_NOTES = 20
 
 StepListener = Callable[[HTPExportStep, HTPExportData], None]
@@ -34,7 +36,7 @@ class StepRunner:
     ) -> None:
         self.data = data
         self.current: HTPExportStep | None = None
-        self._started = 0.0
+        self._started = time.perf_counter()
         self._notes: list[str] = []
         self._on_start = on_start
         self._on_done = on_done
@@ -55,7 +57,7 @@ class StepRunner:
 
     def fail(self, error: BaseException) -> HTPExportError | None:
         """Mark the current step failed and the later ones skipped; the error to raise (None for an interrupt)."""
-        step = self.current or HTPExportStep.COMPLETE
+        step = self.current or self._next()
         self.current = None
         self._close(step, "failed")
         for later in list(HTPExportStep)[step.number :]:
@@ -64,6 +66,10 @@ class StepRunner:
             return None
         message = explain(step, self.data.model_name, error)
         return HTPExportError(message, step=step, cause=error, data=self.data)
+
+    def _next(self) -> HTPExportStep:
+        """The step that something between two steps belongs to."""
+        return next((step for step in HTPExportStep if step.value not in self.data.steps), HTPExportStep.COMPLETE)
 
     def note(self, text: str) -> None:
         """Keep one line for the step's notes; repeats and floods are dropped."""
@@ -89,9 +95,13 @@ class StepRunner:
         """Catch what exporters print, warn and log while the block runs, as notes of the step that was running."""
         handler = _NoteHandler(self)
         loggers = [logging.getLogger(name) for name in _EXPORTER_LOGGERS]
-        before = [(logger, logger.propagate, logger.handlers[:]) for logger in loggers]
+        trace = logging.getLogger(_TRACE_LOGGER)
+        before = [(logger, logger.propagate, logger.handlers[:]) for logger in (*loggers, trace)]
         for logger in loggers:
             logger.propagate, logger.handlers = False, [handler]
+        trace.propagate = False
+        # transformers names some loggers by file; without any handler those would print to stderr.
+        logging.root.addHandler(handler)
         printed = StringIO()
         try:
             with warnings.catch_warnings(), redirect_stdout(printed):
@@ -101,6 +111,7 @@ class StepRunner:
                 )
                 yield
         finally:
+            logging.root.removeHandler(handler)
             for logger, propagate, handlers in before:
                 logger.propagate, logger.handlers = propagate, handlers
             for line in printed.getvalue().splitlines():

@@ -1,0 +1,65 @@
+"""Where a baseline lives and what it is called.
+
+``<test dir>/__htp_baselines__/<test file stem>/<readable slug>-<8 hex>.json``, one file per export. The first four hex
+digits identify the test, the last four the export within it: which test a file belongs to can be told from its name
+alone, so pruning opens nothing. Parametrized ids with ``/`` or 5,000 characters, and names that differ only in case or in
+characters a file system refuses, all get files of their own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from pathlib import Path
+
+FOLDER = "__htp_baselines__"
+SUFFIX = ".json"
+_SLUG_LENGTH = 80
+_NAME = re.compile(r"^(?P<slug>.+)-(?P<test>[0-9a-f]{4})(?P<export>[0-9a-f]{4})$")
+
+
+def slugify(text: str, length: int = _SLUG_LENGTH) -> str:
+    """Lower-case ASCII letters, digits, ``_`` and ``-``; readable, not unique; never empty, never a path."""
+    ascii_text = unicodedata.normalize("NFKD", text[: 4 * length]).encode("ascii", "ignore").decode()
+    slug = re.sub(r"[^a-z0-9_]+", "-", ascii_text.lower()).strip("-_")[:length].strip("-_")
+    return slug or "export"
+
+
+def _hex(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:4]
+
+
+def digest_of_test(test_id: str) -> str:
+    """Four hex digits that identify a test within its file. ``test_id`` is the node id behind the file's part."""
+    return _hex(test_id)
+
+
+def baseline_stem(test_id: str, export_name: str) -> str:
+    """File name without suffix for an export of a test.
+
+    Args:
+        test_id: ``test_bert[a/b]`` or ``TestClass::test_bert``: the node id without the file.
+        export_name: the export's name within the test, ``""`` for the only one.
+    """
+    readable = slugify(test_id.replace("::", "-") + (f"-{export_name}" if export_name else ""))
+    export_digest = _hex(f"{test_id}\0{export_name}")
+    return f"{readable}-{digest_of_test(test_id)}{export_digest}"
+
+
+def baseline_folder(test_file: Path) -> Path:
+    return test_file.parent / FOLDER / test_file.stem
+
+
+def baseline_path(test_file: Path, test_id: str, export_name: str, variant: str = "") -> Path:
+    """The baseline of one export; with a variant it lies in a sub-folder of that name."""
+    folder = baseline_folder(test_file)
+    if variant:
+        folder = folder / slugify(variant)
+    return folder / f"{baseline_stem(test_id, export_name)}{SUFFIX}"
+
+
+def digest_of_file(name: str) -> str | None:
+    """The test digest in a baseline's file name, None for a file that isn't named like one."""
+    match = _NAME.match(name.removesuffix(SUFFIX)) if name.endswith(SUFFIX) else None
+    return match["test"] if match else None

@@ -1,0 +1,181 @@
+"""The pytest plugin: hooks and options only. Imported in every pytest run, so everything heavy is behind a call."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_htp.session.fixture import htp_export  # noqa: F401 - pytest finds the fixture here
+
+if TYPE_CHECKING:
+    from pytest_htp.session.collect import Collector
+    from pytest_htp.session.inventory import Inventory
+
+_COLLECTOR = pytest.StashKey["Collector"]()
+_INVENTORY = pytest.StashKey["Inventory"]()
+_REPORT = "--htp-report"
+
+MARKER = (
+    "htp(min_coverage=None, fail_on=None, **options): settings for the htp_export calls of this test; "
+    "every test that uses the fixture has the marker, so that -m htp selects them"
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("htp", "ONNX exports (pytest-htp)")
+    group.addoption(
+        _REPORT,
+        dest="htp_report",
+        metavar="DIR",
+        nargs="?",
+        const="",
+        default=None,
+        help="write index.html, summary.md and report.json into DIR (default: ini htp_report_dir) and print a summary",
+    )
+    group.addoption(
+        "--htp-min-coverage",
+        dest="htp_min_coverage",
+        metavar="PCT",
+        default=None,
+        help="percent of nodes that must be tagged",
+    )
+    group.addoption(
+        "--htp-fail-on",
+        dest="htp_fail_on",
+        metavar="VERDICT",
+        default=None,
+        help="the mildest verdict that fails a test: breaking, regression, drift, improvement or info",
+    )
+    group.addoption(
+        "--htp-prune",
+        dest="htp_prune",
+        action="store_true",
+        default=False,
+        help="delete the baselines of tests that no longer exist",
+    )
+    group.addoption(
+        "--htp-no-parity",
+        dest="htp_no_parity",
+        action="store_true",
+        default=False,
+        help="don't run the exports in ONNX Runtime",
+    )
+    parser.addini("htp_report_dir", "default folder of --htp-report", default="htp-report")
+    parser.addini("htp_min_coverage", "percent of nodes that must be tagged", default="")
+    parser.addini("htp_coverage_tolerance", "percentage points by which coverage may drop", default="0")
+    parser.addini("htp_fail_on", "the mildest verdict that fails a test", default="drift")
+    parser.addini("htp_policy", "other verdicts per finding code, like 'ops.changed:ignore'", default="")
+    parser.addini("htp_keep_artifacts", "keep the saved models after their tests", type="bool", default=False)
+    parser.addini("htp_timeout", "seconds that one export may take, 0 for no limit", default="0")
+    parser.addini("htp_providers", "ONNX Runtime execution providers for parity", type="args", default=[])
+    parser.addini("htp_baseline_variant", "name of the toolchain's own baselines", default="")
+
+
+def pytest_load_initial_conftests(args: list[str]) -> None:
+    # argparse would take the next argument as DIR (`pytest --htp-report tests/`); DIR is only what follows a "=".
+    for position, argument in enumerate(args):
+        if argument == "--":
+            break
+        if argument == _REPORT:
+            args[position] = f"{_REPORT}="
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", MARKER)
+    from pytest_htp.session.inventory import Inventory
+    from pytest_htp.session.run import HtpRun
+
+    run = HtpRun.of(config)
+    config.stash[_INVENTORY] = Inventory(config)
+    if hasattr(config, "workerinput"):
+        return
+    from pytest_htp.session.collect import Collector
+
+    config.stash[_COLLECTOR] = collector = Collector(config, run.settings)
+    collector.start()
+    config.pluginmanager.register(_Controller(collector, config.stash[_INVENTORY]), "htp-controller")
+    from pytest_htp.session.terminal import open_terminal
+
+    run.terminal = open_terminal()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    from pytest_htp.session.run import KEY
+
+    run = config.stash.get(KEY, None)
+    if run is not None and run.terminal is not None:
+        run.terminal.close()
+        run.terminal = None
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    item.config.stash[_INVENTORY].add(item)
+    if "htp_export" in getattr(item, "fixturenames", ()):
+        item.add_marker("htp")
+        from pytest_htp.session.grouping import group_by_shared_models
+
+        group_by_shared_models(item)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    session.config.stash[_INVENTORY].finish(session)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    from pytest_htp.session.phases import around_call
+
+    return (yield from around_call(item))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    from pytest_htp.session.collect import put_on_report
+
+    put_on_report(item, report, html=item.config.pluginmanager.hasplugin("html"))
+    return report
+
+
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    from pytest_htp.session.phases import close
+
+    close(item)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    config = session.config
+    config.stash[_INVENTORY].leave_worker()
+    collector = config.stash.get(_COLLECTOR, None)
+    if collector is not None:
+        collector.finish(config.stash[_INVENTORY])
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    collector = config.stash.get(_COLLECTOR, None)
+    if collector is not None:
+        collector.print_summary(terminalreporter)
+
+
+class _Controller:
+    """Hooks of the controlling process: what workers send, and what they no longer can."""
+
+    def __init__(self, collector: Collector, inventory: Inventory) -> None:
+        self._collector = collector
+        self._inventory = inventory
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._collector.take(report)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        output = getattr(node, "workeroutput", None)
+        if output:
+            self._inventory.join(output)
+        if error is not None:
+            self._collector.worker_lost(node.gateway.id, error)
+

@@ -1,0 +1,293 @@
+"""The fixture ``htp_export``: export, report, compare, record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_htp.compare import Comparison, Finding, compare_exports, render_failure
+from pytest_htp.errors import HTPExportError, HTPUsageError
+from pytest_htp.session.commands import commands_for
+from pytest_htp.session.exports import SECTION, TestExports
+from pytest_htp.session.settings import ExportSettings, RunSettings
+
+if TYPE_CHECKING:
+    from syrupy.assertion import SnapshotAssertion
+
+    from pytest_htp.exporter import HTPExport
+    from pytest_htp.session.run import HtpRun
+
+
+class HtpExportFixture:
+    """Callable that the fixture returns; one per test."""
+
+    def __init__(self, request: pytest.FixtureRequest, snapshot: SnapshotAssertion, run: HtpRun) -> None:
+        self._request = request
+        self._item: pytest.Item = request.node
+        self._snapshot = snapshot
+        self._run = run
+        self._exports = TestExports.of(self._item)
+
+    def __call__(
+        self,
+        model: Any,
+        inputs: Any = None,
+        *,
+        name: str | None = None,
+        baseline: bool = True,
+        min_coverage: float | None = None,
+        fail_on: str | None = None,
+        **options: Any,
+    ) -> HTPExport:
+        """Export ``model``, attach the log to the test's report and compare with the baseline.
+
+        All findings of a test are reported together when it ends; baselines are written only if it passed.
+
+        Args:
+            model: an ``nn.Module``, a transformers model or config, a factory without arguments, or a saved folder.
+            inputs: a mapping, a tuple, a tensor, or None to make them.
+            name: tells the exports of one test apart; by default they are numbered.
+            baseline: False compares with nothing (coverage and parity are checked all the same).
+            min_coverage: percent of nodes that must be tagged.
+            fail_on: the mildest verdict that fails the test.
+            **options: of :class:`pytest_htp.HTPExporter`.
+
+        Raises:
+            HTPExportError: one of the eight steps failed.
+            HTPUsageError: an unknown option or a bad value.
+        """
+        settings = self._settings({**options, "min_coverage": min_coverage, "fail_on": fail_on})
+        export_name = self._name(name)
+        try:
+            export, shared_with = self._run.export(self._item, model, inputs, settings.options, self._folder())
+        except HTPExportError as error:
+            self._failed(export_name, settings, error)
+            raise
+        self._attach(export.console)
+        self._judge(export_name, settings, export, shared_with, baseline=baseline)
+        return export
+
+    def for_generation(
+        self,
+        model: Any,
+        inputs: Any = None,
+        *,
+        name: str | None = None,
+        baseline: bool = True,
+        min_coverage: float | None = None,
+        fail_on: str | None = None,
+        generation_config: Any = None,
+        multi_token_decode: bool = False,
+        **options: Any,
+    ) -> dict[str, HTPExport]:
+        """Export each component of a generative model (prefill, decode, encoder, …) as transformers splits it.
+
+        One baseline per component, named after it. Arguments as for a call; ``inputs`` are those of
+        ``model.generate``.
+        """
+        from pytest_htp.capture.generation import generation_components
+
+        prefix = f"{name}-" if name else ""
+        settings = self._settings({**options, "min_coverage": min_coverage, "fail_on": fail_on})
+        components = generation_components(
+            model,
+            inputs,
+            seed=settings.options.get("seed", 0),
+            generation_config=generation_config,
+            multi_token_decode=multi_token_decode,
+        )
+        return {
+            component: self(
+                submodel,
+                component_inputs,
+                name=f"{prefix}{component}",
+                baseline=baseline,
+                min_coverage=min_coverage,
+                fail_on=fail_on,
+                **options,
+            )
+            for component, (submodel, component_inputs) in components.items()
+        }
+
+    def _settings(self, call: Mapping[str, Any]) -> ExportSettings:
+        marker: dict[str, Any] = {}
+        for mark in reversed(list(self._item.iter_markers("htp"))):
+            marker.update(mark.kwargs)
+        return ExportSettings.resolve(self._run.settings, marker, call)
+
+    def _name(self, name: str | None) -> str:
+        names = self._exports.names
+        if name is None:
+            count = len(names)
+            name = "" if count == 0 else str(count + 1)
+        elif not isinstance(name, str) or not name.strip():
+            raise HTPUsageError(f"htp_export(name=…) must be a non-empty string, got {name!r}")
+        if name in names:
+            raise HTPUsageError(
+                f"two exports of {self._item.nodeid} have the name {name!r}; give each its own name="
+            )
+        names.add(name)
+        return name
+
+    def _folder(self) -> Path:
+        factory: pytest.TempPathFactory = self._request.getfixturevalue("tmp_path_factory")
+        return factory.mktemp("htp", numbered=True)
+
+    def _attach(self, console: str) -> None:
+        self._item.add_report_section("call", SECTION, console)
+
+    def _result(self, export_name: str, settings: ExportSettings) -> dict[str, Any]:
+        path, line, _ = self._item.location
+        shown = self._item.name + (f" [{export_name}]" if export_name else "")
+        return {
+            "nodeid": self._item.nodeid,
+            "name": shown,
+            "file": Path(path).as_posix(),
+            "line": (line or 0) + 1,
+            "fail_on": settings.fail_on,
+            "commands": commands_for(self._item),
+        }
+
+    def _failed(self, export_name: str, settings: ExportSettings, error: HTPExportError) -> None:
+        """An export that did not finish: recorded with everything the earlier steps produced."""
+        finding = Finding(
+            "step.failed",
+            str(error).partition("\n")[0],
+            before=None,
+            after=error.step.value,
+        )
+        data = error.data
+        console = self._run.console_of(error)
+        self._attach(console)
+        result = {
+            **self._result(export_name, settings),
+            "verdict": finding["verdict"],
+            "outcome": "failed",
+            "findings": [dict(finding)],
+            "steps": data.steps,
+            "seconds": data.export_time,
+            "coverage": data.tagging_stats or None,
+            "console": console,
+            "baseline_status": "error",
+            "error": {"step": error.step.value, "type": type(error.cause).__name__, "message": str(error)},
+        }
+        self._exports.results.append(result)
+        self._exports.failures.append(f"{result['name']}: {error}")
+
+    def _judge(
+        self,
+        export_name: str,
+        settings: ExportSettings,
+        export: HTPExport,
+        shared_with: str | None,
+        *,
+        baseline: bool,
+    ) -> None:
+        store = self._run.baselines(self._item, self._snapshot)
+        stored = store.read(export_name) if baseline else None
+        before = stored.record if stored is not None else None
+        comparison = self._compare(settings, export, before)
+        failing = comparison.at_or_above(settings.fail_on)
+        status = "off" if not baseline else stored.status(export.record) if stored is not None else "missing"
+        result = {
+            **self._result(export_name, settings),
+            "verdict": comparison.verdict,
+            "outcome": "passed",
+            "findings": [dict(finding) for finding in comparison.findings],
+            "coverage": export.record["coverage"],
+            "coverage_before": before["coverage"] if before is not None else None,
+            "parity": export.data.parity,
+            "attestation": export.attestation,
+            "steps": export.data.steps,
+            "seconds": export.data.export_time,
+            "nodes": export.coverage.total_nodes,
+            "bytes": export.record["weights"]["initializers"]["bytes"],
+            "baseline": store.shown_path(export_name) if baseline else None,
+            "baseline_status": status,
+            "record": export.record,
+            "before": before,
+            "shared_with": shared_with,
+            "console": export.console,
+            "console_html": export.console_html,
+            "error": None,
+        }
+        result["artifacts"] = self._run.keep_artifacts(result, store.stem(export_name), export)
+        self._exports.results.append(result)
+        self._exports.cleanup.append(self._run.cleanup_of(export))
+        commands = result["commands"]
+        updating = store.will_write(before)
+        if updating:
+            # Accepting a change accepts differences from the baseline, not what is wrong whatever it says.
+            absolute = self._compare(settings, export, None)
+            failing = absolute.at_or_above(settings.fail_on)
+            if failing:
+                self._fail(result, absolute, commands)
+                return
+            self._exports.on_pass.append(self._writer(result, store.write, export_name, export.record, before))
+            return
+        if stored is not None and stored.problem is not None:
+            self._fail_with(result, f"{result['name']}: {stored.problem}\n\naccept the current export with:\n  {commands['accept']}")
+        elif baseline and before is None:
+            self._fail_with(
+                result,
+                f"{result['name']}: there is no baseline yet\n  expected: {result['baseline']}\n\n"
+                f"create it, review it, commit it:\n  {commands['accept']}"
+                + (f"\n\n{render_failure(comparison, name=result['name'], fail_on=settings.fail_on)}" if failing else ""),
+            )
+        elif failing:
+            if before is not None:
+                store.report_mismatch(export_name, export.record)
+            self._fail(result, comparison, commands)
+        elif before is not None:
+            self._exports.on_pass.append(lambda: store.confirm(export_name))
+
+    def _compare(
+        self, settings: ExportSettings, export: HTPExport, before: dict[str, Any] | None
+    ) -> Comparison:
+        run: RunSettings = self._run.settings
+        return compare_exports(
+            before if before is not None else export.record,
+            export.record,
+            policy=run.policy,
+            coverage_tolerance=run.coverage_tolerance,
+            min_coverage=settings.min_coverage,
+            sources=export.sources,
+        )
+
+    def _fail(self, result: dict[str, Any], comparison: Comparison, commands: dict[str, str]) -> None:
+        shown = dict(commands)
+        if self._run.settings.report_dir is not None:
+            shown["report"] = str(self._run.settings.report_dir.name) + "/index.html"
+        text = render_failure(comparison, name=result["name"], fail_on=result["fail_on"], commands=shown)
+        result["verdict"] = comparison.verdict
+        result["findings"] = [dict(finding) for finding in comparison.findings]
+        self._fail_with(result, text)
+
+    def _fail_with(self, result: dict[str, Any], text: str) -> None:
+        result["outcome"] = "failed"
+        self._exports.failures.append(text)
+
+    @staticmethod
+    def _writer(
+        result: dict[str, Any],
+        write: Callable[[str, dict[str, Any], dict[str, Any] | None], str],
+        export_name: str,
+        record: dict[str, Any],
+        before: dict[str, Any] | None,
+    ) -> Callable[[], None]:
+        def run() -> None:
+            result["baseline_status"] = write(export_name, record, before)
+
+        return run
+
+
+@pytest.fixture
+def htp_export(request: pytest.FixtureRequest, snapshot: Any) -> HtpExportFixture:
+    """Export a model with the eight monitored steps and compare it with its reviewed baseline."""
+    from pytest_htp.session.run import HtpRun
+
+    return HtpExportFixture(request, snapshot, HtpRun.of(request.config))
+

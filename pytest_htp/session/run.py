@@ -1,0 +1,136 @@
+"""What the tests of one process share: settings, shared exports, the report folder, the live line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from shutil import copyfile
+from typing import TYPE_CHECKING, Any, TextIO
+
+import pytest
+
+from pytest_htp.errors import HTPExportError, HTPUsageError
+from pytest_htp.session.settings import RunSettings
+from pytest_htp.session.sharing import SharedExports, request_key
+
+if TYPE_CHECKING:
+    from syrupy.assertion import SnapshotAssertion
+
+    from pytest_htp.baseline.store import BaselineStore
+    from pytest_htp.capture.models import ResolvedModel
+    from pytest_htp.exporter import HTPExport
+    from pytest_htp.monitor import LiveProgress
+
+KEY = pytest.StashKey["HtpRun"]()
+
+
+class HtpRun:
+    """One per pytest process (each xdist worker has its own)."""
+
+    def __init__(self, config: pytest.Config, settings: RunSettings) -> None:
+        self.config = config
+        self.settings = settings
+        self.terminal: TextIO | None = None  # outside of pytest's capture; None where there is nothing to draw on
+        self._shared = SharedExports()
+
+    @classmethod
+    def of(cls, config: pytest.Config) -> HtpRun:
+        if KEY not in config.stash:
+            config.stash[KEY] = cls(config, RunSettings.from_config(config))
+        return config.stash[KEY]
+
+    def export(
+        self, item: pytest.Item, model: Any, inputs: Any, options: dict[str, Any], folder: Path
+    ) -> tuple[HTPExport, str | None]:
+        """Export, or share what an identical request of this session gave.
+
+        Returns the export and, where it was shared, the node id of the test that made it.
+        """
+        from pytest_htp.exporter import HTPExporter
+        from pytest_htp.session.timeout import time_limit
+
+        live = self._live()
+        exporter = HTPExporter(progress=live, **options)
+        resolved, key = self._identify(model, inputs, exporter.options, options)
+        if key is not None:
+            found = self._shared.find(key, folder)
+            if found is not None:
+                return found
+        with time_limit(self.settings.timeout) if self.settings.timeout else nullcontext():
+            export = exporter.export(resolved if resolved is not None else model, inputs, folder / "model.onnx")
+        if key is not None and resolved is not None:
+            self._shared.add(key, export, item.nodeid, resolved.owner)
+        return export, None
+
+    def _identify(
+        self, model: Any, inputs: Any, chosen: Any, options: dict[str, Any]
+    ) -> tuple[ResolvedModel | None, tuple[Any, ...] | None]:
+        """The resolved model and the key of the request; nothing where it can't be resolved: the export will say why."""
+        from pytest_htp.capture.models import resolve_model
+
+        try:
+            resolved = resolve_model(model, weights=chosen.weights, seed=chosen.seed)
+            return resolved, request_key(resolved, inputs, options)
+        except Exception:
+            return None, None
+
+    def _live(self) -> LiveProgress | None:
+        if self.terminal is None:
+            return None
+        from pytest_htp.monitor import LiveProgress
+
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        writer = getattr(reporter, "_tw", None)
+        return LiveProgress(stream=self.terminal, column=lambda: getattr(writer, "width_of_current_line", 0))
+
+    def baselines(self, item: pytest.Item, snapshot: SnapshotAssertion) -> BaselineStore:
+        from pytest_htp.baseline.store import BaselineStore
+
+        return BaselineStore(item, snapshot, self.settings.variant)
+
+    def console_of(self, error: HTPExportError) -> str:
+        """The console log of a failed export, as its monitor wrote it."""
+        path = Path(error.data.output_path)
+        log = path.with_name(f"{path.stem}_htp_console.log")
+        try:
+            return log.read_text(encoding="utf-8")
+        except OSError:
+            return str(error)
+
+    def keep_artifacts(self, result: dict[str, Any], stem: str, export: HTPExport) -> str | None:
+        """Put an export's files, without weights, and its record into the report folder.
+
+        Returns the folder relative to the report's; None where no report was asked for.
+        """
+        if self.settings.report_dir is None:
+            return None
+        from pytest_htp.baseline.extension import write_text
+        from pytest_htp.exporter.save import save_model
+        from pytest_htp.record.serialize import dumps
+
+        relative = f"exports/{stem}"
+        folder = self.settings.report_dir / relative
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for source in (export.metadata_path, export.report_path, export.console_path):
+                copyfile(source, folder / source.name)
+            save_model(
+                export.program, folder / "model.onnx", structure_only=True, parameters=set(export.parameters)
+            )
+            write_text(folder / "baseline.json", dumps(export.record))
+        except OSError as error:
+            raise HTPUsageError(
+                f"the export's files can't be written to {folder}: {error.strerror or error}; "
+                "choose a writable directory with --htp-report=DIR"
+            ) from error
+        return relative
+
+    def cleanup_of(self, export: HTPExport) -> Callable[[], None]:
+        """What to do with an export's weights after its test."""
+        from pytest_htp.exporter.save import remove_model
+
+        if self.settings.keep_artifacts:
+            return lambda: None
+        path = export.onnx_path
+        return lambda: remove_model(path)

@@ -1,0 +1,129 @@
+"""Settings by precedence: the call, then the marker, then the command line, then the ini file, then the default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_htp.compare.policy import Policy
+from pytest_htp.compare.verdicts import VERDICTS
+from pytest_htp.errors import HTPUsageError
+
+# Keywords of the call and the marker that are not options of the export itself.
+GATE_KEYWORDS = ("min_coverage", "fail_on")
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Settings of the whole run, read once from command line and ini.
+
+    ``timeout`` is in seconds, 0 for none; ``variant`` the name of the baselines' variant, ``""`` for the common ones.
+    """
+
+    report_dir: Path | None
+    min_coverage: float | None
+    fail_on: str
+    coverage_tolerance: float
+    policy: Policy
+    parity: bool
+    keep_artifacts: bool
+    timeout: float
+    providers: tuple[str, ...]
+    variant: str
+    prune: bool
+
+    @classmethod
+    def from_config(cls, config: pytest.Config) -> RunSettings:
+        """Read and check every option.
+
+        Raises:
+            pytest.UsageError: a bad value; names the option and what is expected.
+        """
+        try:
+            report = config.getoption("htp_report")
+            report_dir = None
+            if report is not None:
+                name = report or config.getini("htp_report_dir") or "htp-report"
+                report_dir = config.invocation_params.dir / name
+            minimum = config.getoption("htp_min_coverage")
+            if minimum is None:
+                minimum = config.getini("htp_min_coverage") or None
+            return cls(
+                report_dir=report_dir,
+                min_coverage=None if minimum is None else percent("htp_min_coverage", minimum),
+                fail_on=verdict("htp_fail_on", config.getoption("htp_fail_on") or config.getini("htp_fail_on")),
+                coverage_tolerance=percent("htp_coverage_tolerance", config.getini("htp_coverage_tolerance")),
+                policy=Policy.parse(config.getini("htp_policy")),
+                parity=not config.getoption("htp_no_parity"),
+                keep_artifacts=bool(config.getini("htp_keep_artifacts")),
+                timeout=seconds("htp_timeout", config.getini("htp_timeout")),
+                providers=tuple(config.getini("htp_providers")),
+                variant=config.getini("htp_baseline_variant").strip(),
+                prune=bool(config.getoption("htp_prune")),
+            )
+        except HTPUsageError as error:
+            raise pytest.UsageError(str(error)) from None
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """Settings of one export: what gates it, and the options of the exporter."""
+
+    min_coverage: float | None
+    fail_on: str
+    options: dict[str, Any]
+
+    @classmethod
+    def resolve(
+        cls, run: RunSettings, marker: Mapping[str, Any], call: Mapping[str, Any]
+    ) -> ExportSettings:
+        """Merge by precedence. ``None`` for ``min_coverage`` and ``fail_on`` in a call means: not given there."""
+        merged: dict[str, Any] = {}
+        if not run.parity:
+            merged["parity"] = False
+        if run.providers:
+            merged["providers"] = run.providers
+        for source in (marker, call):
+            merged.update({key: value for key, value in source.items() if key not in GATE_KEYWORDS})
+        gates: dict[str, Any] = {"min_coverage": run.min_coverage, "fail_on": run.fail_on}
+        for source in (marker, call):
+            gates.update({key: source[key] for key in GATE_KEYWORDS if source.get(key) is not None})
+        minimum = gates["min_coverage"]
+        return cls(
+            min_coverage=None if minimum is None else percent("min_coverage", minimum),
+            fail_on=verdict("fail_on", gates["fail_on"]),
+            options=merged,
+        )
+
+
+def percent(name: str, value: object) -> float:
+    """A number from 0 to 100; text is read as one."""
+    try:
+        number = float(value) if not isinstance(value, bool) else float("nan")  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not 0 <= number <= 100:
+        raise HTPUsageError(f"{name} must be a percentage from 0 to 100, got {value!r}")
+    return number
+
+
+def seconds(name: str, value: object) -> float:
+    """A number of seconds from 0 (off)."""
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not 0 <= number < float("inf"):
+        raise HTPUsageError(f"{name} must be a number of seconds (0: no limit), got {value!r}")
+    return number
+
+
+def verdict(name: str, value: object) -> str:
+    """A verdict that can fail a test."""
+    if value not in VERDICTS[:-1]:
+        raise HTPUsageError(f"{name} must be one of {', '.join(VERDICTS[:-1])}, got {value!r}")
+    return str(value)
