@@ -30,6 +30,8 @@ def make_parameters_distinct(module: nn.Module, seed: int = 0) -> None:
             if _is_constant(parameter) or _key(parameter) in seen:
                 _add_noise(parameter, generator)
             seen.add(_key(parameter))
+        # Their own generator: with weights or without, statistics get the same values.
+        generator = torch.Generator().manual_seed(seed)
         for owner in module.modules():
             for name in ("running_mean", "running_var"):
                 buffer = owner._buffers.get(name)
@@ -45,7 +47,14 @@ def sample(tensor: torch.Tensor) -> bytes:
     index = torch.linspace(0, tensor.numel() - 1, count, dtype=torch.float64, device="cpu").long()
     # By coordinates: flattening an expanded tensor would allocate its full size.
     picked = tensor.detach()[torch.unravel_index(index, tensor.shape)] if tensor.dim() else tensor.detach()
-    return bytes(picked.cpu().contiguous().reshape(-1).view(torch.uint8).tolist())
+    return raw_bytes(picked)
+
+
+def raw_bytes(tensor: torch.Tensor) -> bytes:
+    """The elements of a dense tensor in row-major order, as they are in memory."""
+    # A clone: `contiguous` keeps a stride of 0 where there is one element, which no other dtype can view.
+    dense = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+    return bytes(dense.reshape(-1).view(torch.uint8).tolist())
 
 
 def _key(tensor: torch.Tensor) -> tuple[object, ...]:

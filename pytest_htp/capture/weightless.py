@@ -24,6 +24,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from pytest_htp.capture.distinct import raw_bytes
 from pytest_htp.errors import HTPUsageError
 
 T = TypeVar("T")
@@ -181,7 +182,7 @@ class _Elements:
         if not compared or parameter.layout != torch.strided:
             return self._next(parameter)
         flat = parameter.detach().cpu().flatten()
-        content = parameter.dtype, parameter.shape, bytes(flat.view(torch.uint8).tolist())
+        content = parameter.dtype, parameter.shape, raw_bytes(parameter)
         if content not in self._of_content:
             constant = bool((flat == flat[0]).all())
             self._of_content[content] = flat[:1].clone() if constant else self._next(parameter)

@@ -36,9 +36,9 @@ def _hooks(net: Net) -> None:
 
 
 def _attributes(net: Net) -> None:
-    net.forward = lambda x: x  # type: ignore[method-assign]
+    net.forward = lambda x: x
     net.cache.append(2)
-    net.extra = 1  # type: ignore[assignment]
+    net.extra = 1
     del net.norm.eps
 
 
@@ -107,7 +107,7 @@ def test_the_process_comes_back(tmp_path: object) -> None:
         return (
             torch.get_rng_state().tolist(),
             random.getstate(),
-            np.random.get_state()[1].tolist(),  # type: ignore[index]
+            np.random.get_state()[1].tolist(),
             torch.is_grad_enabled(),
             torch.get_default_dtype(),
             torch.get_default_device(),
@@ -141,8 +141,8 @@ def test_functions_that_an_exporter_left_replaced_are_put_back() -> None:
     patch.__module__ = "transformers.exporters.exporter_onnx"
     try:
         with preserved(nn.Identity()):
-            torch.where = torch.Tensor.unsqueeze = patch  # type: ignore[assignment]
-            torch.manual_seed = other  # type: ignore[assignment]
+            torch.where = torch.Tensor.unsqueeze = patch
+            torch.manual_seed = other
         assert torch.where is where
         assert torch.Tensor.unsqueeze is unsqueeze
         assert torch.manual_seed is other, "what a library replaced for good stays"
@@ -154,9 +154,9 @@ def test_a_large_buffer_is_not_copied_and_reported_when_written(monkeypatch: pyt
     monkeypatch.setattr(state, "BUFFER_COPY_LIMIT", 8)
     net = Net()
     with pytest.warns(RuntimeWarning, match="in place .* 'norm.running_mean'; "), preserved(net):
-        net.norm.running_mean.add_(1)  # type: ignore[union-attr]
+        net.norm.running_mean.add_(1)
     with pytest.raises(KeyError), preserved(net):  # noqa: PT012 - the warning hides no exception
-        net.norm.running_mean.add_(1)  # type: ignore[union-attr]
+        net.norm.running_mean.add_(1)
         raise KeyError
 
 
@@ -182,10 +182,10 @@ def test_configs_come_back() -> None:
             self.layers = [1]
 
     net = nn.Identity()
-    net.config = Config()  # type: ignore[assignment]
+    net.config = Config()
     with preserved(net):
-        net.config.use_cache = False  # type: ignore[union-attr]
-        net.config.layers.append(2)  # type: ignore[union-attr]
+        net.config.use_cache = False
+        net.config.layers.append(2)
     assert vars(net.config) == {"layers": [1]}
 
 
@@ -193,11 +193,11 @@ def test_seeded_is_repeatable_and_leaves_no_trace() -> None:
     def draw() -> tuple[float, float, float]:
         return torch.rand(1).item(), random.random(), float(np.random.rand())
 
-    states = torch.get_rng_state().tolist(), random.getstate(), np.random.get_state()[1].tolist()  # type: ignore[index]
+    states = torch.get_rng_state().tolist(), random.getstate(), np.random.get_state()[1].tolist()
     with seeded(3):
         first = draw()
     with seeded(3):
         assert draw() == first
     with seeded(4):
         assert draw() != first
-    assert states == (torch.get_rng_state().tolist(), random.getstate(), np.random.get_state()[1].tolist())  # type: ignore[index]
+    assert states == (torch.get_rng_state().tolist(), random.getstate(), np.random.get_state()[1].tolist())

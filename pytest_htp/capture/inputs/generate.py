@@ -81,10 +81,13 @@ class _Wanted:
         return torch.randn(shape, generator=self.generator)
 
     @property
+    def classifies(self) -> bool:
+        return type(self.model).__name__.endswith("ForSequenceClassification")
+
+    @property
     def batch(self) -> int:
         # A classifying decoder looks for the last token that is no padding; without one it refuses batches.
-        classifies = type(self.model).__name__.endswith("ForSequenceClassification")
-        return 1 if classifies and getattr(self.text, "pad_token_id", None) is None else BATCH
+        return 1 if self.classifies and getattr(self.text, "pad_token_id", None) is None else BATCH
 
     @property
     def placement(self) -> tuple[torch.device, torch.dtype]:
@@ -106,7 +109,7 @@ def _input_ids(wanted: _Wanted, made: dict[str, torch.Tensor]) -> torch.Tensor |
         images = torch.full((wanted.batch, _image_tokens(wanted)), placeholder)
         ids = torch.cat([ids[:, :1], images, ids[:, 1:]], dim=1)
     eos = getattr(wanted.text, "eos_token_id", None)
-    if type(wanted.model).__name__.endswith("ForSequenceClassification") and isinstance(eos, int):
+    if wanted.classifies and isinstance(eos, int) and 0 <= eos < vocabulary(wanted.model):
         ids[:, -1] = eos  # encoder-decoders classify from there
     return ids
 
@@ -126,6 +129,8 @@ def _token_type_ids(wanted: _Wanted, made: dict[str, torch.Tensor]) -> torch.Ten
 def _decoder_input_ids(wanted: _Wanted, made: dict[str, torch.Tensor]) -> torch.Tensor | None:
     if not getattr(wanted.config, "is_encoder_decoder", False):
         return None
+    if wanted.classifies and "input_ids" in made:
+        return None  # such models shift the input themselves, to read the answer at its end
     decoder = wanted.config.get_text_config(decoder=True)
     vocab_size = getattr(decoder, "vocab_size", None) or vocabulary(wanted.model)
     ids = random_tokens(decoder, vocab_size, (wanted.batch, DECODER_TOKENS), wanted.generator)
