@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from pytest_htp.errors import HTPUsageError
-
-if TYPE_CHECKING:
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+from typing import Any
 
 
-def add_parser(subparsers: Subparsers) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     """Add the ``merge`` command."""
     parser = subparsers.add_parser(
         "merge",
@@ -31,15 +25,11 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Merge, print the summary, and return the exit status."""
+    """Merge and print the summary. Returns 0; bad input is an HTPUsageError, which ``htp`` answers with 2."""
     from pytest_htp.report.merge import merge_reports
     from pytest_htp.report.terminal import summary_lines
 
-    try:
-        report = merge_reports(args.directories, args.output)
-    except HTPUsageError as error:
-        print(f"htp merge: {error}", file=sys.stderr)
-        return 2
+    report = merge_reports(args.directories, args.output)
     for line, _ in summary_lines(report, html=args.output / "index.html"):
         print(line)
     return 0

@@ -1,6 +1,7 @@
 """Folding: repeated identical layers share one row, ``encoder.layer.{0..11}.attention``.
 
-Rows (or bare paths) merge when they are equal in everything but their path and their paths differ only in integer
+Rows (or bare paths) merge when they are equal in everything but their path and their paths differ only in
+integer
 segments. A pattern always stands for the exact cartesian product of its braces, so folding loses nothing:
 ``unfold_rows(fold_rows(rows))`` gives the rows back.
 
@@ -48,13 +49,12 @@ def natural_key(path: str) -> _NaturalKey:
     """Sort key of a raw path: segment by segment, integers by value and before names."""
     if not path:
         return ()
-    return tuple(
-        (0, int(part), "") if _INTEGER.fullmatch(part) else (1, 0, part) for part in path.split(".")
-    )
+    return tuple((0, int(part), "") if _INTEGER.fullmatch(part) else (1, 0, part) for part in path.split("."))
 
 
 def fold_rows(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Fold per-module rows (raw paths, one row per module) into pattern rows, in natural order of first paths.
+    """Fold per-module rows (raw paths, one row per module) into pattern rows, in natural order of first
+    paths.
 
     Raises:
         HTPUsageError: two rows have the same path.
@@ -87,7 +87,9 @@ def fold_paths(paths: Iterable[str]) -> list[str]:
     for path in paths:
         template, vector = _split(path)
         groups.setdefault(template, set()).add(vector)
-    folded = [_placed(template, box) for template, vectors in groups.items() for box in _boxes(sorted(vectors))]
+    folded = [
+        _placed(template, box) for template, vectors in groups.items() for box in _boxes(sorted(vectors))
+    ]
     return [pattern for _, pattern in sorted(folded)]
 
 
@@ -95,7 +97,8 @@ def expand_pattern(pattern: str, limit: int = MAX_PATHS) -> list[str]:
     """The raw paths a pattern stands for, first brace slowest.
 
     Raises:
-        HTPUsageError: the pattern is malformed, or stands for more than ``limit`` paths (checked before expanding).
+        HTPUsageError: the pattern is malformed, or stands for more than ``limit`` paths (checked before
+        expanding).
     """
     if "{" not in pattern and "}" not in pattern:
         return [_unescape(pattern)]
@@ -151,7 +154,8 @@ def _split(path: str) -> tuple[_Template, _Vector]:
 
 
 def _boxes(vectors: Sequence[_Vector]) -> list[_Box]:
-    """Partition distinct vectors into cartesian products; of the two greedy orders, the one with fewer products."""
+    """Partition distinct vectors into cartesian products; of the two greedy orders, the one with fewer
+    products."""
     if len(vectors) == 1 or not vectors[0]:
         return [tuple((number,) for number in vectors[0])]
     positions = range(len(vectors[0]))
@@ -222,8 +226,8 @@ def _parse_braces(segment: str, pattern: str) -> list[range]:
         low, high = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
         if high < low or (items and low < items[-1].stop):
             raise HTPUsageError(
-                f"bad path pattern {_shorten(pattern)}: a brace is a whole segment of rising numbers and ranges, "
-                "like 'encoder.layer.{0..4,6}'"
+                f"bad path pattern {_shorten(pattern)}: a brace is a whole segment of rising numbers "
+                "and ranges, like 'encoder.layer.{0..4,6}'"
             )
         items.append(range(low, high + 1))
     return items

@@ -50,10 +50,10 @@ def loads(text: str | bytes, source: str = "baseline") -> dict[str, Any]:
     return record
 
 
-def parse_json(text: str | bytes, source: str) -> Any:
+def parse_json(text: str | bytes, source: str, limit: int = MAX_BYTES) -> Any:
     """Strict JSON: no NaN, no infinity, no repeated key, bounded size, depth and numbers."""
-    if len(text) > MAX_BYTES:
-        raise HTPUsageError(f"{_name(source)} is larger than {MAX_BYTES // 2**20} MiB; this is no baseline")
+    if len(text) > limit:
+        raise HTPUsageError(f"{_name(source)} is larger than {limit // 2**20} MiB; this is no baseline")
     if isinstance(text, bytes):
         try:
             text = text.decode("utf-8")
@@ -86,7 +86,9 @@ def read_regular_file(path: str | os.PathLike[str], limit: int = MAX_BYTES) -> b
         HTPUsageError: with the reason and the remedy.
     """
     name = _name(os.fspath(path))
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    flags = (
+        os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    )
     try:
         if Path(path).is_symlink():  # for systems without O_NOFOLLOW, and for a message that says so
             raise HTPUsageError(f"{name} is a symbolic link, which is not followed: give the file itself")

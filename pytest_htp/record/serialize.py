@@ -14,7 +14,8 @@ from typing import Any
 
 from pytest_htp.errors import HTPUsageError
 
-# Printable in no editor, able to reorder what a reviewer sees (bidirectional marks), or not encodable (surrogates).
+# Printable in no editor, able to reorder what a reviewer sees (bidirectional marks), or not encodable
+# (surrogates).
 _HIDDEN = re.compile("[\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
 
 
@@ -53,7 +54,9 @@ def _check(value: Any, where: str) -> None:
         return
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise HTPUsageError(f"{where} is {value!r}; a record holds finite numbers, or null for what was not measured")
+            raise HTPUsageError(
+                f"{where} is {value!r}; a record holds finite numbers, or null for what was not measured"
+            )
     elif isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):
@@ -64,5 +67,6 @@ def _check(value: Any, where: str) -> None:
             _check(item, f"{where}[{position}]")
     else:
         raise HTPUsageError(
-            f"{where} is a {type(value).__name__}; a record holds only objects, lists, strings, numbers, booleans, null"
+            f"{where} is a {type(value).__name__}; "
+            "a record holds only objects, lists, strings, numbers, booleans, null"
         )

@@ -1,0 +1,50 @@
+"""The ``htp`` command. Imports no torch; each sub-command is a module with ``add_parser(subparsers)``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from pytest_htp import __version__
+from pytest_htp.cli import compare, show
+from pytest_htp.compare.text import inert
+from pytest_htp.errors import HTPUsageError
+
+# A command's ``add_parser`` adds its parser and sets ``run``: parsed arguments → exit code.
+COMMANDS = (compare, show)
+
+BAD_INPUT = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``htp``. Returns the exit code: 0, 1 (findings), 2 (bad input, one line on stderr)."""
+    parser = argparse.ArgumentParser(prog="htp", description="Compare and show ONNX export records.")
+    parser.add_argument("--version", action="version", version=f"pytest-htp {__version__}")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        command.add_parser(subparsers)
+    try:
+        arguments = parser.parse_args(argv)
+    except SystemExit as stop:  # argparse's own --help (0) and usage errors (2)
+        return stop.code if isinstance(stop.code, int) else BAD_INPUT
+    _write_anything()
+    try:
+        code = int(arguments.run(arguments))
+        sys.stdout.flush()
+    except HTPUsageError as error:
+        print(f"htp {arguments.command}: {inert(str(error))}", file=sys.stderr)
+        return BAD_INPUT
+    except BrokenPipeError:  # ``htp show … | head``: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    return code
+
+
+def _write_anything() -> None:
+    """Characters the terminal's encoding lacks are escaped, not a crash."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")

@@ -1,0 +1,173 @@
+"""What ``htp show`` reads: three kinds of file, none of them trusted, as a module tree with coverage."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_htp.errors import HTPUsageError
+from pytest_htp.monitor.module_tree import ModuleRow, ModuleTree
+from pytest_htp.record.fold import unfold_rows
+from pytest_htp.record.load import parse_json, read_regular_file
+from pytest_htp.record.validate import validate_record
+from pytest_htp.tag import HierarchyTag
+from pytest_htp.vocabulary import HTPExportData, ModuleInfo
+
+_METADATA = "pytest-htp/metadata/"
+# 100,000 nodes take some 30 MB of metadata; protobuf itself can't hold more than 2 GiB.
+_MAX_METADATA = 512 * 1024 * 1024
+_MAX_ONNX = 2 * 1024 * 1024 * 1024
+# Deeper tags than any model's are not split into the modules around them (that would take quadratic time).
+_MAX_TAG_DEPTH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A file as ``htp show`` presents it; None where the file doesn't tell.
+
+    Attributes:
+        kind: what the file is, in words.
+        nodes: number of ONNX nodes.
+        coverage, direct_coverage: percent.
+    """
+
+    kind: str
+    tree: ModuleTree
+    nodes: int | None = None
+    coverage: float | None = None
+    direct_coverage: float | None = None
+
+
+def read(path: str) -> Shown:
+    """Read a baseline, a metadata file or an ``.onnx``. Raises HTPUsageError for anything else."""
+    if path.lower().endswith(".onnx"):
+        return _read_onnx(path)
+    value = parse_json(read_regular_file(path, _MAX_METADATA), path, _MAX_METADATA)
+    schema = value.get("schema") if isinstance(value, dict) else None
+    try:
+        if isinstance(schema, str) and schema.startswith(_METADATA):
+            return _from_metadata(value)
+        return _from_record(value)
+    except HTPUsageError as error:
+        raise HTPUsageError(f"{path}: {error}") from None
+
+
+def _from_record(record: Any) -> Shown:
+    validate_record(record)
+    unfold_rows(record["modules"])  # refuses hostile patterns before anything is drawn
+    rows = [
+        ModuleRow(row["path"], row["class"], row["nodes"], tuple(sorted(row["evidence"].items())))
+        for row in record["modules"]
+    ]
+    tree = ModuleTree(ModuleTree.from_rows(rows).rows, untagged=record["untagged"]["nodes"])
+    coverage = record["coverage"]
+    return Shown(
+        f"baseline of {record['model']['class']}", tree, record["graph"]["nodes"], coverage["coverage"],
+        coverage["direct_coverage"],
+    )  # fmt: skip
+
+
+def _from_metadata(value: Mapping[str, Any]) -> Shown:
+    data = HTPExportData()
+    for path, module in _entries(value, "hierarchy"):
+        order, calls = module.get("execution_order"), module.get("calls")
+        data.hierarchy[path] = ModuleInfo(
+            path=path,
+            class_name=_word(module.get("class")),
+            tag=_word(module.get("tag")),
+            execution_order=order if isinstance(order, int) else None,
+            calls=calls if isinstance(calls, int) else 0,
+        )
+    for key, node in _entries(value, "nodes"):
+        data.node_details[key] = {"evidence": _word(node.get("evidence")) or "none"}
+        if isinstance(node.get("tag"), str):
+            data.tagged_nodes[key] = node["tag"]
+    stats = value.get("tagging")
+    stats = stats.get("tagging_stats") if isinstance(stats, Mapping) else None
+    stats = stats if isinstance(stats, Mapping) else {}
+    model = value.get("model")
+    name = _word(model.get("class")) if isinstance(model, Mapping) else ""
+    return Shown(
+        f"metadata of {name or 'an export'}", ModuleTree.from_data(data), len(data.node_details) or None,
+        _number(stats.get("coverage")), _number(stats.get("direct_coverage")),
+    )  # fmt: skip
+
+
+def _entries(value: Mapping[str, Any], key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    section = value.get(key)
+    if not isinstance(section, Mapping) or not all(isinstance(item, Mapping) for item in section.values()):
+        raise HTPUsageError(f"{key!r} must be an object of objects: export again to write the metadata anew")
+    yield from section.items()
+
+
+def _word(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and 0 <= value <= 100 else None
+
+
+def _read_onnx(path: str) -> Shown:
+    """Tags from node metadata; weights beside the file are never opened."""
+    content = read_regular_file(path, _MAX_ONNX)
+    import onnx  # deferred: the other files need no onnx (0.4 s)
+
+    try:
+        model = onnx.ModelProto.FromString(content)
+    except Exception as error:  # protobuf's DecodeError; its class depends on the backend
+        raise HTPUsageError(f"{path}: not an ONNX model ({type(error).__name__}): export it again") from None
+    data, evidence = HTPExportData(), Counter[str]()
+    for number, node in enumerate(_all_nodes(model)):
+        props = {entry.key.rpartition(".hierarchy.")[2]: entry.value for entry in node.metadata_props
+                 if ".hierarchy." in entry.key}  # fmt: skip
+        key, tag = str(number), props.get("tag")
+        kind = props.get("evidence") or ("unknown" if tag else "none")
+        evidence[kind] += 1
+        data.node_details[key] = {"evidence": kind}
+        if tag:
+            data.tagged_nodes[key] = tag
+    if data.node_details and not data.tagged_nodes:
+        raise HTPUsageError(
+            f"{path}: holds no hierarchy tags: export it with HTPExporter (embed_hierarchy_attributes=True)"
+        )
+    _add_enclosing_modules(data)
+    total = len(data.node_details)
+    known = total - evidence["unknown"] == total
+    return Shown(
+        "tagged ONNX model",
+        ModuleTree.from_data(data),
+        total,
+        100 * len(data.tagged_nodes) / total if total else 100.0,
+        (100 * evidence["direct"] / total if total else 100.0) if known else None,
+    )
+
+
+def _all_nodes(model: Any) -> Iterator[Any]:
+    """Nodes of the main graph, of all bodies and of functions, without recursion."""
+    pending = [model.graph, *model.functions]
+    while pending:
+        for node in pending.pop().node:
+            yield node
+            for attribute in node.attribute:
+                if attribute.HasField("g"):
+                    pending.append(attribute.g)
+                pending.extend(attribute.graphs)
+
+
+def _add_enclosing_modules(data: HTPExportData) -> None:
+    """Modules that only appear inside tags: they hold no node of their own."""
+    for tag in dict.fromkeys(data.tagged_nodes.values()):
+        try:
+            parsed = HierarchyTag.parse(tag)
+        except ValueError:  # another tool's grammar: shown as it is
+            continue
+        depths = range(1, parsed.depth + 1) if parsed.depth <= _MAX_TAG_DEPTH else (parsed.depth,)
+        for depth in depths:
+            outer = HierarchyTag(parsed.segments[:depth])
+            data.hierarchy.setdefault(
+                outer.module_path,
+                ModuleInfo(path=outer.module_path, class_name=outer.classes[-1], tag=str(outer)),
+            )

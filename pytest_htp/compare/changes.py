@@ -1,0 +1,125 @@
+"""What differs between two rows, worked out once for all modules that share the two folded rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Row = Mapping[str, Any]
+Histogram = Mapping[str, int]
+
+# A row without its path; "evidence" and "calls" alone don't make it structurally different.
+FIELDS = ("class", "calls", "nodes", "ops", "dtypes", "evidence", "weights", "fingerprint")
+
+
+def same_content(before: Row, after: Row) -> bool:
+    """Whether two rows are equal in everything but their path."""
+    return before == after or all(before.get(name) == after.get(name) for name in FIELDS)
+
+
+def differences(before: Histogram, after: Histogram) -> dict[str, int]:
+    """Signed change per key, sorted by key, zeros left out."""
+    if before == after:
+        return {}
+    changed = {key: count - before.get(key, 0) for key, count in after.items() if count != before.get(key, 0)}
+    changed.update({key: -count for key, count in before.items() if count and key not in after})
+    return dict(sorted(changed.items())) if len(changed) > 1 else changed
+
+
+def is_float(dtype: str) -> bool:
+    return dtype.startswith(("FLOAT", "BFLOAT", "DOUBLE", "COMPLEX"))
+
+
+def bare(op: str) -> str:
+    """Operator type without its domain (``com.microsoft::Gelu`` → ``Gelu``)."""
+    return op.rpartition("::")[2].rpartition(".")[2]
+
+
+class Change:
+    """The differences between two rows. Made by the ten thousand, so worked out at once and kept in slots.
+
+    Attributes:
+        before, after: the two rows.
+        ops, dtypes, weights: signed differences by operator, element type of node outputs, type of stored
+        bytes.
+        structural: operators, their types, attributes or wiring changed.
+        new_floats: floating-point types that the module's nodes produce only now; a module that produced no
+        floats at
+            all may begin with ``known_floats``, those that any module of the baseline produces.
+    """
+
+    __slots__ = ("after", "before", "dtypes", "new_floats", "ops", "structural", "weights")
+
+    def __init__(self, before: Row, after: Row, known_floats: frozenset[str] = frozenset()) -> None:
+        self.before, self.after = before, after
+        self.ops = differences(before["ops"], after["ops"])
+        self.dtypes = differences(before["dtypes"], after["dtypes"])
+        self.weights = differences(before["weights"], after["weights"])
+        prints = before.get("fingerprint"), after.get("fingerprint")
+        self.structural = bool(self.ops or self.dtypes or (None not in prints and prints[0] != prints[1]))
+        old = before["dtypes"]
+        new = [kind for kind in self.dtypes if kind not in old and is_float(kind)]
+        if new and not any(map(is_float, old)):
+            new = [kind for kind in new if kind not in known_floats]
+        self.new_floats = new
+
+    @property
+    def class_changed(self) -> bool:
+        return bool(self.before["class"] != self.after["class"])
+
+    @property
+    def nodes(self) -> int:
+        """Growth of the number of own nodes."""
+        return int(self.after["nodes"] - self.before["nodes"])
+
+    @property
+    def not_direct(self) -> int:
+        """Growth of the number of own nodes without direct evidence."""
+        grown = differences(self.before["evidence"], self.after["evidence"])
+        return sum(count for kind, count in grown.items() if kind != "direct")
+
+    @property
+    def direct(self) -> int:
+        """Growth of the number of own nodes with direct evidence."""
+        return int(self.after["evidence"].get("direct", 0) - self.before["evidence"].get("direct", 0))
+
+    @property
+    def amount(self) -> int:
+        """Nodes by which the operators differ, at least 1 for a structural change."""
+        return max(sum(map(abs, self.ops.values())), 1 if self.structural else 0)
+
+    @property
+    def only_losses(self) -> bool:
+        return bool(self.ops) and max(self.ops.values()) < 0
+
+    @property
+    def only_gains(self) -> bool:
+        return bool(self.ops) and min(self.ops.values()) > 0
+
+    def counts(self, which: Row) -> dict[str, int]:
+        """Counts of the changed operators in one of the two rows."""
+        return {op: which["ops"].get(op, 0) for op in self.ops}
+
+    @property
+    def description(self) -> str:
+        """``Add 2 -> 3, Mul 0 -> 1; 14 -> 16 nodes``."""
+        if not self.ops:
+            return "same operators, other attributes or wiring"
+        parts = [f"{op} {self.before['ops'].get(op, 0)} -> {self.after['ops'].get(op, 0)}" for op in self.ops]
+        shown = ", ".join(parts[:8]) + (f", {len(parts) - 8} more operators" if len(parts) > 8 else "")
+        return f"{shown}; {self.before['nodes']} -> {self.after['nodes']} nodes" if self.nodes else shown
+
+
+@dataclass(slots=True)
+class Pair:
+    """One module before and after.
+
+    Attributes:
+        path: its raw path now; ``old_path`` differs for a renamed module.
+        change: shared by all modules of the same two folded rows.
+    """
+
+    path: str
+    old_path: str
+    change: Change = field(repr=False)

@@ -1,0 +1,235 @@
+"""Every finding code: its default verdict, what it means, an example, and who can cause it.
+
+Contract codes first, in the contract's order; ``EXTENSIONS`` are reported beside them, never instead of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A kind of finding.
+
+    Attributes:
+        code: its name in reports and in ``htp_policy``.
+        verdict: default verdict.
+        definition: when it is reported.
+        example: one message as a user sees it.
+        cause: ``exporter`` where another toolchain can produce it from the same model; ``model`` where only
+        the model's
+            code can (which transformers provides for its own models).
+    """
+
+    code: str
+    verdict: str
+    definition: str
+    example: str
+    cause: str = "exporter"
+
+
+_CONTRACT = (
+    Code(
+        "io.input_added", "breaking",
+        "The graph has an input that the baseline lacks.",
+        "new input token_type_ids",
+    ),
+    Code(
+        "io.input_removed", "breaking",
+        "A graph input is gone.",
+        "input attention_mask is gone",
+    ),
+    Code(
+        "io.output_added", "breaking",
+        "The graph has an output that the baseline lacks.",
+        "new output pooler_output",
+    ),
+    Code(
+        "io.output_removed", "breaking",
+        "A graph output is gone.",
+        "output pooler_output is gone",
+    ),
+    Code(
+        "io.renamed", "breaking",
+        "An input or output at the same place, of the same type and rank, has another name, or an axis "
+        "lost the name its user gave it.",
+        "output logits is now called output_0",
+    ),
+    Code(
+        "io.reordered", "breaking",
+        "The same names come in another order.",
+        "outputs a, b are now b, a",
+    ),
+    Code(
+        "io.dtype", "breaking",
+        "An input's or output's element type changed.",
+        "output logits: FLOAT -> DOUBLE",
+    ),
+    Code(
+        "io.rank", "breaking",
+        "An input or output has another number of axes.",
+        "output logits: 2 -> 3 axes",
+    ),
+    Code(
+        "io.dim_fixed", "breaking",
+        "A dynamic axis became a constant.",
+        "input input_ids axis 0: d0 -> 2",
+    ),
+    Code(
+        "io.dim_freed", "drift",
+        "A constant axis became dynamic.",
+        "input input_ids axis 0: 2 -> d0",
+    ),
+    Code(
+        "opset.changed", "breaking",
+        "The version of the default operator set changed.",
+        "opset 18 -> 20",
+    ),
+    Code(
+        "domain.added", "breaking",
+        "The graph uses an operator domain that the baseline doesn't.",
+        "new operator domain com.microsoft",
+    ),
+    Code(
+        "weights.grown", "regression",
+        "Bytes of initializers grew by more than 1%, beyond what other findings account for (untied or "
+        "duplicated weights, added modules, another dtype).",
+        "initializers 2.1 GB -> 3.0 GB",
+    ),
+    Code(
+        "weights.duplicated", "regression",
+        "The same bytes are stored more often than in the baseline.",
+        "4.1 kB stored twice: a.weight, b.weight",
+    ),
+    Code(
+        "weights.untied", "regression",
+        "Parameters that shared one stored tensor no longer do.",
+        "lm_head.weight and wte.weight are no longer shared",
+    ),
+    Code(
+        "weights.dtype", "breaking",
+        "A module's parameters are stored in another element type.",
+        "weights stored as FLOAT16, were FLOAT",
+    ),
+    Code(
+        "module.added", "drift",
+        "An executed module that the baseline lacks, or a known one under another path (the message then "
+        "names both; nothing else is said of it).",
+        "new module Adapter (3 modules, 7 nodes)",
+        "model",
+    ),
+    Code(
+        "module.removed", "drift",
+        "An executed module of the baseline is gone.",
+        "module BertPooler is gone",
+        "model",
+    ),
+    Code(
+        "module.class_changed", "drift",
+        "The module at a path is of another class.",
+        "class GELU -> ReLU",
+        "model",
+    ),
+    Code(
+        "ops.changed", "drift",
+        "A module's own operators changed, or with the same operators their attributes or wiring "
+        "(fingerprint), and no more specific finding says so.",
+        "Add 2 -> 3, Mul 0 -> 1",
+    ),
+    Code(
+        "ops.exploded", "regression",
+        "A module's own nodes, or the graph's, more than doubled (and grew by at least 4) and no more "
+        "specific finding says so.",
+        "4 -> 31 nodes",
+    ),
+    Code(
+        "fusion.lost", "regression",
+        "A fused operator (Attention, LayerNormalization, Gelu, …) is gone from a module.",
+        "Attention 1 -> 0; MatMul 0 -> 2, Softmax 0 -> 1",
+    ),
+    Code(
+        "fusion.gained", "improvement",
+        "A module has a new fused operator.",
+        "Attention 0 -> 1",
+    ),
+    Code(
+        "controlflow.added", "regression",
+        "If, Loop, Scan or SequenceMap appeared in a module.",
+        "If 0 -> 1",
+    ),
+    Code(
+        "dtype.internal", "regression",
+        "A module computes in another precision: only Casts or element types of node outputs changed, or "
+        "a new floating-point type appeared.",
+        "Cast 0 -> 2, now with DOUBLE",
+    ),
+    Code(
+        "coverage.dropped", "regression",
+        "Coverage is below the baseline's by more than the tolerance, or below the minimum.",
+        "coverage 100% -> 92.3%",
+    ),
+    Code(
+        "direct.dropped", "regression",
+        "Direct coverage is below the baseline's by more than the tolerance, and nodes lost direct "
+        "evidence.",
+        "direct coverage 96.77% -> 81.2%",
+    ),
+    Code(
+        "coverage.improved", "improvement",
+        "Coverage is above the baseline's.",
+        "coverage 92.3% -> 100%",
+    ),
+    Code(
+        "tags.moved", "regression",
+        "The same operators are now tagged with another module; both ran before and after.",
+        "MatMul 1 is now under encoder",
+    ),
+    Code(
+        "attestation.contradicted", "regression",
+        "A module's tag is contradicted by the values it computes, and was not in the baseline.",
+        "its values no longer match its tag",
+    ),
+    Code(
+        "parity.failed", "breaking",
+        "Outputs differ from PyTorch's beyond tolerance.",
+        "output logits differs by 1e-01",
+    ),
+    Code(
+        "parity.worse", "regression",
+        "Outputs differ from PyTorch's more than the baseline's by over two decades.",
+        "output logits: 1e-06 -> 1e-03",
+    ),
+    Code(
+        "step.failed", "breaking",
+        "One of the eight export steps raised.",
+        "step onnx_export failed: RuntimeError",
+    ),
+    Code(
+        "toolchain.changed", "info",
+        "Package versions, or the exporter, differ from the baseline's.",
+        "torch 2.13.0 -> 2.14.0",
+    ),
+)  # fmt: skip
+
+_EXTENSIONS = (
+    Code(
+        "io.dim_changed", "breaking",
+        "A constant axis became another constant.",
+        "output logits axis 1: 10 -> 12",
+    ),
+    Code(
+        "io.dim_symbol", "drift",
+        "Dynamic axes that were equal no longer are (or the reverse), or an axis is no longer known.",
+        "input b axis 1 now equals input a axis 1",
+    ),
+    Code(
+        "record.changed", "info",
+        "The record differs in something that no other code stands for (a weight's size below the 1% of "
+        "weights.grown, the number of calls, evidence that shifted within a module).",
+        "weights.parameters",
+    ),
+)  # fmt: skip
+
+EXTENSIONS = frozenset(code.code for code in _EXTENSIONS)
+CODES: dict[str, Code] = {code.code: code for code in (*_CONTRACT, *_EXTENSIONS)}

@@ -1,0 +1,128 @@
+"""What the rules share while two records are compared: the records, the matched modules, and what is
+accounted for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from pytest_htp.compare.changes import Pair
+from pytest_htp.compare.finding import Finding, finding_order
+from pytest_htp.compare.match import Modules, match_modules
+from pytest_htp.compare.policy import IGNORE, Policy
+from pytest_htp.record.fold import fold_paths, natural_key
+from pytest_htp.tag import common_prefix
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    code: str
+    module: str | None
+    message: str
+    before: Any
+    after: Any
+
+
+@dataclass
+class Context:
+    """One comparison in progress. Rules run in order; each reports findings and claims what they account for.
+
+    One fault must give one finding, so a module whose change a finding explains is *claimed*: it leaves
+    ``open``
+    and later, less specific rules don't see it.
+    """
+
+    before: Record
+    after: Record
+    policy: Policy = field(default_factory=Policy)
+    coverage_tolerance: float = 0.0
+    min_coverage: float | None = None
+    sources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    toolchain_changed: tuple[tuple[str, str | None, str | None], ...] = ()
+    drafts: list[_Draft] = field(default_factory=list)
+    modules_by_code: dict[str, set[str]] = field(default_factory=dict)
+
+    @cached_property
+    def modules(self) -> Modules:
+        if self.before["modules"] == self.after["modules"]:
+            return Modules()
+        return match_modules(self.before["modules"], self.after["modules"])
+
+    @cached_property
+    def open(self) -> dict[str, Pair]:
+        """Structurally changed modules by path that no finding explains yet, in natural order."""
+        pairs = [pair for pair in self.modules.changed if pair.change.structural]
+        return {pair.path: pair for pair in sorted(pairs, key=lambda pair: natural_key(pair.path))}
+
+    def claim(self, *paths: str) -> None:
+        for path in paths:
+            self.open.pop(path, None)
+
+    def report(
+        self, code: str, message: str, *, module: str | None = None, before: Any = None, after: Any = None
+    ) -> None:
+        """Report a finding. ``module`` is a raw path; equal findings of repeated layers fold, so the
+        message must not
+        name the module itself."""
+        self.drafts.append(_Draft(code, module, message, before, after))
+        reported = self.modules_by_code.setdefault(code, set())
+        if module is not None:
+            reported.add(module)
+
+    def report_once(
+        self, code: str, message: str, paths: Iterable[str], *, before: Any = None, after: Any = None
+    ) -> None:
+        """One finding however many modules it concerns: their common pattern, else the innermost module
+        around them."""
+        modules = set(paths)
+        patterns = fold_paths(modules)
+        if len(patterns) > 1:
+            more = f" and {len(patterns) - 4} more" if len(patterns) > 4 else ""
+            message += f", in {', '.join(pattern or 'the root' for pattern in patterns[:4])}{more}"
+            outer = common_prefix(sorted(modules))
+            self.modules_by_code.setdefault(code, set()).update(modules)
+            modules = {outer}
+        concerned: list[str | None] = [*modules] or [None]
+        for module in concerned:
+            self.report(code, message, module=module, before=before, after=after)
+
+    def reported(self, *codes: str) -> bool:
+        return any(code in self.modules_by_code for code in codes)
+
+    def source(self, pair: Pair) -> str:
+        """`` (at models/net.py:42)``: the line of an operator the module gained; says nothing when the
+        toolchain changed,
+        for then the line is not what changed."""
+        lines = self.sources.get(pair.path)
+        if not lines or self.toolchain_changed:
+            return ""
+        gained = [op for op, count in pair.change.ops.items() if count > 0] or list(pair.change.after["ops"])
+        found = sorted({lines[op] for op in gained if op in lines})
+        return f" (at {', '.join(found[:3])})" if found and (pair.change.ops or len(found) == 1) else ""
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Everything reported, folded, under the policy's verdicts, worst first."""
+        groups: dict[tuple[str, str, str], list[_Draft]] = {}
+        for draft in self.drafts:
+            if self.policy.verdict(draft.code) != IGNORE:
+                key = draft.code, draft.message, repr((draft.before, draft.after))
+                groups.setdefault(key, []).append(draft)
+        placed = []
+        for (code, message, _), drafts in groups.items():
+            first = drafts[0]
+            modules: list[str | None] = list(fold_paths(d.module for d in drafts if d.module is not None))
+            if any(draft.module is None for draft in drafts):
+                modules.append(None)
+            verdict = self.policy.verdict(code)
+            for module in modules:
+                finding = Finding(
+                    code, message, module=module, before=first.before, after=first.after, verdict=verdict
+                )
+                place = (module is not None, natural_key(module or ""))
+                placed.append(((*finding_order(finding), place, message), finding))
+        placed.sort(key=lambda entry: entry[0])
+        return tuple(finding for _, finding in placed)

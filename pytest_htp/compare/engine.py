@@ -1,0 +1,60 @@
+"""``compare_exports``: two records in, findings out. Pure: no files, no clock, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pytest_htp.compare.context import Context, Record
+from pytest_htp.compare.finding import Comparison
+from pytest_htp.compare.policy import Policy
+from pytest_htp.compare.rules import RULES
+from pytest_htp.compare.rules.toolchain import changed_versions
+from pytest_htp.errors import HTPUsageError
+from pytest_htp.record.validate import validate_record
+
+
+def compare_exports(
+    baseline: Record,
+    current: Record,
+    *,
+    policy: Policy | str | None = None,
+    coverage_tolerance: float = 0.0,
+    min_coverage: float | None = None,
+    sources: Mapping[str, Mapping[str, str]] | None = None,
+) -> Comparison:
+    """Classify every difference between two export records. Linear in the number of modules.
+
+    Args:
+        baseline, current: records (``HTPExport.record``, or a baseline file read with
+        ``pytest_htp.record.load``),
+            folded or not.
+        policy: other verdicts per code, parsed or as ``"ops.changed:ignore opset.changed:drift"``.
+        coverage_tolerance: percentage points by which coverage and direct coverage may drop.
+        min_coverage: coverage in percent below which ``coverage.dropped`` is reported whatever the baseline
+        says.
+        sources: raw module path → {operator: ``"models/net.py:42"``} of the current export, to name the
+        user's line.
+
+    Raises:
+        HTPUsageError: an argument is no record of this schema, or an option is out of range.
+    """
+    for name, value in (("coverage_tolerance", coverage_tolerance), ("min_coverage", min_coverage)):
+        if value is not None and not (isinstance(value, (int, float)) and 0 <= value <= 100):
+            raise HTPUsageError(f"{name} must be from 0 to 100 (percent), got {value!r}")
+    for role, record in (("baseline", baseline), ("current", current)):
+        try:
+            validate_record(record)
+        except HTPUsageError as error:
+            raise HTPUsageError(f"compare_exports: {role}: {error}") from None
+    context = Context(
+        before=baseline,
+        after=current,
+        policy=Policy.parse(policy) if isinstance(policy, str) else policy or Policy(),
+        coverage_tolerance=coverage_tolerance,
+        min_coverage=min_coverage,
+        sources=sources or {},
+        toolchain_changed=changed_versions(baseline, current),
+    )
+    for rule in RULES:
+        rule(context)
+    return Comparison(context.findings(), context.toolchain_changed)

@@ -1,0 +1,52 @@
+"""Relations between module paths: enclosing, enclosed, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator
+
+
+def parent_of(path: str) -> str | None:
+    """The path without its last segment; None for the root. It need not be an executed module."""
+    return path.rpartition(".")[0] if path else None
+
+
+def ancestors(path: str) -> Iterator[str]:
+    """Enclosing paths, nearest first, the root last."""
+    while path:
+        path = path.rpartition(".")[0]
+        yield path
+
+
+def nearest(path: str, known: Container[str]) -> str | None:
+    """The nearest enclosing path among the known ones."""
+    return next((outer for outer in ancestors(path) if outer in known), None)
+
+
+def topmost(paths: Iterable[str]) -> list[str]:
+    """Those paths that no other of them encloses, in the given order."""
+    listed = list(paths)
+    known = set(listed)
+    return [path for path in listed if nearest(path, known) is None]
+
+
+class Neighbourhood(Container[str]):
+    """Some modules and everything near them: what encloses them, what they enclose, and their siblings."""
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self.paths = set(paths)
+        self._outer = {outer for path in self.paths for outer in ancestors(path)}
+        self._parents = {parent_of(path) for path in self.paths}
+
+    def __contains__(self, path: object) -> bool:
+        if not self.paths or not isinstance(path, str):
+            return False
+        return (
+            path in self.paths
+            or path in self._outer
+            or parent_of(path) in self._parents
+            or self.encloses(path)
+        )
+
+    def encloses(self, path: str) -> bool:
+        """Whether ``path`` is one of the modules or lies inside one."""
+        return path in self.paths or nearest(path, self.paths) is not None

@@ -1,0 +1,46 @@
+"""The rules, in the order in which they run: causes before effects, specific before general."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pytest_htp.compare.context import Context
+from pytest_htp.compare.rules import (
+    attestation,
+    controlflow,
+    coverage,
+    dtypes,
+    fusion,
+    io,
+    modules,
+    moved,
+    ops,
+    opset,
+    parity,
+    remainder,
+    shapes,
+    stored,
+    toolchain,
+    weights,
+)
+
+RULES: tuple[Callable[[Context], None], ...] = (
+    toolchain.report_toolchain,
+    io.compare_io,
+    opset.compare_opset,
+    modules.compare_modules,
+    weights.compare_stored_dtypes,
+    stored.compare_stored_bytes,
+    shapes.claim_shape_code,
+    moved.claim_lost_tags,
+    moved.compare_tags,
+    controlflow.compare_control_flow,
+    fusion.compare_fusions,
+    dtypes.compare_precision,
+    shapes.claim_io_nodes,
+    ops.compare_ops,
+    coverage.compare_coverage,
+    parity.compare_parity,
+    attestation.compare_attestation,
+    remainder.report_remainder,
+)

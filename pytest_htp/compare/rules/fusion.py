@@ -1,0 +1,67 @@
+"""fusion.lost and fusion.gained: operators that stand for many, gone or new in a module."""
+
+from __future__ import annotations
+
+from pytest_htp.compare.changes import Change, bare
+from pytest_htp.compare.context import Context
+from pytest_htp.compare.paths import Neighbourhood, parent_of
+
+# Fused operators by what they compute: one of a family replaced by another (Gelu by FastGelu) is no loss.
+_FAMILIES = {
+    "attention": "Attention MultiHeadAttention GroupQueryAttention PackedAttention PackedMultiHeadAttention "
+    "DecoderMaskedMultiHeadAttention SparseAttention PagedAttention LongformerAttention QAttention",
+    "norm": "LayerNormalization SimplifiedLayerNormalization RMSNormalization SkipLayerNormalization "
+    "SkipSimplifiedLayerNormalization EmbedLayerNormalization",
+    "group norm": "GroupNormalization GroupNorm SkipGroupNorm",
+    "gelu": "Gelu FastGelu QuickGelu BiasGelu BiasSplitGelu",
+    "rotary": "RotaryEmbedding GemmaRotaryEmbedding",
+    "swish": "Swish",
+    "matmul": "FusedMatMul FusedGemm MatMulNBits",
+    "convolution": "FusedConv NhwcFusedConv",
+}
+FUSED = {op: family for family, ops in _FAMILIES.items() for op in ops.split()}
+
+
+def compare_fusions(context: Context) -> None:
+    lost: set[str] = set()
+    gained: set[str] = set()
+    for path, pair in list(context.open.items()):
+        change = pair.change
+        families = family_differences(change)
+        for code, found, names in (
+            ("fusion.lost", lost, [family for family, count in families.items() if count < 0]),
+            ("fusion.gained", gained, [family for family, count in families.items() if count > 0]),
+        ):
+            # A module replaced by one of another class lost no fusion unless it now takes more nodes.
+            if not names or (code == "fusion.lost" and change.class_changed and change.nodes <= 0):
+                continue
+            found.add(path)
+            context.report(
+                code, f"{change.description}{context.source(pair)}", module=path,
+                before=change.counts(change.before), after=change.counts(change.after),
+            )  # fmt: skip
+            if not change.new_floats:
+                context.claim(path)
+    _claim_around(context, lost, gains=True)
+    _claim_around(context, gained, gains=False)
+
+
+def family_differences(change: Change) -> dict[str, int]:
+    """Signed change of the number of fused operators per family."""
+    families: dict[str, int] = {}
+    for op, count in change.ops.items():
+        family = FUSED.get(bare(op))
+        if family:
+            families[family] = families.get(family, 0) + count
+    return families
+
+
+def _claim_around(context: Context, fused: set[str], *, gains: bool) -> None:
+    """A fusion over several modules takes (or gives back) operators of its parent, siblings and children."""
+    if not fused:
+        return
+    near, parents = Neighbourhood(fused), {parent_of(path) for path in fused}
+    for path, pair in list(context.open.items()):
+        close = path in parents or parent_of(path) in parents or near.encloses(path)
+        if close and (pair.change.only_gains if gains else pair.change.only_losses):
+            context.claim(path)

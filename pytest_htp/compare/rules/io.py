@@ -1,0 +1,213 @@
+"""The graph's contract: names, order, element types, ranks and dims of inputs and outputs.
+
+One finding per code, whatever the number of tensors; ``before`` and ``after`` are keyed by the tensor's name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_htp.compare.context import Context
+from pytest_htp.record.fold import fold_paths
+
+Tensor = Mapping[str, Any]
+_CANONICAL = re.compile(r"d\d+")  # symbols the record made up, not the user's own axis names
+_SHOWN = 6
+
+
+@dataclass
+class _Differences:
+    """Per code: messages, and values before and after by tensor name."""
+
+    messages: dict[str, list[str]] = field(default_factory=dict)
+    before: dict[str, dict[str, Any]] = field(default_factory=dict)
+    after: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def add(self, code: str, name: str, message: str, before: Any, after: Any) -> None:
+        self.messages.setdefault(code, []).append(message)
+        self.before.setdefault(code, {})[name] = before
+        self.after.setdefault(code, {})[name] = after
+
+
+@dataclass(frozen=True, slots=True)
+class _Match:
+    kind: str  # "input" or "output"
+    old: Tensor
+    new: Tensor
+
+
+def compare_io(context: Context) -> None:
+    found = _Differences()
+    matches: list[_Match] = []
+    for kind in ("input", "output"):
+        matches += _match(context, found, kind, context.before[f"{kind}s"], context.after[f"{kind}s"])
+    for match in matches:
+        _compare_types(found, match)
+    _compare_symbols(found, matches)
+    for code, messages in found.messages.items():
+        more = f"; {len(messages) - _SHOWN} more" if len(messages) > _SHOWN else ""
+        context.report(
+            code, "; ".join(messages[:_SHOWN]) + more, before=found.before[code], after=found.after[code]
+        )
+
+
+def _match(
+    context: Context, found: _Differences, kind: str, old: Sequence[Tensor], new: Sequence[Tensor]
+) -> list[_Match]:
+    """Match tensors by name, then renamed ones by place; report added, removed, renamed, reordered."""
+    old_names, new_names = _unique_names(old), _unique_names(new)
+    old_at = {name: index for index, name in enumerate(old_names)}
+    new_at = {name: index for index, name in enumerate(new_names)}
+    common_old = [name for name in old_names if name in new_at]
+    common_new = [name for name in new_names if name in old_at]
+    ordered = common_old == common_new
+    if not ordered:
+        moved = [a for a, b in zip(common_old, common_new, strict=True) if a != b]
+        message = f"{kind}s {', '.join(moved[:_SHOWN])} come in another order"
+        found.add("io.reordered", kind, message, common_old, common_new)
+    matches = [_Match(kind, old[old_at[name]], new[new_at[name]]) for name in common_old]
+
+    gone = [name for name in old_names if name not in new_at]
+    fresh = [name for name in new_names if name not in old_at]
+    renamed: dict[str, str] = {}
+    for name, other in _candidates(old_names, new_names, ordered):
+        if _alike(old[old_at[name]], new[new_at[other]]):
+            renamed[name] = other
+    unused = set(fresh) - set(renamed.values())
+    for name, other in renamed.items():
+        found.add("io.renamed", name, f"{kind} {name} is now called {other}", name, other)
+        matches.append(_Match(kind, old[old_at[name]], new[new_at[other]]))
+    added = [name for name in fresh if name in unused]
+    removed = [name for name in gone if name not in renamed]
+    for code, names, text in (
+        (f"io.{kind}_added", added, f"new {kind} "),
+        (f"io.{kind}_removed", removed, f"removed {kind} "),
+    ):
+        if names:
+            values = {
+                name: _signature(
+                    (new if names is added else old)[(new_at if names is added else old_at)[name]]
+                )
+                for name in names
+            }
+            context.report(
+                code, text + ", ".join(fold_paths(names)[:_SHOWN]),
+                before=None if names is added else values, after=values if names is added else None,
+            )  # fmt: skip
+    return matches
+
+
+def _unique_names(tensors: Sequence[Tensor]) -> list[str]:
+    """Names, a repeated one made distinct (a broken graph, but no reason to crash)."""
+    seen: dict[str, int] = {}
+    names = []
+    for tensor in tensors:
+        name = tensor["name"]
+        seen[name] = seen.get(name, 0) + 1
+        names.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
+    return names
+
+
+def _candidates(old: Sequence[str], new: Sequence[str], ordered: bool) -> Iterator[tuple[str, str]]:
+    """Pairs of a name that is gone and a new one at the same place: the k-th between the same two common
+    names, or
+    where the common ones were reordered, the same position."""
+    common = set(old).intersection(new)
+    if not ordered:
+        yield from ((a, b) for a, b in zip(old, new, strict=False) if a not in common and b not in common)
+        return
+    gaps: dict[str | None, list[str]] = {}
+    last = None
+    for name in new:
+        if name in common:
+            last = name
+        else:
+            gaps.setdefault(last, []).append(name)
+    last, used = None, 0
+    for name in old:
+        if name in common:
+            last, used = name, 0
+        elif used < len(gaps.get(last, ())):
+            yield name, gaps[last][used]
+            used += 1
+
+
+def _alike(old: Tensor, new: Tensor) -> bool:
+    return old["dtype"] == new["dtype"] and _rank(old) == _rank(new)
+
+
+def _rank(tensor: Tensor) -> int | None:
+    return None if tensor["dims"] is None else len(tensor["dims"])
+
+
+def _signature(tensor: Tensor) -> str:
+    dims = (
+        "?"
+        if tensor["dims"] is None
+        else ", ".join("?" if dim is None else str(dim) for dim in tensor["dims"])
+    )
+    return f"{tensor['dtype']}[{dims}]"
+
+
+def _compare_types(found: _Differences, match: _Match) -> None:
+    old, new = match.old, match.new
+    name = f"{match.kind} {new['name']}"
+    if old["dtype"] != new["dtype"]:
+        message = f"{name}: {old['dtype']} -> {new['dtype']}"
+        found.add("io.dtype", new["name"], message, old["dtype"], new["dtype"])
+    if _rank(old) != _rank(new):
+        message = f"{name}: {_axes(old)} -> {_axes(new)}"
+        found.add("io.rank", new["name"], message, old["dims"], new["dims"])
+        return
+    for axis, (before, after) in enumerate(zip(old["dims"] or (), new["dims"] or (), strict=True)):
+        code = _dim_code(before, after)
+        if code:
+            message = f"{name} axis {axis}: {_dim(before)} -> {_dim(after)}"
+            found.add(code, new["name"], message, old["dims"], new["dims"])
+
+
+def _axes(tensor: Tensor) -> str:
+    rank = _rank(tensor)
+    return "unknown rank" if rank is None else "1 axis" if rank == 1 else f"{rank} axes"
+
+
+def _dim(dim: int | str | None) -> str:
+    return "unknown" if dim is None else str(dim)
+
+
+def _dim_code(before: int | str | None, after: int | str | None) -> str | None:
+    if isinstance(before, int):
+        return None if before == after else "io.dim_changed" if isinstance(after, int) else "io.dim_freed"
+    if isinstance(after, int):
+        return "io.dim_fixed"
+    return "io.dim_symbol" if before is not None and after is None else None
+
+
+def _compare_symbols(found: _Differences, matches: Sequence[_Match]) -> None:
+    """Canonical symbols are renumbered freely; what counts is which axes are equal, and the user's own
+    names."""
+    forward: dict[str, tuple[str, str]] = {}
+    backward: dict[str, tuple[str, str]] = {}
+    for match in matches:
+        if _rank(match.old) != _rank(match.new):
+            continue
+        for axis, (old, new) in enumerate(zip(match.old["dims"] or (), match.new["dims"] or (), strict=True)):
+            if not (isinstance(old, str) and isinstance(new, str)):
+                continue
+            place = f"{match.kind} {match.new['name']} axis {axis}"
+            name, dims = match.new["name"], (match.old["dims"], match.new["dims"])
+            known_new, first = forward.setdefault(old, (new, place))
+            known_old, other = backward.setdefault(new, (old, place))
+            if known_new != new:
+                found.add("io.dim_symbol", name, f"{place} no longer equals {first}", *dims)
+            elif known_old != old:
+                found.add("io.dim_symbol", name, f"{place} now equals {other}", *dims)
+            elif (
+                old != new
+                and first == place
+                and not (_CANONICAL.fullmatch(old) and _CANONICAL.fullmatch(new))
+            ):
+                found.add("io.renamed", name, f"{place} is now called {new}, was {old}", *dims)

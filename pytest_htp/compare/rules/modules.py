@@ -1,0 +1,105 @@
+"""module.added, module.removed, module.class_changed; renamed modules are one finding that names both
+paths."""
+
+from __future__ import annotations
+
+from pytest_htp.compare.changes import Row, differences
+from pytest_htp.compare.context import Context
+from pytest_htp.compare.match import Move, Rows
+from pytest_htp.compare.paths import ancestors, nearest, parent_of, topmost
+from pytest_htp.record.fold import fold_paths, path_template
+
+
+def compare_modules(context: Context) -> None:
+    modules = context.modules
+    reclassified = {pair.path for pair in modules.changed if pair.change.class_changed}
+    for pair in modules.changed:
+        if pair.change.class_changed:
+            old, new = pair.change.before["class"], pair.change.after["class"]
+            context.report(
+                "module.class_changed", f"class {old} -> {new}", module=pair.path, before=old, after=new
+            )
+    _report_moves(context, modules.moves)
+    inside = reclassified - {""}  # a changed root would hide everything
+    for code, rows, verb in (
+        ("module.added", modules.added, "new"),
+        ("module.removed", modules.removed, "removed"),
+    ):
+        totals = _totals(rows)
+        for path in topmost(rows):
+            if nearest(path, inside) is None:
+                _report_subtree(context, code, verb, path, rows[path], totals[path])
+    _claim_inlined(context)
+
+
+def _report_subtree(
+    context: Context, code: str, verb: str, path: str, row: Row, totals: tuple[int, int]
+) -> None:
+    count, nodes = totals
+    size = f"{count} modules, {nodes} nodes" if count > 1 else f"{nodes} node{'s' * (nodes != 1)}"
+    message = f"{verb} module {row['class']} ({size})"
+    if parent_of(path) in context.modules.renumbered_in:
+        message += "; the modules after it are renumbered"
+    value = {"class": row["class"], "modules": count, "nodes": nodes}
+    added = code == "module.added"
+    context.report(
+        code, message, module=path, before=None if added else value, after=value if added else None
+    )
+
+
+def _totals(rows: Rows) -> dict[str, tuple[int, int]]:
+    """Number of modules and nodes of every subtree."""
+    totals = dict.fromkeys(rows, (0, 0))
+    for path, row in rows.items():
+        for outer in (path, *ancestors(path)):
+            if outer in totals:
+                count, nodes = totals[outer]
+                totals[outer] = count + 1, nodes + row["nodes"]
+    return totals
+
+
+def _report_moves(context: Context, moves: list[Move]) -> None:
+    """One finding for moves that are alike: the same change of prefix, or repeated layers."""
+    groups: dict[object, list[Move]] = {}
+    for move in moves:
+        old, new = _without_common_end(move.old, move.new)
+        kept = old if (old and new) else move.old  # a wrapper put in or taken out: group by the wrapper
+        wrapper = (old, new) if not (old and new) else None
+        key = wrapper or (path_template(move.old), path_template(move.new), move.class_name, bool(kept))
+        groups.setdefault(key, []).append(move)
+    for group in groups.values():
+        old_paths, new_paths = fold_paths(move.old for move in group), fold_paths(move.new for move in group)
+        names = sorted({move.class_name for move in group})
+        message = f"{', '.join(names[:4])} was {', '.join(old_paths[:4])}, is now {', '.join(new_paths[:4])}"
+        before, after = {"path": old_paths}, {"path": new_paths}
+        if len(new_paths) == 1:
+            for move in group:
+                context.report("module.added", message, module=move.new, before=before, after=after)
+        else:
+            outer = parent_of(group[0].new) or ""
+            context.report("module.added", message, module=outer, before=before, after=after)
+
+
+def _without_common_end(old: str, new: str) -> tuple[str, str]:
+    """``("encoder", "bert.encoder")`` → ``("", "bert")``."""
+    old_parts, new_parts = old.split("."), new.split(".")
+    while old_parts and new_parts and old_parts[-1] == new_parts[-1]:
+        old_parts.pop()
+        new_parts.pop()
+    return ".".join(old_parts), ".".join(new_parts)
+
+
+def _claim_inlined(context: Context) -> None:
+    """A module whose change is exactly what its added or removed child held: code moved into or out of a
+    child."""
+    moved_ops: dict[str, dict[str, int]] = {}
+    for rows, sign in ((context.modules.added, -1), (context.modules.removed, 1)):
+        for path, row in rows.items():
+            outer = next((path for path in ancestors(path) if path in context.open), None)
+            if outer is not None:
+                sums = moved_ops.setdefault(outer, {})
+                for op, count in row["ops"].items():
+                    sums[op] = sums.get(op, 0) + sign * count
+    for path, sums in moved_ops.items():
+        if differences({}, sums) == context.open[path].change.ops:
+            context.claim(path)

@@ -1,0 +1,35 @@
+"""toolchain.changed: other versions than the baseline's, the likeliest cause of everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pytest_htp.compare.context import Context
+
+Changed = tuple[tuple[str, str | None, str | None], ...]
+
+
+def changed_versions(before: Mapping[str, Any], after: Mapping[str, Any]) -> Changed:
+    """``(name, before, after)`` of every package whose version differs, and of the exporter itself."""
+    old, new = before["toolchain"], after["toolchain"]
+    changed = [
+        (name, old.get(name), new.get(name))
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    ]
+    exporters = before["model"].get("exporter"), after["model"].get("exporter")
+    if exporters[0] != exporters[1]:
+        changed.append(("exporter", *exporters))
+    return tuple(changed)
+
+
+def report_toolchain(context: Context) -> None:
+    changed = context.toolchain_changed
+    if changed:
+        context.report(
+            "toolchain.changed",
+            ", ".join(f"{name} {old or 'absent'} -> {new or 'absent'}" for name, old, new in changed),
+            before={name: old for name, old, _ in changed},
+            after={name: new for name, _, new in changed},
+        )

@@ -1,0 +1,75 @@
+"""Numbered children that shifted: a module put into an ``nn.Sequential`` renumbers all that follow it.
+
+By path alone each of them would look like another class; aligned by class, only the new one is new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import SequenceMatcher
+
+from pytest_htp.compare.changes import Row
+from pytest_htp.compare.paths import parent_of
+
+# difflib is quadratic at worst; longer differing middles are left to matching by path.
+_LONGEST = 200
+
+
+def renumbered(before: Mapping[str, Row], after: Mapping[str, Row]) -> dict[str, str | None]:
+    """Old child path → new child path (None: gone) for the children of every parent whose numbering
+    shifted."""
+    suspects = {
+        parent_of(path)
+        for path, row in before.items()
+        if path in after and row["class"] != after[path]["class"] and _number(path) is not None
+    }
+    if not suspects:
+        return {}
+    old_children, new_children = _numbered_children(before, suspects), _numbered_children(after, suspects)
+    moved: dict[str, str | None] = {}
+    for parent in suspects:
+        old, new = old_children.get(parent, []), new_children.get(parent, [])
+        if len(old) != len(new):  # as many as before: replaced, not shifted
+            moved.update(_aligned(old, new, before, after))
+    return moved
+
+
+def _number(path: str) -> int | None:
+    last = path.rpartition(".")[2]
+    return int(last) if last.isascii() and last.isdigit() and len(last) < 10 else None
+
+
+def _numbered_children(rows: Mapping[str, Row], parents: set[str | None]) -> dict[str | None, list[str]]:
+    children: dict[str | None, list[str]] = {}
+    for path in rows:
+        if _number(path) is not None and parent_of(path) in parents:
+            children.setdefault(parent_of(path), []).append(path)
+    for paths in children.values():
+        paths.sort(key=lambda path: _number(path) or 0)
+    return children
+
+
+def _aligned(
+    old: list[str], new: list[str], before: Mapping[str, Row], after: Mapping[str, Row]
+) -> dict[str, str | None]:
+    old_classes, new_classes = [before[path]["class"] for path in old], [after[path]["class"] for path in new]
+    shorter = min(len(old), len(new))
+    head = 0
+    while head < shorter and old_classes[head] == new_classes[head]:
+        head += 1
+    tail = 0
+    while tail < shorter - head and old_classes[-1 - tail] == new_classes[-1 - tail]:
+        tail += 1
+    middle_old, middle_new = old[head : len(old) - tail], new[head : len(new) - tail]
+    if max(len(middle_old), len(middle_new)) > _LONGEST:
+        return {}
+    moved: dict[str, str | None] = dict.fromkeys(old)
+    moved.update(zip(old[:head], new[:head], strict=True))
+    moved.update(zip(old[len(old) - tail :], new[len(new) - tail :], strict=True))
+    matcher = SequenceMatcher(
+        None, old_classes[head : len(old) - tail], new_classes[head : len(new) - tail], autojunk=False
+    )
+    for block in matcher.get_matching_blocks():
+        for step in range(block.size):
+            moved[middle_old[block.a + step]] = middle_new[block.b + step]
+    return moved

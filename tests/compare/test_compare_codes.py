@@ -1,0 +1,439 @@
+"""For every code, one fault in a record: the code, its verdict, the module, and nothing else at or above
+drift."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pytest_htp.compare import CODES, Finding, compare_exports
+from tests.compare._records import (
+    Record,
+    add_ops,
+    bert,
+    changed,
+    layer_rows,
+    linear,
+    model_rows,
+    record_of,
+    row,
+)
+
+SELF = "encoder.layer.{0..11}.attention.self"
+LAYERS = range(12)
+
+
+def edited(edit: Callable[[Record], Any], base: Record | None = None) -> Record:
+    record = copy.deepcopy(base or bert())
+    edit(record)
+    return record
+
+
+def each_layer(change: Callable[[dict[str, Any], str], None], **totals: Any) -> Record:
+    def run(rows: dict[str, Any]) -> None:
+        for index in LAYERS:
+            change(rows, f"encoder.layer.{index}")
+
+    return changed(run, **totals)
+
+
+def input_added() -> Record:
+    tensor = {"name": "token_type_ids", "dtype": "INT64", "dims": ["d0", "d1"]}
+    return edited(
+        lambda r: r["inputs"].append(tensor), changed(lambda rows: add_ops(rows["embeddings"], {"Add": 1}))
+    )
+
+
+def dims_fixed() -> Record:
+    def change(rows: dict[str, Any]) -> None:
+        add_ops(rows[""], {"Expand": -2}, "BOOL")
+
+    record = changed(change)
+    for tensor in record["inputs"] + record["outputs"]:
+        tensor["dims"] = [2, *("d0" if dim == "d1" else dim for dim in tensor["dims"][1:])]
+    return record
+
+
+def dims_freed() -> tuple[Record, Record]:
+    after = bert()
+    # Shape code that no module owns comes with new axes: neither coverage finding may follow.
+    after["untagged"] = {"nodes": 3, "ops": {"Shape": 1, "Squeeze": 2}}
+    after["coverage"] |= {"total_nodes": 282, "none": 3, "coverage": 98.94, "direct_coverage": 98.94}
+    before = bert()
+    for tensor in before["inputs"] + before["outputs"]:
+        tensor["dims"][0] = 2
+    return before, after
+
+
+def untied() -> Record:
+    def change(rows: dict[str, Any]) -> None:
+        rows["head"]["weights"] = {"FLOAT": 1_004_096}
+
+    record = changed(change)
+    record["weights"]["tied"] = []
+    record["weights"]["duplicates"] = [
+        {"names": ["embeddings.word.weight", "head.weight"], "bytes": 1_000_000}
+    ]
+    return record
+
+
+def duplicated() -> Record:
+    def change(rows: dict[str, Any]) -> None:
+        rows["pooler.dense"]["weights"] = {"FLOAT": 1_004_096}
+
+    record = changed(change)
+    record["weights"]["duplicates"] = [
+        {"names": ["embeddings.word.weight", "pooler.dense.weight"], "bytes": 10**6}
+    ]
+    return record
+
+
+def constant_folded() -> Record:
+    def change(rows: dict[str, Any]) -> None:
+        add_ops(rows["embeddings"], {"Add": -1})
+        rows["embeddings"]["weights"] = {"FLOAT": 400_000_000}
+
+    return changed(change)
+
+
+def half_precision(rows: dict[str, Any]) -> None:
+    item = rows["encoder.layer.3.dense"]
+    item |= {"weights": {"FLOAT16": 8192}, "dtypes": {"FLOAT16": 2}, "fingerprint": "half"}
+    add_ops(rows["encoder.layer.3"], {"Cast": 2})
+    rows["encoder.layer.3"]["dtypes"] = {"FLOAT": 1, "FLOAT16": 1}
+
+
+def metadata_lost() -> Record:
+    """As after a down-conversion to opset 17: every node without evidence, most without a module."""
+    rows = [
+        {**item, "nodes": 0, "ops": {}, "dtypes": {}, "evidence": {}, "fingerprint": None}
+        for item in model_rows()
+    ]
+    ops: dict[str, int] = {}
+    for item in model_rows():
+        for op, count in item["ops"].items():
+            ops[op] = ops.get(op, 0) + count
+    return record_of(rows, untagged=ops)
+
+
+def metadata_inferred(rows: dict[str, Any], layer: str) -> None:
+    """Attention lost its scope; inference put half of it into the enclosing module."""
+    add_ops(rows[f"{layer}.attention.self"], {"Reshape": -4})
+    add_ops(rows[f"{layer}.attention"], {"Reshape": 4}, evidence="inferred")
+
+
+def into_branch(rows: dict[str, Any]) -> None:
+    item = rows["pooler"]
+    add_ops(item, {"If": 1, "Identity": 2})
+    item["evidence"] = {"direct": 1, "inferred": 4}
+    rows["pooler.dense"] |= {"evidence": {"inferred": 2}, "fingerprint": "body"}
+
+
+def moved(rows: dict[str, Any], layer: str) -> None:
+    add_ops(rows[f"{layer}.attention.self.query"], {"MatMul": -1})
+    add_ops(rows[f"{layer}.attention.self"], {"MatMul": 1})
+
+
+def moved_and_contradicted() -> Record:
+    record = each_layer(moved)
+    record["attestation"]["contradicted"] = ["encoder.layer.{0..11}.attention.self.query"]
+    return record
+
+
+def renamed_module() -> Record:
+    return record_of({**item, "path": item["path"].replace(".attention", ".attn")} for item in model_rows())
+
+
+def wrapped() -> Record:
+    inner = [{**item, "path": f"bert.{item['path']}" if item["path"] else "bert"} for item in model_rows()]
+    return edited(
+        lambda r: r["weights"].update(tied=[["bert.embeddings.word.weight", "bert.head.weight"]]),
+        record_of([row("", "Wrapper"), *inner]),
+    )
+
+
+def float64_norm(rows: dict[str, Any]) -> None:
+    item = rows["encoder.layer.7.attention.output.LayerNorm"]
+    add_ops(item, {"Cast": 2})
+    item["dtypes"] = {"DOUBLE": 2, "FLOAT": 1}
+
+
+def parity(**fields: Any) -> Record:
+    return edited(lambda r: r["parity"].update(fields))
+
+
+def output_error(decade: str) -> list[dict[str, str]]:
+    return [{"name": "last_hidden_state", "max_abs": decade, "max_rel": decade}]
+
+
+def swap_outputs(record: Record) -> None:
+    record["outputs"].reverse()
+
+
+def name_batch(record: Record) -> None:
+    for tensor in record["inputs"] + record["outputs"]:
+        tensor["dims"][0] = "batch"
+
+
+def rename_output(record: Record) -> None:
+    record["outputs"][1]["name"] = "output_1"
+
+
+FAULTS: dict[str, tuple[str, str | None, Record | tuple[Record, Record]]] = {
+    "input added": ("io.input_added", None, input_added()),
+    "input removed": ("io.input_removed", None, edited(lambda r: r["inputs"].pop())),
+    "output added": (
+        "io.output_added",
+        None,
+        edited(lambda r: r["outputs"].append({"name": "extra", "dtype": "FLOAT", "dims": []})),
+    ),
+    "output removed": (
+        "io.output_removed",
+        None,
+        edited(lambda r: r["outputs"].pop(), changed(lambda rows: add_ops(rows["pooler"], {"Tanh": -1}))),
+    ),
+    "output renamed": ("io.renamed", None, edited(rename_output)),
+    "axis name lost": ("io.renamed", None, (edited(name_batch), bert())),
+    "outputs swapped": ("io.reordered", None, edited(swap_outputs)),
+    "output in double": (
+        "io.dtype",
+        None,
+        edited(
+            lambda r: r["outputs"][0].update(dtype="DOUBLE"),
+            changed(lambda rows: add_ops(rows[""], {"Cast": 1}, "DOUBLE")),
+        ),
+    ),
+    "output squeezed": (
+        "io.rank",
+        None,
+        edited(
+            lambda r: r["outputs"][0].update(dims=["d0", 128]),
+            changed(lambda rows: add_ops(rows[""], {"Gather": 1})),
+        ),
+    ),
+    "batch fixed": ("io.dim_fixed", None, dims_fixed()),
+    "batch freed": ("io.dim_freed", None, dims_freed()),
+    "other width": ("io.dim_changed", None, edited(lambda r: r["outputs"][1].update(dims=["d0", 256]))),
+    "axes tied": ("io.dim_symbol", None, edited(lambda r: r["inputs"][1].update(dims=["d0", "d0"]))),
+    "other opset": ("opset.changed", None, edited(lambda r: r.update(opset={"": 20}))),
+    "foreign domain": (
+        "domain.added",
+        "pooler",
+        edited(
+            lambda r: r.update(opset={"": 23, "com.acme": 1}),
+            changed(lambda rows: add_ops(rows["pooler"], {"com.acme::Pool": 1})),
+        ),
+    ),
+    "ones_like folded": ("weights.grown", "embeddings", constant_folded()),
+    "stored twice": ("weights.duplicated", "pooler.dense", duplicated()),
+    "tying undone": ("weights.untied", "head", untied()),
+    "one layer in half": ("weights.dtype", "encoder.layer.3.dense", changed(half_precision)),
+    "one more layer": (
+        "module.added",
+        "encoder.layer.12",
+        changed(lambda rows: rows.update({r["path"]: r for r in layer_rows("encoder.layer.12")})),
+    ),
+    "module renamed": ("module.added", "encoder.layer.{0..11}.attn", renamed_module()),
+    "pooler removed": ("module.removed", "pooler.dense", changed(lambda rows: rows.pop("pooler.dense"))),
+    "gelu to relu": (
+        "module.class_changed",
+        "encoder.layer.{0..11}.act",
+        each_layer(
+            lambda rows, layer: rows.update({f"{layer}.act": row(f"{layer}.act", "ReLU", {"Relu": 1})})
+        ),
+    ),
+    "mul and add": (
+        "ops.changed",
+        "encoder.layer.4.act",
+        changed(lambda rows: add_ops(rows["encoder.layer.4.act"], {"Mul": 1, "Add": 1})),
+    ),
+    "other attribute": (
+        "ops.changed",
+        "encoder.layer.2.dense",
+        changed(lambda rows: rows["encoder.layer.2.dense"].update(fingerprint="other")),
+    ),
+    "reshape chain": (
+        "ops.exploded",
+        SELF,
+        each_layer(lambda rows, at: add_ops(rows[f"{at}.attention.self"], {"Reshape": 30})),
+    ),
+    "eager attention": (
+        "fusion.lost",
+        SELF,
+        each_layer(
+            lambda rows, at: add_ops(
+                rows[f"{at}.attention.self"], {"Attention": -1, "MatMul": 2, "Softmax": 1, "Add": 8}
+            )
+        ),
+    ),
+    "branch": ("controlflow.added", "pooler", changed(into_branch)),
+    "double norm": ("dtype.internal", "encoder.layer.7.attention.output.LayerNorm", changed(float64_norm)),
+    "metadata lost": ("coverage.dropped", "", metadata_lost()),
+    "metadata inferred": ("direct.dropped", SELF, each_layer(metadata_inferred)),
+    "wrong scope": ("tags.moved", f"{SELF}.query", each_layer(moved)),
+    "wrong scope, attested": ("tags.moved", f"{SELF}.query", moved_and_contradicted()),
+    "contradicted": (
+        "attestation.contradicted",
+        SELF,
+        edited(lambda r: r["attestation"].update(contradicted=[SELF])),
+    ),
+    "wrong numbers": (
+        "parity.failed",
+        "encoder.layer.1.dense",
+        parity(
+            outputs=output_error("1e-01"),
+            failed=["last_hidden_state"],
+            first_divergence="encoder.layer.1.dense",
+        ),
+    ),
+    "worse numbers": ("parity.worse", None, parity(outputs=output_error("1e-03"))),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_gives_its_finding_and_no_other(fault: str) -> None:
+    code, module, records = FAULTS[fault]
+    before, after = records if isinstance(records, tuple) else (bert(), records)
+    found = compare_exports(before, after).at_or_above("drift")
+    assert [(finding.code, finding.module) for finding in found] == [(code, module)]
+    assert found[0].verdict == CODES[code].verdict
+    assert found[0].message
+
+
+def test_every_code_that_comparing_can_report_has_a_fault() -> None:
+    milder = {"fusion.gained", "coverage.improved", "toolchain.changed", "record.changed"}  # tested below
+    by_plugin = {"step.failed"}  # an export that failed has no record to compare
+    assert {code for code, _, _ in FAULTS.values()} | milder | by_plugin == set(CODES)
+
+
+def codes(before: Record, after: Record, **options: Any) -> list[str]:
+    return [finding.code for finding in compare_exports(before, after, **options).findings]
+
+
+def test_gained_fusions_are_an_improvement_though_fused_nodes_have_no_direct_evidence() -> None:
+    def fuse(rows: dict[str, Any], at: str) -> None:
+        item = rows[f"{at}.attention.self"]
+        add_ops(item, {"Transpose": -4})
+        add_ops(item, {"RotaryEmbedding": 1}, evidence="fused")
+
+    assert codes(bert(), each_layer(fuse)) == ["fusion.gained"]
+
+
+def test_recovered_tags_are_an_improvement_without_noise() -> None:
+    assert codes(metadata_lost(), bert()) == ["coverage.improved"]
+
+
+def test_coverage_within_the_tolerance_is_silent_and_below_the_minimum_is_not() -> None:
+    after = changed(lambda rows: add_ops(rows["pooler"], {"Tanh": -1}), untagged={"Tanh": 1})
+    assert codes(bert(), after) == ["coverage.dropped"]
+    assert codes(bert(), after, coverage_tolerance=1.0) == ["record.changed"]
+    assert codes(after, after, min_coverage=99.9) == ["coverage.dropped"]
+    assert codes(after, after) == []
+
+
+def test_fewer_direct_nodes_alone_drop_no_coverage() -> None:
+    base = record_of(model_rows(), untagged={"Shape": 5})
+    after = changed(lambda rows: add_ops(rows["pooler"], {"Tanh": -1}), untagged={"Shape": 5})
+    assert after["coverage"]["coverage"] < base["coverage"]["coverage"]
+    assert codes(base, after) == ["ops.changed"]
+
+
+def test_what_was_not_measured_is_silent() -> None:
+    after = bert()
+    for part in ("parity", "attestation"):
+        after[part] = {"measured": False, "reason": "onnxruntime is not installed"}
+    after["weights"]["duplicates"] = None
+    assert codes(bert(), after) == []
+    assert codes(after, bert()) == []
+
+
+def test_a_difference_that_no_code_stands_for_is_said_once_as_info() -> None:
+    found = compare_exports(bert(), changed(lambda rows: rows["head"].update(calls=2))).findings
+    assert [(f.code, f.verdict) for f in found] == [("record.changed", "info")]
+    assert "head" in found[0].message
+
+
+def test_toolchain_changes_are_listed_and_info() -> None:
+    after = bert()
+    after["toolchain"] = {"onnx": "1.23.2", "torch": "2.14.0", "onnxscript": "0.8.0"}
+    result = compare_exports(bert(), after)
+    assert result.toolchain_changed == (
+        ("onnxscript", None, "0.8.0"),
+        ("torch", "2.13.0", "2.14.0"),
+        ("transformers", "5.23.0", None),
+    )
+    assert (result.verdict, [f.code for f in result.findings]) == ("info", ["toolchain.changed"])
+
+
+def test_a_wrapped_model_is_one_move_and_one_new_module() -> None:
+    found = compare_exports(bert(), wrapped()).findings
+    assert [(f.code, f.module) for f in found if f.code.startswith("module")] == [
+        ("module.added", "bert"),
+        ("module.added", "bert"),
+        ("module.class_changed", ""),
+    ]
+    assert not any(f.code.startswith(("ops", "weights", "tags")) for f in found)
+
+
+def test_a_module_put_into_a_sequential_is_one_finding() -> None:
+    classes = ["Linear", "ReLU", "Linear", "Tanh", "Linear"]
+    old = [row("", "Sequential")] + [
+        linear(str(i)) if c == "Linear" else row(str(i), c, {c: 1}) for i, c in enumerate(classes)
+    ]
+    classes.insert(1, "LayerNorm")
+    new = [row("", "Sequential")] + [
+        linear(str(i)) if c == "Linear" else row(str(i), c, {c: 1}) for i, c in enumerate(classes)
+    ]
+    before, after = record_of(old), record_of(new)
+    before["weights"]["tied"] = after["weights"]["tied"] = []
+    found = compare_exports(before, after).findings
+    assert [(f.code, f.module) for f in found] == [("module.added", "1")]
+    assert "renumbered" in found[0].message
+
+
+def test_only_the_differing_layers_are_named() -> None:
+    def change(rows: dict[str, Any]) -> None:
+        for index in (2, 3, 9):
+            add_ops(rows[f"encoder.layer.{index}.act"], {"Mul": 1})
+
+    (finding,) = compare_exports(bert(), changed(change)).findings
+    assert finding.module == "encoder.layer.{2..3,9}.act"
+    assert (finding.before, finding.after) == ({"Mul": 0}, {"Mul": 1})
+
+
+def test_the_users_source_line_is_named_unless_the_toolchain_changed() -> None:
+    after = changed(lambda rows: add_ops(rows["pooler"], {"Mul": 1}))
+    lines = {"pooler": {"Mul": "models/net.py:42", "Tanh": "models/net.py:7"}}
+    (finding,) = compare_exports(bert(), after, sources=lines).findings
+    assert finding.message.endswith("(at models/net.py:42)")
+    after["toolchain"]["torch"] = "2.14.0"
+    assert all("net.py" not in f.message for f in compare_exports(bert(), after, sources=lines).findings)
+
+
+def test_a_graph_that_explodes_in_many_small_steps_is_seen_as_a_whole() -> None:
+    def change(rows: dict[str, Any]) -> None:
+        for item in rows.values():
+            if item["nodes"]:
+                add_ops(item, {"Identity": min(3, item["nodes"] + 2)})
+
+    found = compare_exports(bert(), changed(change)).findings
+    assert ("ops.exploded", None) in [(f.code, f.module) for f in found]
+
+
+def test_folded_and_unfolded_records_compare_equal() -> None:
+    assert codes(bert(fold=True), bert(fold=False)) == []
+
+
+def test_findings_are_plain_read_only_dicts() -> None:
+    (finding,) = compare_exports(bert(), edited(rename_output)).findings
+    assert list(finding) == ["code", "verdict", "module", "message", "before", "after"]
+    assert finding.code == finding["code"]
+    with pytest.raises(AttributeError, match="read-only"):
+        finding.code = "x"
+    with pytest.raises(AttributeError):
+        _ = finding.nothing
+    assert copy.deepcopy(finding) == finding
+    assert isinstance(copy.deepcopy(finding), Finding)

@@ -1,0 +1,155 @@
+"""The failure message, the policy, and the order of verdicts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pytest_htp.compare import (
+    CODES,
+    Comparison,
+    Finding,
+    Policy,
+    at_or_above,
+    compare_exports,
+    render_failure,
+    severity,
+    worst,
+)
+from pytest_htp.compare.markdown import render_markdown
+from pytest_htp.errors import HTPUsageError
+from tests.compare._records import Record, add_ops, bert, changed
+
+REPRODUCE = (
+    "pytest 'tests/a_rather_long_folder_name/test_models.py::test_bert[hub-org/a-model-with-a-long-id]'"
+)
+COMMANDS = {"reproduce": REPRODUCE, "accept": f"{REPRODUCE} --snapshot-update"}
+
+
+def mixed() -> Record:
+    def change(rows: dict[str, Any]) -> None:
+        for index in range(12):
+            item = rows[f"encoder.layer.{index}.attention.self"]
+            add_ops(item, {"Attention": -1, "MatMul": 2, "Softmax": 1})
+        add_ops(rows["pooler"], {"Mul": 1})
+
+    record = changed(change)
+    record["outputs"][0]["name"] = "hidden"
+    return record
+
+
+def message(after: Record, **options: Any) -> str:
+    settings: dict[str, Any] = {"name": "test_bert", "fail_on": "drift", "commands": COMMANDS, **options}
+    return render_failure(compare_exports(bert(), after), **settings)
+
+
+def test_the_message_says_what_where_how_bad_and_what_to_do() -> None:
+    lines = message(mixed()).splitlines()
+    assert lines[0] == "test_bert: breaking (3 findings at or above drift)"
+    order = [
+        line.split()[1]
+        for line in lines
+        if line.startswith("  ") and line.split()[0] in ("breaking", "regression", "drift")
+    ]
+    assert order == ["io.renamed", "fusion.lost", "ops.changed"]
+    assert "  regression  fusion.lost  encoder.layer.{0..11}.attention.self" in lines
+    assert "    Attention 1 -> 0, MatMul 0 -> 2, Softmax 0 -> 1; 9 -> 11 nodes" in lines
+    assert f"  {REPRODUCE}" in lines
+    assert f"  {REPRODUCE} --snapshot-update" in lines
+
+
+def test_it_fits_80_columns_but_for_the_commands_which_stay_whole() -> None:
+    after = mixed()
+    after["outputs"][0]["name"] = "a_very_long_output_name_" * 9
+    for line in message(after).splitlines():
+        assert len(line) <= 80 or line.strip().startswith("pytest ")
+
+
+def test_the_toolchain_comes_first_with_what_it_can_explain() -> None:
+    after = mixed()
+    after["toolchain"]["torch"] = "2.14.0"
+    after["modules"] = [row for row in after["modules"] if row["path"] != "pooler.dense"]
+    text = message(after)
+    cause, explained, rest = (
+        text.index(part) for part in ("torch 2.13.0 -> 2.14.0", "it can explain", "it can't explain")
+    )
+    assert cause < explained < text.index("fusion.lost") < rest < text.index("module.removed")
+
+
+def test_long_lists_are_capped_and_say_so() -> None:
+    findings = tuple(Finding("ops.changed", f"Add 0 -> {n}", module=f"m{n}") for n in range(50))
+    text = render_failure(
+        Comparison(findings), name="t", fail_on="drift", commands={"report": "out/index.html"}
+    )
+    assert text.count("ops.changed") == 20
+    assert "... and 30 more; the full list is in out/index.html" in text
+    assert (
+        render_failure(Comparison(findings), name="t", fail_on="drift", limit=None).count("ops.changed") == 50
+    )
+
+
+def test_hostile_names_reach_no_terminal_and_no_markdown() -> None:
+    evil = "\x1b[31m\n::error::x\u202e|<img src=x>@all `a`"
+    found = Comparison((Finding("ops.changed", evil, module=evil, before=evil, after=evil),))
+    text = render_failure(found, name=evil, fail_on="drift", commands={"accept": evil})
+    assert all(line.isprintable() for line in text.split("\n"))
+    assert not any(line.startswith("::") for line in text.split("\n"))
+    cells = render_markdown(found, evil, "drift")
+    assert "<img" not in cells
+    assert "\\|" in cells
+    assert "\\@all" in cells
+    assert all(line.isprintable() for line in cells.split("\n"))
+
+
+def test_without_findings_the_message_is_one_line() -> None:
+    assert render_failure(Comparison(), name="t", fail_on="drift") == "t: unchanged"
+
+
+def test_export_results_render_too() -> None:
+    result = {"findings": [dict(finding) for finding in compare_exports(bert(), mixed()).findings]}
+    assert render_failure(result, name="test_bert", fail_on="drift", commands=COMMANDS) == message(mixed())
+
+
+def test_policy_overrides_verdicts_and_drops_ignored_findings() -> None:
+    result = compare_exports(
+        bert(), mixed(), policy="fusion.lost:ignore, io.renamed:drift\nops.changed:breaking"
+    )
+    assert [(f.code, f.verdict) for f in result.findings] == [
+        ("ops.changed", "breaking"),
+        ("io.renamed", "drift"),
+    ]
+    assert Policy.parse("").verdict("io.renamed") == "breaking"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("ops.change:ignore", "ops.changed"),
+        ("ops.changed:never", "ignore"),
+        ("ops.changed", "code:verdict"),
+        ("ops.changed:drift ops.changed:ignore", "twice"),
+        ("ops.changed:unchanged", "unknown verdict"),
+    ],
+)
+def test_a_bad_policy_says_what_is_known(text: str, says: str) -> None:
+    with pytest.raises(HTPUsageError, match=says):
+        Policy.parse(text)
+
+
+def test_verdicts_are_ordered() -> None:
+    assert worst(["info", "drift", "improvement"]) == "drift"
+    assert worst([]) == "unchanged"
+    assert at_or_above("breaking", "drift")
+    assert not at_or_above("improvement", "drift")
+    with pytest.raises(HTPUsageError, match="known, worst first: breaking"):
+        severity("bad")
+
+
+def test_every_code_is_documented() -> None:
+    for code in CODES.values():
+        assert code.definition.endswith(".")
+        assert code.example
+        assert severity(code.verdict) > 0
+    with pytest.raises(HTPUsageError, match="known"):
+        Finding("no.code", "x")
