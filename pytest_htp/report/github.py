@@ -46,7 +46,7 @@ def _annotation(results: list[Result]) -> str:
 def _message(results: list[Result]) -> str:
     result = results[0]
     if result["error"]:
-        step = str(result["error"].get("step") or "an unknown step").replace("_", " ")
+        step = views.step_words(result["error"])
         lines = [f"{result['error'].get('type')} at {step}: {result['error'].get('message')}"]
     else:
         lines = [

@@ -155,6 +155,7 @@ def _environment() -> Environment:
         seconds=duration,
         name=lambda text: inert(str(text), NAME_LIMIT),
         value=views.value_text,
+        step_words=views.step_words,
         histogram=views.histogram,
     )
     environment.globals.update(

@@ -149,7 +149,7 @@ def _details(result: Result, *, short: bool = False) -> str:
     ]
     if result["error"]:
         error = result["error"]
-        step = str(error.get("step") or "an unknown step").replace("_", " ")
+        step = views.step_words(error)
         message = str(error.get("message") or "")
         lines += [f"Failed at {text(step)}: {code(str(error.get('type')))} {text(message)}", ""]
     shown = findings[: 3 if short else _FINDINGS_LIMIT]

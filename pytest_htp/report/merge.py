@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pytest_htp.compare.verdicts import VERDICTS
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.report.model import SCHEMA, VERDICTS, Report, build_report
+from pytest_htp.report.model import SCHEMA, Report, build_report
 from pytest_htp.report.write import write_reports
 
 _FOLDER = re.compile(r"exports/([\w.-]+)")

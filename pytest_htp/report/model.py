@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from pytest_htp.compare.verdicts import VERDICTS, worst
 from pytest_htp.errors import HTPUsageError
 
 SCHEMA = "pytest-htp/report/1"
-VERDICTS = ("breaking", "regression", "drift", "improvement", "info", "unchanged")  # worst first
 CHANGED = VERDICTS[:4]  # verdicts that say the export itself differs; "info" is about its surroundings
 
 Result = Mapping[str, Any]
@@ -96,7 +96,7 @@ def _totals(exports: Sequence[Result]) -> dict[str, Any]:
 
 def worst_verdict(exports: Iterable[Result]) -> str:
     """The worst verdict among the exports; ``unchanged`` for none."""
-    return min((item["verdict"] for item in exports), key=VERDICTS.index, default="unchanged")
+    return worst(item["verdict"] for item in exports)
 
 
 def by_severity(exports: Iterable[Result]) -> list[Result]:

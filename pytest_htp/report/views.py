@@ -12,7 +12,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pytest_htp.report.model import VERDICTS, Result
+from pytest_htp.compare.verdicts import VERDICTS
+from pytest_htp.report.model import Result
 from pytest_htp.report.text import NAME_LIMIT, duration, inert, percent, signed, size
 from pytest_htp.vocabulary import HTPExportStep
 
@@ -59,11 +60,16 @@ def verdict_counts(exports: Iterable[Result]) -> dict[str, int]:
     return {word: counts[word] for word in known if counts[word]}
 
 
+def step_words(error: Mapping[str, Any]) -> str:
+    """The failed step of an export's error, in words."""
+    return inert(str(error.get("step") or "an unknown step").replace("_", " "), NAME_LIMIT)
+
+
 def state_words(result: Result) -> list[str]:
     """What else a reader must know beside the verdict, worst first."""
     words = []
     if result["error"]:
-        words.append(f"failed at {str(result['error'].get('step') or 'an unknown step').replace('_', ' ')}")
+        words.append(f"failed at {step_words(result['error'])}")
     elif result["outcome"] != "passed":
         words.append(f"test {result['outcome']}")
     if status := _STATUS.get(result["baseline_status"]):

@@ -117,7 +117,7 @@ def test_search_filters_exports_and_opens_the_way_to_a_module(tab: Browser, page
     (only,) = tab.evaluate(shown)
     assert "test_llama" in only
     assert tab.evaluate("document.querySelectorAll('.tree .hit').length") == 1
-    assert tab.evaluate("document.getElementById('found').textContent") == "1 of 11 shown, 1 modules found"
+    assert tab.evaluate("document.getElementById('found').textContent") == "1 of 11 shown, 1 module found"
     assert tab.evaluate("document.querySelectorAll('.overview tbody tr:not([hidden])').length") == 1
     tab.evaluate("document.querySelector('input[value=breaking]').click()")
     assert tab.evaluate("document.getElementById('nothing').hidden") is False

@@ -77,7 +77,7 @@
     }
     document.getElementById("nothing").hidden = shown > 0;
     document.getElementById("found").textContent =
-      `${shown} of ${articles.length} shown` + (words ? `, ${hits} modules found` : "");
+      `${shown} of ${articles.length} shown` + (words ? `, ${hits} module${hits === 1 ? "" : "s"} found` : "");
   };
   let timer = 0;
   query.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(apply, 150); });
