@@ -341,6 +341,18 @@ def test_fewer_direct_nodes_alone_drop_no_coverage() -> None:
     assert codes(base, after) == ["ops.changed"]
 
 
+def test_renumbered_symbols_are_silent_in_expressions_too() -> None:
+    def dims(record: Record, first: str, second: str, computed: str) -> None:
+        record["inputs"][0]["dims"], record["inputs"][1]["dims"] = [first, 4], [second, 4]
+        record["outputs"] = [{"name": "y", "dtype": "FLOAT", "dims": [computed]}]
+
+    before = edited(lambda r: dims(r, "d0", "d1", "2*d0 + d1"))
+    after = edited(lambda r: dims(r, "d1", "d0", "d0 + 2*d1"))
+    assert not compare_exports(before, after).at_or_above("drift")
+    other = edited(lambda r: dims(r, "d1", "d0", "d0 + 3*d1"))
+    assert codes(before, other) == ["io.dim_symbol"]
+
+
 def test_what_was_not_measured_is_silent() -> None:
     after = bert()
     for part in ("parity", "attestation"):

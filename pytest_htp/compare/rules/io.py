@@ -14,7 +14,8 @@ from pytest_htp.compare.context import Context
 from pytest_htp.record.fold import fold_paths
 
 Tensor = Mapping[str, Any]
-_CANONICAL = re.compile(r"d\d+")  # symbols the record made up, not the user's own axis names
+_MADE_UP = re.compile(r"\bd\d+\b")  # symbols the record made up, alone or in an expression ("2*d0")
+_TOKEN = re.compile(r"\w+|[^\w\s]")
 _SHOWN = 6
 
 
@@ -191,6 +192,7 @@ def _compare_symbols(found: _Differences, matches: Sequence[_Match]) -> None:
     names."""
     forward: dict[str, tuple[str, str]] = {}
     backward: dict[str, tuple[str, str]] = {}
+    computed: list[tuple[str, str, str, Tensor, Tensor]] = []
     for match in matches:
         if _rank(match.old) != _rank(match.new):
             continue
@@ -198,6 +200,9 @@ def _compare_symbols(found: _Differences, matches: Sequence[_Match]) -> None:
             if not (isinstance(old, str) and isinstance(new, str)):
                 continue
             place = f"{match.kind} {match.new['name']} axis {axis}"
+            if _is_computed(old) or _is_computed(new):
+                computed.append((place, old, new, match.old, match.new))
+                continue
             name, dims = match.new["name"], (match.old["dims"], match.new["dims"])
             known_new, first = forward.setdefault(old, (new, place))
             known_old, other = backward.setdefault(new, (old, place))
@@ -205,9 +210,16 @@ def _compare_symbols(found: _Differences, matches: Sequence[_Match]) -> None:
                 found.add("io.dim_symbol", name, f"{place} no longer equals {first}", *dims)
             elif known_old != old:
                 found.add("io.dim_symbol", name, f"{place} now equals {other}", *dims)
-            elif (
-                old != new
-                and first == place
-                and not (_CANONICAL.fullmatch(old) and _CANONICAL.fullmatch(new))
-            ):
+            elif old != new and first == place and not (_MADE_UP.fullmatch(old) and _MADE_UP.fullmatch(new)):
                 found.add("io.renamed", name, f"{place} is now called {new}, was {old}", *dims)
+    for place, old, new, old_tensor, new_tensor in computed:
+        # The exporter orders terms by its own symbol names, so the order of terms means nothing.
+        expected = _MADE_UP.sub(lambda symbol: forward.get(symbol[0], (symbol[0],))[0], old)
+        if sorted(_TOKEN.findall(expected)) != sorted(_TOKEN.findall(new)):
+            message = f"{place}: {old} -> {new}"
+            found.add("io.dim_symbol", new_tensor["name"], message, old_tensor["dims"], new_tensor["dims"])
+
+
+def _is_computed(dim: str) -> bool:
+    """Whether a dim is an expression of made-up symbols."""
+    return bool(_MADE_UP.search(dim)) and not _MADE_UP.fullmatch(dim)
