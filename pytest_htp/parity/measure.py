@@ -2,9 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
-from pytest_htp.parity.result import ParityRequest, ParityResult
+import onnx_ir as ir
+import torch
+
+from pytest_htp.capture.provenance import all_nodes
+from pytest_htp.errors import HTPUsageError
+from pytest_htp.parity.attestation import Evidences, attest
+from pytest_htp.parity.contents import Contents
+from pytest_htp.parity.differences import difference, incomparable
+from pytest_htp.parity.divergence import first_divergence, locate, module_differences
+from pytest_htp.parity.feeds import match_inputs, match_outputs
+from pytest_htp.parity.flow import Flow, Placement
+from pytest_htp.parity.observe import Observation, expected_places, watched_values
+from pytest_htp.parity.result import Difference, InputSet, ParityRequest, ParityResult
+from pytest_htp.parity.tolerance import tolerance_for
+
+if TYPE_CHECKING:
+    from pytest_htp.parity.session import ValueSession
+
+# Operators that draw random numbers (onnx/defs/generator, onnx/defs/nn): no two runs agree, so there is
+# nothing to compare.
+RANDOM_OPERATORS = frozenset(
+    {
+        "Bernoulli",
+        "Multinomial",
+        "RandomNormal",
+        "RandomNormalLike",
+        "RandomUniform",
+        "RandomUniformLike",
+    }
+)
 
 
 def parity_unavailable() -> str | None:
@@ -15,4 +46,110 @@ def parity_unavailable() -> str | None:
 
 
 def measure_parity(request: ParityRequest) -> ParityResult:
-    return ParityResult.not_measured("not built yet")
+    """Run the saved model once in ONNX Runtime and hold its values against what PyTorch recorded.
+
+    Raises:
+        RuntimeRefused: ONNX Runtime does not load or run the model.
+        HTPUsageError: an unavailable execution provider, or inputs that don't fit the graph.
+    """
+    from pytest_htp.parity.session import KernelMissing  # onnxruntime is an optional dependency
+
+    drawing = random_nodes(request.program)
+    if drawing:
+        return ParityResult.not_measured(
+            f"the graph draws random numbers ({', '.join(drawing)}), so no two runs agree; export in eval mode, or pass "
+            "the noise as an input"
+        )
+    try:
+        return _measure(request)
+    except KernelMissing as error:
+        if not _has_bfloat16(request.program):
+            raise
+        # Valid, but most bfloat16 operators have no CPU kernel: no verdict on the export either way.
+        return ParityResult.not_measured(str(error))
+
+
+def _measure(request: ParityRequest) -> ParityResult:
+    from pytest_htp.parity.session import BATCH_BYTES, ValueSession
+
+    program = request.program
+    feeds = match_inputs(program, request.inputs)
+    flow = Flow(program)
+    contents = Contents(request.hierarchy, request.rtol, request.atol)
+    placement = Placement(flow, request.tagging, request.hierarchy)
+    places = expected_places(flow, placement, contents)
+    session = ValueSession(
+        request.onnx_path,
+        watched_values(program, flow, contents, feeds),
+        request.providers,
+        batch_bytes=request.batch_bytes or BATCH_BYTES,
+    )
+    values = {value.name: value for node in flow.nodes for value in node.outputs}
+    expected = match_outputs(program, request.hierarchy.result)
+    observation = Observation()
+    got: dict[str, torch.Tensor] = {}
+    for value in program.graph.inputs:
+        if value.name in feeds:
+            observation.add(value, feeds[value.name], contents, places)
+    for name, tensor in session.run(feeds):
+        if name in session.outputs:
+            got[name] = tensor
+        if name in values:
+            observation.add(values[name], tensor, contents, places)
+    result = ParityResult(measured=True, outputs=_outputs(expected, got, request))
+    del got
+    for further in request.extra_inputs:
+        result.input_sets[further.name] = _further_outputs(session, further, request)
+    located = locate(contents, observation, flow)
+    result.modules = module_differences(request.hierarchy, contents, located)
+    result.first_divergence = first_divergence(request.hierarchy, contents, located)
+    evidences = Evidences.gather(request.hierarchy, contents, observation, flow, located)
+    result.attestation = attest(evidences, placement).to_dict()
+    return result
+
+
+def _outputs(
+    expected: Sequence[tuple[str, torch.Tensor | None]],
+    got: Mapping[str, torch.Tensor],
+    request: ParityRequest,
+) -> list[Difference]:
+    outputs = []
+    for name, tensor in expected:
+        if tensor is None or name not in got:
+            lacking = "PyTorch returned" if tensor is None else "onnxruntime gave"
+            outputs.append(incomparable(name, f"{lacking} no tensor for it"))
+        else:
+            tolerance = tolerance_for(tensor.dtype, request.rtol, request.atol)
+            outputs.append(difference(name, tensor, got[name], tolerance))
+    return outputs
+
+
+def _further_outputs(session: ValueSession, further: InputSet, request: ParityRequest) -> list[Difference]:
+    """An export that is right only at its example's shapes fails here, also by not running at all."""
+    from pytest_htp.parity.session import RuntimeRefused
+
+    expected = match_outputs(request.program, further.result)
+    try:
+        got = dict(session.run_outputs(match_inputs(request.program, further.inputs)))
+    except (RuntimeRefused, HTPUsageError) as error:
+        return [incomparable(name, str(error)) for name, _ in expected]
+    return _outputs(expected, got, request)
+
+
+def random_nodes(program: ir.Model) -> list[str]:
+    """Operators of the graph that draw random numbers, wherever they are, as sorted names."""
+    return sorted({node.op_type for node in all_nodes(program) if _draws(node)})
+
+
+def _draws(node: ir.Node) -> bool:
+    if node.domain not in ("", "ai.onnx"):
+        return False
+    if node.op_type == "Dropout":  # its third input, training_mode, defaults to false
+        mode = node.inputs[2] if len(node.inputs) > 2 else None
+        constant = mode.const_value if mode is not None else None
+        return mode is not None and (constant is None or bool(constant.numpy().any()))
+    return node.op_type in RANDOM_OPERATORS
+
+
+def _has_bfloat16(program: ir.Model) -> bool:
+    return any(value.dtype is ir.DataType.BFLOAT16 for node in all_nodes(program) for value in node.outputs)

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pytest_htp.record.fold import escape_path, fold_paths
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
     from pytest_htp.capture.hierarchy import Hierarchy
     from pytest_htp.tagging.tagger import Tagging
+
+
+@dataclass(frozen=True)
+class InputSet:
+    """Further inputs (padding, another batch or length) and what PyTorch returned for them.
+
+    ``inputs`` as in :class:`ParityRequest`; ``result`` is the model's return value, not flattened.
+    """
+
+    name: str
+    inputs: Mapping[str, Any]
+    result: Any
 
 
 @dataclass(frozen=True)
@@ -26,6 +41,8 @@ class ParityRequest:
         tagging: the tags to attest.
         rtol, atol: tolerances; None takes defaults by dtype.
         providers: ONNX Runtime execution providers.
+        extra_inputs: further input sets; outputs are compared on them as well, through the same session.
+        batch_bytes: values of one run held at once, in bytes; None takes the documented default.
     """
 
     onnx_path: Path
@@ -36,15 +53,19 @@ class ParityRequest:
     rtol: float | None = None
     atol: float | None = None
     providers: tuple[str, ...] = ("CPUExecutionProvider",)
+    extra_inputs: Sequence[InputSet] = ()
+    batch_bytes: int | None = None
 
 
 @dataclass(frozen=True)
 class Difference:
     """Difference of one tensor between PyTorch and ONNX Runtime.
 
-    ``max_rel`` is the largest absolute difference over the largest magnitude of the reference (not element by element,
-    where a zero would blow it up). ``beyond`` is the share (0 to 1) of elements beyond tolerance; elements where exactly one
-    side is NaN or infinite, or both with different signs, count as beyond and are reported in ``nonfinite``.
+    ``max_rel`` is the largest absolute difference over the largest magnitude of the reference (not element by
+    element, where a zero would blow it up). ``beyond`` is the share (0 to 1) of elements beyond tolerance;
+    elements where exactly one side is NaN or infinite, or both with different signs, count as beyond and are
+    reported in ``nonfinite``. ``shape_mismatch`` says what prevented a comparison; the differences are
+    infinite then. ``floor`` is the decade of rounding noise for the element type.
     """
 
     name: str
@@ -53,6 +74,7 @@ class Difference:
     beyond: float = 0.0
     nonfinite: int = 0
     shape_mismatch: str | None = None
+    floor: str = "1e-05"
 
     @property
     def failed(self) -> bool:
@@ -77,6 +99,7 @@ class ParityResult:
         measured: False where nothing was run; ``reason`` says why.
         outputs: one difference per graph output, in graph order.
         modules: module path → worst difference over its calls, for modules whose value was found.
+        input_sets: name of a further input set → one difference per graph output.
         first_divergence: where an error enters, None where none does.
         attestation: ``{"attested": count, "contradicted": [paths], "unmatched": [{"module", "reason"}]}``, or
             ``{"measured": False, "reason": …}``.
@@ -86,6 +109,7 @@ class ParityResult:
     reason: str | None = None
     outputs: list[Difference] = field(default_factory=list)
     modules: dict[str, Difference] = field(default_factory=dict)
+    input_sets: dict[str, list[Difference]] = field(default_factory=dict)
     first_divergence: Divergence | None = None
     attestation: dict[str, Any] = field(default_factory=dict)
 
@@ -95,15 +119,112 @@ class ParityResult:
         return cls(measured=False, reason=reason, attestation=unmeasured)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able, with measured numbers, for metadata and reports."""
+        """JSON-able, with measured numbers, for metadata and reports; infinite differences are null."""
         if not self.measured:
             return {"measured": False, "reason": self.reason}
-        return {"measured": True}
+        entering = self.first_divergence
+        described: dict[str, Any] = {
+            "measured": True,
+            "outputs": [_described(output) for output in self.outputs],
+            "modules": {path: _described(found, named=False) for path, found in self.modules.items()},
+            "first_divergence": None
+            if entering is None
+            else {
+                "module": entering.module,
+                "call": entering.call,
+                "max_abs": _number(entering.max_abs),
+                "max_rel": _number(entering.max_rel),
+            },
+            "failed": self.failed,
+        }
+        if self.input_sets:
+            described["input_sets"] = {
+                name: [_described(output) for output in outputs] for name, outputs in self.input_sets.items()
+            }
+        return described
 
     def to_record(self) -> dict[str, Any]:
-        """Canonical form for the record: decades instead of numbers."""
-        return self.to_dict()
+        """Canonical form for the record: decades instead of numbers, the worst over all input sets.
+
+        A relative difference at or below the noise floor of its element type writes both numbers as that
+            floor: the
+        decade of an absolute difference in the noise follows the magnitude of the weights and moves with
+        their seed.
+        """
+        if not self.measured:
+            return {"measured": False, "reason": self.reason}
+        entering = self.first_divergence
+        columns = zip(self.outputs, *self.input_sets.values(), strict=True)
+        return {
+            "measured": True,
+            "outputs": [_decades(column) for column in columns],
+            "first_divergence": None if entering is None else escape_path(entering.module),
+            "failed": self.failed,
+        }
 
     def attestation_record(self) -> dict[str, Any]:
-        """Canonical form of the attestation for the record."""
-        return dict(self.attestation)
+        """Canonical form of the attestation for the record: modules as folded patterns, in natural order."""
+        if not self.attestation.get("measured"):
+            return dict(self.attestation)
+        by_reason: dict[str, list[str]] = {}
+        for entry in self.attestation["unmatched"]:
+            by_reason.setdefault(entry["reason"], []).append(entry["module"])
+        unmatched = [
+            {"module": pattern, "reason": reason}
+            for reason, paths in sorted(by_reason.items())
+            for pattern in fold_paths(paths)
+        ]
+        return {
+            "measured": True,
+            "attested": self.attestation["attested"],
+            "contradicted": fold_paths(self.attestation["contradicted"]),
+            "unmatched": unmatched,
+        }
+
+    @property
+    def failed(self) -> list[str]:
+        """Names of outputs beyond tolerance on any input set, in graph order."""
+        sets = [self.outputs, *self.input_sets.values()]
+        names = {output.name for outputs in sets for output in outputs if output.failed}
+        return [output.name for output in self.outputs if output.name in names]
+
+
+def _described(found: Difference, *, named: bool = True) -> dict[str, Any]:
+    described: dict[str, Any] = {"name": found.name} if named else {}
+    described |= {
+        "max_abs": _number(found.max_abs),
+        "max_rel": _number(found.max_rel),
+        "beyond": found.beyond,
+    }
+    if found.nonfinite:
+        described["nonfinite"] = found.nonfinite
+    if found.shape_mismatch is not None:
+        described["shape_mismatch"] = found.shape_mismatch
+    return described
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _decades(column: Iterable[Difference]) -> dict[str, str]:
+    column = list(column)
+    name, floor = column[0].name, column[0].floor
+    relative = max(found.max_rel if not found.nonfinite else math.inf for found in column)
+    absolute = max(found.max_abs if not found.nonfinite else math.inf for found in column)
+    if relative <= float(floor):
+        absolute = relative
+    return {"name": name, "max_abs": decade(absolute, floor), "max_rel": decade(relative, floor)}
+
+
+def decade(value: float, floor: str) -> str:
+    """``value`` rounded up to a power of ten, as text (``"1e-05"``), never below ``floor``; ``"inf"`` if not finite.
+
+    Rounding allows for a last-digit error of the division that made ``value``: 1.0000000001e-5 is still
+    1e-05.
+    """
+    if not math.isfinite(value):
+        return "inf"
+    if value <= float(floor):
+        return floor
+    return f"1e{math.ceil(math.log10(value) - 1e-9):+03d}"

@@ -1,0 +1,151 @@
+"""What PyTorch recorded at module borders, grouped by content, and quick tests of what a value can be.
+
+The same tensor shows up at many borders (one module's output is the next one's input), so the unit of
+comparison is a *content*: all recorded tensors with the same elements in row-major order, whatever their
+shape. Two contents that could be the same value of the graph have equal kind (float, int, bool) and number of
+elements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import torch
+
+from pytest_htp.capture.hierarchy import Hierarchy, ModuleCall, TensorRecord
+from pytest_htp.parity.differences import flat, magnitude
+from pytest_htp.parity.tolerance import Tolerance, tolerance_for
+
+# A value that agrees on these many elements spread over a tensor is compared in full.
+SAMPLES = 64
+# Masks write "minus infinity" as the lowest finite number; sampled values are clamped so that both agree.
+_CLAMP = 1e30
+
+Group = tuple[str, int]
+
+
+def kind_of(dtype: torch.dtype) -> str:
+    """``float`` (complex numbers are stored as pairs of them), ``int`` or ``bool``."""
+    if dtype is torch.bool:
+        return "bool"
+    return "float" if dtype.is_floating_point or dtype.is_complex else "int"
+
+
+@dataclass(slots=True)
+class Content:
+    """Elements that PyTorch recorded; ``scale`` is their largest magnitude, ``constant`` says all are
+    equal.
+    """
+
+    index: int
+    tensor: torch.Tensor
+    group: Group
+    scale: float
+    constant: bool
+    tolerance: Tolerance
+
+
+@dataclass(slots=True)
+class Border:
+    """One call's tensors as contents. ``overwritten`` are element counts of records changed in place
+    since.
+    """
+
+    inputs: list[Content] = field(default_factory=list)
+    outputs: list[Content] = field(default_factory=list)
+    overwritten_inputs: list[TensorRecord] = field(default_factory=list)
+    overwritten_outputs: list[TensorRecord] = field(default_factory=list)
+
+    @property
+    def input_ids(self) -> set[int]:
+        return {content.index for content in self.inputs}
+
+    @property
+    def output_ids(self) -> set[int]:
+        return {content.index for content in self.outputs}
+
+
+class Contents:
+    """All contents of a watched forward pass, and each call's border.
+
+    ``borders`` is indexed by :attr:`ModuleCall.order`.
+    """
+
+    def __init__(self, hierarchy: Hierarchy, rtol: float | None = None, atol: float | None = None) -> None:
+        self._tolerances = (rtol, atol)
+        self.items: list[Content] = []
+        self._by_tensor: dict[int, Content] = {}
+        self._by_sample: dict[tuple[Group, bytes], list[Content]] = {}
+        self.borders = [self._border(call) for call in hierarchy.calls]
+        self.groups: dict[Group, list[Content]] = {}
+        for content in self.items:
+            self.groups.setdefault(content.group, []).append(content)
+        self._samples = {
+            group: torch.stack([sample(content.tensor) for content in members])
+            for group, members in self.groups.items()
+        }
+
+    def candidates(self, value: torch.Tensor) -> list[Content]:
+        """Contents that agree with ``value`` on a sample, to within one percent of their magnitude."""
+        group = (kind_of(value.dtype), value.numel())
+        members = self.groups.get(group)
+        if not members:
+            return []
+        error = (self._samples[group] - sample(value)).abs().amax(dim=1)
+        limits = torch.tensor([loose(content) * content.scale for content in members], dtype=torch.float64)
+        return [members[index] for index in torch.nonzero(error <= limits).flatten().tolist()]
+
+    def _border(self, call: ModuleCall) -> Border:
+        border = Border()
+        border.inputs, border.overwritten_inputs = self._contents(call.inputs)
+        border.outputs, border.overwritten_outputs = self._contents(call.outputs)
+        return border
+
+    def _contents(self, records: Iterable[TensorRecord]) -> tuple[list[Content], list[TensorRecord]]:
+        contents, overwritten = [], []
+        for record in records:
+            if record.overwritten:
+                overwritten.append(record)
+            elif record.tensor.numel() and record.tensor.layout is torch.strided:
+                contents.append(self._content(record.tensor))
+        return contents, overwritten
+
+    def _content(self, tensor: torch.Tensor) -> Content:
+        known = self._by_tensor.get(id(tensor))
+        if known is not None:
+            return known
+        elements = flat(tensor)
+        group = (kind_of(tensor.dtype), elements.numel())
+        key = (group, bytes(sample(elements).view(torch.uint8).tolist()))
+        for other in self._by_sample.get(key, ()):
+            if other.tensor.dtype == tensor.dtype and torch.equal(flat(other.tensor), elements):
+                self._by_tensor[id(tensor)] = other
+                return other
+        content = Content(
+            index=len(self.items),
+            tensor=tensor,
+            group=group,
+            scale=magnitude(tensor),
+            constant=bool((elements == elements[0]).all()),
+            tolerance=tolerance_for(tensor.dtype, *self._tolerances),
+        )
+        self.items.append(content)
+        self._by_tensor[id(tensor)] = content
+        self._by_sample.setdefault(key, []).append(content)
+        return content
+
+
+def loose(content: Content) -> float:
+    """Relative difference up to which a value still looks like this content, gone numerically astray."""
+    return max(1e-2, 2 * content.tolerance.match) if content.group[0] == "float" else 0.0
+
+
+def sample(tensor: torch.Tensor) -> torch.Tensor:
+    """Up to :data:`SAMPLES` elements spread evenly over the row-major order, as fp64 without NaN and
+    infinity.
+    """
+    elements = flat(tensor)
+    count = min(elements.numel(), SAMPLES)
+    index = torch.linspace(0, elements.numel() - 1, count, dtype=torch.float64).round().long()
+    return torch.nan_to_num(elements[index].double(), nan=0.0).clamp(-_CLAMP, _CLAMP)

@@ -1,0 +1,116 @@
+"""One tensor against another: largest differences, share beyond tolerance, NaN and infinity kept apart."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from pytest_htp.parity.result import Difference
+from pytest_htp.parity.tolerance import Tolerance, tolerance_for
+
+# Elements compared at a time: bounds the temporaries of a comparison to some 50 MB whatever the tensor's
+# size.
+_CHUNK = 2**21
+
+
+def flat(tensor: torch.Tensor) -> torch.Tensor:
+    """The elements in row-major order on the CPU; complex ones as (real, imaginary) pairs, as ONNX stores
+    them.
+    """
+    tensor = tensor.detach()
+    if tensor.is_complex():
+        tensor = torch.view_as_real(tensor.resolve_conj())
+    return tensor.resolve_neg().cpu().reshape(-1)
+
+
+def magnitude(tensor: torch.Tensor) -> float:
+    """The largest absolute value among finite elements (see :func:`_usable`); 0 without any."""
+    largest = 0.0
+    for part in torch.split(flat(tensor), _CHUNK):
+        part = _comparable(part)
+        part = part[_usable(part, tensor.dtype)]
+        if part.numel():
+            largest = max(largest, float(part.abs().max()))
+    return largest
+
+
+def difference(
+    name: str, expected: torch.Tensor, got: torch.Tensor, tolerance: Tolerance | None = None
+) -> Difference:
+    """Compare what ONNX Runtime gave with what PyTorch gave; a wrong shape is reported, not raised.
+
+    Tolerances follow the element type of ``expected``.
+    """
+    tolerance = tolerance or tolerance_for(expected.dtype)
+    if torch.is_complex(expected):
+        expected = torch.view_as_real(expected.resolve_conj())
+    if expected.shape != got.shape:
+        return incomparable(name, f"{list(got.shape)} instead of {list(expected.shape)}")
+    return compare_flat(name, expected, got, tolerance)
+
+
+def incomparable(name: str, why: str) -> Difference:
+    """Two sides that can't be compared at all."""
+    return Difference(name, math.inf, math.inf, beyond=1.0, shape_mismatch=why)
+
+
+def compare_flat(
+    name: str, expected: torch.Tensor, got: torch.Tensor, tolerance: Tolerance, scale: float | None = None
+) -> Difference:
+    """Compare two tensors of equally many elements in row-major order, whatever their shapes.
+
+    ``scale`` is ``magnitude(expected)`` where the caller knows it.
+    """
+    scale = magnitude(expected) if scale is None else scale
+    atol = tolerance.atol * max(1.0, scale) if tolerance.scaled else tolerance.atol
+    largest, beyond, nonfinite = 0.0, 0, 0
+    left, right = flat(expected), flat(got)
+    exact = not (left.dtype.is_floating_point or right.dtype.is_floating_point)
+    for a, b in zip(torch.split(left, _CHUNK), torch.split(right, _CHUNK), strict=True):
+        unequal = int((a != b).sum()) if exact else 0  # before fp64 rounds integers beyond 2**53
+        a, b = _comparable(a), _comparable(b)
+        usable = _usable(a, expected.dtype) & _usable(b, got.dtype)
+        if not bool(usable.all()):
+            same = (a == b) | (a.isnan() & b.isnan()) | _saturated_alike(a, b, expected.dtype, got.dtype)
+            nonfinite += int((~usable & ~same).sum())
+            a, b = a[usable], b[usable]
+        if a.numel():
+            error = (a - b).abs()
+            largest = max(largest, float(error.max()))
+            beyond += unequal if exact else int((error > tolerance.rtol * a.abs() + atol).sum())
+    count = max(left.numel(), 1)
+    relative = 0.0 if largest == 0 else (largest / scale if scale > 0 else math.inf)
+    return Difference(
+        name,
+        largest,
+        relative,
+        beyond=(beyond + nonfinite) / count,
+        nonfinite=nonfinite,
+        floor=tolerance.floor,
+    )
+
+
+def _comparable(part: torch.Tensor) -> torch.Tensor:
+    """In a type whose differences are exact enough: fp32 for 16- and 32-bit floats, fp64 for everything
+    else.
+    """
+    if part.dtype in (torch.float32, torch.float16, torch.bfloat16):
+        return part.float()
+    return part.double()
+
+
+def _limit(dtype: torch.dtype) -> float:
+    return torch.finfo(dtype).max / 2 if dtype.is_floating_point else math.inf
+
+
+def _usable(part: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Elements to measure: finite, and not the "minus infinity" that masks write as the type's lowest number.
+
+    The largest mask value would otherwise be the scale against which nothing else counts.
+    """
+    return part.abs() <= _limit(dtype)  # False for NaN
+
+
+def _saturated_alike(a: torch.Tensor, b: torch.Tensor, left: torch.dtype, right: torch.dtype) -> torch.Tensor:
+    return (a.abs() > _limit(left)) & (b.abs() > _limit(right)) & (a.sign() == b.sign())

@@ -1,0 +1,180 @@
+"""Where an error enters: the first module call whose output is off while its inputs still agree.
+
+1. Each recorded content is located in the graph: a value that equals it; else the value that crosses the
+border where
+   PyTorch recorded it; else one that nearly equals it. A value that is closer to another content is not it.
+2. A value far from the content at its place is only believed to be that content gone wrong if the error goes
+on: where
+   everything computed from it that was recorded agrees, the value is simply another one (the optimizer moved
+   the border).
+3. Calls are taken in completion order. A call is off where an output differs by more than the threshold of
+its
+   element type *and* by ten times more than anything before it: noise that accumulates over hundreds of
+   layers rises slowly, an error jumps.
+4. The first call that is off is blamed if its inputs agree. Where an input is off too, the error came from
+the code between
+   the calls, which is the enclosing call's own: it is blamed instead, and so on outwards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import onnx_ir as ir
+
+from pytest_htp.capture.hierarchy import Hierarchy, ModuleCall
+from pytest_htp.parity.contents import Content, Contents, loose
+from pytest_htp.parity.flow import Flow
+from pytest_htp.parity.observe import Observation
+from pytest_htp.parity.result import Difference, Divergence
+
+# How far a difference must stand out from all before it to be an error and no noise.
+GROWTH = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """The value that a content is in the graph, and how far it is from it."""
+
+    value: ir.Value
+    difference: Difference
+
+
+def locate(contents: Contents, observation: Observation, flow: Flow) -> dict[int, Located]:
+    """Content index → where it is in the graph, for contents that were found."""
+    located: dict[int, Located] = {}
+    doubtful: dict[int, Located] = {}
+    by_hit = _by_content(observation.hits)
+    by_place = _by_content(observation.expected)
+    best = {
+        value: min(hits, key=lambda index: hits[index].max_rel) for value, hits in observation.hits.items()
+    }
+
+    def free(index: int, value: ir.Value) -> bool:
+        return best.get(value, index) == index
+
+    for content in contents.items:
+        if content.constant:
+            continue
+        index = content.index
+        hits = by_hit.get(index, [])
+        if matching := [hit for hit in hits if matches(content, hit.difference)]:
+            located[index] = _closest(matching)
+            continue
+        near = [hit for hit in hits if free(index, hit.value)]
+        placed = [place for place in by_place.get(index, []) if free(index, place.value)]
+        if placed:
+            closest = _closest(placed)
+            target = located if closest.difference.max_rel <= loose(content) else doubtful
+            target[index] = closest
+        elif near:
+            located[index] = _closest(near)
+    return located | _credible(doubtful, located, contents, flow)
+
+
+def matches(content: Content, difference: Difference) -> bool:
+    """Whether a value with this difference is taken for the content."""
+    return not difference.nonfinite and difference.max_rel <= content.tolerance.match
+
+
+def is_off(content: Content, difference: Difference) -> bool:
+    return bool(difference.nonfinite) or difference.max_rel > content.tolerance.localise
+
+
+def _by_content(table: dict[ir.Value, dict[int, Difference]]) -> dict[int, list[Located]]:
+    turned: dict[int, list[Located]] = {}
+    for value, row in table.items():
+        for index, difference in row.items():
+            turned.setdefault(index, []).append(Located(value, difference))
+    return turned
+
+
+def _closest(found: list[Located]) -> Located:
+    return min(found, key=lambda item: (item.difference.nonfinite, item.difference.max_rel))
+
+
+def _credible(
+    doubtful: dict[int, Located], located: dict[int, Located], contents: Contents, flow: Flow
+) -> dict[int, Located]:
+    """Those of the doubtful whose error goes on: some recorded content computed from them next is off as
+    well.
+
+    With nothing recorded after them they are graph outputs or feed one directly, and are believed.
+    """
+    at: dict[ir.Value, list[tuple[int, Located]]] = {}
+    for index, item in (*located.items(), *doubtful.items()):
+        at.setdefault(item.value, []).append((index, item))
+    stop = frozenset(at)
+    credible = {}
+    for index, item in doubtful.items():
+        after = [
+            is_off(contents.items[other], found.difference)
+            for value in flow.downstream([item.value], stop) & stop
+            for other, found in at[value]
+        ]
+        if not after or any(after):
+            credible[index] = item
+    return credible
+
+
+def first_divergence(
+    hierarchy: Hierarchy, contents: Contents, located: dict[int, Located]
+) -> Divergence | None:
+    """The call where an error enters, None where none does."""
+    noise = 0.0
+    completed = sorted(
+        (call for call in hierarchy.calls if call.completed is not None), key=lambda c: c.completed or 0
+    )
+    for call in completed:
+        worst = _worst(contents.borders[call.order].outputs, located)
+        if worst is None:
+            continue
+        content, found = worst
+        if not is_off(content, found):
+            noise = max(noise, found.max_rel if content.group[0] == "float" else 0.0)
+            continue
+        if not found.nonfinite and found.max_rel <= GROWTH * noise:
+            noise = max(noise, found.max_rel)
+            continue
+        blamed = _blame(hierarchy, call, contents, located, limit=GROWTH * noise)
+        return Divergence(blamed.path, found.max_abs, found.max_rel, blamed.call)
+    return None
+
+
+def module_differences(
+    hierarchy: Hierarchy, contents: Contents, located: dict[int, Located]
+) -> dict[str, Difference]:
+    """Module path → its worst difference over calls and returned tensors, in execution order, where one was
+    located.
+    """
+    modules: dict[str, Difference] = {}
+    for call in hierarchy.calls:
+        worst = _worst(contents.borders[call.order].outputs, located)
+        if worst is None:
+            continue
+        known = modules.get(call.path)
+        if known is None or (worst[1].nonfinite, worst[1].max_rel) > (known.nonfinite, known.max_rel):
+            modules[call.path] = replace(worst[1], name=call.path)
+    return modules
+
+
+def _blame(
+    hierarchy: Hierarchy, call: ModuleCall, contents: Contents, located: dict[int, Located], limit: float
+) -> ModuleCall:
+    while call.parent is not None:
+        worst = _worst(contents.borders[call.order].inputs, located)
+        if worst is None or not is_off(*worst) or (worst[1].max_rel <= limit and not worst[1].nonfinite):
+            break
+        call = hierarchy.calls[call.parent]
+    return call
+
+
+def _worst(border: list[Content], located: dict[int, Located]) -> tuple[Content, Difference] | None:
+    """The located content that is furthest off, measured in thresholds of its element type."""
+    found = [(content, located[content.index].difference) for content in border if content.index in located]
+    if not found:
+        return None
+    return max(
+        found,
+        key=lambda item: (item[1].nonfinite > 0, item[1].max_rel / (item[0].tolerance.localise or 1e-12)),
+    )

@@ -1,0 +1,176 @@
+"""The main graph as data flow between module calls: which calls a node may belong to, which borders a value
+crosses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import onnx_ir as ir
+from onnx_ir.traversal import RecursiveGraphIterator
+
+from pytest_htp.capture.hierarchy import Hierarchy, ModuleCall
+from pytest_htp.tagging.coverage import Evidence
+from pytest_htp.tagging.facts import NodeFacts
+from pytest_htp.tagging.tagger import Tagging
+
+# Operators whose output has the elements of their first input in the same order.
+ALIASES = frozenset({"Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Cast", "CastLike"})
+_SHAPE_SOURCES = frozenset({"Shape", "Size"})
+
+Chain = tuple[int, ...]
+"""Orders of the nested module calls around a node, the root's first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A value on its way; ``producer`` None for a graph input, ``consumer`` None for a graph output."""
+
+    value: ir.Value
+    producer: int | None
+    consumer: int | None
+
+
+class Calls:
+    """Module calls by path and call index, with the chain of calls around each."""
+
+    def __init__(self, hierarchy: Hierarchy) -> None:
+        self.all = hierarchy.calls
+        self._chains: list[Chain] = []
+        self._by_path: dict[str, list[ModuleCall]] = {}
+        for call in self.all:  # a parent's order is smaller than its children's
+            outer = self._chains[call.parent] if call.parent is not None else ()
+            self._chains.append((*outer, call.order))
+            self._by_path.setdefault(call.path, []).append(call)
+
+    def chain(self, order: int) -> Chain:
+        return self._chains[order]
+
+    def of(self, path: str) -> list[ModuleCall]:
+        return self._by_path.get(path, [])
+
+    def chains_of(self, facts: NodeFacts) -> tuple[Chain, ...]:
+        """The chains a node may belong to: one per origin and, where the call is not known, per call.
+
+        Empty for a node without a tag, or tagged with a module that never ran.
+        """
+        if facts.path is None:
+            return ()
+        fused = facts.evidence is Evidence.FUSED
+        chains: list[Chain] = []
+        for path in dict.fromkeys((facts.path, *facts.origins)) if fused else (facts.path,):
+            calls = self.of(path)
+            if len(calls) > 1 and not fused and facts.call is not None and facts.call < len(calls):
+                calls = [calls[facts.call]]
+            chains.extend(self._chains[call.order] for call in calls)
+        return tuple(chains)
+
+
+class Flow:
+    """The main graph's nodes in order and the edges between them. Independent of tags.
+
+    ``shape_only`` are values that depend on shapes and constants alone: PyTorch computes those as Python
+    numbers, so no module border ever sees them.
+    """
+
+    def __init__(self, program: ir.Model) -> None:
+        self.nodes = list(program.graph)
+        self.position = {node: index for index, node in enumerate(self.nodes)}
+        self._runners = {
+            inner: node for node in self.nodes for body in bodies_of(node) for inner in _within(body)
+        }
+        self.shape_only: set[ir.Value] = set()
+        for node in self.nodes:
+            data = [value for value in _reads(node) if not _is_constant(value)]
+            if node.op_type in _SHAPE_SOURCES or all(value in self.shape_only for value in data):
+                self.shape_only.update(node.outputs)
+        self.edges = list(self._edges(program.graph))
+
+    def _edges(self, graph: ir.Graph) -> Iterator[Edge]:
+        for index, node in enumerate(self.nodes):
+            for value in dict.fromkeys(_reads(node)):
+                producer = value.producer()
+                if producer is not None and producer in self.position:
+                    if value not in self.shape_only:
+                        yield Edge(value, self.position[producer], index)
+                elif value.is_graph_input() and not value.is_initializer():
+                    yield Edge(value, None, index)
+        for value in graph.outputs:
+            producer = value.producer()
+            if producer is not None and value not in self.shape_only:
+                yield Edge(value, self.position[producer], None)
+
+    def downstream(
+        self, sources: Iterable[ir.Value], stop: frozenset[ir.Value] = frozenset()
+    ) -> set[ir.Value]:
+        """Values computed from ``sources`` (without themselves), not going on beyond those in ``stop``."""
+        reached: set[ir.Value] = set()
+        todo = list(sources)
+        while todo:
+            for node in self.readers(todo.pop()):
+                for output in node.outputs:
+                    if output not in reached:
+                        reached.add(output)
+                        if output not in stop:
+                            todo.append(output)
+        return reached
+
+    def readers(self, value: ir.Value) -> Iterator[ir.Node]:
+        """Nodes of the main graph that read a value; a body's reads count as its control-flow node's."""
+        for node in value.consumers():
+            yield self._runners.get(node, node)
+
+
+class Placement:
+    """Where the tags put each node: the part of attestation that changes with them."""
+
+    def __init__(self, flow: Flow, tagging: Tagging, hierarchy: Hierarchy) -> None:
+        self.calls = Calls(hierarchy)
+        self.everywhere = tagging.nodes
+        self.facts = [tagging.graph.by_node[node] for node in flow.nodes]
+        self.chains = [self.calls.chains_of(facts) for facts in self.facts]
+        self._root: Chain = (0,) if hierarchy.calls else ()
+
+    def at(self, position: int | None) -> tuple[Chain, ...]:
+        """Chains of a node; those of the root for a graph input or output."""
+        return (self._root,) if position is None else self.chains[position]
+
+    def crossings(self, edge: Edge) -> Iterator[tuple[Chain, Chain]]:
+        """For every combination of chains: the calls that the value leaves, and the calls that it enters."""
+        for source in self.at(edge.producer):
+            for target in self.at(edge.consumer):
+                shared = 0
+                while shared < min(len(source), len(target)) and source[shared] == target[shared]:
+                    shared += 1
+                yield source[shared:], target[shared:]
+
+
+def bodies_of(node: ir.Node) -> Iterator[ir.Graph]:
+    """The graphs a control-flow node runs."""
+    for attribute in node.attributes.values():
+        if attribute.type is ir.AttributeType.GRAPH:
+            yield attribute.as_graph()
+        elif attribute.type is ir.AttributeType.GRAPHS:
+            yield from attribute.as_graphs()
+
+
+def _within(body: ir.Graph) -> Iterator[ir.Node]:
+    return iter(RecursiveGraphIterator(body))
+
+
+def _reads(node: ir.Node) -> Iterator[ir.Value]:
+    """Inputs of a node, and what its bodies read from outside."""
+    for value in node.inputs:
+        if value is not None:
+            yield value
+    for body in bodies_of(node):
+        inside = set(body.inputs)
+        for inner in body:
+            yield from (value for value in _reads(inner) if value not in inside)
+            inside.update(inner.outputs)
+        yield from (value for value in body.outputs if value not in inside)
+
+
+def _is_constant(value: ir.Value) -> bool:
+    return value.is_initializer() or value.const_value is not None

@@ -1,0 +1,124 @@
+"""Hold every value of one ONNX Runtime run against what PyTorch recorded; keep the verdicts, never the
+values.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import onnx_ir as ir
+import torch
+
+from pytest_htp.parity.contents import Content, Contents
+from pytest_htp.parity.differences import compare_flat
+from pytest_htp.parity.flow import Flow, Placement
+from pytest_htp.parity.result import Difference
+
+_KINDS = {"FLOAT": "float", "INT": "int", "UINT": "int", "BOOL": "bool", "DOUBLE": "float", "BFLOAT": "float"}
+_KINDS |= {"COMPLEX": "float"}
+
+
+@dataclass
+class Observation:
+    """Graph values against recorded contents.
+
+    Attributes:
+        hits: value → contents whose sample it agrees with to a percent, with the full difference.
+        expected: value → contents that it should be by its place (it crosses the border of a call that took
+            or returned one with as many elements), with the full difference.
+        seen: values that were compared.
+    """
+
+    hits: dict[ir.Value, dict[int, Difference]] = field(default_factory=dict)
+    expected: dict[ir.Value, dict[int, Difference]] = field(default_factory=dict)
+    seen: set[ir.Value] = field(default_factory=set)
+
+    def add(
+        self, value: ir.Value, tensor: torch.Tensor, contents: Contents, places: Mapping[ir.Value, set[int]]
+    ) -> None:
+        """Compare one value. ``places``: indices of the contents it should be by its place."""
+        self.seen.add(value)
+        hits = {content.index: _compare(content, tensor) for content in contents.candidates(tensor)}
+        if hits:
+            self.hits[value] = hits
+        by_place = {}
+        for index in sorted(places.get(value, ())):
+            content = contents.items[index]
+            if content.group[1] == tensor.numel():
+                by_place[index] = hits[index] if index in hits else _compare(content, tensor)
+        if by_place:
+            self.expected[value] = by_place
+
+
+def _compare(content: Content, tensor: torch.Tensor) -> Difference:
+    return compare_flat("", content.tensor, tensor, content.tolerance, content.scale)
+
+
+def expected_places(flow: Flow, placement: Placement, contents: Contents) -> dict[ir.Value, set[int]]:
+    """Value → contents of the same kind at the borders that it crosses by the tags."""
+    places: dict[ir.Value, set[int]] = {}
+    for edge in flow.edges:
+        for left, entered in placement.crossings(edge):
+            found = {c.index for order in left for c in contents.borders[order].outputs if not c.constant}
+            found |= {c.index for order in entered for c in contents.borders[order].inputs if not c.constant}
+            if found:
+                places.setdefault(edge.value, set()).update(found)
+    return places
+
+
+def watched_values(
+    program: ir.Model, flow: Flow, contents: Contents, feeds: Mapping[str, torch.Tensor]
+) -> dict[str, int]:
+    """Names of the values worth fetching → estimated bytes.
+
+    These are tensors with the kind and the number of elements of anything that PyTorch recorded; all others
+    can't be any of it. Dynamic dimensions are worked out from the inputs; a value whose size stays unknown is
+    fetched, and counted as large as the largest recorded tensor of its kind.
+    """
+    sizes = _axis_sizes(program, feeds)
+    largest = {kind: max(n for k, n in contents.groups if k == kind) for kind, _ in contents.groups}
+    watched: dict[str, int] = {}
+    for node in flow.nodes:
+        for value in node.outputs:
+            if not value.name or value in flow.shape_only:
+                continue
+            kind = None if value.dtype is None else _KINDS.get(re.sub(r"\d.*", "", value.dtype.name))
+            count = _elements(value, sizes)
+            if kind is not None and kind not in largest:
+                continue
+            if kind is not None and count is not None and (kind, count) not in contents.groups:
+                continue
+            estimated = count if count is not None else largest.get(kind or "float", 1)
+            watched[value.name] = math.ceil(
+                estimated * (value.dtype.itemsize if value.dtype is not None else 4)
+            )
+    return watched
+
+
+def _axis_sizes(program: ir.Model, feeds: Mapping[str, torch.Tensor]) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    for value in program.graph.inputs:
+        tensor = feeds.get(value.name or "")
+        if tensor is None or value.shape is None:
+            continue
+        for dim, size in zip(value.shape, tensor.shape, strict=False):
+            if isinstance(dim, ir.SymbolicDim) and dim.value:
+                sizes[dim.value] = size
+    return sizes
+
+
+def _elements(value: ir.Value, sizes: Mapping[str, int]) -> int | None:
+    if value.shape is None:
+        return None
+    count = 1
+    for dim in value.shape:
+        if isinstance(dim, int):
+            count *= dim
+        elif (size := sizes.get(dim.value or "")) is not None:
+            count *= size
+        else:
+            return None
+    return count

@@ -1,0 +1,70 @@
+"""How close is close enough, by element type.
+
+====== ===== ===== ======== ====== ====== ==================================================================
+dtype  rtol  atol  localise match  floor  where the numbers come from
+====== ===== ===== ======== ====== ====== ==================================================================
+fp64   1e-6  1e-7  1e-9     1e-6   1e-08  constants that an exporter rounded to fp32 stay visible
+fp32   1e-3  1e-4  1e-5     1e-4   1e-05  rtol: ``torch.onnx.verification``; localise: a prototype's 770
+faults, 0
+                                          wrong (84 machine epsilons)
+fp16   1e-2  1e-2  5e-3     2e-2   1e-02  5 to 20 machine epsilons (9.8e-4)
+bf16   5e-2  5e-2  4e-2     1e-1   1e-01  5 to 13 machine epsilons (7.8e-3)
+ints   0     0     0        0      0      exact; so are booleans
+====== ===== ===== ======== ====== ====== ==================================================================
+
+An element is beyond tolerance where ``|got - expected| > rtol * |expected| + atol * max(1, max|expected|)``:
+the absolute part grows with the tensor, since the error of an element near zero comes from sums of elements
+that are not. A user's own ``atol`` is taken as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """Tolerances of one element type; ``scaled`` says that ``atol`` is per unit of the largest magnitude.
+
+    ``localise`` and ``match`` are relative to a tensor's largest magnitude: above ``localise`` a module's
+    output counts as off, up to ``match`` a value of the graph is taken for the tensor that a module returned.
+    ``floor`` is the decade below which a difference is rounding noise and not recorded.
+    """
+
+    rtol: float
+    atol: float
+    localise: float
+    match: float
+    floor: str
+    scaled: bool = True
+
+
+_EXACT = Tolerance(0.0, 0.0, 0.0, 0.0, "0")
+_BY_DTYPE = {
+    torch.float64: Tolerance(1e-6, 1e-7, 1e-9, 1e-6, "1e-08"),
+    torch.float32: Tolerance(1e-3, 1e-4, 1e-5, 1e-4, "1e-05"),
+    torch.float16: Tolerance(1e-2, 1e-2, 5e-3, 2e-2, "1e-02"),
+    torch.bfloat16: Tolerance(5e-2, 5e-2, 4e-2, 1e-1, "1e-01"),
+}
+_COMPLEX = {torch.complex64: torch.float32, torch.complex128: torch.float64, torch.complex32: torch.float16}
+
+
+def tolerance_for(dtype: torch.dtype, rtol: float | None = None, atol: float | None = None) -> Tolerance:
+    """The tolerances for expected values of ``dtype``.
+
+    A user's ``rtol`` or ``atol`` replaces the default of every floating-point type; a looser ``rtol`` also
+    loosens localisation, to a hundredth of it.
+    """
+    default = _BY_DTYPE.get(_COMPLEX.get(dtype, dtype), _EXACT)
+    if default is _EXACT or (rtol is None and atol is None):
+        return default
+    return Tolerance(
+        rtol=default.rtol if rtol is None else rtol,
+        atol=default.atol if atol is None else atol,
+        localise=default.localise if rtol is None else max(default.localise, rtol / 100),
+        match=default.match,
+        floor=default.floor,
+        scaled=atol is None,
+    )
