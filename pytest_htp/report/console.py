@@ -18,6 +18,7 @@ from pytest_htp.report.text import inert
 CONSOLE_LIMIT = 30_000  # characters of a log shown in the page; the whole log is among the artifacts
 
 _TOKEN = re.compile(r"<span(?P<attributes>[^<>]*)>|(?P<close></span>)|<[^<>]*>|(?P<text>[^<]+|<)")
+_MARKUP = re.compile("[&<>\"']")
 _STYLE = re.compile(r"style=\"([^\"]*)\"")
 _HEX = re.compile(r"#([0-9a-fA-F]{6})")
 
@@ -37,9 +38,9 @@ def console_html(fragment: str | None, plain: str) -> Markup:
     for token in _TOKEN.finditer(inert(fragment, newlines=True)):
         text = token["text"]
         if text is not None:
-            if not text.isalnum():
+            if _MARKUP.search(text):
                 # A reference may stand for a control character, so what it says is made inert once more.
-                text = str(escape(inert(unescape(text), newlines=True) if "&" in text else text))
+                text = str(escape(inert(unescape(text), newlines=True)))
             if len(text) > room:
                 parts.append(_left_out())
                 break

@@ -7,12 +7,9 @@ what remains is the quoting of the output's own format (Jinja2 for HTML, ``markd
 
 from __future__ import annotations
 
-import re
-
 NAME_LIMIT = 160  # characters of a name that are shown; report.json keeps all of them
 MESSAGE_LIMIT = 2_000
 
-_UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
 _ELLIPSIS = "…"
 
 
@@ -27,13 +24,9 @@ def inert(text: str, limit: int | None = None, *, newlines: bool = False) -> str
         text = shorten(text, limit)
     if text.isprintable():
         return text
-    return _UNPRINTABLE.sub(lambda match: _visible(match[0], newlines), text)
-
-
-def _visible(char: str, newlines: bool) -> str:
-    if char.isprintable() or (newlines and char in "\n\t"):
-        return char
-    return char.encode("unicode_escape").decode("ascii")
+    kept = "\n\t" if newlines else ""
+    unprintable = [char for char in set(text) if not char.isprintable() and char not in kept]
+    return text.translate({ord(char): char.encode("unicode_escape").decode("ascii") for char in unprintable})
 
 
 def shorten(text: str, limit: int) -> str:

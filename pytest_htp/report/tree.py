@@ -52,6 +52,9 @@ class TreeNode:
         return sum(owned.values()) * self.count
 
 
+_ROW_DATA = tuple(data.name for data in fields(TreeNode) if data.name not in ("name", "children", "open"))
+
+
 def build_tree(result: Mapping[str, Any]) -> TreeNode | None:
     """The tree of an export result, or None where it has no record. The root is always open."""
     record = result["record"]
@@ -183,9 +186,8 @@ def _nest(placed: Iterable[TreeNode]) -> TreeNode:
 
 def _fill(slot: TreeNode, node: TreeNode) -> None:
     """Put a row's data in the place that its descendants already made for it."""
-    for data in fields(TreeNode):
-        if data.name not in ("name", "children", "open"):
-            setattr(slot, data.name, getattr(node, data.name))
+    for name in _ROW_DATA:
+        setattr(slot, name, getattr(node, name))
 
 
 def _join_containers(root: TreeNode) -> None:

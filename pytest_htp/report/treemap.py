@@ -33,7 +33,7 @@ class Tile:
 def treemap(root: TreeNode, measure: Callable[[TreeNode], int]) -> list[Tile]:
     """Tiles for every row with a value above zero; areas in proportion to ``measure(row)``."""
     groups = _groups(root, measure)
-    rows = [(measure(node), node) for node in walk(root) if node.row is not None and measure(node) > 0]
+    rows = [(value, node) for node in walk(root) if (value := measure(node)) > 0]
     rows.sort(key=lambda item: (-item[0], item[1].path))
     total = sum(value for value, _ in rows)
     if not total:
