@@ -7,10 +7,11 @@ import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pytest_htp.compare.verdicts import VERDICTS
 from pytest_htp.errors import HTPUsageError
+from pytest_htp.report.check import check_report
 from pytest_htp.report.model import SCHEMA, Report, build_report
 from pytest_htp.report.write import write_reports
 
@@ -48,10 +49,10 @@ def merge_reports(directories: Sequence[Path], output: Path) -> Report:
 
 
 def read_report(directory: Path) -> Report:
-    """``directory/report.json``, checked as far as merging relies on it.
+    """``directory/report.json``, checked against the published schema.
 
     Raises:
-        HTPUsageError: it is missing, no JSON, of another schema, or an export in it is malformed.
+        HTPUsageError: it is missing, no JSON, of another schema, or does not fit it.
     """
     path = directory / "report.json"
     try:
@@ -66,26 +67,11 @@ def read_report(directory: Path) -> Report:
     found = report.get("schema") if isinstance(report, dict) else None
     if found != SCHEMA:
         raise HTPUsageError(f"{path}: expected a report with schema {SCHEMA!r}, found {found!r}")
-    if not isinstance(report.get("exports"), list) or not isinstance(report.get("environment"), dict):
-        raise HTPUsageError(f"{path}: expected 'exports' (a list) and 'environment' (an object)")
-    for position, item in enumerate(report["exports"]):
-        _check_export(path, position, item)
-    notes = report.get("notes") or []
-    return {**report, "notes": [str(note) for note in notes] if isinstance(notes, list) else []}
-
-
-def _check_export(path: Path, position: int, item: Any) -> None:
-    where = f"{path}: exports[{position}]"
-    if not isinstance(item, dict):
-        raise HTPUsageError(f"{where} is no object")
-    for key in ("nodeid", "name"):
-        if not isinstance(item.get(key), str):
-            raise HTPUsageError(f"{where} needs {key!r}, a string")
-    if item.get("verdict") not in VERDICTS:
-        known = ", ".join(VERDICTS)
-        raise HTPUsageError(f"{where} has the unknown verdict {item.get('verdict')!r}; known: {known}")
-    if not isinstance(item.get("findings", []), list):
-        raise HTPUsageError(f"{where} needs 'findings', a list")
+    try:
+        check_report(report)
+    except HTPUsageError as error:
+        raise HTPUsageError(f"{path} does not fit its schema: {error}") from error
+    return cast(Report, report)
 
 
 def _choose(shards: Sequence[tuple[Path, Report]]) -> tuple[list[tuple[Path, Mapping[str, Any]]], list[str]]:

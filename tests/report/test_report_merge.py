@@ -5,13 +5,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from htp_sample_results import ENVIRONMENT, TOOLCHAIN, result, sample_results
 
+import pytest_htp
 from pytest_htp.cli import merge as command
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.report.merge import merge_reports
-from pytest_htp.report.model import build_report
+from pytest_htp.report.model import build_report, dump_report
 from pytest_htp.report.write import write_reports
 
 
@@ -64,6 +66,31 @@ def test_duplicates_count_once_with_a_note(tmp_path: Path) -> None:
     assert note in (tmp_path / "out" / "index.html").read_text("utf-8")
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("verdict", "bad", r"exports\[0\].verdict: expected one of 'breaking'"),
+        ("nodeid", 3, r"exports\[0\].nodeid: expected string, found 3"),
+        ("findings", [{}], r"exports\[0\].findings\[0\]: expected an object with 'code'"),
+        ("steps", {"x": {"status": "completed"}}, r"a key of report.exports\[0\].steps: expected one of"),
+        ("seconds", True, "expected number or null, found True"),
+        ("line", 0, "expected a minimum of 1"),
+        ("record", {"modules": 1}, r"exports\[0\].record: "),
+    ],
+)
+def test_a_report_that_does_not_fit_its_schema_is_refused(
+    tmp_path: Path, key: str, value: Any, words: str
+) -> None:
+    report = json.loads(dump_report(build_report(sample_results()[:1], ENVIRONMENT)))
+    report["exports"][0][key] = value
+    schema_file = Path(pytest_htp.__file__).parent / "schemas" / "report.schema.json"
+    validator = jsonschema.Draft202012Validator(json.loads(schema_file.read_text("utf-8")))
+    assert validator.is_valid(report) is (key == "record")  # whose inside is the baseline schema's matter
+    (tmp_path / "report.json").write_text(json.dumps(report), "utf-8")
+    with pytest.raises(HTPUsageError, match=words):
+        merge_reports([tmp_path], tmp_path / "out")
+
+
 def test_different_environments_are_kept_and_noted(tmp_path: Path) -> None:
     other = {**ENVIRONMENT, "toolchain": {**TOOLCHAIN, "torch": "2.14.0"}}
     one = shard(tmp_path / "one", [], notes=["worker gw0 crashed"])
@@ -81,12 +108,7 @@ def test_different_environments_are_kept_and_noted(tmp_path: Path) -> None:
         ("[" * 100_000, "is not JSON"),
         ("[]", "found None"),
         ('{"schema": "pytest-htp/report/2"}', "found 'pytest-htp/report/2'"),
-        ('{"schema": "pytest-htp/report/1"}', "expected 'exports'"),
-        (
-            '{"schema": "pytest-htp/report/1", "exports": [1], "environment": {}}',
-            r"exports\[0\] is no object",
-        ),
-        ('{"schema": "pytest-htp/report/1", "exports": [{}], "environment": {}}', "needs 'nodeid', a string"),
+        ('{"schema": "pytest-htp/report/1"}', "report: expected an object with 'environment'"),
     ],
 )
 def test_bad_directories_are_named(tmp_path: Path, content: str | None, words: str) -> None:
