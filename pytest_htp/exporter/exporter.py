@@ -164,7 +164,8 @@ class _Export:
 
     def _watch_hierarchy(self) -> None:
         keep = self._parity_reason() is None
-        self.hierarchy = watch_forward(self.model, self.inputs.args, self.inputs.kwargs, keep_tensors=keep)
+        args, kwargs = self.inputs.copies()  # a call lets caches grow
+        self.hierarchy = watch_forward(self.model, args, kwargs, keep_tensors=keep)
         self.data.hierarchy = self.hierarchy.modules
         self.data.execution_steps = self.hierarchy.execution_steps
 
@@ -178,10 +179,11 @@ class _Export:
 
         self.observer = ProvenanceObserver(traced)
         options = self.options
+        args, kwargs = self.inputs.copies()  # an exporter takes flags out and casts in place
         request = EngineRequest(
             model=self.model,
-            args=self.inputs.args,
-            kwargs=self.inputs.kwargs,
+            args=args,
+            kwargs=kwargs,
             dynamic=options.dynamic,
             dynamic_shapes=options.dynamic_shapes,
             opset_version=options.opset_version,

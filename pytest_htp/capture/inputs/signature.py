@@ -12,6 +12,8 @@ from pytest_htp.errors import HTPUsageError
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _IMAGE = 32
+# transformers' decorators take these for every model, whatever the signature says.
+OUTPUT_FLAGS = frozenset(("use_cache", "output_attentions", "output_hidden_states", "return_dict"))
 _SEQUENCE = 16
 
 
@@ -43,6 +45,8 @@ def check_arguments(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str
         known = {p.name for p in parameters.values() if p.kind is not p.POSITIONAL_ONLY} | _extra_names(
             parameters
         )
+        if hasattr(model, "config"):
+            known |= OUTPUT_FLAGS
         if unknown := [name for name in kwargs if name not in known]:
             raise HTPUsageError(f"{where} has no input {unknown[0]!a}; {takes}")
     required = [p.name for p in parameters.values() if _is_required(p)]
