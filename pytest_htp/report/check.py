@@ -2,6 +2,7 @@
 
 Covers the keywords that ``schemas/report.schema.json`` uses; the tests compare it with the ``jsonschema``
 package.
+"""
 
 from __future__ import annotations
 
