@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -15,7 +16,8 @@ from pytest_htp.vocabulary import HTPExportData, HTPExportStep
 
 # Loggers through which the exporters talk to a terminal; what they say goes into the step's notes instead.
 _EXPORTER_LOGGERS = ("torch.onnx", "torch.export", "transformers.exporters", "onnxscript", "onnx_ir")
-# torch's structured trace: hundreds of records at DEBUG that pytest would capture and show with every failing test.
+# torch's structured trace: hundreds of records at DEBUG that pytest, which puts its handler on this logger too, would show
+# with every failing test. torch itself writes it only where TORCH_TRACE names a folder.
 _TRACE_LOGGER = "torch.__trace"
 _MAX_NOTES = 20
 
@@ -99,7 +101,8 @@ class StepRunner:
         before = [(logger, logger.propagate, logger.handlers[:]) for logger in (*loggers, trace)]
         for logger in loggers:
             logger.propagate, logger.handlers = False, [handler]
-        trace.propagate = False
+        if not os.environ.get("TORCH_TRACE"):
+            trace.propagate, trace.handlers = False, []
         # transformers names some loggers by file; without any handler those would print to stderr.
         logging.root.addHandler(handler)
         printed = StringIO()
