@@ -134,8 +134,11 @@ def tensors_in(value: Any, where: str, _depth: int = 0) -> Iterator[TensorRecord
             yield from tensors_in(getattr(value, item_field.name, None), f"{where}.{item_field.name}", _depth + 1)
     elif hasattr(value, "layers") and isinstance(value.layers, list):  # transformers' Cache
         for index, layer in enumerate(value.layers):
-            for name in ("keys", "values"):
-                yield from tensors_in(getattr(layer, name, None), f"{where}.layers[{index}].{name}", _depth + 1)
+            for name, item in vars(layer).items():  # keys and values, or the states of other kinds of layers
+                yield from tensors_in(item, f"{where}.layers[{index}].{name}", _depth + 1)
+    elif hasattr(value, "self_attention_cache"):  # transformers' EncoderDecoderCache
+        for name in ("self_attention_cache", "cross_attention_cache"):
+            yield from tensors_in(getattr(value, name, None), f"{where}.{name}", _depth + 1)
 
 
 class _Watcher:
@@ -225,7 +228,8 @@ def watch_forward(
     """
     hierarchy = Hierarchy(module_table(model))
     watcher = _Watcher(model, hierarchy, keep_tensors=keep_tensors)
-    with torch.no_grad(), _hooked(model, watcher):
+    # Compiled submodules and the operators of control flow would trace our hooks with dynamo, which refuses them.
+    with torch.no_grad(), torch.compiler.set_stance("force_eager"), _hooked(model, watcher):
         hierarchy.result = model(*args, **kwargs)
     retag(hierarchy.modules)
     return hierarchy

@@ -69,8 +69,11 @@ def match_outputs(program: ir.Model, result: Any) -> list[tuple[str, torch.Tenso
 
 
 def _plain_name(name: str) -> str:
-    """Words and numbers of a name in singular, without the containers a cache puts between them."""
-    words = re.findall(r"[A-Za-z]+|\d+", name)
+    """Words and numbers of a name in singular, without the containers a cache puts between them.
+
+    transformers' exporter writes ``input.`` before what a call takes and gives back (a cache that grows).
+    """
+    words = re.findall(r"[A-Za-z]+|\d+", name.removeprefix("input."))
     return "_".join(word.lower().removesuffix("s") for word in words if word != "layers")
 
 

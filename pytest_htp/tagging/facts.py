@@ -14,6 +14,7 @@ from pytest_htp.capture.provenance import Provenance
 from pytest_htp.capture.scopes import read_stack
 from pytest_htp.tag import HierarchyTag
 from pytest_htp.tagging.coverage import Evidence
+from pytest_htp.tagging.stacks import StackReader
 from pytest_htp.vocabulary import ModuleInfo
 
 
@@ -88,6 +89,18 @@ class GraphFacts:
         }
 
     @cached_property
+    def runners(self) -> dict[int, NodeFacts]:
+        """Identity of a control-flow body → the node that runs it."""
+        found: dict[int, NodeFacts] = {}
+        for facts in self.nodes:
+            for attribute in facts.node.attributes.values():
+                if attribute.type == ir.AttributeType.GRAPH:
+                    found[id(attribute.as_graph())] = facts
+                elif attribute.type == ir.AttributeType.GRAPHS:
+                    found.update((id(body), facts) for body in attribute.as_graphs())
+        return found
+
+    @cached_property
     def merged_into(self) -> dict[str, list[str]]:
         """Initializer name → names that deduplication merged into it."""
         merged: dict[str, list[str]] = {}
@@ -98,36 +111,50 @@ class GraphFacts:
     def undecided(self) -> Iterator[NodeFacts]:
         return (facts for facts in self.nodes if facts.path is None)
 
-    def valid_frames(self, frames: Iterable[tuple[str, str]]) -> tuple[str, ...] | None:
-        """The paths of a call stack if every frame is a real module of the claimed class, else None."""
-        paths = []
-        for path, class_name in frames:
-            info = self.modules.get(path)
-            if info is None or (class_name and not _same_class(class_name, info.class_name)):
-                return None
-            paths.append(path)
-        return tuple(paths) or None
+    @cached_property
+    def stacks(self) -> StackReader:
+        return StackReader(self.modules)
+
+    @cached_property
+    def runners(self) -> dict[int, NodeFacts]:
+        """``id`` of a control-flow body → the node that runs it."""
+        return {
+            id(body): facts
+            for facts in self.nodes
+            for attribute in facts.node.attributes.values()
+            for body in bodies_of(attribute)
+        }
 
     def own_stack(self, facts: NodeFacts) -> tuple[str, ...] | None:
         """The validated call stack in the node's own metadata."""
         stack = read_stack(facts.node.metadata_props)
-        return self.valid_frames(stack.frames) if stack else None
+        return self.stacks.read(stack.frames) if stack else None
 
     def origin_stacks(self, facts: NodeFacts) -> list[tuple[FxOrigin, tuple[str, ...]]]:
-        """FX origins of a node by its mark (else by the name of a value it makes) with their validated stacks."""
+        """FX origins of a node with their validated stacks.
+
+        The node's mark tells the origins; of a node without one the name of a value it makes, or the FX node that
+        its metadata names.
+        """
         if self.provenance is None:
             return []
-        origins = self.provenance.origins_of(facts.node)
-        if not origins:
-            marks = self.provenance.marks_by_value
-            mark = next((marks[out.name] for out in facts.node.outputs if out.name in marks), "")
-            origins = tuple(self.provenance.origins[int(part)] for part in mark.split(",") if part)
         stacks = []
-        for origin in origins:
-            paths = self.valid_frames((frame.path, frame.class_name) for frame in origin.frames)
+        for origin in self.provenance.origins_of(facts.node) or self._origins_by_name(facts.node):
+            paths = self.stacks.read((frame.path, frame.class_name) for frame in origin.frames)
             if paths is not None:
                 stacks.append((origin, paths))
         return stacks
+
+    def _origins_by_name(self, node: ir.Node) -> tuple[FxOrigin, ...]:
+        provenance = self.provenance
+        assert provenance is not None
+        for output in node.outputs:
+            mark = provenance.marks_by_value.get(output.name or "")
+            if mark:
+                return tuple(provenance.origins[int(part)] for part in mark.split(","))
+        stack = read_stack(node.metadata_props)
+        named = provenance.program.named(stack.fx_name) if stack and provenance.program else None
+        return (named,) if named is not None else ()
 
     def call_path(self, path: str) -> tuple[str, ...]:
         """The modules on the call path of a module, root first, itself last (as in its tag)."""
@@ -171,8 +198,13 @@ def _folded_from(value: ir.Value) -> Iterable[str]:
     return names if isinstance(names, (set, frozenset)) else ()
 
 
-def _same_class(claimed: str, real: str) -> bool:
-    return claimed in (real, f"Parametrized{real}", "OptimizedModule")
+def bodies_of(attribute: ir.Attr) -> tuple[ir.Graph, ...]:
+    """The graphs in an attribute: the bodies of a control-flow operator."""
+    if attribute.is_ref():
+        return ()
+    if attribute.type == ir.AttributeType.GRAPH:
+        return (attribute.as_graph(),)
+    return tuple(attribute.as_graphs()) if attribute.type == ir.AttributeType.GRAPHS else ()
 
 
 def _graph_label(node: ir.Node, model: ir.Model) -> str:

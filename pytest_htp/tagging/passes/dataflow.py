@@ -67,7 +67,9 @@ class DataFlowPass:
                 group.append(facts)
                 for other in _neighbours(facts.node):
                     near = graph.by_node.get(other)
-                    if near is None or near.path is not None or other in seen or near.graph != start.graph:
+                    if near is None or near.path is not None or other in seen:
+                        continue
+                    if near.node.graph is not start.node.graph:
                         continue
                     seen.add(other)
                     todo.append(near)
@@ -112,9 +114,7 @@ class DataFlowPass:
 
     @staticmethod
     def _enclosing(graph: GraphFacts, group: list[NodeFacts]) -> tuple[str, str] | None:
-        body = group[0].node.graph
-        runner = body.parent_node if isinstance(body, ir.Graph) else None
-        near = graph.by_node.get(runner) if runner is not None else None
+        near = graph.runners.get(id(group[0].node.graph))
         return (near.path, "body") if near is not None and near.path is not None else None
 
 
