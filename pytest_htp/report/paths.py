@@ -33,6 +33,8 @@ class PathPattern:
 
     def overlaps(self, other: PathPattern) -> bool:
         """True where at least one module is in both."""
+        if self is other:  # parse_path is cached, so this is the common case
+            return True
         return self.skeleton == other.skeleton and all(
             any(low <= last and first <= high for low, high in mine for first, last in theirs)
             for mine, theirs in zip(self.indices, other.indices, strict=True)

@@ -28,6 +28,8 @@ class TreeNode:
     status: str = "same"  # same | changed | added | removed
     count: int = 1  # modules the row stands for
     count_before: int | None = None  # where it differs from count
+    nodes: int = 0  # ONNX nodes of all modules the row stands for, descendants excluded; 0 for removed ones
+    bytes: int = 0  # of the initializers that those modules own
     attestation: str = ""  # attested | contradicted | unmatched | "" (not measured or proves nothing)
     attestation_reason: str = ""
     findings: list[int] = field(default_factory=list)  # positions in the export's findings
@@ -35,21 +37,6 @@ class TreeNode:
     open: bool = False
     omitted: int = 0  # rows below this one that limit_rows took out
     omitted_nodes: int = 0
-
-    @property
-    def nodes(self) -> int:
-        """ONNX nodes of all modules the row stands for, descendants excluded."""
-        if not self.row or self.status == "removed":
-            return 0
-        return int(self.row["nodes"]) * self.count
-
-    @property
-    def bytes(self) -> int:
-        """Bytes of the initializers that those modules own."""
-        if not self.row or self.status == "removed":
-            return 0
-        owned: Mapping[str, int] = self.row.get("weights") or {}
-        return sum(owned.values()) * self.count
 
 
 _ROW_DATA = tuple(data.name for data in fields(TreeNode) if data.name not in ("name", "children", "open"))
@@ -80,7 +67,7 @@ def _place(rows: Sequence[Row], rows_before: Sequence[Row] | None) -> list[TreeN
     for row in rows:
         pattern = parse_path(row["path"])
         after[pattern.skeleton].append(pattern)
-        node = TreeNode(name="", path=row["path"], row=row, count=pattern.count)
+        node = _node(row, pattern)
         if rows_before is not None:
             matches = [old for old_pattern, old in before[pattern.skeleton] if pattern.overlaps(old_pattern)]
             # Where a fold was split differently, the row that differs is the one worth showing.
@@ -99,8 +86,21 @@ def _place(rows: Sequence[Row], rows_before: Sequence[Row] | None) -> list[TreeN
     return placed
 
 
+def _node(row: Row, pattern: PathPattern) -> TreeNode:
+    count = pattern.count
+    owned: Mapping[str, int] = row.get("weights") or {}
+    return TreeNode(
+        name="",
+        path=row["path"],
+        row=row,
+        count=count,
+        nodes=row["nodes"] * count,
+        bytes=sum(owned.values()) * count,
+    )
+
+
 def _differs(row: Row, old: Row) -> bool:
-    return any(row.get(key) != old.get(key) for key in _COMPARED)
+    return row != old and any(row.get(key) != old.get(key) for key in _COMPARED)
 
 
 def _note_counts(

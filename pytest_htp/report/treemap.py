@@ -32,8 +32,9 @@ class Tile:
 
 def treemap(root: TreeNode, measure: Callable[[TreeNode], int]) -> list[Tile]:
     """Tiles for every row with a value above zero; areas in proportion to ``measure(row)``."""
-    groups = _groups(root, measure)
-    rows = [(value, node) for node in walk(root) if (value := measure(node)) > 0]
+    nodes = list(walk(root))
+    groups = _groups(root, nodes, measure)
+    rows = [(value, node) for node in nodes if (value := measure(node)) > 0]
     rows.sort(key=lambda item: (-item[0], item[1].path))
     total = sum(value for value, _ in rows)
     if not total:
@@ -68,15 +69,15 @@ def treemap(root: TreeNode, measure: Callable[[TreeNode], int]) -> list[Tile]:
     return tiles
 
 
-def _groups(root: TreeNode, measure: Callable[[TreeNode], int]) -> dict[int, int]:
+def _groups(root: TreeNode, nodes: Sequence[TreeNode], measure: Callable[[TreeNode], int]) -> dict[int, int]:
     """A colour per branch, by ``id(node)``; what lies outside the coloured branches is neutral.
 
     The branches are those of the first level at which none holds more than 70%: in a transformer the layers
     hold nearly everything, so the parts of a layer are what a reader wants to tell apart.
     """
     sums: dict[int, int] = {}
-    for node in reversed(list(walk(root))):
-        sums[id(node)] = measure(node) + sum(sums[id(child)] for child in node.children)
+    for node in reversed(nodes):
+        sums[id(node)] = measure(node) + sum([sums[id(child)] for child in node.children])
     top = root
     while top.children:
         largest = max(top.children, key=lambda child: sums[id(child)])
