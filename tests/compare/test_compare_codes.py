@@ -341,6 +341,48 @@ def test_fewer_direct_nodes_alone_drop_no_coverage() -> None:
     assert codes(base, after) == ["ops.changed"]
 
 
+def test_numbers_in_names_that_torch_made_up_are_no_renaming() -> None:
+    def named(name: str, dtype: str = "FLOAT") -> Record:
+        return edited(lambda r: r["outputs"][0].update(name=name, dtype=dtype))
+
+    assert codes(named("linear_15"), named("linear_20")) == ["record.changed"]
+    assert codes(named("linear_15"), named("_to_copy", "DOUBLE")) == ["io.dtype"]
+    assert codes(named("linear_15"), named("logits")) == ["io.renamed"]
+    assert codes(named("logits"), named("linear_15")) == ["io.renamed"]
+
+
+def test_parameters_converted_for_a_module_that_casts_are_internal_precision() -> None:
+    def change(rows: dict[str, Any]) -> None:
+        float64_norm(rows)
+        rows["encoder.layer.7.attention.output.LayerNorm"]["weights"] = {"DOUBLE": 512}
+
+    after = changed(change)
+    after["weights"]["parameters"] = bert()["weights"]["parameters"]
+    found = compare_exports(bert(), after).at_or_above("drift")
+    assert [(f.code, f.module) for f in found] == [
+        ("dtype.internal", "encoder.layer.7.attention.output.LayerNorm")
+    ]
+
+
+def test_a_renamed_child_is_not_also_a_rewired_parent() -> None:
+    def change(rows: dict[str, Any]) -> None:
+        for index in LAYERS:
+            at = f"encoder.layer.{index}"
+            rows[f"{at}.activation"] = {**rows.pop(f"{at}.act"), "path": f"{at}.activation"}
+            rows[f"{at}.dense"]["fingerprint"] = "reads another name"
+
+    found = compare_exports(bert(), changed(change)).findings
+    assert [(f.code, f.module) for f in found] == [("module.added", "encoder.layer.{0..11}.activation")]
+
+
+def test_contradictions_that_follow_lost_evidence_are_told_with_it() -> None:
+    after = each_layer(metadata_inferred)
+    after["attestation"]["contradicted"] = ["encoder.layer.{0..11}.attention"]
+    (finding,) = compare_exports(bert(), after).at_or_above("drift")
+    assert finding.code == "direct.dropped"
+    assert "contradict the tags of 12 modules" in finding.message
+
+
 def test_renumbered_symbols_are_silent_in_expressions_too() -> None:
     def dims(record: Record, first: str, second: str, computed: str) -> None:
         record["inputs"][0]["dims"], record["inputs"][1]["dims"] = [first, 4], [second, 4]

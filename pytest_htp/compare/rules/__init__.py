@@ -22,6 +22,7 @@ from pytest_htp.compare.rules import (
     stored,
     toolchain,
     weights,
+    wiring,
 )
 
 RULES: tuple[Callable[[Context], None], ...] = (
@@ -37,6 +38,7 @@ RULES: tuple[Callable[[Context], None], ...] = (
     controlflow.compare_control_flow,
     fusion.compare_fusions,
     dtypes.compare_precision,
+    wiring.claim_rewired,
     shapes.claim_io_nodes,
     ops.compare_ops,
     coverage.compare_coverage,

@@ -8,20 +8,30 @@ from pytest_htp.compare.paths import Neighbourhood
 from pytest_htp.record.fold import expand_pattern
 
 
-def compare_attestation(context: Context) -> None:
+def newly_contradicted(context: Context) -> set[str]:
+    """Raw paths of the modules contradicted today and not in the baseline; empty where one was not
+    measured."""
     before, after = context.before["attestation"], context.after["attestation"]
     if not (before["measured"] and after["measured"]) or before["contradicted"] == after["contradicted"]:
-        return
+        return set()
+    renamed = context.modules.new_paths
+    old, new = (
+        [path for pattern in part["contradicted"] for path in expand_pattern(pattern)]
+        for part in (before, after)
+    )
+    return set(new) - {renamed.get(path, path) for path in old}
+
+
+def compare_attestation(context: Context) -> None:
     if context.reported("parity.failed"):
         return  # wrong values match no tag; where they begin is said there
-    renamed = context.modules.new_paths
-    known = {
-        renamed.get(path, path) for pattern in before["contradicted"] for path in expand_pattern(pattern)
-    }
-    now = {path for pattern in after["contradicted"] for path in expand_pattern(pattern)}
-    moved = Neighbourhood(context.modules_by_code.get("tags.moved", set()))
-    for path in sorted(now - known):
-        if path not in moved:
+    # A tag known to be moved or guessed is contradicted as a consequence; those findings say so.
+    causes = set(context.modules_by_code.get("tags.moved", ()))
+    if context.reported("coverage.dropped", "direct.dropped"):
+        causes.update(pair.path for pair in context.modules.changed if pair.change.direct < 0)
+    suspect = Neighbourhood(causes)
+    for path in sorted(newly_contradicted(context)):
+        if path not in suspect:
             context.report(
                 "attestation.contradicted",
                 "the values this module computes in PyTorch are not those of its nodes",

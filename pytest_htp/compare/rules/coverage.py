@@ -5,6 +5,7 @@ from __future__ import annotations
 from pytest_htp.compare.context import Context
 from pytest_htp.compare.paths import Neighbourhood
 from pytest_htp.compare.policy import IGNORE
+from pytest_htp.compare.rules.attestation import newly_contradicted
 from pytest_htp.compare.text import percent
 
 # Percentages are stored with two decimals; anything smaller is rounding.
@@ -20,7 +21,10 @@ def compare_coverage(context: Context) -> None:
     # With another number of nodes the ratio moves by itself: what counts is whether more nodes lack evidence.
     lost = not resized or after["none"] > before["none"]
     dropped = drop > context.coverage_tolerance + _EPSILON and lost and not _from_new_axes(context, "none")
+    wrong = len(newly_contradicted(context))
     direct_text = f"direct {percent(before['direct_coverage'])} -> {percent(after['direct_coverage'])}"
+    if wrong:
+        direct_text += f"; values contradict the tags of {wrong} module{'s' * (wrong != 1)}"
     if dropped or below:
         message = f"coverage {percent(before['coverage'])} -> {percent(after['coverage'])} ({direct_text})"
         if below and minimum is not None:

@@ -16,6 +16,9 @@ from pytest_htp.record.fold import fold_paths
 Tensor = Mapping[str, Any]
 _MADE_UP = re.compile(r"\bd\d+\b")  # symbols the record made up, alone or in an expression ("2*d0")
 _TOKEN = re.compile(r"\w+|[^\w\s]")
+# Names torch makes up for outputs nobody named, operator and running number: they move with every
+# inserted node.
+_NUMBERED = re.compile(r"([a-z_]+)_\d+")
 _SHOWN = 6
 
 
@@ -75,11 +78,12 @@ def _match(
     fresh = [name for name in new_names if name not in old_at]
     renamed: dict[str, str] = {}
     for name, other in _candidates(old_names, new_names, ordered):
-        if _alike(old[old_at[name]], new[new_at[other]]):
+        if _alike(old[old_at[name]], new[new_at[other]]) or (_made_up(name) and _made_up(other)):
             renamed[name] = other
     unused = set(fresh) - set(renamed.values())
     for name, other in renamed.items():
-        found.add("io.renamed", name, f"{kind} {name} is now called {other}", name, other)
+        if not _same_made_up(name, other):
+            found.add("io.renamed", name, f"{kind} {name} is now called {other}", name, other)
         matches.append(_Match(kind, old[old_at[name]], new[new_at[other]]))
     added = [name for name in fresh if name in unused]
     removed = [name for name in gone if name not in renamed]
@@ -99,6 +103,18 @@ def _match(
                 before=None if names is added else values, after=values if names is added else None,
             )  # fmt: skip
     return matches
+
+
+def _made_up(name: str) -> bool:
+    return bool(_NUMBERED.fullmatch(name)) or name.startswith("_")
+
+
+def _same_made_up(old: str, new: str) -> bool:
+    """Whether both names are torch's own and differ as such do: by number (``linear_15``), or to
+    ``_to_copy``."""
+    before, after = _NUMBERED.fullmatch(old), _NUMBERED.fullmatch(new)
+    same_stem = before is not None and after is not None and before[1] == after[1]
+    return same_stem or (_made_up(old) and _made_up(new) and "_" in (old[0], new[0]))
 
 
 def _unique_names(tensors: Sequence[Tensor]) -> list[str]:

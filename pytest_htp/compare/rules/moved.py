@@ -27,7 +27,7 @@ def claim_lost_tags(context: Context) -> None:
         places.update(_sum(gainers))
         lost = _sum(losers)
         _claim_within(context, losers, places)
-        _claim_within(context, gainers, lost)
+        _claim_within(context, gainers, lost, share=0.5)  # inference puts new nodes there too
         rest = [pair for pair in losers if pair.path in context.open]
         if sum(_sum(rest).values()) <= sum(places.values()):  # lost metadata came with other operators
             context.claim(*(pair.path for pair in rest))
@@ -43,11 +43,16 @@ def _sum(pairs: Iterable[Pair]) -> Counter[str]:
     return total
 
 
-def _claim_within(context: Context, pairs: list[Pair], available: Counter[str]) -> None:
+def _claim_within(
+    context: Context, pairs: list[Pair], available: Counter[str], *, share: float = 1.0
+) -> None:
+    """Claim modules of whose changed nodes at least ``share`` are among the available ones, and use those
+    up."""
     for pair in pairs:
-        needed = pair.change.ops
-        if all(available[op] >= abs(count) for op, count in needed.items()):
-            available.subtract({op: abs(count) for op, count in needed.items()})
+        needed = {op: abs(count) for op, count in pair.change.ops.items()}
+        used = {op: min(count, available[op]) for op, count in needed.items()}
+        if sum(used.values()) >= share * sum(needed.values()):
+            available.subtract(used)
             context.claim(pair.path)
 
 

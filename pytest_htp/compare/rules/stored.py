@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from pytest_htp.compare.context import Context
+from pytest_htp.compare.rules.weights import stored_dtype_move
 from pytest_htp.compare.text import size
 from pytest_htp.record.fold import fold_paths
 
@@ -92,7 +93,11 @@ def _report_grown(context: Context, grown: dict[str, int], copied: Iterable[str]
     if growth <= before * _GROWTH:
         return
     owners = {_owner(name) for name in copied}
-    retyped = context.modules_by_code.get("weights.dtype", set())
+    retyped = {
+        pair.path
+        for pair in context.modules.changed
+        if stored_dtype_move(pair.change, parameters_changed=True)
+    }
     explained = max(sum(grown.get(owner, 0) for owner in owners), copies)
     explained += sum(total for path, total in grown.items() if path in retyped and path not in owners)
     explained += sum(sum(row["weights"].values()) for row in context.modules.added.values())

@@ -25,7 +25,7 @@ def compare_stored_dtypes(context: Context) -> None:
     moved: dict[str, set[str]] = {}
     for pair in context.modules.changed:
         new = stored_dtype_move(pair.change, parameters_changed)
-        if new is None:
+        if new is None or (not parameters_changed and _converts_within(pair.change)):
             continue
         old_types, new_types = pair.change.before["weights"], pair.change.after["weights"]
         moved[pair.path] = {kind for kind in new_types if not old_types.get(kind)}
@@ -52,6 +52,15 @@ def stored_dtype_move(change: Change, parameters_changed: bool) -> str | None:
     if not lost / 4 <= elements <= lost * 4:
         return None
     return kind if elements >= _FEW_ELEMENTS or (parameters_changed and is_float(kind)) else None
+
+
+def _converts_within(change: Change) -> bool:
+    """Whether the module converts its input and computes in a new type: the exporter then stores its
+    (unchanged)
+    parameters converted, and dtype.internal says so."""
+    return bool(change.new_floats) and any(
+        bare(op) in ("Cast", "CastLike") and count > 0 for op, count in change.ops.items()
+    )
 
 
 def _claim_same_move(context: Context, moved: dict[str, set[str]]) -> None:

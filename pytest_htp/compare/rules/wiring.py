@@ -1,0 +1,28 @@
+"""Fingerprints that changed only because a neighbour did: the neighbour's finding says it."""
+
+from __future__ import annotations
+
+from pytest_htp.compare.context import Context
+from pytest_htp.compare.paths import Neighbourhood
+
+# A fingerprint names children by path and tells own values from foreign ones, so these change it from
+# outside.
+_CAUSES = ("tags.moved", "controlflow.added", "fusion.lost", "fusion.gained")
+
+
+def claim_rewired(context: Context) -> None:
+    """Claim modules with the same operators and types near one that came, went, or whose nodes moved."""
+    modules = context.modules
+    causes = {*modules.added, *modules.removed}
+    for move in modules.moves:
+        causes.update((move.old, move.new))
+    for code in _CAUSES:
+        causes.update(context.modules_by_code.get(code, ()))
+    # Nodes that lost their tag are foreign to the module they belong to.
+    causes.update(
+        pair.path for pair in modules.changed if pair.change.direct < 0 and pair.path not in context.open
+    )
+    near = Neighbourhood(causes)
+    for path, pair in list(context.open.items()):
+        if not pair.change.ops and not pair.change.dtypes and path in near:
+            context.claim(path)
