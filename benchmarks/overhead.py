@@ -1,0 +1,89 @@
+"""What the monitored export costs on top of the bare one: same engine, same options, both saved.
+
+    python benchmarks/overhead.py [--rounds N] [--model bert|gpt2|mlp]
+
+Bare: ``transformers.exporters.OnnxExporter().export(…)`` (torch.onnx for ``mlp``) and ``onnx_ir.save`` with external data.
+Ours: ``HTPExporter(parity=False).export(…)``: hooks, tagging, record, comparison with itself, metadata, reports, save. Both in one
+process, alternating. Peak memory in a process of its own each. Expected: ratios of at most 1.05.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+from _measure import alternate, in_subprocess, peak_rss, ratio, report
+
+MODELS = ("bert", "gpt2")
+
+
+def model_and_inputs(name: str) -> tuple[Any, dict[str, Any]]:
+    """BERT-base or GPT-2 small (transformers' default configs) with random weights, batch 2, length 16."""
+    import torch
+    from transformers import BertConfig, BertModel, GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    model = BertModel(BertConfig()) if name == "bert" else GPT2LMHeadModel(GPT2Config(use_cache=False))
+    ids = torch.randint(1, 1000, (2, 16))
+    return model.eval(), {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+
+def bare(model: Any, inputs: dict[str, Any], folder: Path) -> None:
+    import onnx_ir as ir
+    from transformers.exporters import OnnxConfig
+    from transformers.exporters.exporter_onnx import OnnxExporter
+
+    exported = OnnxExporter().export(model, dict(inputs), OnnxConfig())
+    ir.save(exported.program, folder / "bare.onnx", external_data="bare.onnx.data")
+
+
+def ours(model: Any, inputs: dict[str, Any], folder: Path) -> None:
+    from pytest_htp import HTPExporter, compare_exports
+
+    export = HTPExporter(parity=False).export(model, inputs, folder / "ours.onnx")
+    compare_exports(export.record, export.record)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--model", choices=MODELS)
+    parser.add_argument("--memory", choices=("bare", "ours"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    logging.disable(logging.WARNING)
+    warnings.simplefilter("ignore")
+    if arguments.memory:
+        model, inputs = model_and_inputs(arguments.model)
+        with tempfile.TemporaryDirectory() as folder:
+            (bare if arguments.memory == "bare" else ours)(model, inputs, Path(folder))
+        report({"peak": peak_rss()})
+        return
+    result: dict[str, Any] = {"benchmark": "overhead", "rounds": arguments.rounds}
+    for name in (arguments.model,) if arguments.model else MODELS:
+        model, inputs = model_and_inputs(name)
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            bare(model, inputs, folder)  # imports and caches are neither's cost
+            ours(model, inputs, folder)
+            times = alternate(
+                lambda: bare(model, inputs, folder), lambda: ours(model, inputs, folder), arguments.rounds  # noqa: B023
+            )
+        peaks = {
+            side: in_subprocess("overhead.py", "--model", name, "--memory", side)["peak"] for side in ("bare", "ours")
+        }
+        result[name] = {
+            "ratio": round(ratio(*times), 4),
+            "bare_s": [round(value, 3) for value in times[0]],
+            "ours_s": [round(value, 3) for value in times[1]],
+            "peak_ratio": round(peaks["ours"] / peaks["bare"], 4),
+            "peak_bare_mb": peaks["bare"] >> 20,
+        }
+    report(result)
+
+
+if __name__ == "__main__":
+    main()
