@@ -24,16 +24,15 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from pytest_htp.capture.distinct import raw_bytes
 from pytest_htp.errors import HTPUsageError
 
 T = TypeVar("T")
 
 SMALL = 1024
-"""Elements up to which initializers are compared by content (``onnx_ir``'s deduplication pass, its
-``size_limit``).
+"""Elements up to which a parameter is stored in full.
 
-Real parameters up to this size are looked at, so that those with equal content stay equal without weights.
+Real ones of that size stay themselves: they are what ``onnx_ir``'s deduplication compares by content (its
+``size_limit``), and code that asks for contiguous scales or biases would leave a copy of them in the graph.
 """
 
 _LARGE_EMPTY = 2**20
@@ -81,7 +80,8 @@ def build_weightless(build: Callable[[], T]) -> T:
 def weightless(module: nn.Module) -> Iterator[nn.Module]:
     """Take the weights out of ``module`` while the body runs; the very same parameters are back afterwards.
 
-    Works on real parameters (nothing is copied), on meta ones, and on a model built by ``build_weightless``.
+    Works on real parameters (nothing is copied), on meta ones, and on a model built by ``build_weightless``;
+    export inside it also in that case, since it keeps exporters from copying weights to their full size.
     Buffers on the meta device are made anew for transformers models, from their config.
 
     Raises:
@@ -95,7 +95,8 @@ def weightless(module: nn.Module) -> Iterator[nn.Module]:
         for owner, name, _, path in lost:
             owner._buffers[name] = values[path]
         _expand(module, slots)
-        yield module
+        with _weights_stay_expanded():
+            yield module
     finally:
         for owner, name, parameter, _ in slots:
             setattr(owner, name, parameter)
@@ -146,7 +147,7 @@ def _values_from_config(module: nn.Module) -> dict[str, torch.Tensor]:
 
 def _expand(module: nn.Module, slots: list[_Slot]) -> None:
     """Replace the given parameters; one object stays one, those that share storage share their element."""
-    elements = _Elements()
+    stand_ins = _StandIns()
     replaced: dict[int, nn.Parameter] = {}
     for owner, name, parameter, path in slots:
         if nn.parameter.is_lazy(parameter):
@@ -154,44 +155,30 @@ def _expand(module: nn.Module, slots: list[_Slot]) -> None:
                 f"parameter {path!r} has no shape yet: call the model once before it is exported"
             )
         if id(parameter) not in replaced:
-            expanded = elements.of(parameter).reshape([1] * parameter.dim()).expand(parameter.shape)
-            replaced[id(parameter)] = nn.Parameter(expanded, requires_grad=False)
+            replaced[id(parameter)] = nn.Parameter(stand_ins.of(parameter), requires_grad=False)
         setattr(owner, name, replaced[id(parameter)])
 
 
-class _Elements:
-    """Which element (a tensor of shape [1]) stands for which parameter.
-
-    Parameters get different values, except where real ones are small and equal: those are stored once with
-    weights, so they must be without. A small real constant keeps its value.
-    """
+class _StandIns:
+    """What stands for each parameter: one tensor wherever storage was shared, else another value."""
 
     def __init__(self) -> None:
-        self._of_storage: dict[tuple[int, torch.dtype], torch.Tensor] = {}
-        self._of_content: dict[tuple[torch.dtype, torch.Size, bytes], torch.Tensor] = {}
+        self._elements: dict[tuple[int, torch.dtype], torch.Tensor] = {}
+        self._small: dict[tuple[int, torch.dtype, torch.Size], torch.Tensor] = {}
         self._count: Counter[tuple[torch.dtype, torch.Size]] = Counter()
 
     def of(self, parameter: torch.Tensor) -> torch.Tensor:
-        storage = parameter.untyped_storage()._cdata, parameter.dtype
-        if storage not in self._of_storage:
-            self._of_storage[storage] = self._new(parameter)
-        return self._of_storage[storage]
-
-    def _new(self, parameter: torch.Tensor) -> torch.Tensor:
-        compared = parameter.device.type != "meta" and 0 < parameter.numel() <= SMALL
-        if not compared or parameter.layout != torch.strided:
-            return self._next(parameter)
-        flat = parameter.detach().cpu().flatten()
-        content = parameter.dtype, parameter.shape, raw_bytes(parameter)
-        if content not in self._of_content:
-            constant = bool((flat == flat[0]).all())
-            self._of_content[content] = flat[:1].clone() if constant else self._next(parameter)
-        return self._of_content[content].clone()  # equal is not tied
-
-    def _next(self, parameter: torch.Tensor) -> torch.Tensor:
-        kind = parameter.dtype, parameter.shape
-        self._count[kind] += 1
-        return _value(parameter.dtype, self._count[kind])
+        storage, dtype, shape = parameter.untyped_storage()._cdata, parameter.dtype, parameter.shape
+        small = parameter.numel() <= SMALL
+        if small and parameter.device.type != "meta":
+            return parameter.detach()
+        if (storage, dtype) not in self._elements:
+            self._elements[storage, dtype] = _value(dtype, self._count[dtype, shape])
+            self._count[dtype, shape] += 1
+        expanded = self._elements[storage, dtype].reshape([1] * parameter.dim()).expand(shape)
+        if small:
+            return self._small.setdefault((storage, dtype, shape), expanded.contiguous())
+        return expanded
 
 
 def _value(dtype: torch.dtype, index: int) -> torch.Tensor:
@@ -206,6 +193,34 @@ def _value(dtype: torch.dtype, index: int) -> torch.Tensor:
     if dtype.is_floating_point:  # 8 bits and fewer
         return torch.tensor([0x20 + index % 0x10], dtype=torch.uint8).view(dtype)
     return torch.tensor([1 + index % torch.iinfo(dtype).max], dtype=dtype)
+
+
+@contextmanager
+def _weights_stay_expanded() -> Iterator[None]:
+    """Keep constant folding from copying 8 and 16 bit weights.
+
+    torch's exporter hands them to numpy through ``Tensor.view`` as integers, and transformers' exporter
+    replaces ``Tensor.view``, while it runs, by one that first copies what is not contiguous: 16 GB for
+    Llama-3-8B."""
+    from torch.onnx._internal.exporter._core import TorchTensor
+
+    original = TorchTensor.numpy
+
+    def numpy(self: TorchTensor) -> Any:
+        replaced = vars(torch.Tensor).get("view")
+        if replaced is None:
+            return original(self)
+        torch.Tensor.view = torch._C.TensorBase.view  # type: ignore[method-assign]
+        try:
+            return original(self)
+        finally:
+            torch.Tensor.view = replaced  # type: ignore[method-assign]
+
+    TorchTensor.numpy = numpy  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        TorchTensor.numpy = original  # type: ignore[method-assign]
 
 
 @contextmanager
