@@ -1,1 +1,1 @@
-"""Model in, evidence out: the module tree, the exported program, the ONNX graph and what the optimizer did to it."""
+"""Model in, evidence out: module tree, exported program, ONNX graph, and what the optimizer did to it."""

@@ -1,18 +1,19 @@
 """Watch one forward pass: which modules run, in which order, called by whom, with which tensors.
 
-One pass serves everything that needs PyTorch's side of the story: the module tree, the true step count, and the
-tensors that parity and attestation hold against ONNX Runtime.
+One pass serves everything that needs PyTorch's side of the story: the module tree, the true step count, and
+the tensors that parity and attestation hold against ONNX Runtime.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from pytest_htp.tag import HierarchyTag
 from pytest_htp.vocabulary import ModuleInfo
@@ -39,8 +40,9 @@ class TensorRecord:
 class ModuleCall:
     """One call of one module. ``order`` counts entries, ``completed`` counts exits, both from 0.
 
-    ``call`` is the 0-based index among the calls of this module; ``parent`` the ``order`` of the enclosing call
-    (None for the root's). ``completed`` is None where the call raised.
+    ``call`` is the 0-based index among the calls of this module; ``parent`` the ``order`` of the enclosing
+    call (None for the root's). ``completed`` is None where the call raised. Shapes are kept where tensors are
+    not.
     """
 
     path: str
@@ -51,6 +53,8 @@ class ModuleCall:
     completed: int | None = None
     inputs: list[TensorRecord] = field(default_factory=list)
     outputs: list[TensorRecord] = field(default_factory=list)
+    input_shapes: list[list[int]] = field(default_factory=list)
+    output_shapes: list[list[int]] = field(default_factory=list)
 
 
 @dataclass
@@ -58,13 +62,47 @@ class Hierarchy:
     """The module tree with what one forward pass showed of it.
 
     ``modules`` has every registered path (a shared instance under each of its paths), root ``""`` first.
-    ``execution_steps`` counts enter and exit events. ``result`` is what the root returned.
+    ``execution_steps`` counts enter and exit events. ``result`` is what the root returned. ``aliases`` are
+    the paths of each module that is registered under several.
     """
 
     modules: dict[str, ModuleInfo]
     calls: list[ModuleCall] = field(default_factory=list)
     execution_steps: int = 0
     result: Any = None
+    aliases: tuple[tuple[str, ...], ...] = ()
+
+    def follow(self, traced: Sequence[str]) -> None:
+        """Agree with the exporter on who was called by which path, and tag by it.
+
+        A hook sees the instance that is called, not the attribute it was reached by, so of a module
+        registered under several paths only the tracer knows which one was meant. Modules that only the tracer
+        called (the branch of a condition that the example inputs didn't take) become segments of their
+        children's tags.
+
+        Args:
+            traced: paths of the traced module calls, in order; a call that left no node is missing.
+        """
+        for paths in self.aliases:
+            known = [path for path in traced if path in paths]
+            watched = [call for call in self.calls if call.path in paths]
+            if len(known) == len(watched):
+                for call, path in zip(watched, known, strict=True):
+                    call.path = path
+        self._summarize()
+        retag(self.modules, also_called=frozenset(traced))
+
+    def _summarize(self) -> None:
+        """Fill in what the calls tell of each module: how often, when first, with which shapes."""
+        for info in self.modules.values():
+            info.calls, info.execution_order, info.input_shapes, info.output_shapes = 0, None, [], []
+        for call in self.calls:
+            info = self.modules[call.path]
+            if info.execution_order is None:
+                info.execution_order = call.order
+                info.input_shapes, info.output_shapes = call.input_shapes, call.output_shapes
+            call.call = info.calls
+            info.calls += 1
 
     @property
     def executed(self) -> list[str]:
@@ -74,13 +112,14 @@ class Hierarchy:
 
 
 def class_name_of(module: nn.Module) -> str:
-    """The class that the model's author wrote: parametrized and compiled wrappers are looked through.
+    """The class that the model's author wrote.
 
-    ``torch.nn.utils.parametrize`` gives the instance a generated subclass ``ParametrizedLinear``;
-    ``torch.compile`` wraps it in ``OptimizedModule``, whose original stays one level below.
+    ``torch.nn.utils.parametrize`` gives an instance the generated subclass ``ParametrizedLinear``, which is
+    looked through. ``torch.compile`` wraps a module in an ``OptimizedModule``, a module of its own with the
+    original one level below.
     """
     kind = type(module)
-    if hasattr(kind, "parametrizations") or kind.__name__ == f"Parametrized{kind.__bases__[0].__name__}":
+    if is_parametrized(module) and kind.__name__ == f"Parametrized{kind.__bases__[0].__name__}":
         kind = kind.__bases__[0]
     return kind.__name__
 
@@ -98,19 +137,22 @@ def module_table(model: nn.Module) -> dict[str, ModuleInfo]:
     return table
 
 
-def retag(table: dict[str, ModuleInfo]) -> None:
+def retag(table: dict[str, ModuleInfo], also_called: Collection[str] = ()) -> None:
     """Give each module its tag: one segment per *called* module around it.
 
-    Containers without a forward of their own (``ModuleList``, ``ModuleDict``, an unrolled ``Sequential``) never are
-    on a call path, so their names stay part of their children's relative path. A module that itself never ran
-    still gets the tag it would have.
+    Containers without a forward of their own (``ModuleList``, ``ModuleDict``, an unrolled ``Sequential``)
+    never are on a call path, so their names stay part of their children's relative path. A module that itself
+    never ran still gets the tag it would have.
+
+    Args:
+        also_called: paths that count as called beside those that were seen to run.
     """
     for path, info in table.items():
         parts = path.split(".") if path else []
         chain = [("", table[""].class_name)]
         for depth in range(1, len(parts)):
             enclosing = table.get(".".join(parts[:depth]))
-            if enclosing is not None and enclosing.executed:
+            if enclosing is not None and (enclosing.executed or enclosing.path in also_called):
                 chain.append((enclosing.path, enclosing.class_name))
         if path:
             chain.append((path, info.class_name))
@@ -118,7 +160,7 @@ def retag(table: dict[str, ModuleInfo]) -> None:
 
 
 def tensors_in(value: Any, where: str, _depth: int = 0) -> Iterator[TensorRecord]:
-    """Every tensor in nested tuples, lists, mappings, dataclasses and cache objects, with where it was found."""
+    """Every tensor in nested tuples, lists, mappings, dataclasses and caches, with where it was found."""
     if isinstance(value, torch.Tensor):
         yield TensorRecord(where, value, value._version)
     elif _depth >= 8 or value is None or isinstance(value, (str, bytes, int, float, bool, torch.Size)):
@@ -131,7 +173,8 @@ def tensors_in(value: Any, where: str, _depth: int = 0) -> Iterator[TensorRecord
             yield from tensors_in(item, f"{where}[{index}]", _depth + 1)
     elif is_dataclass(value) and not isinstance(value, type):
         for item_field in fields(value):
-            yield from tensors_in(getattr(value, item_field.name, None), f"{where}.{item_field.name}", _depth + 1)
+            item = getattr(value, item_field.name, None)
+            yield from tensors_in(item, f"{where}.{item_field.name}", _depth + 1)
     elif hasattr(value, "layers") and isinstance(value.layers, list):  # transformers' Cache
         for index, layer in enumerate(value.layers):
             for name, item in vars(layer).items():  # keys and values, or the states of other kinds of layers
@@ -152,6 +195,7 @@ class _Watcher:
         self._completed = 0
         for path, module in model.named_modules(remove_duplicate=False):
             self._paths.setdefault(id(module), []).append(path)
+        hierarchy.aliases = tuple(tuple(paths) for paths in self._paths.values() if len(paths) > 1)
 
     def _path_of(self, module: nn.Module) -> str:
         """The path by which the caller reached a module that is registered under several."""
@@ -164,27 +208,24 @@ class _Watcher:
 
     def enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         path = self._path_of(module)
-        info = self._hierarchy.modules[path]
         call = ModuleCall(
             path=path,
-            class_name=info.class_name,
+            class_name=self._hierarchy.modules[path].class_name,
             order=len(self._hierarchy.calls),
-            call=info.calls,
+            call=0,  # counted when all calls are known
             parent=self._open[-1].order if self._open else None,
         )
         inputs = [*tensors_in(args, "args"), *tensors_in(kwargs, "kwargs")]
-        if info.execution_order is None:
-            info.execution_order = call.order
-            info.input_shapes = [list(record.tensor.shape) for record in inputs]
+        call.input_shapes = [list(record.tensor.shape) for record in inputs]
         if self._keep:
             call.inputs = inputs
-        info.calls += 1
         self._hierarchy.calls.append(call)
         self._hierarchy.execution_steps += 1
         self._open.append(call)
 
     def leave(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        # A call whose forward raised inside a caught exception never leaves: drop what is still open above us.
+        # A call whose forward raised inside a caught exception never leaves: drop what is still open above
+        # us.
         while self._open and self._open[-1].path not in self._paths[id(module)]:
             self._open.pop()
         if not self._open:
@@ -194,9 +235,7 @@ class _Watcher:
         self._completed += 1
         self._hierarchy.execution_steps += 1
         outputs = list(tensors_in(output, "output"))
-        info = self._hierarchy.modules[call.path]
-        if call.call == 0:
-            info.output_shapes = [list(record.tensor.shape) for record in outputs]
+        call.output_shapes = [list(record.tensor.shape) for record in outputs]
         if self._keep:
             call.outputs = outputs
 
@@ -206,7 +245,8 @@ def _hooked(model: nn.Module, watcher: _Watcher) -> Iterator[None]:
     handles = []
     try:
         for module in model.modules():
-            # prepend/always_call stay off: the user's own hooks run as they always do, ours see what they leave.
+            # prepend/always_call stay off: the user's own hooks run as they always do, ours see what they
+            # leave.
             handles.append(module.register_forward_pre_hook(watcher.enter, with_kwargs=True))
             handles.append(module.register_forward_hook(watcher.leave, with_kwargs=True))
         yield
@@ -228,8 +268,10 @@ def watch_forward(
     """
     hierarchy = Hierarchy(module_table(model))
     watcher = _Watcher(model, hierarchy, keep_tensors=keep_tensors)
-    # Compiled submodules and the operators of control flow would trace our hooks with dynamo, which refuses them.
+    # Compiled submodules and the operators of control flow would trace our hooks with dynamo, which refuses
+    # them.
     with torch.no_grad(), torch.compiler.set_stance("force_eager"), _hooked(model, watcher):
         hierarchy.result = model(*args, **kwargs)
+    hierarchy._summarize()
     retag(hierarchy.modules)
     return hierarchy

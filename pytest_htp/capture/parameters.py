@@ -10,8 +10,8 @@ from torch import nn
 def shared_parameters(model: nn.Module) -> dict[str, tuple[str, ...]]:
     """Every parameter and buffer name → all names of the same tensor, in registration order.
 
-    Two names are one tensor when they are the same object, or views of the same storage with the same offset, shape
-    and strides (tied through ``.data``).
+    Two names are one tensor when they are the same object, or views of the same storage with the same offset,
+    shape and strides (tied through ``.data``).
     """
     groups: dict[tuple[object, ...], list[str]] = {}
     named = (
@@ -32,7 +32,8 @@ def distinct_parameters(model: nn.Module) -> dict[str, tuple[str, int, int]]:
         if identity in seen:
             continue
         seen.add(identity)
-        described[name] = (from_torch_dtype(parameter.dtype).name, parameter.numel(), parameter.element_size())
+        dtype = from_torch_dtype(parameter.dtype).name
+        described[name] = (dtype, parameter.numel(), parameter.element_size())
     return described
 
 

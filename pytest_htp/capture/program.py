@@ -1,25 +1,29 @@
 """Index over a decomposed ``torch.export.ExportedProgram``: which module call made which FX node.
 
-The exported program keeps the module call stack of *every* FX node (``node.meta["nn_module_stack"]``), with the call
-index that ONNX metadata drops (its keys end in ``@1``, ``@2``). Bodies of ``torch.cond``, ``while_loop`` and
-``scan`` are graphs of their own whose nodes have an empty stack; they run inside the module that called the operator, so
-their stack is the caller's, extended by the owner of the parameters they use where that lies inside.
+The exported program keeps the module call stack of *every* FX node (``node.meta["nn_module_stack"]``), with
+the call index that ONNX metadata drops (its keys end in ``@1``, ``@2``). Bodies of ``torch.cond``,
+``while_loop`` and ``scan`` are graphs of their own whose nodes have an empty stack; they run inside the
+module that called the operator, so their stack is the caller's, extended by the owner of the parameters they
+use where that lies inside.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import takewhile
 from typing import Any
 
 _CALL_SUFFIX = re.compile(r"@(\d+)$")
-# Strict-mode tracing puts the model below this name (torch/_export/utils.py); it is no module of the user's.
-_STRICT_ROOT = "_export_root"
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One module call on a stack: absolute path, class name without its Python module, 0-based call index."""
+    """One module call on a stack: path as the tracer wrote it, qualified class name, 0-based call index.
+
+    ``class_name`` is empty where only the owner of a parameter is known.
+    """
 
     path: str
     class_name: str
@@ -30,8 +34,8 @@ class Frame:
 class FxOrigin:
     """The FX node an ONNX node was translated from.
 
-    ``frames`` is its module call stack, root first; empty where the program recorded none. ``exact`` is False for
-    nodes of control-flow bodies, whose stack was completed from the caller's.
+    ``frames`` is its module call stack, root first; empty where the program recorded none. ``exact`` is False
+    for nodes of control-flow bodies, whose stack was completed from the caller's.
     """
 
     graph: str
@@ -40,10 +44,6 @@ class FxOrigin:
     frames: tuple[Frame, ...]
     exact: bool = True
     stack_trace: str = ""
-
-    @property
-    def module_path(self) -> str | None:
-        return self.frames[-1].path if self.frames else None
 
 
 def frames_of(stack: Any) -> tuple[Frame, ...]:
@@ -60,10 +60,9 @@ def frames_of(stack: Any) -> tuple[Frame, ...]:
         qualified = kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
         if not isinstance(path, str) or "." not in qualified:
             break
-        path = path.removeprefix(f"{_STRICT_ROOT}.") if path != _STRICT_ROOT else ""
-        call = _CALL_SUFFIX.search(str(key))
-        path = _CALL_SUFFIX.sub("", path)
-        frames.append(Frame(path, qualified.rpartition(".")[2], int(call.group(1)) if call else 0))
+        # The key is a prefix, the path and the call; a module may itself be called "block@1".
+        call = _CALL_SUFFIX.search(str(key).rpartition(path)[2] if path else str(key))
+        frames.append(Frame(path, qualified, int(call.group(1)) if call else 0))
     return tuple(frames)
 
 
@@ -88,6 +87,22 @@ class ProgramIndex:
         """The origin for an FX node object of this program; None for anything else."""
         return self._by_node.get(id(fx_node))
 
+    def named(self, name: str) -> FxOrigin | None:
+        """The origin of the FX node of that name; None where no graph or several have one."""
+        return self._by_name.get(name)
+
+    @cached_property
+    def _by_name(self) -> dict[str, FxOrigin | None]:
+        names: dict[str, FxOrigin | None] = {}
+        for (_, name), origin in self.origins.items():
+            names[name] = None if name in names else origin
+        return names
+
+    @cached_property
+    def calls(self) -> tuple[Frame, ...]:
+        """Every module call on some stack, in the order of its first FX node."""
+        return tuple(dict.fromkeys(frame for origin in self.origins.values() for frame in origin.frames))
+
     def _index(
         self, graph_module: Any, scope: str, enclosing: tuple[Frame, ...], owners: dict[str, str]
     ) -> None:
@@ -100,6 +115,10 @@ class ProgramIndex:
             exact = not scope
             if scope:
                 frames = self._inside(enclosing, frames, node, owners)
+            again = self._by_node.get(id(node))
+            if again is not None:  # a body that several calls share: what their stacks have in common
+                frames = _common_frames(again.frames, frames)
+                scope = again.graph
             origin = FxOrigin(
                 graph=scope,
                 name=node.name,
@@ -146,6 +165,11 @@ class ProgramIndex:
             if owner != inside and (not inside or owner.startswith(f"{inside}.")):
                 return (*enclosing, Frame(owner, "", 0))
         return enclosing
+
+
+def _common_frames(first: tuple[Frame, ...], second: tuple[Frame, ...]) -> tuple[Frame, ...]:
+    pairs = takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False))
+    return tuple(frame for frame, _ in pairs)
 
 
 def _flat_nodes(args: Any) -> list[Any]:

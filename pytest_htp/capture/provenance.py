@@ -1,18 +1,23 @@
 """Follow every ONNX node through translation, version conversion and optimization.
 
 The graph right after translation is the one place where each node has exactly one origin: the FX node it was
-translated from. :class:`ProvenanceObserver` stamps every node there with a mark, and takes care that the marks travel:
+translated from. :class:`ProvenanceObserver` stamps every node there with a mark, and takes care that the
+marks travel:
 
 1. *translation*: each node gets the mark of its own origin (``pkg.htp.origin`` in ``metadata_props``);
-2. *rewrite rules*: onnxscript merges the metadata of the nodes a rule matched into the nodes it makes, keeping the
-   first value of a key; for our key a merger is registered that joins the marks;
+2. *rewrite rules*: onnxscript merges the metadata of the nodes a rule matched into the nodes it makes,
+   keeping the first value of a key; for our key a merger is registered that joins the marks;
 3. *constant folding* replaces a node without carrying its metadata: the replacement inherits the marks;
-4. *common-subexpression elimination* drops a node in favour of an equal one: the survivor takes its marks as well;
-5. *version conversion* through onnx's C++ converter loses all node metadata: marks are put back by value name;
-6. *initializer deduplication* is written down (which name was merged into which), since it depends on weight values.
+4. *common-subexpression elimination* drops a node in favour of an equal one: the survivor takes its marks as
+   well;
+5. *version conversion* through onnx's C++ converter loses all node metadata: marks are put back by value
+   name;
+6. *initializer deduplication* is written down (which name was merged into which), since it depends on weight
+   values.
 
-All of this only observes: no decision of the exporter changes. Where torch or onnxscript no longer has the place
-to watch, that part is missing and ``Provenance.unobserved`` says so; tags then rest on what the nodes themselves say.
+All of this only observes: no decision of the exporter changes. Where torch or onnxscript no longer has the
+place to watch, that part is missing and ``Provenance.unobserved`` says so; tags then rest on what the nodes
+themselves say.
 """
 
 from __future__ import annotations
@@ -28,6 +33,7 @@ import onnx_ir as ir
 from onnx_ir.traversal import RecursiveGraphIterator
 
 from pytest_htp.capture.program import FxOrigin, ProgramIndex
+from pytest_htp.capture.scopes import read_stack
 
 ORIGIN_KEY = "pkg.htp.origin"
 
@@ -74,7 +80,7 @@ def join_marks(first: str, second: str) -> str:
     """Union of two marks, in numeric order."""
     if first == second:
         return first
-    return ",".join(str(mark) for mark in sorted({int(part) for part in f"{first},{second}".split(",") if part}))
+    return ",".join(map(str, sorted({int(part) for part in f"{first},{second}".split(",") if part})))
 
 
 def all_nodes(model: ir.Model) -> Iterator[ir.Node]:
@@ -94,8 +100,8 @@ class ProvenanceObserver:
     """Context manager around one export; ``provenance`` holds what it saw.
 
     Args:
-        on_traced: called with the exported program as soon as ``torch.export`` is done, before decomposition; the
-            boundary between the tracing and the ONNX export step.
+        on_traced: called with the exported program as soon as ``torch.export`` is done, before decomposition;
+            the boundary between the tracing and the ONNX export step.
     """
 
     def __init__(self, on_traced: Callable[[Any], None] | None = None) -> None:
@@ -155,6 +161,14 @@ class ProvenanceObserver:
         finally:
             mergers.pop(ORIGIN_KEY, None)
 
+    @contextmanager
+    def _observing(self, what: str) -> Iterator[None]:
+        """For our code inside the exporter's: what goes wrong is written down and never fails an export."""
+        try:
+            yield
+        except Exception as error:
+            self.provenance.unobserved.append(f"{what}: {type(error).__name__}: {error}")
+
     def _join(self, first: str, second: str) -> str:
         joined = join_marks(first, second)
         if joined not in (first, second):
@@ -172,7 +186,8 @@ class ProvenanceObserver:
     def _watch_translation(self, original: Any) -> Any:
         def translate(exported_program: Any, *args: Any, **kwargs: Any) -> Any:
             onnx_program = original(exported_program, *args, **kwargs)
-            self._stamp(onnx_program.model, exported_program)
+            with self._observing("translation"):
+                self._stamp(onnx_program.model, exported_program)
             return onnx_program
 
         return translate
@@ -181,8 +196,9 @@ class ProvenanceObserver:
         provenance = self.provenance
         provenance.program = ProgramIndex(exported_program)
         marks: dict[FxOrigin, str] = {}
+        names: dict[str, set[str]] = {}
         for node in all_nodes(model):
-            origin = provenance.program.origin_of(node.meta.get("node"))
+            origin = provenance.program.origin_of(node.meta.get("node")) or self._named_origin(node)
             if origin is None:
                 continue
             if origin not in marks:
@@ -191,13 +207,21 @@ class ProvenanceObserver:
             node.metadata_props[ORIGIN_KEY] = marks[origin]
             for output in node.outputs:
                 if output.name:
-                    provenance.marks_by_value.setdefault(output.name, marks[origin])
+                    names.setdefault(output.name, set()).add(marks[origin])
+        # Names repeat across graphs until the bodies are inlined; only an unambiguous one can lead back.
+        provenance.marks_by_value = {name: min(found) for name, found in names.items() if len(found) == 1}
+
+    def _named_origin(self, node: ir.Node) -> FxOrigin | None:
+        """For nodes without the FX node itself: the one their metadata names."""
+        stack = read_stack(node.metadata_props)
+        program = self.provenance.program
+        return program.named(stack.fx_name) if stack and program else None
 
     def _watch_folding(self, original: Any) -> Any:
         def replace_node(folder: Any, node: ir.Node, replacement: Any, root: Any) -> Any:
-            mark = node.metadata_props.get(ORIGIN_KEY)
-            if mark:
-                for new_node in replacement.new_nodes:
+            with self._observing("folding"):
+                mark = node.metadata_props.get(ORIGIN_KEY)
+                for new_node in replacement.new_nodes if mark else ():
                     new_node.metadata_props.setdefault(ORIGIN_KEY, mark)
             return original(folder, node, replacement, root)
 
@@ -212,11 +236,12 @@ class ProvenanceObserver:
             new_values: Iterable[ir.Value],
         ) -> Any:
             new_values = list(new_values)
-            survivor = new_values[0].producer() if new_values else None
-            mark = remove_node.metadata_props.get(ORIGIN_KEY)
-            if survivor is not None and mark:
-                kept = survivor.metadata_props.get(ORIGIN_KEY)
-                survivor.metadata_props[ORIGIN_KEY] = self._join(kept, mark) if kept else mark
+            with self._observing("elimination"):
+                survivor = new_values[0].producer() if new_values else None
+                mark = remove_node.metadata_props.get(ORIGIN_KEY)
+                if survivor is not None and mark:
+                    kept = survivor.metadata_props.get(ORIGIN_KEY)
+                    survivor.metadata_props[ORIGIN_KEY] = self._join(kept, mark) if kept else mark
             return original(
                 graph, remove_node=remove_node, remove_values=remove_values, new_values=new_values
             )
@@ -225,42 +250,42 @@ class ProvenanceObserver:
 
     def _watch_deduplication(self, original: Any) -> Any:
         def call(dedup_pass: Any, model: ir.Model) -> Any:
-            # A weak map from the value to its first reader: after the pass, that reader tells what replaced it.
+            # A weak map from the value to its first reader: after the pass, that reader tells what replaced
+            # it.
             readers: dict[str, tuple[weakref.ref[ir.Node], int]] = {}
-            for graph in model.graphs():
-                for name, value in graph.initializers.items():
-                    use = next(iter(value.uses()), None)
-                    if use is not None:
-                        readers[name] = (weakref.ref(use.node), use.idx)
+            with self._observing("deduplication"):
+                for graph in model.graphs():
+                    for name, value in graph.initializers.items():
+                        use = next(iter(value.uses()), None)
+                        if use is not None:
+                            readers[name] = (weakref.ref(use.node), use.idx)
             result = original(dedup_pass, model)
-            remaining = {name for graph in model.graphs() for name in graph.initializers}
-            for name, (reader, index) in readers.items():
-                node = reader()
-                if name in remaining or node is None:
-                    continue
-                kept = node.inputs[index]
-                if kept is not None and kept.name:
-                    self.provenance.merged_initializers[name] = kept.name
+            with self._observing("deduplication"):
+                remaining = {name for graph in model.graphs() for name in graph.initializers}
+                for name, (reader, index) in readers.items():
+                    node = reader()
+                    if name in remaining or node is None:
+                        continue
+                    kept = node.inputs[index]
+                    if kept is not None and kept.name:
+                        self.provenance.merged_initializers[name] = kept.name
             return result
 
         return call
 
     def _watch_conversion(self, original: Any) -> Any:
         def call(convert_pass: Any, model: ir.Model) -> Any:
-            before = {
-                output.name: node.metadata_props[ORIGIN_KEY]
-                for node in all_nodes(model)
-                if ORIGIN_KEY in node.metadata_props
-                for output in node.outputs
-                if output.name
-            }
+            before: dict[str, str] = {}
+            with self._observing("conversion"):
+                for node in all_nodes(model):
+                    mark = node.metadata_props.get(ORIGIN_KEY)
+                    before.update({output.name: mark for output in node.outputs if mark and output.name})
             result = original(convert_pass, model)
-            for node in all_nodes(result.model):
-                if ORIGIN_KEY in node.metadata_props:
-                    continue
-                mark = next((before[out.name] for out in node.outputs if out.name in before), None)
-                if mark is not None:
-                    node.metadata_props[ORIGIN_KEY] = mark
+            with self._observing("conversion"):
+                for node in all_nodes(result.model):
+                    found = next((before[out.name] for out in node.outputs if out.name in before), None)
+                    if found is not None:
+                        node.metadata_props.setdefault(ORIGIN_KEY, found)
             return result
 
         return call

@@ -1,8 +1,8 @@
-"""Read the call stack that the exporter wrote into an ONNX node's metadata, as strictly as an untrusted file needs.
+"""Read the call stack that the exporter wrote into an ONNX node's metadata, as from an untrusted file.
 
 torch.onnx writes two aligned lists as Python ``repr`` (``torch/onnx/_internal/exporter/_core.py``,
-``_set_node_metadata``): module paths and class names, innermost last, each ending in one more entry for the FX node
-itself (its name and its aten target).
+``_set_node_metadata``): module paths and class names, innermost last, each ending in one more entry for the
+FX node itself (its name and its aten target).
 """
 
 from __future__ import annotations
@@ -14,13 +14,17 @@ from dataclasses import dataclass
 NAME_SCOPES = "pkg.torch.onnx.name_scopes"
 CLASS_HIERARCHY = "pkg.torch.onnx.class_hierarchy"
 
-# A real stack is a few hundred characters; anything near this is not one. Bounds what literal_eval may chew on.
+# A real stack is a few hundred characters; anything near this is not one. Bounds what literal_eval may chew
+# on.
 _MAX_TEXT = 50_000
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedStack:
-    """The stack of one ONNX node: ``(path, class name)`` pairs, root first, and the FX node's name."""
+    """The stack of one ONNX node: ``(path, qualified class name)`` pairs, root first, and the FX node's name.
+
+    Both are as written: whether such a module exists is for the reader to check.
+    """
 
     frames: tuple[tuple[str, str], ...]
     fx_name: str
@@ -44,8 +48,4 @@ def read_stack(metadata: Mapping[str, str]) -> RecordedStack | None:
     classes = _string_list(metadata.get(CLASS_HIERARCHY))
     if not scopes or not classes or len(scopes) != len(classes):
         return None
-    frames = tuple(
-        (path.removeprefix("_export_root.") if path != "_export_root" else "", kind.rpartition(".")[2])
-        for path, kind in zip(scopes[:-1], classes[:-1], strict=True)
-    )
-    return RecordedStack(frames, scopes[-1])
+    return RecordedStack(tuple(zip(scopes[:-1], classes[:-1], strict=True)), scopes[-1])

@@ -30,6 +30,7 @@ from pytest_htp.monitor import HTPExportMonitor, LiveProgress
 from pytest_htp.parity import ParityRequest, ParityResult, measure_parity, parity_unavailable
 from pytest_htp.record.build import RecordSource, build_record
 from pytest_htp.tagging.embed import embed_tags, strip_tags
+from pytest_htp.tagging.stacks import traced_calls
 from pytest_htp.tagging.tagger import Tagging, tag_graph
 from pytest_htp.vocabulary import HTPExportData, HTPExportStep
 
@@ -209,6 +210,7 @@ class _Export:
 
     def _tag_nodes(self) -> None:
         self.shared = shared_parameters(self.model)
+        self.hierarchy.follow(traced_calls(self.observer.provenance.program, self.hierarchy.modules))
         self.tagging = tag_graph(
             self.program, self.hierarchy.modules, self.observer.provenance, shared_parameters=self.shared
         )

@@ -1,16 +1,19 @@
-"""Structural fingerprint of a module: what it computes with its own nodes, independent of names and numbering.
+"""Structural fingerprint of a module: what it computes with its own nodes, whatever the names.
 
 A fingerprint covers operators, attributes, element types and wiring:
 
 1. a value made by one of the module's own nodes is described by that node (recursively);
-2. a value made inside a child by the child's relative path; a value from outside by the order in which the module's subtree first
-   reads it, so that reading another of the module's inputs is a difference and being layer 7 is not;
+2. a value made inside a child by the child's relative path; a value from outside by the order in which the
+   module's subtree first reads it, so that reading another of the module's inputs is a difference and being
+   layer 7 is not;
 3. a parameter or buffer by its name within the module and its element type, never by its content;
-4. a small constant by its values (floats to six significant digits: the folding of a scale may differ in the last
-   bits between machines), a large one by element type and rank; a constant folded from weights never by values;
+4. a small constant by its values (floats to six significant digits: the folding of a scale may differ in the
+   last bits between machines), a large one by element type and rank; a constant folded from weights never by
+   values;
 5. shapes don't take part: batch and sequence length of a dynamic axis must not change it.
 
-The module's fingerprint is the hash of the sorted node descriptions: the order of independent nodes is no difference.
+The module's fingerprint is the hash of the sorted node descriptions: the order of independent nodes is no
+difference.
 """
 
 from __future__ import annotations
@@ -119,7 +122,8 @@ class Fingerprints:
         if attr.type == ir.AttributeType.TENSOR:
             return f"{value.dtype.name}{list(value.shape)} {small_values(value)}"
         if attr.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS):
-            # The bodies' nodes are in the rows of the modules they belong to; here only that there are bodies.
+            # The bodies' nodes are in the rows of the modules they belong to; here only that there are
+            # bodies.
             graphs: Sequence[Any] = value if attr.type == ir.AttributeType.GRAPHS else (value,)
             return f"graphs:{len(graphs)}"
         return _plain(value)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from enum import Enum
+from enum import StrEnum
 
 
-class Evidence(str, Enum):
+class Evidence(StrEnum):
     """Why a node has its tag; exactly one per node (contract, section 3)."""
 
     DIRECT = "direct"
@@ -15,16 +15,13 @@ class Evidence(str, Enum):
     INFERRED = "inferred"
     NONE = "none"
 
-    def __str__(self) -> str:
-        return self.value
-
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
     """Counts per evidence class and the shares that follow from them.
 
-    ``coverage``, ``direct_coverage`` and ``root_share`` are percent of all nodes, rounded to two decimals so that
-    a stored value reads back equal. An empty graph has coverage 100 with total 0.
+    ``coverage``, ``direct_coverage`` and ``root_share`` are percent of all nodes, rounded to two decimals so
+    that a stored value reads back equal. An empty graph has coverage 100 with total 0.
     """
 
     total_nodes: int = 0

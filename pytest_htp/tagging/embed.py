@@ -15,14 +15,12 @@ SUFFIXES = ("hierarchy.tag", "hierarchy.depth", "hierarchy.evidence")
 
 
 def embed_tags(tagging: Tagging, namespace: str) -> None:
-    """Write ``<namespace>.hierarchy.tag/.depth/.evidence``; values are replaced, so doing it twice changes nothing.
+    """Write ``<namespace>.hierarchy.tag/.depth/.evidence``; values are replaced, never doubled.
 
     An untagged node gets its evidence (``none``) and neither tag nor depth.
     """
     tag_key, depth_key, evidence_key = (f"{namespace}.{suffix}" for suffix in SUFFIXES)
-    depths = {
-        path: str(HierarchyTag.parse(info.tag).depth) for path, info in tagging.graph.modules.items()
-    }
+    depths = {path: str(HierarchyTag.parse(info.tag).depth) for path, info in tagging.graph.modules.items()}
     for facts in tagging.nodes:
         props = facts.node.metadata_props
         props[evidence_key] = facts.evidence.value

@@ -23,8 +23,8 @@ class NodeFacts:
     """One node: where it lives, which module the passes gave it, and why.
 
     ``path`` is the tagged module (None while undecided), ``origins`` the paths of all modules it was made of,
-    ``call`` the 0-based call of that module where the exported program tells, ``rule`` the name of the rule that
-    decided, ``source`` the exporter's Python stack trace.
+    ``call`` the 0-based call of that module where the exported program tells, ``rule`` the name of the rule
+    that decided, ``source`` the exporter's Python stack trace.
     """
 
     key: str
@@ -89,18 +89,6 @@ class GraphFacts:
         }
 
     @cached_property
-    def runners(self) -> dict[int, NodeFacts]:
-        """Identity of a control-flow body → the node that runs it."""
-        found: dict[int, NodeFacts] = {}
-        for facts in self.nodes:
-            for attribute in facts.node.attributes.values():
-                if attribute.type == ir.AttributeType.GRAPH:
-                    found[id(attribute.as_graph())] = facts
-                elif attribute.type == ir.AttributeType.GRAPHS:
-                    found.update((id(body), facts) for body in attribute.as_graphs())
-        return found
-
-    @cached_property
     def merged_into(self) -> dict[str, list[str]]:
         """Initializer name → names that deduplication merged into it."""
         merged: dict[str, list[str]] = {}
@@ -133,8 +121,8 @@ class GraphFacts:
     def origin_stacks(self, facts: NodeFacts) -> list[tuple[FxOrigin, tuple[str, ...]]]:
         """FX origins of a node with their validated stacks.
 
-        The node's mark tells the origins; of a node without one the name of a value it makes, or the FX node that
-        its metadata names.
+        The node's mark tells the origins; of a node without one the name of a value it makes, or the FX node
+        that its metadata names.
         """
         if self.provenance is None:
             return []
@@ -171,7 +159,7 @@ class GraphFacts:
         return common
 
     def parameter_names(self, value: ir.Value) -> set[str]:
-        """Names of the parameters and buffers an initializer holds or was folded from, tied and merged ones too."""
+        """Names of the parameters and buffers an initializer holds or was folded from, and all ties."""
         if not value.name or value.const_value is None:
             return set()
         names = {value.name, *self.merged_into.get(value.name, ())}
@@ -187,7 +175,7 @@ class GraphFacts:
         return {owner for name in self.parameter_names(value) if (owner := self.owner_of(name)) is not None}
 
     def owner_of(self, parameter: str) -> str | None:
-        """The module a parameter belongs to; a parametrization's originals belong to the parametrized module."""
+        """The module a parameter belongs to; what a parametrization computes from counts as the module's."""
         owner = parameter.rpartition(".")[0].partition("parametrizations.")[0].rstrip(".")
         return owner if owner in self.modules else None
 
@@ -213,10 +201,10 @@ def _graph_label(node: ir.Node, model: ir.Model) -> str:
 
 
 def node_keys(placed: Iterable[tuple[str, ir.Node]]) -> list[str]:
-    """One deterministic key per ``(graph label, node)``: the node's name where that is unique, else a made one.
+    """One deterministic key per ``(graph label, node)``: the node's name where unique, else a made one.
 
-    A made key is ``graph/name#k`` (``graph/OpType#k`` without a name), ``k`` counting such nodes in graph order; it never
-    equals the name of another node.
+    A made key is ``graph/name#k`` (``graph/OpType#k`` without a name), ``k`` counting such nodes in graph
+    order; it never equals the name of another node.
     """
     placed = list(placed)
     uses: dict[str, int] = {}

@@ -37,7 +37,7 @@ class Tagging:
 
     @property
     def details(self) -> dict[str, dict[str, Any]]:
-        """Node key → ``{"op_type", "domain", "evidence", "rule", "origins", "graph", "call"}``, for every node."""
+        """Every node's key → ``{"op_type", "domain", "evidence", "rule", "origins", "graph", "call"}``."""
         return {
             facts.key: {
                 "op_type": facts.node.op_type,

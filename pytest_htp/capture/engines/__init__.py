@@ -1,4 +1,4 @@
-"""The exporters that make the graph: torch.onnx and transformers' own. Both are used as they are, only watched."""
+"""The exporters that make the graph, torch.onnx and transformers' own: used as they are, only watched."""
 
 from __future__ import annotations
 

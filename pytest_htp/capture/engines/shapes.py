@@ -1,4 +1,4 @@
-"""Dynamic shapes for ``torch.export``: every axis, or the axes the user named; and the user's names in the graph."""
+"""Dynamic shapes for ``torch.export``, of every axis or of named ones; the user's names in the graph."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def auto_shapes(
 
 
 def without_names(shapes: Any) -> Any:
-    """The same shapes with every axis name replaced by ``Dim.DYNAMIC``, for exporters that take no strings."""
+    """The same shapes with every axis name as ``Dim.DYNAMIC``, for exporters that take no strings."""
     if isinstance(shapes, str):
         return Dim.DYNAMIC
     if isinstance(shapes, Mapping):

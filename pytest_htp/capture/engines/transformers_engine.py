@@ -1,4 +1,4 @@
-"""transformers' own ``OnnxExporter``: it knows input and output names, caches, dynamic shapes and needed patches."""
+"""transformers' own ``OnnxExporter``: it knows names, caches, dynamic shapes and needed patches."""
 
 from __future__ import annotations
 
@@ -9,12 +9,18 @@ import onnx_ir as ir
 from torch import nn
 
 from pytest_htp.capture.engines import EngineRequest
-from pytest_htp.capture.engines.shapes import auto_shapes, bound_arguments, names_in, rename_axes, without_names
+from pytest_htp.capture.engines.shapes import (
+    auto_shapes,
+    bound_arguments,
+    names_in,
+    rename_axes,
+    without_names,
+)
 from pytest_htp.capture.provenance import ProvenanceObserver
 
 
 def is_transformers_model(model: nn.Module) -> bool:
-    """Whether it is a ``PreTrainedModel``, told without importing transformers for models that can't be one."""
+    """Whether it is a ``PreTrainedModel``, told without importing transformers for others."""
     if not any(kind.__module__.startswith("transformers.") for kind in type(model).__mro__):
         return False
     from transformers import PreTrainedModel

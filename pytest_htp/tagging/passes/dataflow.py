@@ -13,15 +13,17 @@ from pytest_htp.tagging.facts import GraphFacts, NodeFacts
 class DataFlowPass:
     """Place what is still undecided by the nodes around it.
 
-    Neighbouring undecided nodes of one graph (a helper chain that a fix put in) are placed together. ``P`` are the
-    modules of the decided nodes that feed the group, ``C`` those of the decided nodes that read from it; a graph input
-    among the sources or a graph output among the results stands for the root, whose call they cross. At least one
-    decided node must be among ``P`` and ``C``: a graph that lost everything stays undecided.
+    Neighbouring undecided nodes of one graph (a helper chain that a fix put in) are placed together. ``P``
+    are the modules of the decided nodes that feed the group, ``C`` those of the decided nodes that read from
+    it; a graph input among the sources or a graph output among the results stands for the root, whose call
+    they cross. At least one decided node must be among ``P`` and ``C``: a graph that lost everything stays
+    undecided.
 
     Rules, in order (precision of each by leave-one-out in ``docs/evidence.md``):
 
     1. ``neighbours``: ``P`` and ``C`` are the same single module: the group is in it;
-    2. ``order``: the decided nodes before and after the group in graph order are in the same module: so is the group;
+    2. ``order``: the decided nodes before and after the group in graph order are in the same module: so is
+       the group;
     3. ``between``: the deepest module common to all of ``P`` and ``C``, neither of which is empty;
     4. ``body``: inside a control-flow body, the module of the node that runs the body.
     """

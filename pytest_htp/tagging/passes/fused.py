@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection
 
 from pytest_htp.tagging.coverage import Evidence
@@ -12,13 +11,16 @@ from pytest_htp.tagging.facts import GraphFacts, NodeFacts
 class FusedOriginsPass:
     """Recognise nodes whose observed origins lie in more than one module; overrides ``direct``.
 
-    A rewrite (Conv + BatchNorm) and common-subexpression elimination (a mask that every layer computes) join several nodes,
-    but the exporter keeps one recorded stack and drops the rest. The marks that travelled through the optimizer keep all.
+    A rewrite (Conv + BatchNorm) and common-subexpression elimination (a mask that every layer computes) join
+    several nodes, but the exporter keeps one recorded stack and drops the rest. The marks that travelled
+    through the optimizer keep all.
 
     Rules, in order:
 
-    1. origins without a module (pseudo scopes) don't count; with fewer than two modules left the node is not fused;
-    2. the tag is the module among the origins that owns the operation's weights (of several: of the largest weight);
+    1. origins without a module (pseudo scopes) don't count; with fewer than two modules left the node is not
+       fused;
+    2. the tag is the module among the origins that owns the operation's weights (of several: of the largest
+       weight);
     3. without such an owner it is the deepest module on the call paths of all origins;
     4. all origins are kept.
     """
@@ -44,8 +46,7 @@ class FusedOriginsPass:
                 continue
             owners = graph.owners(value) & set(origins)
             if len(owners) == 1:
-                shape = value.const_value.shape if value.const_value is not None else ()
-                size = math.prod(int(dim) for dim in shape)
+                size = value.const_value.size if value.const_value is not None else 0
                 owned.append((size, owners.pop()))
         if not owned:
             return None

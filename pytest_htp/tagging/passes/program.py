@@ -13,8 +13,8 @@ class ExportedProgramPass:
 
     1. the node's mark (or, without one, the name of a value it makes) leads to the FX node it came from;
     2. that FX node's stack, validated like a recorded one, names the module;
-    3. inside a control-flow body the stack is the enclosing call's, extended by the owner of the parameters used
-       (rule name ``body``; elsewhere ``program``).
+    3. inside a control-flow body the stack is the enclosing call's, extended by the owner of the parameters
+       used (rule name ``body``; elsewhere ``program``).
     """
 
     def run(self, graph: GraphFacts) -> None:

@@ -30,7 +30,7 @@ class RecordedStackPass:
                 continue
             calls = {
                 origin.frames[-1].call
-                for origin in graph.provenance.origins_of(facts.node)
-                if origin.frames and origin.frames[-1].path == stack[-1]
+                for origin, paths in graph.origin_stacks(facts)
+                if paths[-1] == stack[-1]
             }
             facts.call = min(calls) if calls else None
