@@ -31,9 +31,9 @@ _GENERATED_SYMBOL = re.compile(r"\b(?:[su]\d+|zuf\d+|unk__\d+)\b")
 class RecordSource:
     """Everything a record is made of.
 
-    ``parameters`` maps each distinct parameter's first name to (element type name, elements, bytes per element).
-    ``attestation`` and ``parity`` are JSON-able and already canonical. ``real_weights`` is False where the tensors
-    hold no real values, which leaves the fields that describe content unmeasured.
+    ``parameters`` maps each distinct parameter's first name to (element type name, elements, bytes per
+    element). ``attestation`` and ``parity`` are JSON-able and already canonical. ``real_weights`` is False
+    where the tensors hold no real values, which leaves the fields that describe content unmeasured.
     """
 
     tagging: Tagging
@@ -131,7 +131,8 @@ def _module_rows(tagging: Tagging) -> list[dict[str, Any]]:
 def _histogram(nodes: Any) -> dict[str, int]:
     """Operator → count; operators of other domains with their domain (``com.microsoft::Gelu``)."""
     counts = Counter(
-        f"{node.domain}::{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type for node in nodes
+        f"{node.domain}::{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type
+        for node in nodes
     )
     return dict(sorted(counts.items()))
 
@@ -165,6 +166,8 @@ def _value_row(value: ir.Value, symbols: _Symbols) -> dict[str, Any]:
         for dim in value.shape:
             if isinstance(dim, int):
                 dims.append(dim)
+            elif dim.value and dim.value.isdecimal():
+                dims.append(int(dim.value))  # with dynamic axes transformers' exporter writes constants as symbols
             else:
                 dims.append(symbols.canonical(dim.value) if dim.value else None)
     dtype = value.dtype.name if value.dtype is not None else str(value.type)
