@@ -30,6 +30,7 @@ from pytest_htp.tagging.facts import GraphFacts, NodeFacts
 # A constant of up to this many elements is part of the program (axes, shapes, a scale); above it is data.
 _SMALL = 16
 _HEX_DIGITS = 12
+_RULE = "pkg.onnxscript.rewriter.rule_name"  # onnxscript.rewriter.RULE_NAME_TAG, which says who made a node
 
 
 class Fingerprints:
@@ -112,7 +113,8 @@ class Fingerprints:
             local = own[0][len(path) :].lstrip(".") if own else "elsewhere"
             return f"parameter {local} {tensor.dtype.name} {rank}"
         if value not in self._constants:
-            self._constants[value] = f"constant {tensor.dtype.name} {rank} {small_values(tensor)}"
+            values = "" if _made_by_rewriting(value) else small_values(tensor)
+            self._constants[value] = f"constant {tensor.dtype.name} {rank} {values}"
         return self._constants[value]
 
     def _attribute(self, attr: ir.Attr) -> str:
@@ -127,6 +129,14 @@ class Fingerprints:
             graphs: Sequence[Any] = value if attr.type == ir.AttributeType.GRAPHS else (value,)
             return f"graphs:{len(graphs)}"
         return _plain(value)
+
+
+def _made_by_rewriting(value: ir.Value) -> bool:
+    """Whether a rewrite rule may have computed the constant from weights (a folded batch norm's bias)."""
+    assert value.const_value is not None
+    return value.const_value.dtype.is_floating_point() and any(
+        _RULE in use.node.metadata_props for use in value.uses()
+    )
 
 
 def small_values(tensor: ir.TensorProtocol) -> str:
