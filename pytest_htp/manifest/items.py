@@ -1,0 +1,79 @@
+"""What pytest collects of a manifest: the file, and one item per export, run by the fixture."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from pytest_htp.errors import HTPUsageError
+from pytest_htp.manifest.parse import ManifestExport, read_manifest
+from pytest_htp.session.fixture import HtpExportFixture
+
+
+class ManifestFile(pytest.Module):
+    """A ``*.htp.toml``.
+
+    A module for pytest, so that everything of a module's scope works with it; its Python module is empty.
+    """
+
+    def _getobj(self) -> ModuleType:
+        return ModuleType(self.path.name)
+
+    def collect(self) -> Iterable[ManifestItem]:
+        shown_path = self._shown_path()
+        try:
+            exports = read_manifest(self.path, shown_path)
+        except HTPUsageError as error:
+            raise self.CollectError(str(error)) from None
+        for export in exports:
+            where = f"{shown_path}:{export.line}"
+            item: ManifestItem = ManifestItem.from_parent(
+                self, name=export.name, callobj=_test_of(export, where), line=export.line
+            )
+            for mark in export.marks:
+                try:
+                    item.add_marker(mark)
+                except pytest.fail.Exception as error:  # --strict-markers
+                    raise self.CollectError(f"{where}: export.{export.name}: marks: {error}") from None
+            yield item
+
+    def _shown_path(self) -> str:
+        """The path as the user would type it where the run was started."""
+        try:
+            return Path(os.path.relpath(self.path, self.config.invocation_params.dir)).as_posix()
+        except ValueError:  # another drive
+            return str(self.path)
+
+
+class ManifestItem(pytest.Function):
+    """One export of a manifest.
+
+    Args:
+        line: of its table, from 1.
+    """
+
+    def __init__(self, *, line: int, **arguments: object) -> None:
+        super().__init__(**arguments)  # type: ignore[arg-type]
+        self._line = line
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        return self.path, self._line - 1, self.name
+
+
+def _test_of(export: ManifestExport, where: str) -> Callable[[HtpExportFixture], None]:
+    """The test function of an export; baselines go by its item's id, which is the export's name."""
+
+    def test(htp_export: HtpExportFixture) -> None:
+        run = htp_export.for_generation if export.generation else htp_export
+        try:
+            run(export.model.load(), export.inputs, **export.options)
+        except HTPUsageError as error:
+            pytest.fail(f"{where}: export.{export.name}: {error}", pytrace=False)
+
+    test.__name__ = test.__qualname__ = export.name
+    test.__doc__ = f"export {export.model.text}"
+    return test

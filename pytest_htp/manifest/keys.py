@@ -1,0 +1,118 @@
+"""The keys of an ``[export.NAME]`` table: which there are, and what each may hold. Imports no torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from pytest_htp.capture.inputs.spec import parse_spec
+from pytest_htp.compare.verdicts import VERDICTS
+from pytest_htp.errors import HTPUsageError
+
+EXPORTERS = ("auto", "transformers", "torch")
+WEIGHTS = ("real", "none")
+ORT_FUSIONS = ("cpu", "cuda", "webgpu", "dml")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of value: what it is called in messages, and whether a value is one."""
+
+    expected: str
+    accepts: Callable[[Any], bool]
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
+
+
+def _one_of(choices: tuple[str, ...]) -> Kind:
+    return Kind(f"one of {', '.join(choices)}", lambda value: isinstance(value, str) and value in choices)
+
+
+TEXT = Kind("text", lambda value: isinstance(value, str) and bool(value.strip()))
+FLAG = Kind("true or false", lambda value: isinstance(value, bool))
+INTEGER = Kind("a whole number", lambda value: isinstance(value, int) and not isinstance(value, bool))
+OPSET = Kind("a whole number from 7 to 100", lambda value: INTEGER.accepts(value) and 7 <= value <= 100)
+TOLERANCE = Kind("a number of at least 0", _number)
+PERCENT = Kind("a percentage from 0 to 100", lambda value: _number(value) and value <= 100)
+TABLE = Kind("a table", lambda value: isinstance(value, Mapping))
+NAMES = Kind(
+    "a list of names",
+    lambda value: (
+        isinstance(value, list) and all(isinstance(item, str) and item.isidentifier() for item in value)
+    ),
+)
+
+OPTIONS = {
+    "weights": _one_of(WEIGHTS),
+    "dynamic": FLAG,
+    "opset_version": OPSET,
+    "exporter": _one_of(EXPORTERS),
+    "optimize": FLAG,
+    "ort_fusions": _one_of(ORT_FUSIONS),
+    "parity": FLAG,
+    "rtol": TOLERANCE,
+    "atol": TOLERANCE,
+    "seed": INTEGER,
+}
+"""Options of the export, by their names in Python; these can stand in a matrix."""
+
+GATES = {"min_coverage": PERCENT, "fail_on": _one_of(VERDICTS[:-1])}
+
+KEYS = {
+    "model": TEXT,
+    "inputs": TABLE,
+    **OPTIONS,
+    **GATES,
+    "generation": FLAG,
+    "marks": NAMES,
+    "matrix": TABLE,
+}
+
+# What pytest, baselines and shells can show as it is; names like "org/model" included.
+_NAME = re.compile(r"[\w][\w./-]*\Z")
+
+
+def check_name(name: str) -> str | None:
+    """What is wrong with the name of an export, or None."""
+    if _NAME.match(name) and name.isprintable():
+        return None
+    return (
+        f"the export name {name!a} can't be part of a test's id: use letters, digits, '_', '-', '.' and '/', "
+        "such as [export.bert-tiny]"
+    )
+
+
+def check_value(key: str, kind: Kind, value: Any) -> str | None:
+    """What is wrong with a value, or None."""
+    return None if kind.accepts(value) else f"{key} must be {kind.expected}, got {shown(value)}"
+
+
+def check_input(name: str, value: Any) -> str | None:
+    """What is wrong with an input: text describes a tensor, numbers and flags are passed as they are."""
+    if isinstance(value, bool | int | float):
+        return None
+    if not isinstance(value, str):
+        return f"input {name!a} must be a description like 'int64[batch=2, seq=16]', got {shown(value)}"
+    try:
+        parse_spec(value)
+    except HTPUsageError as error:
+        return f"input {name!a}: {error}"
+    return None
+
+
+def unknown(what: str, name: str, known: tuple[str, ...]) -> str:
+    """The message for a name that isn't known, with the nearest one that is."""
+    near = get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f", did you mean {near[0]!r}?" if near else ""
+    return f"{what} {name!a}{hint} (known: {', '.join(known)})"
+
+
+def shown(value: Any) -> str:
+    """A short, printable form of a TOML value."""
+    text = ("true" if value else "false") if isinstance(value, bool) else ascii(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
