@@ -4,15 +4,15 @@ The graph right after translation is the one place where each node has exactly o
 translated from. :class:`ProvenanceObserver` stamps every node there with a mark, and takes care that the
 marks travel:
 
-1. *translation*: each node gets the mark of its own origin (``pkg.htp.origin`` in ``metadata_props``);
-2. *rewrite rules*: onnxscript merges the metadata of the nodes a rule matched into the nodes it makes,
+1. *translation*: each node gets the mark of its own origin; a constant that several modules' nodes read there
+   gets all of theirs, by value name, since it is no one's operation;
+2. *every replacement of a value* (constant folding, common-subexpression elimination, the steps transformers
+   adds): see :mod:`pytest_htp.capture.marks`;
+3. *rewrite rules*: onnxscript merges the metadata of the nodes a rule matched into the nodes it makes,
    keeping the first value of a key; for our key a merger is registered that joins the marks;
-3. *constant folding* replaces a node without carrying its metadata: the replacement inherits the marks;
-4. *common-subexpression elimination* drops a node in favour of an equal one: the survivor takes its marks as
-   well;
-5. *version conversion* through onnx's C++ converter loses all node metadata: marks are put back by value
+4. *version conversion* through onnx's C++ converter loses all node metadata: marks are put back by value
    name;
-6. *initializer deduplication* is written down (which name was merged into which), since it depends on weight
+5. *initializer deduplication* is written down (which name was merged into which), since it depends on weight
    values.
 
 All of this only observes: no decision of the exporter changes. Where torch or onnxscript no longer has the
@@ -24,23 +24,29 @@ from __future__ import annotations
 
 import importlib
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 import onnx_ir as ir
-from onnx_ir.traversal import RecursiveGraphIterator
 
+from pytest_htp.capture.marks import (
+    ORIGIN_KEY,
+    MarkKeeper,
+    all_nodes,
+    join_marks,
+    marks_of,
+    surviving,
+    without_marks,
+)
 from pytest_htp.capture.program import FxOrigin, ProgramIndex
 from pytest_htp.capture.scopes import read_stack
 
-ORIGIN_KEY = "pkg.htp.origin"
-
 _CORE = "torch.onnx._internal.exporter._core"
-_CSE = "onnx_ir.passes.common.common_subexpression_elimination"
+_VALUES = "onnx_ir"
 _DEDUP = "onnx_ir.passes.common.initializer_deduplication"
-_FOLDING = "onnxscript.optimizer._constant_folding"
 _REWRITE = "onnxscript.rewriter._rewrite_rule"
 _CONVERT = "onnxscript.version_converter"
 
@@ -70,32 +76,6 @@ class Provenance:
         return tuple(self.origins[index] for index in marks_of(node))
 
 
-def marks_of(node: ir.Node) -> tuple[int, ...]:
-    """The node's marks as sorted indices; empty where it has none or where the text is not ours."""
-    text = node.metadata_props.get(ORIGIN_KEY, "")
-    return tuple(int(part) for part in text.split(",") if part.isascii() and part.isdigit())
-
-
-def join_marks(first: str, second: str) -> str:
-    """Union of two marks, in numeric order."""
-    if first == second:
-        return first
-    return ",".join(map(str, sorted({int(part) for part in f"{first},{second}".split(",") if part})))
-
-
-def all_nodes(model: ir.Model) -> Iterator[ir.Node]:
-    """Every node of the model: main graph, bodies of control flow, model-local functions."""
-    yield from RecursiveGraphIterator(model.graph)
-    for function in model.functions.values():
-        yield from RecursiveGraphIterator(function)
-
-
-def clear_marks(model: ir.Model) -> None:
-    """Remove our marks: they are scaffolding of one export and never reach a saved file."""
-    for node in all_nodes(model):
-        node.metadata_props.pop(ORIGIN_KEY, None)
-
-
 class ProvenanceObserver:
     """Context manager around one export; ``provenance`` holds what it saw.
 
@@ -105,7 +85,8 @@ class ProvenanceObserver:
     """
 
     def __init__(self, on_traced: Callable[[Any], None] | None = None) -> None:
-        self.provenance = Provenance()
+        self._marks = MarkKeeper()
+        self.provenance = Provenance(fused_marks=self._marks.joined)
         self._on_traced = on_traced
         self._stack = ExitStack()
 
@@ -114,8 +95,7 @@ class ProvenanceObserver:
             for module, attribute, wrap in (
                 (_CORE, "_prepare_exported_program_for_export", self._watch_traced),
                 (_CORE, "_exported_program_to_onnx_program", self._watch_translation),
-                (_FOLDING, "FoldConstantsPass.replace_node", self._watch_folding),
-                (_CSE, "_remove_node_and_replace_values", self._watch_elimination),
+                (_VALUES, "Value.replace_all_uses_with", self._watch_replacement),
                 (_DEDUP, "DeduplicateInitializersPass.call", self._watch_deduplication),
                 (_CONVERT, "ConvertVersionPass.call", self._watch_conversion),
             ):
@@ -150,16 +130,26 @@ class ProvenanceObserver:
     def _merging_marks(self) -> Iterator[None]:
         try:
             merger = importlib.import_module(_REWRITE)._default_metadata_merger
-            mergers = merger.mergers
+            mergers, original = merger.mergers, merger.copy_merged_metadata
         except (ImportError, AttributeError):
             self.provenance.unobserved.append(f"{_REWRITE}._default_metadata_merger")
             yield
             return
-        mergers[ORIGIN_KEY] = self._join
+
+        def copy_merged_metadata(from_nodes: Any, to: Any) -> None:
+            bystanders: list[ir.Node] = []
+            with self._observing("rewrite"):
+                bystanders = surviving(from_nodes)
+            with without_marks(bystanders):
+                original(from_nodes, to)
+
+        mergers[ORIGIN_KEY] = self._marks.join
+        merger.copy_merged_metadata = copy_merged_metadata
         try:
             yield
         finally:
             mergers.pop(ORIGIN_KEY, None)
+            del merger.copy_merged_metadata
 
     @contextmanager
     def _observing(self, what: str) -> Iterator[None]:
@@ -168,12 +158,6 @@ class ProvenanceObserver:
             yield
         except Exception as error:
             self.provenance.unobserved.append(f"{what}: {type(error).__name__}: {error}")
-
-    def _join(self, first: str, second: str) -> str:
-        joined = join_marks(first, second)
-        if joined not in (first, second):
-            self.provenance.fused_marks.append(tuple(int(mark) for mark in joined.split(",")))
-        return joined
 
     def _watch_traced(self, original: Any) -> Any:
         def prepare(exported_program: Any, *args: Any, **kwargs: Any) -> Any:
@@ -200,6 +184,10 @@ class ProvenanceObserver:
         for node in all_nodes(model):
             origin = provenance.program.origin_of(node.meta.get("node")) or self._named_origin(node)
             if origin is None:
+                if not isinstance(
+                    node.graph, ir.Function
+                ):  # a function's nodes inherit from its call, inlined
+                    node.metadata_props[ORIGIN_KEY] = ""
                 continue
             if origin not in marks:
                 marks[origin] = str(len(provenance.origins))
@@ -208,8 +196,26 @@ class ProvenanceObserver:
             for output in node.outputs:
                 if output.name:
                     names.setdefault(output.name, set()).add(marks[origin])
+        self._share_constants(model, names)
         # Names repeat across graphs until the bodies are inlined; only an unambiguous one can lead back.
         provenance.marks_by_value = {name: min(found) for name, found in names.items() if len(found) == 1}
+
+    def _share_constants(self, model: ir.Model, names: dict[str, set[str]]) -> None:
+        """The translator keeps equal constants once, in the first node's name: they are of all nodes that
+        read them.
+
+        Told by value name, not by mark: a rewrite of one reader must not take over the others' origins.
+        """
+        for node in all_nodes(model):
+            mark = node.metadata_props.get(ORIGIN_KEY)
+            if node.op_type != "Constant" or not mark:
+                continue
+            readers = [use.node.metadata_props.get(ORIGIN_KEY, "") for use in node.outputs[0].uses()]
+            joined = reduce(join_marks, readers, mark)
+            if joined != mark:
+                node.metadata_props[ORIGIN_KEY] = ""
+                names[node.outputs[0].name or ""] = {joined}
+                self.provenance.fused_marks.append(tuple(int(part) for part in joined.split(",")))
 
     def _named_origin(self, node: ir.Node) -> FxOrigin | None:
         """For nodes without the FX node itself: the one their metadata names."""
@@ -217,36 +223,13 @@ class ProvenanceObserver:
         program = self.provenance.program
         return program.named(stack.fx_name) if stack and program else None
 
-    def _watch_folding(self, original: Any) -> Any:
-        def replace_node(folder: Any, node: ir.Node, replacement: Any, root: Any) -> Any:
-            with self._observing("folding"):
-                mark = node.metadata_props.get(ORIGIN_KEY)
-                for new_node in replacement.new_nodes if mark else ():
-                    new_node.metadata_props.setdefault(ORIGIN_KEY, mark)
-            return original(folder, node, replacement, root)
+    def _watch_replacement(self, original: Any) -> Any:
+        def replace_all_uses_with(value: ir.Value, replacement: ir.Value, *args: Any, **kwargs: Any) -> Any:
+            with self._observing("replacement"):
+                self._marks.replaced(value, replacement)
+            return original(value, replacement, *args, **kwargs)
 
-        return replace_node
-
-    def _watch_elimination(self, original: Any) -> Any:
-        def remove_node_and_replace_values(
-            graph: ir.Graph,
-            /,
-            remove_node: ir.Node,
-            remove_values: Iterable[ir.Value],
-            new_values: Iterable[ir.Value],
-        ) -> Any:
-            new_values = list(new_values)
-            with self._observing("elimination"):
-                survivor = new_values[0].producer() if new_values else None
-                mark = remove_node.metadata_props.get(ORIGIN_KEY)
-                if survivor is not None and mark:
-                    kept = survivor.metadata_props.get(ORIGIN_KEY)
-                    survivor.metadata_props[ORIGIN_KEY] = self._join(kept, mark) if kept else mark
-            return original(
-                graph, remove_node=remove_node, remove_values=remove_values, new_values=new_values
-            )
-
-        return remove_node_and_replace_values
+        return replace_all_uses_with
 
     def _watch_deduplication(self, original: Any) -> Any:
         def call(dedup_pass: Any, model: ir.Model) -> Any:

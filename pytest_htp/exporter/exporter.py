@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from onnx_ir.tensor_adapters import from_torch_dtype
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from pytest_htp.capture.engines import EngineRequest, select_engine
 from pytest_htp.capture.hierarchy import Hierarchy, class_name_of, module_table, watch_forward
 from pytest_htp.capture.inputs import PreparedInputs, make_inputs
+from pytest_htp.capture.marks import clear_marks
 from pytest_htp.capture.models import ResolvedModel, resolve_model
 from pytest_htp.capture.parameters import distinct_parameters, shared_parameters
-from pytest_htp.capture.provenance import ProvenanceObserver, clear_marks
+from pytest_htp.capture.provenance import ProvenanceObserver
+from pytest_htp.capture.shapes import shapes_only
 from pytest_htp.capture.sources import source_lines
 from pytest_htp.capture.state import preserved
 from pytest_htp.capture.weightless import weightless
@@ -166,7 +169,15 @@ class _Export:
     def _watch_hierarchy(self) -> None:
         keep = self._parity_reason() is None
         args, kwargs = self.inputs.copies()  # a call lets caches grow
-        self.hierarchy = watch_forward(self.model, args, kwargs, keep_tensors=keep)
+        if self.options.weights == "none":
+            try:
+                with shapes_only(self.model, args, kwargs) as (fake_args, fake_kwargs):
+                    self.hierarchy = watch_forward(self.model, fake_args, fake_kwargs, keep_tensors=False)
+            except GuardOnDataDependentSymNode:  # it decides by values: those of the inputs are real, at least
+                args, kwargs = self.inputs.copies()
+                self.hierarchy = watch_forward(self.model, args, kwargs, keep_tensors=False)
+        else:
+            self.hierarchy = watch_forward(self.model, args, kwargs, keep_tensors=keep)
         self.data.hierarchy = self.hierarchy.modules
         self.data.execution_steps = self.hierarchy.execution_steps
 

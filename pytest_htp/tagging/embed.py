@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from pytest_htp.capture.provenance import all_nodes
+from pytest_htp.capture.marks import all_nodes
 from pytest_htp.tag import HierarchyTag
 from pytest_htp.tagging.tagger import Tagging
 
