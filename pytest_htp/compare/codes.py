@@ -53,12 +53,13 @@ _CONTRACT = (
     Code(
         "io.renamed", "breaking",
         "An input or output at the same place, of the same type and rank, has another name, or an axis "
-        "lost the name its user gave it.",
+        "lost the name its user gave it. Names that torch makes up for nameless outputs don't count.",
         "output logits is now called output_0",
     ),
     Code(
         "io.reordered", "breaking",
-        "The same names come in another order.",
+        "The same names come in another order, or outputs keep their names but are now made by each other's "
+        "modules.",
         "outputs a, b are now b, a",
     ),
     Code(
@@ -104,7 +105,8 @@ _CONTRACT = (
     ),
     Code(
         "weights.untied", "regression",
-        "Parameters that shared one stored tensor no longer do.",
+        "Parameters that were one tensor no longer are: the model doesn't share them any more, or the graph "
+        "stores them more than once where it stored them once.",
         "lm_head.weight and wte.weight are no longer shared",
     ),
     Code(
@@ -139,8 +141,8 @@ _CONTRACT = (
     ),
     Code(
         "ops.exploded", "regression",
-        "A module's own nodes, or the graph's, more than doubled (and grew by at least 4) and no more "
-        "specific finding says so.",
+        "A module's own nodes, or the graph's, more than doubled, and no more specific finding says so. "
+        "A module of a single node has nothing to multiply: 1 -> 3 is ops.changed.",
         "4 -> 31 nodes",
     ),
     Code(

@@ -1,4 +1,4 @@
-"""The record of one export: what a baseline file stores. Importing this package imports neither torch nor onnx."""
+"""The record of one export: what a baseline file stores. Importing this imports neither torch nor onnx."""
 
 from pytest_htp.record.validate import SCHEMA
 

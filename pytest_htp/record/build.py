@@ -17,7 +17,7 @@ from pytest_htp.record.weights import (
     describe_initializers,
     describe_parameters,
     duplicates,
-    tied_groups,
+    ties,
     weights_by_module,
 )
 from pytest_htp.tagging.facts import NodeFacts
@@ -57,6 +57,7 @@ def build_record(source: RecordSource) -> dict[str, Any]:
     tagging, graph = source.tagging, source.tagging.graph
     model = graph.model
     symbols = _Symbols()
+    names = _output_names(source)
     executed = [info for info in graph.modules.values() if info.executed]
     return {
         "schema": SCHEMA,
@@ -69,8 +70,11 @@ def build_record(source: RecordSource) -> dict[str, Any]:
         },
         "toolchain": dict(sorted(source.toolchain.items())),
         "opset": _used_opsets(model, tagging.nodes),
-        "inputs": [_value_row(value, symbols) for value in model.graph.inputs],
-        "outputs": [_value_row(value, symbols) for value in model.graph.outputs],
+        "inputs": [_value_row(value, value.name, symbols) for value in model.graph.inputs],
+        "outputs": [
+            _value_row(value, name, symbols) | _origin(tagging, value, named=name == value.name)
+            for value, name in zip(model.graph.outputs, names, strict=True)
+        ],
         "graph": {
             "nodes": len(tagging.nodes),
             "functions": len(model.functions),
@@ -79,12 +83,12 @@ def build_record(source: RecordSource) -> dict[str, Any]:
         "weights": {
             "parameters": describe_parameters(source.parameters),
             "initializers": describe_initializers(graph),
-            "tied": tied_groups(graph),
+            **ties(graph),
             "duplicates": duplicates(graph) if source.real_weights else None,
         },
         "coverage": tagging.coverage.to_dict(),
         "attestation": dict(source.attestation),
-        "parity": dict(source.parity),
+        "parity": _parity_row(source.parity, model, names),
         "modules": fold_rows(_module_rows(tagging)),
         "untagged": _untagged(tagging.nodes),
     }
@@ -105,7 +109,7 @@ def _module_rows(tagging: Tagging) -> list[dict[str, Any]]:
             continue
         rows.append(
             {
-                "path": escape_path(path),
+                "path": path,  # fold_rows escapes it
                 "class": info.class_name,
                 "calls": info.calls,
                 "nodes": len(nodes),
@@ -159,7 +163,47 @@ class _Symbols:
         )
 
 
-def _value_row(value: ir.Value, symbols: _Symbols) -> dict[str, Any]:
+def _output_names(source: RecordSource) -> list[str | None]:
+    """Names of the graph's outputs as the record tells them.
+
+    ``torch.onnx`` calls an output that nobody named after the FX node that makes it (``linear_15``). Such
+    a name is nobody's contract and moves with every inserted node; the record numbers it by place instead
+    (``output_0``).
+    """
+    graph = source.tagging.graph
+    program = graph.provenance.program if graph.provenance is not None else None
+    return [
+        f"output_{place}"
+        if source.exporter == "torch" and program is not None and ("", value.name) in program.origins
+        else value.name
+        for place, value in enumerate(graph.model.graph.outputs)
+    ]
+
+
+def _origin(tagging: Tagging, value: ir.Value, *, named: bool) -> dict[str, Any]:
+    """``{"module"}``: the module whose node makes an output, absent where none does; ``{"named": False}``
+    where the exporter made its name up. Outputs that swapped places or labels are seen by their modules."""
+    producer = value.producer()
+    facts = tagging.graph.by_node.get(producer) if producer is not None else None
+    origin: dict[str, Any] = {} if named else {"named": False}
+    if facts is not None and facts.path is not None:
+        origin["module"] = escape_path(facts.path)
+    return origin
+
+
+def _parity_row(parity: Mapping[str, Any], model: ir.Model, names: list[str | None]) -> dict[str, Any]:
+    """The parity section with outputs under the names the record gives them."""
+    if not parity["measured"]:
+        return dict(parity)
+    told = {value.name: name for value, name in zip(model.graph.outputs, names, strict=True)}
+    return {
+        **parity,
+        "outputs": [{**row, "name": told.get(row["name"], row["name"])} for row in parity["outputs"]],
+        "failed": [told.get(name, name) for name in parity["failed"]],
+    }
+
+
+def _value_row(value: ir.Value, name: str | None, symbols: _Symbols) -> dict[str, Any]:
     dims: list[int | str | None] | None = None
     if value.shape is not None:
         dims = []
@@ -167,8 +211,8 @@ def _value_row(value: ir.Value, symbols: _Symbols) -> dict[str, Any]:
             if isinstance(dim, int):
                 dims.append(dim)
             elif dim.value and dim.value.isdecimal():
-                dims.append(int(dim.value))  # with dynamic axes transformers' exporter writes constants as symbols
+                dims.append(int(dim.value))  # transformers' exporter writes constants as symbols there
             else:
                 dims.append(symbols.canonical(dim.value) if dim.value else None)
     dtype = value.dtype.name if value.dtype is not None else str(value.type)
-    return {"name": value.name, "dtype": dtype, "dims": dims}
+    return {"name": name, "dtype": dtype, "dims": dims}

@@ -54,9 +54,7 @@ def validate_schema(schema: Any) -> None:
 
 
 def _fail(where: str, expected: str, value: Any) -> None:
-    raise HTPUsageError(
-        f"{where or 'the record'} must be {expected}, got {_kind(value)}: {REMEDY}"
-    )
+    raise HTPUsageError(f"{where or 'the record'} must be {expected}, got {_kind(value)}: {REMEDY}")
 
 
 def _kind(value: Any) -> str:
@@ -169,7 +167,10 @@ def _measured(required: Mapping[str, _Check]) -> _Check:
 
 
 _HISTOGRAM = _table(_count)
-_TENSOR = _object({"name": _text, "dtype": _optional(_text), "dims": _optional(_list(_dim))})
+_TENSOR = _object(
+    {"name": _text, "dtype": _optional(_text), "dims": _optional(_list(_dim))},
+    {"named": _boolean, "module": _text},
+)
 _STORED = _object({"count": _count, "bytes": _count, "dtypes": _HISTOGRAM})
 _PARITY_OUTPUT = _object({"name": _text, "max_abs": _optional(_decade), "max_rel": _optional(_decade)})
 _MODULE = _object(
@@ -226,7 +227,8 @@ _RECORD = _object(
                 "initializers": _STORED,
                 "tied": _list(_list(_text)),
                 "duplicates": _optional(_list(_object({"names": _list(_text), "bytes": _count}))),
-            }
+            },
+            {"tied_apart": _list(_list(_text))},
         ),
         "coverage": _object(
             {

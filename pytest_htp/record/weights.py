@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from pytest_htp.tagging.facts import GraphFacts
 
-# Smaller tensors (axes, scales, zero biases) repeat by nature; a repeated one this large is weight stored twice.
+# Smaller tensors (axes, scales, zero biases) repeat by nature; a larger one is weight stored twice.
 _DUPLICATE_BYTES = 1024
 _SAMPLES = 64
 
@@ -27,23 +27,31 @@ def initializers(model: ir.Model) -> list[ir.Value]:
 
 
 def describe_initializers(graph: GraphFacts) -> dict[str, Any]:
-    """``{"count", "bytes", "dtypes"}``; parameters that deduplication merged because their values happened to be
-    equal count as if they were stored, so that the numbers don't depend on weight values."""
+    """``{"count", "bytes", "dtypes"}``; parameters that deduplication merged because their values happened
+    to be equal count as if they were stored, so that the numbers don't depend on weight values."""
     count: Counter[str] = Counter()
     size = 0
     for value in initializers(graph.model):
         assert value.const_value is not None
-        times = 1 + sum(name in graph.shared_parameters for name in graph.merged_into.get(value.name or "", ()))
+        times = len(_tensors(graph, value))
         count[value.const_value.dtype.name] += times
         size += times * int(value.const_value.nbytes)
     return {"count": sum(count.values()), "bytes": size, "dtypes": dict(sorted(count.items()))}
 
 
+def _tensors(graph: GraphFacts, value: ir.Value) -> dict[tuple[str, ...], None]:
+    """The distinct tensors that an initializer stands for, each as all its names: the one it was made for,
+    and parameters merged into it. Tied names are one tensor."""
+    shared = graph.shared_parameters
+    merged = [name for name in graph.merged_into.get(value.name or "", ()) if name in shared]
+    return dict.fromkeys(shared.get(name, (name,)) for name in (value.name or "", *merged))
+
+
 def weights_by_module(graph: GraphFacts) -> dict[str, dict[str, int]]:
     """Module path → element type → bytes of the initializers it owns.
 
-    A parameter belongs to the module that registered it (a tied one to its first name's), a constant to the deepest
-    module common to the nodes that read it.
+    A parameter belongs to the module that registered it (a tied one to its first name's), a constant to the
+    deepest module common to the nodes that read it.
     """
     owned: dict[str, dict[str, int]] = {}
     for value in initializers(graph.model):
@@ -56,13 +64,11 @@ def weights_by_module(graph: GraphFacts) -> dict[str, dict[str, int]]:
 
 
 def _owners(graph: GraphFacts, value: ir.Value) -> list[str]:
-    names = [value.name or "", *graph.merged_into.get(value.name or "", ())]
-    owners = []
-    for name in names:
-        if name in graph.shared_parameters:
-            owner = graph.owner_of(graph.shared_parameters[name][0])
-            if owner is not None:
-                owners.append(owner)
+    owners = [
+        owner
+        for names in _tensors(graph, value)
+        if names[0] in graph.shared_parameters and (owner := graph.owner_of(names[0])) is not None
+    ]
     if owners:
         return owners
     folded = graph.owners(value)
@@ -76,18 +82,22 @@ def _owners(graph: GraphFacts, value: ir.Value) -> list[str]:
     return [graph.deepest_common(readers)] if readers else []
 
 
-def tied_groups(graph: GraphFacts) -> list[list[str]]:
-    """Names of parameters that share one tensor in the model and are stored once in the graph."""
+def ties(graph: GraphFacts) -> dict[str, list[list[str]]]:
+    """``{"tied", "tied_apart"}``: names of parameters that share one tensor in the model, and those of these
+    groups that the graph stores more than once all the same (a head's transposed copy, folded at export)."""
     groups = {names for names in graph.shared_parameters.values() if len(names) > 1}
     stored: Counter[tuple[str, ...]] = Counter()
     for value in initializers(graph.model):
         for names in {graph.shared_parameters[name] for name in graph.parameter_names(value)}:
             stored[names] += 1
-    return sorted(list(names) for names in groups if stored[names] == 1)
+    return {
+        "tied": sorted(list(names) for names in groups),
+        "tied_apart": sorted(list(names) for names in groups if stored[names] > 1),
+    }
 
 
 def duplicates(graph: GraphFacts) -> list[dict[str, Any]]:
-    """``{"names", "bytes"}`` of initializers that hold the same bytes; names of generated values are left out.
+    """``{"names", "bytes"}`` of initializers that hold the same bytes; generated values have no name here.
 
     Candidates share element type, shape and 64 sampled elements; only those are compared in full.
     """
@@ -118,7 +128,7 @@ def _sample(value: ir.Value) -> bytes:
 
 def _raw(value: ir.Value) -> np.ndarray[Any, Any]:
     assert value.const_value is not None
-    return np.asarray(value.const_value.numpy())
+    return np.ascontiguousarray(value.const_value.numpy())  # a transposed view has no bytes to compare
 
 
 def _equal_groups(graph: GraphFacts, values: list[ir.Value]) -> list[dict[str, Any]]:

@@ -341,14 +341,42 @@ def test_fewer_direct_nodes_alone_drop_no_coverage() -> None:
     assert codes(base, after) == ["ops.changed"]
 
 
-def test_numbers_in_names_that_torch_made_up_are_no_renaming() -> None:
-    def named(name: str, dtype: str = "FLOAT") -> Record:
-        return edited(lambda r: r["outputs"][0].update(name=name, dtype=dtype))
+def test_names_that_the_record_gave_by_place_are_compared_by_place() -> None:
+    def named(name: str, **fields: Any) -> Record:
+        return edited(lambda r: r["outputs"][0].update(name=name, **fields))
 
-    assert codes(named("linear_15"), named("linear_20")) == ["record.changed"]
-    assert codes(named("linear_15"), named("_to_copy", "DOUBLE")) == ["io.dtype"]
-    assert codes(named("linear_15"), named("logits")) == ["io.renamed"]
-    assert codes(named("logits"), named("linear_15")) == ["io.renamed"]
+    unnamed = named("output_0", named=False)
+    assert codes(unnamed, named("output_0", named=False, dtype="DOUBLE")) == ["io.dtype"]
+    assert codes(unnamed, named("logits")) == ["io.renamed"]
+    assert codes(named("logits"), unnamed) == ["io.renamed"]
+
+
+def test_outputs_made_by_each_others_modules_are_reordered_though_names_stay() -> None:
+    def made_by(*makers: str) -> Record:
+        def edit(record: Record) -> None:
+            for tensor, maker in zip(record["outputs"], makers, strict=True):
+                tensor["module"] = maker
+
+        return edited(edit)
+
+    right = made_by("head", "pooler")
+    assert codes(right, made_by("pooler", "head")) == ["io.reordered"]
+    assert codes(right, right) == []
+    assert codes(right, made_by("head", "embeddings")) == ["record.changed"]
+    assert codes(bert(), right) == ["record.changed"]
+
+
+def test_ties_are_watched_in_the_model_where_the_graph_stored_a_copy_already() -> None:
+    def apart(record: Record) -> None:
+        record["weights"]["tied_apart"] = copy.deepcopy(record["weights"]["tied"])
+
+    before = edited(apart)
+    assert codes(before, before) == []
+    assert codes(before, bert()) == ["record.changed"]
+    (finding,) = compare_exports(bert(), before).at_or_above("drift")
+    assert (finding.code, finding.module) == ("weights.untied", "head")
+    (finding,) = compare_exports(before, edited(lambda r: r["weights"].update(tied=[]))).at_or_above("drift")
+    assert (finding.code, finding.module) == ("weights.untied", "head")
 
 
 def test_parameters_converted_for_a_module_that_casts_are_internal_precision() -> None:
@@ -471,7 +499,7 @@ def test_a_graph_that_explodes_in_many_small_steps_is_seen_as_a_whole() -> None:
     def change(rows: dict[str, Any]) -> None:
         for item in rows.values():
             if item["nodes"]:
-                add_ops(item, {"Identity": min(3, item["nodes"] + 2)})
+                add_ops(item, {"Identity": max(2, item["nodes"])})
 
     found = compare_exports(bert(), changed(change)).findings
     assert ("ops.exploded", None) in [(f.code, f.module) for f in found]

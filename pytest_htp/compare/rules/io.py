@@ -11,14 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_htp.compare.context import Context
-from pytest_htp.record.fold import fold_paths
+from pytest_htp.record.fold import expand_pattern, fold_paths
 
 Tensor = Mapping[str, Any]
 _MADE_UP = re.compile(r"\bd\d+\b")  # symbols the record made up, alone or in an expression ("2*d0")
 _TOKEN = re.compile(r"\w+|[^\w\s]")
-# Names torch makes up for outputs nobody named, operator and running number: they move with every
-# inserted node.
-_NUMBERED = re.compile(r"([a-z_]+)_\d+")
 _SHOWN = 6
 
 
@@ -48,6 +45,8 @@ def compare_io(context: Context) -> None:
     matches: list[_Match] = []
     for kind in ("input", "output"):
         matches += _match(context, found, kind, context.before[f"{kind}s"], context.after[f"{kind}s"])
+    if "io.reordered" not in found.messages:
+        _report_exchanged(context, found, matches)
     for match in matches:
         _compare_types(found, match)
     _compare_symbols(found, matches)
@@ -78,11 +77,11 @@ def _match(
     fresh = [name for name in new_names if name not in old_at]
     renamed: dict[str, str] = {}
     for name, other in _candidates(old_names, new_names, ordered):
-        if _alike(old[old_at[name]], new[new_at[other]]) or (_made_up(name) and _made_up(other)):
+        if _alike(old[old_at[name]], new[new_at[other]]):
             renamed[name] = other
     unused = set(fresh) - set(renamed.values())
     for name, other in renamed.items():
-        if not _same_made_up(name, other):
+        if _named(old[old_at[name]]) or _named(new[new_at[other]]):
             found.add("io.renamed", name, f"{kind} {name} is now called {other}", name, other)
         matches.append(_Match(kind, old[old_at[name]], new[new_at[other]]))
     added = [name for name in fresh if name in unused]
@@ -105,16 +104,31 @@ def _match(
     return matches
 
 
-def _made_up(name: str) -> bool:
-    return bool(_NUMBERED.fullmatch(name)) or name.startswith("_")
+def _named(tensor: Tensor) -> bool:
+    """Whether the name is part of the contract, not one the record gave a nameless output by its place."""
+    return bool(tensor.get("named", True))
 
 
-def _same_made_up(old: str, new: str) -> bool:
-    """Whether both names are torch's own and differ as such do: by number (``linear_15``), or to
-    ``_to_copy``."""
-    before, after = _NUMBERED.fullmatch(old), _NUMBERED.fullmatch(new)
-    same_stem = before is not None and after is not None and before[1] == after[1]
-    return same_stem or (_made_up(old) and _made_up(new) and "_" in (old[0], new[0]))
+def _report_exchanged(context: Context, found: _Differences, matches: Sequence[_Match]) -> None:
+    """Outputs that keep their names and places but are now made by each other's modules."""
+    new_paths = context.modules.new_paths
+    outputs = [match for match in matches if match.kind == "output"]
+    old = [_maker(match.old, new_paths) for match in outputs]
+    new = [_maker(match.new, {}) for match in outputs]
+    if None in old or None in new or sorted(map(str, old)) != sorted(map(str, new)) or old == new:
+        return
+    moved = [match.new["name"] for match, a, b in zip(outputs, old, new, strict=True) if a != b]
+    message = f"outputs {', '.join(moved[:_SHOWN])} are now made by each other's modules"
+    found.add("io.reordered", "output", message, old, new)
+
+
+def _maker(tensor: Tensor, new_paths: Mapping[str, str]) -> str | None:
+    """Raw path of the module that makes an output, under its name of today; None where it isn't known."""
+    pattern = tensor.get("module")
+    if pattern is None:
+        return None
+    path = expand_pattern(pattern)[0]
+    return new_paths.get(path, path)
 
 
 def _unique_names(tensors: Sequence[Tensor]) -> list[str]:

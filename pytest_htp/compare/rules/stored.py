@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from pytest_htp.compare.context import Context
+from pytest_htp.compare.context import Context, Record
 from pytest_htp.compare.rules.weights import stored_dtype_move
 from pytest_htp.compare.text import size
 from pytest_htp.record.fold import fold_paths
@@ -41,12 +41,16 @@ def _now(name: str, context: Context) -> str:
 
 
 def _report_untied(context: Context, grown: dict[str, int]) -> set[str]:
-    after = [set(group) for group in context.after["weights"]["tied"]]
+    after = _stored_once(context.after)
     removed = context.modules.removed
     untied: set[str] = set()
+    known = _stored_once(context.before)
+    model_ties = [set(group) for group in context.after["weights"]["tied"]]
     for group in context.before["weights"]["tied"]:
         alive = [_now(name, context) for name in group if _owner(name) not in removed]
-        if len(alive) < 2 or any(other.issuperset(alive) for other in after):
+        # A copy that the baseline stored already (a transposed head) leaves the model's own tie to watch.
+        ties = after if set(group) in known else model_ties
+        if len(alive) < 2 or any(other.issuperset(alive) for other in ties):
             continue
         untied.update(alive)
         context.report(
@@ -54,9 +58,16 @@ def _report_untied(context: Context, grown: dict[str, int]) -> set[str]:
             f"{' and '.join(fold_paths(alive)[:4])} are no longer one shared tensor",
             module=_culprit(alive, grown),
             before=list(group),
-            after=[sorted(other.intersection(alive)) for other in after if other.intersection(alive)],
+            after=[sorted(other.intersection(alive)) for other in ties if other.intersection(alive)],
         )
     return untied
+
+
+def _stored_once(record: Record) -> list[set[str]]:
+    """The groups of tied parameters that the graph stores once."""
+    weights = record["weights"]
+    apart = [set(group) for group in weights.get("tied_apart", ())]
+    return [names for group in weights["tied"] if (names := set(group)) not in apart]
 
 
 def _report_duplicated(context: Context, grown: dict[str, int], untied: set[str]) -> tuple[set[str], int]:
