@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 import torch
 
-from pytest_htp.capture.provenance import all_nodes
+from pytest_htp.capture.marks import all_nodes
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.parity.attestation import Evidences, attest
 from pytest_htp.parity.contents import Contents
