@@ -16,6 +16,7 @@ from pytest_htp.capture.engines import EngineRequest, select_engine
 from pytest_htp.capture.hierarchy import Hierarchy, class_name_of, module_table, watch_forward
 from pytest_htp.capture.inputs import PreparedInputs, make_inputs
 from pytest_htp.capture.marks import clear_marks
+from pytest_htp.capture.matching import linear_matching
 from pytest_htp.capture.models import ResolvedModel, resolve_model
 from pytest_htp.capture.parameters import distinct_parameters, shared_parameters
 from pytest_htp.capture.provenance import ProvenanceObserver
@@ -204,7 +205,8 @@ class _Export:
             axis_names=self.inputs.dynamic_axes or None,
         )
         self.steps.start(HTPExportStep.TRACE)
-        self.program = self.engine.export(request, self.observer)
+        with linear_matching():
+            self.program = self.engine.export(request, self.observer)
         self.data.opset = dict(self.program.opset_imports)
         self.data.outputs = [
             {

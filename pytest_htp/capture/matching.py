@@ -1,0 +1,41 @@
+"""Keep onnxscript's rewriter linear in the size of the graph.
+
+``SimplePatternMatcher.match`` (onnxscript 0.7, ``rewriter/_matcher.py``) collects all nodes of the graph for every node it looks
+at when a rule's pattern has several output nodes, and only then finds that the node is of another operator than the
+pattern's first output. That makes optimization quadratic: for the config of an 8-billion-parameter decoder without
+weights more than half of the whole export. A node of another operator can't match, so it is refused before the collecting;
+what does match, and in which order, is unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+
+@contextmanager
+def linear_matching() -> Iterator[None]:
+    """Refuse early while the block runs; does nothing where onnxscript is built differently."""
+    try:
+        matcher = import_module("onnxscript.rewriter._matcher").SimplePatternMatcher
+        failed = import_module("onnxscript.rewriter._basics").MatchResult
+        original = matcher.__dict__["match"]
+    except (ImportError, AttributeError, KeyError):
+        yield
+        return
+
+    def match(self: Any, model: Any, graph_or_function: Any, node: Any, **options: Any) -> Any:
+        pattern = self.pattern
+        if not pattern.has_single_output_node and not options.get("verbose") and options.get("tracer") is None:
+            expected = pattern.output_nodes[0].op_identifier()
+            if expected is not None and tuple(expected)[:2] != (node.domain, node.op_type):
+                return failed().fail("The node is of another operator than the pattern's first output.")
+        return original(self, model, graph_or_function, node, **options)
+
+    matcher.match = match
+    try:
+        yield
+    finally:
+        matcher.match = original
