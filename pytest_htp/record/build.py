@@ -12,7 +12,8 @@ import onnx_ir as ir
 
 from pytest_htp.record import SCHEMA
 from pytest_htp.record.fingerprint import Fingerprints
-from pytest_htp.record.fold import escape_path, fold_rows
+from pytest_htp.record.fold import fold_rows
+from pytest_htp.record.tensors import fold_tensors, unfold_tensors
 from pytest_htp.record.weights import (
     describe_initializers,
     describe_parameters,
@@ -58,6 +59,13 @@ def build_record(source: RecordSource) -> dict[str, Any]:
     model = graph.model
     symbols = _Symbols()
     names = _output_names(source)
+    inputs = fold_tensors([_value_row(value, value.name or "", symbols) for value in model.graph.inputs])
+    outputs = fold_tensors(
+        [
+            _value_row(value, name, symbols) | _origin(tagging, value, named=name == value.name)
+            for value, name in zip(model.graph.outputs, names, strict=True)
+        ]
+    )
     executed = [info for info in graph.modules.values() if info.executed]
     return {
         "schema": SCHEMA,
@@ -70,11 +78,8 @@ def build_record(source: RecordSource) -> dict[str, Any]:
         },
         "toolchain": dict(sorted(source.toolchain.items())),
         "opset": _used_opsets(model, tagging.nodes),
-        "inputs": [_value_row(value, value.name, symbols) for value in model.graph.inputs],
-        "outputs": [
-            _value_row(value, name, symbols) | _origin(tagging, value, named=name == value.name)
-            for value, name in zip(model.graph.outputs, names, strict=True)
-        ],
+        "inputs": inputs,
+        "outputs": outputs,
         "graph": {
             "nodes": len(tagging.nodes),
             "functions": len(model.functions),
@@ -88,7 +93,7 @@ def build_record(source: RecordSource) -> dict[str, Any]:
         },
         "coverage": tagging.coverage.to_dict(),
         "attestation": dict(source.attestation),
-        "parity": _parity_row(source.parity, model, names),
+        "parity": _parity_row(source.parity, model, outputs),
         "modules": fold_rows(_module_rows(tagging)),
         "untagged": _untagged(tagging.nodes),
     }
@@ -163,19 +168,19 @@ class _Symbols:
         )
 
 
-def _output_names(source: RecordSource) -> list[str | None]:
+def _output_names(source: RecordSource) -> list[str]:
     """Names of the graph's outputs as the record tells them.
 
     ``torch.onnx`` calls an output that nobody named after the FX node that makes it (``linear_15``). Such
     a name is nobody's contract and moves with every inserted node; the record numbers it by place instead
-    (``output_0``).
+    (``output.0``).
     """
     graph = source.tagging.graph
     program = graph.provenance.program if graph.provenance is not None else None
     return [
-        f"output_{place}"
+        f"output.{place}"
         if source.exporter == "torch" and program is not None and ("", value.name) in program.origins
-        else value.name
+        else value.name or ""
         for place, value in enumerate(graph.model.graph.outputs)
     ]
 
@@ -187,23 +192,31 @@ def _origin(tagging: Tagging, value: ir.Value, *, named: bool) -> dict[str, Any]
     facts = tagging.graph.by_node.get(producer) if producer is not None else None
     origin: dict[str, Any] = {} if named else {"named": False}
     if facts is not None and facts.path is not None:
-        origin["module"] = escape_path(facts.path)
+        origin["module"] = facts.path
     return origin
 
 
-def _parity_row(parity: Mapping[str, Any], model: ir.Model, names: list[str | None]) -> dict[str, Any]:
-    """The parity section with outputs under the names the record gives them."""
+def _parity_row(parity: Mapping[str, Any], model: ir.Model, outputs: list[dict[str, Any]]) -> dict[str, Any]:
+    """The parity section with one entry per row of outputs, under its name: the worst of its tensors."""
     if not parity["measured"]:
         return dict(parity)
-    told = {value.name: name for value, name in zip(model.graph.outputs, names, strict=True)}
-    return {
-        **parity,
-        "outputs": [{**row, "name": told.get(row["name"], row["name"])} for row in parity["outputs"]],
-        "failed": [told.get(name, name) for name in parity["failed"]],
-    }
+    unfolded = unfold_tensors({**row, "row": row["name"]} for row in outputs)
+    row_of = {value.name: row["row"] for value, row in zip(model.graph.outputs, unfolded, strict=True)}
+    worst: dict[str, dict[str, Any]] = {}
+    for found in parity["outputs"]:
+        name = row_of.get(found["name"], found["name"])
+        known = worst.setdefault(name, {**found, "name": name})
+        for key in ("max_abs", "max_rel"):
+            known[key] = max(known[key], found[key], key=_magnitude)
+    failed = dict.fromkeys(row_of.get(name, name) for name in parity["failed"])
+    return {**parity, "outputs": list(worst.values()), "failed": list(failed)}
 
 
-def _value_row(value: ir.Value, name: str | None, symbols: _Symbols) -> dict[str, Any]:
+def _magnitude(decade: str | None) -> float:
+    return float("inf") if decade is None else float(decade)
+
+
+def _value_row(value: ir.Value, name: str, symbols: _Symbols) -> dict[str, Any]:
     dims: list[int | str | None] | None = None
     if value.shape is not None:
         dims = []

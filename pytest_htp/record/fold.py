@@ -69,7 +69,7 @@ def fold_rows(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         if key is None:
             key = keys[spelled] = json.dumps(content, sort_keys=True, allow_nan=False)
             contents.setdefault(key, content)
-        template, vector = _split(row["path"])
+        template, vector = split_path(row["path"])
         groups.setdefault((key, template), []).append(vector)
     folded: list[tuple[_NaturalKey, str, str]] = []
     for (key, template), vectors in groups.items():
@@ -85,7 +85,7 @@ def fold_paths(paths: Iterable[str]) -> list[str]:
     """The fewest patterns found for a set of raw paths, in natural order of their first paths."""
     groups: dict[_Template, set[_Vector]] = {}
     for path in paths:
-        template, vector = _split(path)
+        template, vector = split_path(path)
         groups.setdefault(template, set()).add(vector)
     folded = [
         _placed(template, box) for template, vectors in groups.items() for box in _boxes(sorted(vectors))
@@ -138,10 +138,11 @@ def unfold_rows(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def path_template(path: str) -> _Template:
     """A raw path's segments with None in place of integers: equal for paths that may fold together."""
-    return _split(path)[0]
+    return split_path(path)[0]
 
 
-def _split(path: str) -> tuple[_Template, _Vector]:
+def split_path(path: str) -> tuple[_Template, _Vector]:
+    """A raw path's segments with None in place of integers, and those integers."""
     template: list[str | None] = []
     vector: list[int] = []
     for part in path.split("."):

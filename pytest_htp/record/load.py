@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.record.fold import unfold_rows
+from pytest_htp.record.tensors import unfold_tensors
 from pytest_htp.record.validate import validate_record
 
 # A folded 126-layer decoder takes 20 KB; the 33,000-module unfolded worst case some 12 MB.
@@ -44,6 +45,8 @@ def loads(text: str | bytes, source: str = "baseline") -> dict[str, Any]:
     try:
         validate_record(record)
         unfold_rows(record["modules"])  # refuses hostile patterns and modules described twice
+        for kind in ("inputs", "outputs"):
+            unfold_tensors(record[kind])
     except HTPUsageError as error:
         raise HTPUsageError(f"{_name(source)}: {error}") from None
     assert isinstance(record, dict)

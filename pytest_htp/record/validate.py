@@ -79,6 +79,11 @@ def _count(value: Any, where: str) -> None:
         _fail(where, "a whole number from 0", value)
 
 
+def _step(value: Any, where: str) -> None:
+    if type(value) is not int or not 1 <= value <= _LARGEST:
+        _fail(where, "a whole number from 1", value)
+
+
 def _percent(value: Any, where: str) -> None:
     if (
         isinstance(value, bool)
@@ -169,7 +174,7 @@ def _measured(required: Mapping[str, _Check]) -> _Check:
 _HISTOGRAM = _table(_count)
 _TENSOR = _object(
     {"name": _text, "dtype": _optional(_text), "dims": _optional(_list(_dim))},
-    {"named": _boolean, "module": _text},
+    {"named": _boolean, "module": _text, "every": _step},
 )
 _STORED = _object({"count": _count, "bytes": _count, "dtypes": _HISTOGRAM})
 _PARITY_OUTPUT = _object({"name": _text, "max_abs": _optional(_decade), "max_rel": _optional(_decade)})

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_htp.compare.context import Context
-from pytest_htp.record.fold import expand_pattern, fold_paths
+from pytest_htp.record.fold import fold_paths
+from pytest_htp.record.tensors import unfold_tensors
 
 Tensor = Mapping[str, Any]
 _MADE_UP = re.compile(r"\bd\d+\b")  # symbols the record made up, alone or in an expression ("2*d0")
@@ -44,7 +45,8 @@ def compare_io(context: Context) -> None:
     found = _Differences()
     matches: list[_Match] = []
     for kind in ("input", "output"):
-        matches += _match(context, found, kind, context.before[f"{kind}s"], context.after[f"{kind}s"])
+        old, new = (unfold_tensors(record[f"{kind}s"]) for record in (context.before, context.after))
+        matches += _match(context, found, kind, old, new)
     if "io.reordered" not in found.messages:
         _report_exchanged(context, found, matches)
     for match in matches:
@@ -124,10 +126,9 @@ def _report_exchanged(context: Context, found: _Differences, matches: Sequence[_
 
 def _maker(tensor: Tensor, new_paths: Mapping[str, str]) -> str | None:
     """Raw path of the module that makes an output, under its name of today; None where it isn't known."""
-    pattern = tensor.get("module")
-    if pattern is None:
+    path: str | None = tensor.get("module")
+    if path is None:
         return None
-    path = expand_pattern(pattern)[0]
     return new_paths.get(path, path)
 
 

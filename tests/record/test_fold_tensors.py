@@ -1,0 +1,91 @@
+"""Inputs and outputs fold without losing their order, and unfold to what they were."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_htp.errors import HTPUsageError
+from pytest_htp.record.tensors import fold_tensors, unfold_tensors
+
+Row = dict[str, Any]
+
+
+def tensor(name: str, module: str | None = None, dims: int = 4) -> Row:
+    row: Row = {"name": name, "dtype": "FLOAT", "dims": [dims]}
+    return row if module is None else {**row, "module": module}
+
+
+def caches(layers: int) -> list[Row]:
+    rows = [tensor("logits", "lm_head")]
+    for layer in range(layers):
+        for kind in ("keys", "values"):
+            rows.append(tensor(f"past.layers.{layer}.{kind}", f"model.layers.{layer}.self_attn"))
+    return rows
+
+
+def test_caches_of_all_layers_take_two_rows() -> None:
+    folded = fold_tensors(caches(126))
+    assert [(row["name"], row["module"], row.get("every")) for row in folded] == [
+        ("logits", "lm_head", None),
+        ("past.layers.{0..125}.keys", "model.layers.{0..125}.self_attn", 2),
+        ("past.layers.{0..125}.values", "model.layers.{0..125}.self_attn", 2),
+    ]
+    assert unfold_tensors(folded) == caches(126)
+
+
+def test_makers_may_be_numbered_differently() -> None:
+    rows = [tensor("hidden.0", "embed"), *(tensor(f"hidden.{i + 1}", f"layer.{i}") for i in range(5))]
+    folded = fold_tensors(rows)
+    assert [(row["name"], row["module"]) for row in folded] == [
+        ("hidden.0", "embed"),
+        ("hidden.{1..5}", "layer.{0..4}"),
+    ]
+    assert unfold_tensors(folded) == rows
+
+
+def test_the_faster_number_may_be_the_inner_one() -> None:
+    rows = [tensor(f"present.{layer}.{kind}") for layer in range(6) for kind in range(2)]
+    folded = fold_tensors(rows)
+    assert [(row["name"], row["every"]) for row in folded] == [
+        ("present.{0..5}.0", 2),
+        ("present.{0..5}.1", 2),
+    ]
+    assert unfold_tensors(folded) == rows
+
+
+def test_swapped_tensors_stand_out() -> None:
+    rows = caches(4)
+    rows[3], rows[5] = rows[5], rows[3]
+    folded = fold_tensors(rows)
+    assert unfold_tensors(folded) == rows
+    assert len(folded) > 3
+
+
+_names = st.lists(st.sampled_from(["0", "1", "2", "3", "a", "{0}", "50%"]), min_size=1, max_size=3).map(
+    ".".join
+)
+
+
+@given(st.lists(st.tuples(_names, st.none() | _names, st.sampled_from([4, 8])), max_size=12))
+def test_unfolding_gives_the_rows_back(values: list[tuple[str, str | None, int]]) -> None:
+    unique = {name: tensor(name, module, dims) for name, module, dims in values}
+    rows = list(unique.values())
+    assert unfold_tensors(fold_tensors(rows)) == rows
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ([{"name": "a.{0..9}", "every": 2}], "gap"),
+        ([{"name": "a.{0..1}", "every": 2}, {"name": "b.{0..1}"}], "have place 2"),
+        ([{"name": "a.{0..2}", "module": "m.{0..1}"}], "2 modules"),
+        ([{"name": "a.{0..999999999}"}], "stands for"),
+    ],
+)
+def test_hostile_rows_are_refused(rows: list[Row], reason: str) -> None:
+    with pytest.raises(HTPUsageError, match=reason):
+        unfold_tensors(rows)
