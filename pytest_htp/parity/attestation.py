@@ -18,16 +18,20 @@ reason, otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
+import torch
 
-from pytest_htp.capture.hierarchy import Hierarchy, ModuleCall
+from pytest_htp.capture.hierarchy import Hierarchy, ModuleCall, TensorRecord
 from pytest_htp.parity.contents import Content, Contents
+from pytest_htp.parity.differences import compare_flat
 from pytest_htp.parity.divergence import Located, matches
-from pytest_htp.parity.flow import ALIASES, Edge, Flow, Placement
+from pytest_htp.parity.flow import Chain, Edge, Flow, Placement, bodies_of
 from pytest_htp.parity.observe import Observation
 from pytest_htp.tagging.coverage import Evidence
 
@@ -43,12 +47,15 @@ OVERWRITTEN = "overwritten in place"
 CONSTANT = "constant"
 ELSEWHERE = "same value elsewhere"
 ABSENT = "not in the optimized graph"
+STORED = "folded into a constant"
 BODY = "inside a control-flow body"
 FOLDED = "folded away by a rewrite"
 UNTAGGED = "made by a node without a tag"
+UNSEEN = "made by a node of a module that was not seen running"
 ASTRAY = "values differ"
 REASONS = (
-    NO_TENSOR, ROOT, PASS_THROUGH, OVERWRITTEN, CONSTANT, ELSEWHERE, ABSENT, BODY, FOLDED, UNTAGGED, ASTRAY,
+    NO_TENSOR, ROOT, PASS_THROUGH, OVERWRITTEN, CONSTANT, ELSEWHERE, ABSENT, STORED, BODY, FOLDED, UNTAGGED,
+    UNSEEN, ASTRAY,
 )  # fmt: skip
 
 
@@ -90,8 +97,19 @@ class Evidences:
     flow: Flow
     matching: dict[int, list[ir.Value]]  # content → values that equal it, in graph order
     equal: dict[ir.Value, set[int]]  # the same, by value
+    stored: set[int]  # contents that an initializer or a constant of the graph equals
+    constant: set[ir.Value]  # values whose elements are all equal
     astray: set[ir.Value]  # numerically wrong values and all that is computed from them
     computed_by: dict[int, list[ModuleCall]]  # content → calls that returned it without having taken it
+
+    def lacks(self, equal: set[int], side: Sequence[Content], overwritten: Sequence[TensorRecord]) -> bool:
+        """Whether a value (equal to these contents) surely isn't any tensor on one side of a call's border.
+
+        A side none of whose tensors occurs in the graph says nothing: the module was exported in another form than it ran.
+        """
+        if any(content.index in equal for content in side):
+            return False
+        return not (side or overwritten) or any(content.index in self.matching for content in side)
 
     @classmethod
     def gather(
@@ -109,6 +127,8 @@ class Evidences:
                 if matches(contents.items[index], found):
                     matching.setdefault(index, []).append(value)
                     equal.setdefault(value, set()).add(index)
+        for values in matching.values():
+            values.sort(key=flow.order)
         wrong = {
             item.value
             for index, item in located.items()
@@ -119,15 +139,41 @@ class Evidences:
             border = contents.borders[call.order]
             for index in border.output_ids - border.input_ids:
                 computed_by.setdefault(index, []).append(call)
-        return cls(hierarchy, contents, flow, matching, equal, wrong | flow.downstream(wrong), computed_by)
+        return cls(
+            hierarchy,
+            contents,
+            flow,
+            matching,
+            equal,
+            _stored(contents, flow),
+            observation.constant,
+            wrong | flow.downstream(wrong),
+            computed_by,
+        )
+
+
+def _stored(contents: Contents, flow: Flow) -> set[int]:
+    """Contents among the constants that nodes read: what a module returned for every input was computed in advance."""
+    stored: set[int] = set()
+    for value in dict.fromkeys(value for node in flow.nodes for value in node.inputs):
+        tensor = value.const_value if value is not None else None
+        if tensor is None or not contents.has_size(math.prod(tensor.shape.numpy())):
+            continue
+        try:
+            elements = torch.from_numpy(np.array(tensor.numpy()))
+        except TypeError:  # a type that torch lacks (strings, 4-bit numbers, bfloat16 of ml_dtypes)
+            continue
+        for content in contents.candidates(elements):
+            if matches(content, compare_flat("", content.tensor, elements, content.tolerance, content.scale)):
+                stored.add(content.index)
+    return stored
 
 
 def attest(evidences: Evidences, placement: Placement) -> Attestation:
     """Run both checks for the tags in ``placement``."""
     result = Attestation()
-    chained = {order for chains in placement.chains for chain in chains for order in chain}
     for call in evidences.hierarchy.calls:
-        result.by_call[call.order] = _check_outputs(call, evidences, placement, chained)
+        result.by_call[call.order] = _check_outputs(call, evidences, placement)
     result.crossings = list(_bad_crossings(evidences, placement))
     for _, orders in result.crossings:
         for order in orders:
@@ -147,18 +193,16 @@ def _overall(verdicts: Iterable[str]) -> str:
 # The output check
 
 
-def _check_outputs(call: ModuleCall, evidences: Evidences, placement: Placement, chained: set[int]) -> str:
+def _check_outputs(call: ModuleCall, evidences: Evidences, placement: Placement) -> str:
     if call.parent is None:
         return ROOT
     border = evidences.contents.borders[call.order]
     verdicts = [OVERWRITTEN for _ in border.overwritten_outputs]
-    verdicts += [_check_output(content, call, evidences, placement, chained) for content in border.outputs]
+    verdicts += [_check_output(content, call, evidences, placement) for content in border.outputs]
     return _overall(verdicts) if verdicts else NO_TENSOR
 
 
-def _check_output(
-    content: Content, call: ModuleCall, evidences: Evidences, placement: Placement, chained: set[int]
-) -> str:
+def _check_output(content: Content, call: ModuleCall, evidences: Evidences, placement: Placement) -> str:
     if content.index in evidences.contents.borders[call.order].input_ids:
         return PASS_THROUGH
     if content.constant:
@@ -172,21 +216,26 @@ def _check_output(
     if others:
         return ELSEWHERE
     values = evidences.matching.get(content.index, [])
+    if not values and content.index in evidences.stored:
+        return STORED
     if not values:
-        return _why_absent(call, evidences, placement, chained)
-    verdicts = {_check_producer(value, call, evidences, placement) for value in _first_made(values)}
+        return _why_absent(call, evidences, placement)
+    verdicts = {
+        _check_producer(value, call, evidences, placement) for value in _first_made(values, evidences.flow)
+    }
     return verdicts.pop() if len(verdicts) == 1 else ELSEWHERE
 
 
-def _first_made(values: list[ir.Value]) -> list[ir.Value]:
-    """Of equal values, those that no other of them was reshaped or cast to."""
-    among = set(values)
-
-    def copied(value: ir.Value) -> bool:
-        node = value.producer()
-        return node is not None and node.op_type in ALIASES and node.inputs[0] in among
-
-    return [value for value in values if not copied(value)] or values[:1]
+def _first_made(values: list[ir.Value], flow: Flow) -> list[ir.Value]:
+    """Of equal values, in graph order, those that were not computed from another of them (reshaped, padded and cut)."""
+    first: list[ir.Value] = []
+    derived: set[ir.Value] = set()
+    for value in values:
+        if value not in derived:
+            first.append(value)
+            if len(values) > 1:
+                derived |= flow.downstream([value])
+    return first
 
 
 def _check_producer(value: ir.Value, call: ModuleCall, evidences: Evidences, placement: Placement) -> str:
@@ -195,18 +244,22 @@ def _check_producer(value: ir.Value, call: ModuleCall, evidences: Evidences, pla
         return PASS_THROUGH  # a graph input
     position = evidences.flow.position[producer]
     chains = placement.chains[position]
-    if any(call.order in chain for chain in chains):
+    if chains.include(call.order):
         return ATTESTED
     facts = placement.facts[position]
     if facts.path is None:
         return UNTAGGED
+    if not chains.own:
+        return UNSEEN
+    if any(bodies_of(producer)):
+        return BODY
     if value in evidences.astray:
         return ASTRAY
     return FOLDED if facts.evidence is Evidence.FUSED else CONTRADICTED
 
 
-def _why_absent(call: ModuleCall, evidences: Evidences, placement: Placement, chained: set[int]) -> str:
-    region = [i for i, chains in enumerate(placement.chains) if any(call.order in chain for chain in chains)]
+def _why_absent(call: ModuleCall, evidences: Evidences, placement: Placement) -> str:
+    region = [i for i, chains in enumerate(placement.chains) if chains.include(call.order)]
     if not region:
         in_body = any(
             facts.graph and facts.path is not None and _inside(facts.path, call.path)
@@ -228,15 +281,38 @@ def _inside(path: str, enclosing: str) -> bool:
 
 
 def _bad_crossings(evidences: Evidences, placement: Placement) -> Iterable[tuple[Edge, tuple[int, ...]]]:
-    borders = evidences.contents.borders
     for edge in evidences.flow.edges:
-        if edge.value in evidences.astray:
+        if edge.value in evidences.astray or edge.value in evidences.constant:
             continue
-        equal = evidences.equal.get(edge.value, set())
         failures = []
         for left, entered in placement.crossings(edge):
-            bad = [order for order in left if not equal & borders[order].output_ids]
-            bad += [order for order in entered if not equal & borders[order].input_ids]
-            failures.append(tuple(bad))
-        if len(failures) == 1 and failures[0]:
+            failures.append(_unrecorded(edge.value, left, entered, evidences))
+            if not failures[-1]:
+                break
+        if failures and failures[-1] and placement.certain(edge):
             yield edge, failures[0]
+
+
+def _unrecorded(value: ir.Value, left: Chain, entered: Chain, evidences: Evidences) -> tuple[int, ...]:
+    """Orders of the calls that value would leave or enter without PyTorch having recorded it there.
+
+    Two ways out of a call are no returned value, and allowed: a cache object that the call wrote to and the root returns; and,
+    into code of an enclosing call, what an inner module returned to a hook (transformers records hidden states so).
+    """
+    equal = evidences.equal.get(value, set())
+    borders = evidences.contents.borders
+    bad = [
+        order
+        for order in entered
+        if evidences.lacks(equal, borders[order].inputs, borders[order].overwritten_inputs)
+    ]
+    if left and not equal & evidences.contents.result:
+        seen_inside = False
+        for order in reversed(left):
+            border = borders[order]
+            seen_inside = seen_inside or bool(equal & border.output_ids)
+            if seen_inside and (not entered or equal & border.output_ids):
+                continue
+            if evidences.lacks(equal, border.outputs, border.overwritten_outputs):
+                bad.append(order)
+    return tuple(bad)

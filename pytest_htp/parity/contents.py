@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import torch
+from torch.utils import _pytree as pytree
 
 from pytest_htp.capture.hierarchy import Hierarchy, ModuleCall, TensorRecord
 from pytest_htp.parity.differences import flat, magnitude
@@ -69,7 +70,7 @@ class Border:
 class Contents:
     """All contents of a watched forward pass, and each call's border.
 
-    ``borders`` is indexed by :attr:`ModuleCall.order`.
+    ``borders`` is indexed by :attr:`ModuleCall.order`; ``result`` are indices of what the root returned.
     """
 
     def __init__(self, hierarchy: Hierarchy, rtol: float | None = None, atol: float | None = None) -> None:
@@ -78,13 +79,20 @@ class Contents:
         self._by_tensor: dict[int, Content] = {}
         self._by_sample: dict[tuple[Group, bytes], list[Content]] = {}
         self.borders = [self._border(call) for call in hierarchy.calls]
+        leaves = [leaf for leaf in pytree.tree_leaves(hierarchy.result) if isinstance(leaf, torch.Tensor)]
+        self.result = {self._content(leaf).index for leaf in leaves if _is_dense(leaf)}
         self.groups: dict[Group, list[Content]] = {}
         for content in self.items:
             self.groups.setdefault(content.group, []).append(content)
+        self._sizes = {count for _, count in self.groups}
         self._samples = {
             group: torch.stack([sample(content.tensor) for content in members])
             for group, members in self.groups.items()
         }
+
+    def has_size(self, count: int) -> bool:
+        """Whether any content has so many elements."""
+        return count in self._sizes
 
     def candidates(self, value: torch.Tensor) -> list[Content]:
         """Contents that agree with ``value`` on a sample, to within one percent of their magnitude."""
@@ -107,7 +115,7 @@ class Contents:
         for record in records:
             if record.overwritten:
                 overwritten.append(record)
-            elif record.tensor.numel() and record.tensor.layout is torch.strided:
+            elif _is_dense(record.tensor):
                 contents.append(self._content(record.tensor))
         return contents, overwritten
 
@@ -134,6 +142,10 @@ class Contents:
         self._by_tensor[id(tensor)] = content
         self._by_sample.setdefault(key, []).append(content)
         return content
+
+
+def _is_dense(tensor: torch.Tensor) -> bool:
+    return tensor.numel() > 0 and tensor.layout is torch.strided
 
 
 def loose(content: Content) -> float:

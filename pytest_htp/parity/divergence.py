@@ -2,7 +2,7 @@
 
 1. Each recorded content is located in the graph: a value that equals it; else the value that crosses the
 border where
-   PyTorch recorded it; else one that nearly equals it. A value that is closer to another content is not it.
+   PyTorch recorded it, unless that is closer to another content.
 2. A value far from the content at its place is only believed to be that content gone wrong if the error goes
 on: where
    everything computed from it that was recorded agrees, the value is simply another one (the optimizer moved
@@ -61,14 +61,11 @@ def locate(contents: Contents, observation: Observation, flow: Flow) -> dict[int
         if matching := [hit for hit in hits if matches(content, hit.difference)]:
             located[index] = _closest(matching)
             continue
-        near = [hit for hit in hits if free(index, hit.value)]
         placed = [place for place in by_place.get(index, []) if free(index, place.value)]
         if placed:
             closest = _closest(placed)
             target = located if closest.difference.max_rel <= loose(content) else doubtful
             target[index] = closest
-        elif near:
-            located[index] = _closest(near)
     return located | _credible(doubtful, located, contents, flow)
 
 
@@ -96,25 +93,18 @@ def _closest(found: list[Located]) -> Located:
 def _credible(
     doubtful: dict[int, Located], located: dict[int, Located], contents: Contents, flow: Flow
 ) -> dict[int, Located]:
-    """Those of the doubtful whose error goes on: some recorded content computed from them next is off as
-    well.
-
-    With nothing recorded after them they are graph outputs or feed one directly, and are believed.
-    """
-    at: dict[ir.Value, list[tuple[int, Located]]] = {}
-    for index, item in (*located.items(), *doubtful.items()):
-        at.setdefault(item.value, []).append((index, item))
-    stop = frozenset(at)
-    credible = {}
-    for index, item in doubtful.items():
-        after = [
-            is_off(contents.items[other], found.difference)
-            for value in flow.downstream([item.value], stop) & stop
-            for other, found in at[value]
-        ]
-        if not after or any(after):
-            credible[index] = item
-    return credible
+    """Those of the doubtful that are graph outputs, or whose error goes on: a content located next is off as well."""
+    results = {index: item for index, item in doubtful.items() if item.value.is_graph_output()}
+    off: dict[ir.Value, bool] = {}
+    for index, item in (*located.items(), *results.items()):
+        off[item.value] = off.get(item.value, False) or is_off(contents.items[index], item.difference)
+    stop = frozenset(off)
+    going_on = {
+        index: item
+        for index, item in doubtful.items()
+        if any(off[value] for value in flow.downstream([item.value], stop) & stop)
+    }
+    return results | going_on
 
 
 def first_divergence(
@@ -162,8 +152,10 @@ def _blame(
     hierarchy: Hierarchy, call: ModuleCall, contents: Contents, located: dict[int, Located], limit: float
 ) -> ModuleCall:
     while call.parent is not None:
-        worst = _worst(contents.borders[call.order].inputs, located)
-        if worst is None or not is_off(*worst) or (worst[1].max_rel <= limit and not worst[1].nonfinite):
+        border = contents.borders[call.order]
+        worst = _worst(border.inputs, located)
+        off = worst is not None and is_off(*worst) and (worst[1].nonfinite > 0 or worst[1].max_rel > limit)
+        if not off and not border.overwritten_inputs:
             break
         call = hierarchy.calls[call.parent]
     return call

@@ -15,12 +15,26 @@ from pytest_htp.tagging.coverage import Evidence
 from pytest_htp.tagging.facts import NodeFacts
 from pytest_htp.tagging.tagger import Tagging
 
-# Operators whose output has the elements of their first input in the same order.
-ALIASES = frozenset({"Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Cast", "CastLike"})
 _SHAPE_SOURCES = frozenset({"Shape", "Size"})
 
 Chain = tuple[int, ...]
 """Orders of the nested module calls around a node, the root's first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chains:
+    """Where a node belongs: in any of ``own``; it may stand for equal nodes in ``later`` ones.
+
+    ``certain`` says that there is exactly one place by its tag.
+    """
+
+    own: tuple[Chain, ...] = ()
+    later: tuple[Chain, ...] = ()
+    certain: bool = False
+
+    def include(self, order: int) -> bool:
+        """Whether the node belongs to a call (or one inside it)."""
+        return any(order in chain for chain in self.own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +64,22 @@ class Calls:
     def of(self, path: str) -> list[ModuleCall]:
         return self._by_path.get(path, [])
 
-    def chains_of(self, facts: NodeFacts) -> tuple[Chain, ...]:
-        """The chains a node may belong to: one per origin and, where the call is not known, per call.
+    def chains_of(self, facts: NodeFacts) -> Chains:
+        """The chains a node belongs to by its tag; none for a node without a tag or tagged with a module not seen running.
 
-        Empty for a node without a tag, or tagged with a module that never ran.
+        A node of several modules has one per origin. Common-subexpression elimination keeps the first of equal nodes
+        of several calls of one module, so a node of call 0 may stand for later calls as well.
         """
         if facts.path is None:
-            return ()
+            return Chains()
         fused = facts.evidence is Evidence.FUSED
         chains: list[Chain] = []
         for path in dict.fromkeys((facts.path, *facts.origins)) if fused else (facts.path,):
-            calls = self.of(path)
-            if len(calls) > 1 and not fused and facts.call is not None and facts.call < len(calls):
-                calls = [calls[facts.call]]
-            chains.extend(self._chains[call.order] for call in calls)
-        return tuple(chains)
+            chains.extend(self._chains[call.order] for call in self.of(path))
+        known = facts.call if not fused and facts.call is not None and facts.call < len(chains) else None
+        if known is None:
+            return Chains(tuple(chains), certain=len(chains) == 1)
+        return Chains((chains[known],), tuple(chains[known + 1 :]), certain=True)
 
 
 class Flow:
@@ -101,6 +116,11 @@ class Flow:
             if producer is not None and value not in self.shape_only:
                 yield Edge(value, self.position[producer], None)
 
+    def order(self, value: ir.Value) -> int:
+        """Position of the node that makes a value; -1 for what the graph is given."""
+        producer = value.producer()
+        return -1 if producer is None else self.position[producer]
+
     def downstream(
         self, sources: Iterable[ir.Value], stop: frozenset[ir.Value] = frozenset()
     ) -> set[ir.Value]:
@@ -130,20 +150,26 @@ class Placement:
         self.everywhere = tagging.nodes
         self.facts = [tagging.graph.by_node[node] for node in flow.nodes]
         self.chains = [self.calls.chains_of(facts) for facts in self.facts]
-        self._root: Chain = (0,) if hierarchy.calls else ()
+        root: Chain = (0,) if hierarchy.calls else ()
+        self._outside = Chains((root,), certain=True)
 
-    def at(self, position: int | None) -> tuple[Chain, ...]:
+    def at(self, position: int | None) -> Chains:
         """Chains of a node; those of the root for a graph input or output."""
-        return (self._root,) if position is None else self.chains[position]
+        return self._outside if position is None else self.chains[position]
 
     def crossings(self, edge: Edge) -> Iterator[tuple[Chain, Chain]]:
         """For every combination of chains: the calls that the value leaves, and the calls that it enters."""
-        for source in self.at(edge.producer):
-            for target in self.at(edge.consumer):
+        sources, targets = self.at(edge.producer), self.at(edge.consumer)
+        for source in (*sources.own, *sources.later):
+            for target in (*targets.own, *targets.later):
                 shared = 0
                 while shared < min(len(source), len(target)) and source[shared] == target[shared]:
                     shared += 1
                 yield source[shared:], target[shared:]
+
+    def certain(self, edge: Edge) -> bool:
+        """Whether both ends have exactly one place by their tags."""
+        return self.at(edge.producer).certain and self.at(edge.consumer).certain
 
 
 def bodies_of(node: ir.Node) -> Iterator[ir.Graph]:

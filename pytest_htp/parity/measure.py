@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 import torch
 
+from pytest_htp.capture.hierarchy import Hierarchy
 from pytest_htp.capture.marks import all_nodes
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.parity.attestation import Evidences, attest
 from pytest_htp.parity.contents import Contents
 from pytest_htp.parity.differences import difference, incomparable
-from pytest_htp.parity.divergence import first_divergence, locate, module_differences
+from pytest_htp.parity.divergence import Located, first_divergence, locate, module_differences
 from pytest_htp.parity.feeds import match_inputs, match_outputs
 from pytest_htp.parity.flow import Flow, Placement
 from pytest_htp.parity.observe import Observation, expected_places, watched_values
@@ -70,6 +72,36 @@ def measure_parity(request: ParityRequest) -> ParityResult:
 
 
 def _measure(request: ParityRequest) -> ParityResult:
+    examined = examine(request)
+    hierarchy, contents, located = request.hierarchy, examined.contents, examined.located
+    return ParityResult(
+        measured=True,
+        outputs=examined.outputs,
+        modules=module_differences(hierarchy, contents, located),
+        input_sets=examined.input_sets,
+        first_divergence=first_divergence(hierarchy, contents, located),
+        attestation=attest(examined.evidences(hierarchy), examined.placement).to_dict(),
+    )
+
+
+@dataclass
+class Examination:
+    """One run in ONNX Runtime held against PyTorch's: what all verdicts are drawn from."""
+
+    flow: Flow
+    contents: Contents
+    placement: Placement
+    observation: Observation
+    located: dict[int, Located]
+    outputs: list[Difference]
+    input_sets: dict[str, list[Difference]]
+
+    def evidences(self, hierarchy: Hierarchy) -> Evidences:
+        return Evidences.gather(hierarchy, self.contents, self.observation, self.flow, self.located)
+
+
+def examine(request: ParityRequest) -> Examination:
+    """Run the saved model with its inner values and compare them as they come. Raises as :func:`measure_parity`."""
     from pytest_htp.parity.session import BATCH_BYTES, ValueSession
 
     program = request.program
@@ -85,7 +117,6 @@ def _measure(request: ParityRequest) -> ParityResult:
         batch_bytes=request.batch_bytes or BATCH_BYTES,
     )
     values = {value.name: value for node in flow.nodes for value in node.outputs}
-    expected = match_outputs(program, request.hierarchy.result)
     observation = Observation()
     got: dict[str, torch.Tensor] = {}
     for value in program.graph.inputs:
@@ -96,16 +127,13 @@ def _measure(request: ParityRequest) -> ParityResult:
             got[name] = tensor
         if name in values:
             observation.add(values[name], tensor, contents, places)
-    result = ParityResult(measured=True, outputs=_outputs(expected, got, request))
+    outputs = _outputs(match_outputs(program, request.hierarchy.result), got, request)
     del got
-    for further in request.extra_inputs:
-        result.input_sets[further.name] = _further_outputs(session, further, request)
+    input_sets = {
+        further.name: _further_outputs(session, further, request) for further in request.extra_inputs
+    }
     located = locate(contents, observation, flow)
-    result.modules = module_differences(request.hierarchy, contents, located)
-    result.first_divergence = first_divergence(request.hierarchy, contents, located)
-    evidences = Evidences.gather(request.hierarchy, contents, observation, flow, located)
-    result.attestation = attest(evidences, placement).to_dict()
-    return result
+    return Examination(flow, contents, placement, observation, located, outputs, input_sets)
 
 
 def _outputs(

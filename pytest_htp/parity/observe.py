@@ -5,7 +5,6 @@ values.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -13,12 +12,9 @@ import onnx_ir as ir
 import torch
 
 from pytest_htp.parity.contents import Content, Contents
-from pytest_htp.parity.differences import compare_flat
+from pytest_htp.parity.differences import compare_flat, flat
 from pytest_htp.parity.flow import Flow, Placement
 from pytest_htp.parity.result import Difference
-
-_KINDS = {"FLOAT": "float", "INT": "int", "UINT": "int", "BOOL": "bool", "DOUBLE": "float", "BFLOAT": "float"}
-_KINDS |= {"COMPLEX": "float"}
 
 
 @dataclass
@@ -29,18 +25,21 @@ class Observation:
         hits: value → contents whose sample it agrees with to a percent, with the full difference.
         expected: value → contents that it should be by its place (it crosses the border of a call that took
             or returned one with as many elements), with the full difference.
-        seen: values that were compared.
+        constant: values whose elements are all equal; they prove nothing.
     """
 
     hits: dict[ir.Value, dict[int, Difference]] = field(default_factory=dict)
     expected: dict[ir.Value, dict[int, Difference]] = field(default_factory=dict)
-    seen: set[ir.Value] = field(default_factory=set)
+    constant: set[ir.Value] = field(default_factory=set)
 
     def add(
         self, value: ir.Value, tensor: torch.Tensor, contents: Contents, places: Mapping[ir.Value, set[int]]
     ) -> None:
         """Compare one value. ``places``: indices of the contents it should be by its place."""
-        self.seen.add(value)
+        elements = flat(tensor)
+        if not elements.numel() or bool((elements == elements[0]).all()):
+            self.constant.add(value)
+            return
         hits = {content.index: _compare(content, tensor) for content in contents.candidates(tensor)}
         if hits:
             self.hits[value] = hits
@@ -58,43 +57,47 @@ def _compare(content: Content, tensor: torch.Tensor) -> Difference:
 
 
 def expected_places(flow: Flow, placement: Placement, contents: Contents) -> dict[ir.Value, set[int]]:
-    """Value → contents of the same kind at the borders that it crosses by the tags."""
+    """Value → contents at the borders that it crosses by the tags.
+
+    A node made of several modules' nodes gives what the last of them returns and takes what the first of them takes.
+    """
     places: dict[ir.Value, set[int]] = {}
     for edge in flow.edges:
-        for left, entered in placement.crossings(edge):
-            found = {c.index for order in left for c in contents.borders[order].outputs if not c.constant}
-            found |= {c.index for order in entered for c in contents.borders[order].inputs if not c.constant}
-            if found:
-                places.setdefault(edge.value, set()).update(found)
+        crossings = list(placement.crossings(edge))
+        calls = placement.calls.all
+        leaving = max(
+            (left for left, _ in crossings if left),
+            key=lambda left: calls[left[-1]].completed or 0,
+            default=(),
+        )
+        entering = min(
+            (entered for _, entered in crossings if entered), key=lambda entered: entered[-1], default=()
+        )
+        found = {c.index for order in leaving for c in contents.borders[order].outputs if not c.constant}
+        found |= {c.index for order in entering for c in contents.borders[order].inputs if not c.constant}
+        if found:
+            places.setdefault(edge.value, set()).update(found)
     return places
 
 
 def watched_values(
     program: ir.Model, flow: Flow, contents: Contents, feeds: Mapping[str, torch.Tensor]
 ) -> dict[str, int]:
-    """Names of the values worth fetching → estimated bytes.
+    """Names of the values worth fetching → estimated bytes: all that hold numbers and depend on more than shapes.
 
-    These are tensors with the kind and the number of elements of anything that PyTorch recorded; all others
-    can't be any of it. Dynamic dimensions are worked out from the inputs; a value whose size stays unknown is
-    fetched, and counted as large as the largest recorded tensor of its kind.
+    Dynamic dimensions are worked out from the inputs; a value whose size stays unknown is counted as large as the largest
+    recorded tensor.
     """
     sizes = _axis_sizes(program, feeds)
-    largest = {kind: max(n for k, n in contents.groups if k == kind) for kind, _ in contents.groups}
+    largest = max((count for _, count in contents.groups), default=1)
     watched: dict[str, int] = {}
     for node in flow.nodes:
         for value in node.outputs:
-            if not value.name or value in flow.shape_only:
+            if not value.name or value in flow.shape_only or isinstance(value.type, ir.SequenceType):
                 continue
-            kind = None if value.dtype is None else _KINDS.get(re.sub(r"\d.*", "", value.dtype.name))
             count = _elements(value, sizes)
-            if kind is not None and kind not in largest:
-                continue
-            if kind is not None and count is not None and (kind, count) not in contents.groups:
-                continue
-            estimated = count if count is not None else largest.get(kind or "float", 1)
-            watched[value.name] = math.ceil(
-                estimated * (value.dtype.itemsize if value.dtype is not None else 4)
-            )
+            itemsize = value.dtype.itemsize if value.dtype is not None else 4
+            watched[value.name] = math.ceil((largest if count is None else count) * itemsize)
     return watched
 
 
