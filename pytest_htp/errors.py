@@ -1,4 +1,4 @@
-"""The two errors users meet. Both carry one message that names the thing, what was expected and the remedy."""
+"""The errors users meet. Each carries one message that names the thing, what was expected and the remedy."""
 
 from __future__ import annotations
 
@@ -23,3 +23,11 @@ class HTPExportError(Exception):
         self.step = step
         self.cause = cause
         self.data = data
+
+
+class ExportTimeout(BaseException):
+    """The export took longer than ``htp_timeout``.
+
+    No ``Exception``, because exporters catch those to try again in another way. Users meet it as the cause of an
+    :class:`HTPExportError`.
+    """

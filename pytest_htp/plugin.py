@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_htp.session.fixture import htp_export  # noqa: F401 - pytest finds the fixture here
+from pytest_htp.session.identity import remember
 
 if TYPE_CHECKING:
     from pytest_htp.session.collect import Collector
@@ -110,10 +112,29 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         run.terminal = None
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    collector.config.stash[_INVENTORY].visit(collector, report)
+    return report
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    if not file_path.name.endswith(".htp.toml"):
+        return None
+    from pytest_htp.manifest.items import ManifestFile
+
+    return ManifestFile.from_parent(parent, path=file_path)
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
+    remember(item)
     item.config.stash[_INVENTORY].add(item)
     if "htp_export" in getattr(item, "fixturenames", ()):
-        item.add_marker("htp")
+        if item.get_closest_marker("htp") is None:
+            item.add_marker("htp")
         from pytest_htp.session.grouping import group_by_shared_models
 
         group_by_shared_models(item)
@@ -132,18 +153,26 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     from pytest_htp.session.collect import put_on_report
+    from pytest_htp.session.phases import settle
 
+    settle(item, call, report)
     put_on_report(item, report, html=item.config.pluginmanager.hasplugin("html"))
     return report
 
 
-def pytest_runtest_teardown(item: pytest.Item) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
     from pytest_htp.session.phases import close
 
-    close(item)
+    try:
+        return (yield)
+    finally:
+        close(item)
 
 
 @pytest.hookimpl(trylast=True)
@@ -151,8 +180,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     config = session.config
     config.stash[_INVENTORY].leave_worker()
     collector = config.stash.get(_COLLECTOR, None)
-    if collector is not None:
-        collector.finish(config.stash[_INVENTORY])
+    if (
+        collector is not None
+        and not collector.finish(config.stash[_INVENTORY])
+        and session.exitstatus == pytest.ExitCode.OK
+    ):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

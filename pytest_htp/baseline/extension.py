@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
@@ -14,6 +15,10 @@ from syrupy.location import PyTestLocation
 
 from pytest_htp.baseline.naming import FOLDER
 from pytest_htp.record.serialize import dumps
+
+_TEMPORARY = ".htp-"
+# A temporary file lives for milliseconds; one this old (seconds) is left of a run that was killed.
+_ABANDONED = 3600
 
 
 class HTPBaselineExtension(SingleFileSnapshotExtension):
@@ -48,6 +53,17 @@ class HTPBaselineExtension(SingleFileSnapshotExtension):
     def matches_test_location(cls, *, test_location: PyTestLocation, snapshot_location: str) -> bool:
         return True  # the name was made for this test; syrupy's check by prefix can't know
 
+    def read_snapshot_data_from_location(
+        self, *, snapshot_location: str, snapshot_name: str, session_id: str
+    ) -> str | None:
+        """The file's text; ``""``, which equals no record, for one that can't be read as text and is to be replaced."""
+        try:
+            return Path(snapshot_location).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError):
+            return ""
+
     def discover_snapshots(self, **options: Any) -> SnapshotCollections:
         return SnapshotCollections()
 
@@ -59,7 +75,9 @@ class HTPBaselineExtension(SingleFileSnapshotExtension):
         cls, *, snapshot_collection: SnapshotCollection, name_order: dict[str, int] | None = None
     ) -> None:
         snapshot = next(iter(snapshot_collection))
-        write_text(Path(snapshot_collection.location), str(snapshot.data))
+        path = Path(snapshot_collection.location)
+        _sweep(path.parent)
+        write_text(path, str(snapshot.data))
 
 
 def write_text(path: Path, text: str) -> None:
@@ -71,7 +89,7 @@ def write_text(path: Path, text: str) -> None:
     # Encoded first: a name that can't be encoded must not cost the old file. The temporary name stays short, since a
     # baseline's name may already be near the limit of the file system.
     content = text.encode("utf-8")
-    temporary = path.with_name(f".htp-{token_hex(4)}")
+    temporary = path.with_name(f"{_TEMPORARY}{token_hex(4)}")
     try:
         with temporary.open("xb") as stream:
             stream.write(content)
@@ -82,3 +100,11 @@ def write_text(path: Path, text: str) -> None:
         with suppress(OSError):
             temporary.unlink()
         raise
+
+
+def _sweep(folder: Path) -> None:
+    """Remove temporary files that killed runs left in a baseline folder."""
+    for path in folder.glob(f"{_TEMPORARY}????????"):
+        with suppress(OSError):
+            if time.time() - path.lstat().st_mtime > _ABANDONED:
+                path.unlink()

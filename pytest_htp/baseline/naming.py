@@ -42,9 +42,8 @@ def baseline_stem(test_id: str, export_name: str) -> str:
         test_id: ``test_bert[a/b]`` or ``TestClass::test_bert``: the node id without the file.
         export_name: the export's name within the test, ``""`` for the only one.
     """
-    readable = slugify(test_id.replace("::", "-") + (f"-{export_name}" if export_name else ""))
     export_digest = _hex(f"{test_id}\0{export_name}")
-    return f"{readable}-{digest_of_test(test_id)}{export_digest}"
+    return f"{_readable(test_id, export_name)}-{digest_of_test(test_id)}{export_digest}"
 
 
 def baseline_folder(test_file: Path) -> Path:
@@ -57,6 +56,17 @@ def baseline_path(test_file: Path, test_id: str, export_name: str, variant: str 
     if variant:
         folder = folder / slugify(variant)
     return folder / f"{baseline_stem(test_id, export_name)}{SUFFIX}"
+
+
+def artifact_stem(nodeid: str, export_name: str) -> str:
+    """Folder of an export's files in a report, where tests of all files meet: the digest takes the whole node id."""
+    test_id = nodeid.partition("::")[2] or nodeid
+    digest = _hex(nodeid) + _hex(f"{nodeid}\0{export_name}")
+    return f"{_readable(test_id, export_name)}-{digest}"
+
+
+def _readable(test_id: str, export_name: str) -> str:
+    return slugify(test_id.replace("::", "-") + (f"-{export_name}" if export_name else ""))
 
 
 def digest_of_file(name: str) -> str | None:

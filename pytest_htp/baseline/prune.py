@@ -47,10 +47,16 @@ def stale_baselines(collected: Collected) -> list[Path]:
 
 
 def prune(paths: Iterable[Path]) -> list[Path]:
-    """Delete baseline files, and the folders that this empties; returns the deleted files."""
+    """Delete baseline files, and the folders that this empties; returns the deleted files.
+
+    A file that can't be deleted is left out; the others go.
+    """
     deleted = []
     for path in paths:
-        path.unlink(missing_ok=True)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError:
+            continue
         deleted.append(path)
         for folder in (path.parent, path.parent.parent, path.parent.parent.parent):
             if FOLDER not in (folder.name, folder.parent.name, folder.parent.parent.name):

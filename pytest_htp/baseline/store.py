@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_htp.baseline.naming import baseline_folder, baseline_path, baseline_stem
+from pytest_htp.baseline.naming import FOLDER, baseline_folder, baseline_path
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.record.load import load
 from pytest_htp.record.serialize import dumps
@@ -40,49 +40,47 @@ class BaselineStore:
     """Baselines of one test item.
 
     Args:
+        test_id: the node id behind the test's file, as it was collected.
         variant: name of the toolchain's variant; its file is used where there is one, else the common one.
     """
 
-    def __init__(self, item: pytest.Item, snapshot: SnapshotAssertion, variant: str = "") -> None:
+    def __init__(
+        self, item: pytest.Item, snapshot: SnapshotAssertion, *, test_id: str, variant: str = ""
+    ) -> None:
         from pytest_htp.baseline.extension import HTPBaselineExtension
 
-        self._item = item
-        self._test_id = item.nodeid.partition("::")[2] or item.name
+        self._root = item.config.rootpath
+        self._test_id = test_id
         self._file = item.path
         self._variant = variant
         self._snapshot = snapshot.use_extension(HTPBaselineExtension)
         self._update = bool(item.config.getoption("update_snapshots", False))
         self._update_new = bool(item.config.getoption("update_new_snapshots_only", False))
 
-    def stem(self, export_name: str) -> str:
-        """The baseline's file name without suffix; also names the export's folder in the report."""
-        return baseline_stem(self._test_id, export_name)
-
     def path(self, export_name: str) -> Path:
         """The file in use: the variant's where it exists (or is about to be written), else the common one."""
-        common = baseline_path(self._file, self._test_id, export_name)
+        common = self._common(export_name)
         if not self._variant:
             return common
         own = baseline_path(self._file, self._test_id, export_name, self._variant)
-        return own if own.exists() or self._update or not common.exists() else common
+        return own if _is_there(own) or self._update or not _is_there(common) else common
 
     def shown_path(self, export_name: str) -> str:
         """The file's path relative to the root directory, for messages and reports."""
-        return Path(os.path.relpath(self.path(export_name), self._item.config.rootpath)).as_posix()
+        return Path(os.path.relpath(self.path(export_name), self._root)).as_posix()
 
     def read(self, export_name: str) -> Stored | None:
         """The stored baseline, None where there is none."""
         path = self.path(export_name)
-        if not path.exists() and not path.is_symlink():
-            return None
         try:
-            return Stored(path, load(path))
+            self._refuse_links(path)
+            return Stored(path, load(path)) if _is_there(path) else None
         except HTPUsageError as error:
             return Stored(path, None, str(error))
 
-    def will_write(self, before: dict[str, Any] | None) -> bool:
+    def will_write(self, stored: Stored | None) -> bool:
         """Whether this run may write: ``--snapshot-update``, or only new ones with ``--snapshot-update-new-only``."""
-        return self._update or (self._update_new and before is None)
+        return self._update or (self._update_new and stored is None)
 
     def write(self, export_name: str, record: dict[str, Any], before: dict[str, Any] | None) -> str:
         """Write what changed; ``created``, ``updated`` or ``unchanged``.
@@ -91,30 +89,74 @@ class BaselineStore:
             HTPUsageError: the file can't be written; the old one is untouched.
         """
         path = self.path(export_name)
-        if path.is_symlink() or path.is_dir():
-            raise HTPUsageError(f"{self.shown_path(export_name)} is a link or folder; baselines are plain files: remove it")
-        existed = path.exists()
-        matched = self._assert(export_name, carried_over(before, record))
+        self._refuse_links(path)
+        if path.is_dir():
+            raise HTPUsageError(f"{self.shown_path(export_name)} is a folder, baselines are files: remove it")
+        existed = _is_there(path)
+        content = dumps(carried_over(before, record))
+        if not existed and self._variant and _text_of(self._common(export_name)) == content:
+            return "unchanged"  # the common baseline says it for this toolchain as well
+        matched = self._assert(path, content)
         result = self._snapshot.executions[self._snapshot.num_executions - 1]
         if not matched:
-            reason = result.exception or "syrupy refused it"
-            raise HTPUsageError(f"the baseline {self.shown_path(export_name)} can't be written: {reason}")
+            reason = result.exception
+            shown = getattr(reason, "strerror", None) or reason or "syrupy refused it"
+            raise HTPUsageError(
+                f"the baseline {self.shown_path(export_name)} can't be written ({shown}); what was there is as it was"
+            )
         if not result.updated and not result.created:
             return "unchanged"
         return "updated" if existed else "created"
 
     def confirm(self, export_name: str) -> None:
         """Count a baseline that holds in syrupy's summary."""
-        self._assert(export_name, self.path(export_name).read_text(encoding="utf-8"))
+        path = self.path(export_name)
+        text = _text_of(path)
+        if text is not None:
+            self._assert(path, text)
 
     def report_mismatch(self, export_name: str, record: dict[str, Any]) -> None:
         """Count a baseline that fails in syrupy's summary."""
-        self._assert(export_name, record)
+        self._assert(self.path(export_name), dumps(record))
 
-    def _assert(self, export_name: str, data: Any) -> bool:
-        path = self.path(export_name)
+    def _common(self, export_name: str) -> Path:
+        return baseline_path(self._file, self._test_id, export_name)
+
+    def _refuse_links(self, path: Path) -> None:
+        """Nothing is read or written through a link inside the baseline folder: it may lead anywhere.
+
+        Raises:
+            HTPUsageError: names the link.
+        """
+        inside = [path, *(parent for parent in path.parents if parent.is_relative_to(self._file.parent / FOLDER))]
+        for place in inside:
+            if place.is_symlink():
+                shown = Path(os.path.relpath(place, self._root)).as_posix()
+                raise HTPUsageError(
+                    f"{shown} is a symbolic link; baselines are plain files in plain folders: replace it by what it points to"
+                )
+
+    def _assert(self, path: Path, content: str) -> bool:
         index = path.relative_to(baseline_folder(self._file)).with_suffix("").as_posix()
-        return bool(self._snapshot(name=index) == data)
+        return bool(self._snapshot(name=index) == content)
+
+
+def _is_there(path: Path) -> bool:
+    """Whether something is at the path, if only something that can't be looked at."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _text_of(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def carried_over(before: dict[str, Any] | None, current: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pytest_htp.errors import HTPUsageError
+from pytest_htp.errors import ExportTimeout, HTPUsageError
 from pytest_htp.vocabulary import HTPExportStep
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -36,6 +36,8 @@ def explain(step: HTPExportStep, model_name: str, error: BaseException) -> str:
     unsupported = _UNSUPPORTED.search(str(error)) or _UNSUPPORTED.search(str(cause))
     if isinstance(cause, HTPUsageError):
         remedy = ""  # says itself what was expected
+    elif isinstance(cause, ExportTimeout):
+        remedy = "raise htp_timeout, or export less: a smaller config, weights='none', parity=False"
     elif isinstance(cause, MemoryError) or "can't allocate memory" in str(cause):
         remedy = "the machine ran out of memory; use weights='none' to export the structure alone"
     elif isinstance(cause, ImportError) and getattr(cause, "name", None):

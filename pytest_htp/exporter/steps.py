@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 
-from pytest_htp.errors import HTPExportError
+from pytest_htp.errors import ExportTimeout, HTPExportError
 from pytest_htp.exporter.remedies import explain
 from pytest_htp.vocabulary import HTPExportData, HTPExportStep
 
@@ -64,7 +64,7 @@ class StepRunner:
         self._close(step, "failed")
         for later in list(HTPExportStep)[step.number :]:
             self.data.steps.setdefault(later.value, {"status": "skipped", "seconds": 0.0})
-        if not isinstance(error, (Exception, MemoryError)):
+        if not isinstance(error, (Exception, ExportTimeout)):
             return None
         message = explain(step, self.data.model_name, error)
         return HTPExportError(message, step=step, cause=error, data=self.data)

@@ -120,7 +120,10 @@ def _next_steps(exports: Sequence[Result], html: Path | str | None) -> list[Line
     changed = [
         item
         for item in exports
-        if item["verdict"] in CHANGED and not item["error"] and item["baseline_status"] != "missing"
+        if item["verdict"] in CHANGED
+        and not item["error"]
+        and item["baseline_status"] not in ("missing", "created", "updated")
+        and (item["commands"] or {}).get("accept")
     ]
     lines: list[Line] = []
     if html is not None:

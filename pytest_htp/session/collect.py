@@ -6,15 +6,17 @@ writes the files at the end of the session and prints the summary.
 
 from __future__ import annotations
 
-import os
 import platform
+from collections import Counter
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from shutil import rmtree
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_htp.errors import HTPUsageError
+from pytest_htp.session import artifacts
+from pytest_htp.session.commands import as_typed
 from pytest_htp.session.exports import KEY
 from pytest_htp.session.settings import RunSettings
 
@@ -28,24 +30,26 @@ _PACKAGES = ("pytest-htp", "pytest", "torch", "transformers", "onnx", "onnx-ir",
 
 
 def put_on_report(item: pytest.Item, report: pytest.TestReport, *, html: bool) -> None:
-    """Attach the test's results to the report of its call, where every kind of report finds them."""
+    """Attach the test's results to the report of its call (of its setup, if it did not get further)."""
     exports = item.stash.get(KEY, None)
-    if exports is None or report.when != "call" or not exports.results:
+    if exports is None or not exports.results:
+        return
+    if report.when != "call" and not (report.when == "setup" and report.outcome != "passed"):
         return
     from pytest_htp.report.junit import junit_properties
 
     for result in exports.results:
-        # A test that fails for another reason has not accepted anything.
-        if report.outcome != "passed" and result["outcome"] == "passed":
+        # An export that was fine in a test that fails for another reason has not been accepted; one that failed in a test
+        # that expected it (pytest.raises, xfail) is no failure.
+        if report.outcome != "failed" or result["outcome"] == "passed":
             result["outcome"] = report.outcome
-        elif report.outcome == "passed":
-            result["outcome"] = "passed"  # the test expected the failure (pytest.raises)
     setattr(report, ATTRIBUTE, exports.results)
     report.user_properties.extend(junit_properties(exports.results))
     if html:
         from pytest_htp.report.pytest_html import html_extras
 
-        report.extras = [*getattr(report, "extras", []), *html_extras(exports.results)]
+        extras = [*getattr(report, "extras", []), *html_extras(exports.results)]
+        report.extras = extras  # type: ignore[attr-defined]  # pytest-html's
 
 
 class Collector:
@@ -58,49 +62,74 @@ class Collector:
         self.notes: list[str] = []
         self.stale: list[Path] = []
         self.pruned: list[Path] = []
+        self.problems: list[str] = []  # what was asked for and could not be done
         self._report: dict[str, Any] | None = None
 
     def start(self) -> None:
-        """Clear what an earlier run left in the report folder, if that folder is a report."""
-        directory = self._settings.report_dir
-        if directory is not None and (directory / "report.json").is_file():
-            rmtree(directory / "exports", ignore_errors=True)
+        """Name the run and clear what killed runs left in the report folder."""
+        artifacts.begin(self._config)
+        if self._settings.report_dir is not None:
+            artifacts.sweep(self._settings.report_dir)
 
     def take(self, report: pytest.TestReport) -> None:
-        self.results.extend(getattr(report, ATTRIBUTE, ()))
+        if report.outcome in ("passed", "failed", "skipped"):  # not one that is about to be run again
+            self.results.extend(getattr(report, ATTRIBUTE, ()))
 
     def worker_lost(self, name: str, reason: object) -> None:
         self.notes.append(f"worker {name} died: only the test it was running is lost ({reason})")
 
-    def finish(self, inventory: Inventory) -> None:
-        """At the end of the session: look for stale baselines (and prune them where asked), write the report files."""
+    def finish(self, inventory: Inventory) -> bool:
+        """At the end of the session: look for stale baselines (and prune them where asked), write the report files.
+
+        Returns whether all that was asked for could be done.
+        """
         from pytest_htp.baseline.prune import prune, stale_baselines
         from pytest_htp.report.model import build_report
 
+        looking_only = self._config.option.collectonly
         self.stale = stale_baselines(inventory.collected)
-        if self._settings.prune:
+        if self._settings.prune and not looking_only:
             self.pruned = prune(self.stale)
-            self.stale = []
-        if not (self.results or self.notes or self._settings.report_dir is not None):
-            return
-        self._report = build_report(self.results, environment(), notes=self.notes)
-        if self._settings.report_dir is None:
-            return
+            self.stale = [path for path in self.stale if path not in self.pruned]
+            self.problems += [f"{as_typed(path, self._config)} can't be deleted" for path in self.stale]
+        wanted = self._settings.report_dir is not None and not looking_only
+        if self.results or self.notes or wanted:
+            self._report = build_report(self.results, environment(), notes=self.notes)
+        if wanted:
+            self._write_report()
+        return not self.problems
+
+    def _write_report(self) -> None:
         from pytest_htp.report.write import write_reports
 
-        write_reports(self._report, self._settings.report_dir, step_summary=True)
+        assert self._report is not None
+        assert self._settings.report_dir is not None
+        directory = self._settings.report_dir
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            artifacts.put_in_place(self._config, directory)
+            write_reports(self._report, directory, step_summary=True)
+        except HTPUsageError as error:
+            self.problems.append(str(error))
+        except OSError as error:
+            self.problems.append(
+                f"the report can't be written to {directory}: {error.strerror or error}; "
+                "choose a writable directory with --htp-report=DIR"
+            )
 
     def print_summary(self, terminal: TerminalReporter) -> None:
         """The table, and on GitHub the annotations."""
         self._print_baselines(terminal)
+        for problem in self.problems:
+            terminal.write_line(f"htp: {problem}", red=True)
         if self._report is None or not (self.results or self.notes):
             return
         from pytest_htp.report.github import github_annotations
         from pytest_htp.report.terminal import summary_lines
 
         directory = self._settings.report_dir
-        if directory is not None or self.notes or any(result["outcome"] == "failed" for result in self.results):
-            html = _shown(directory / "index.html", self._config) if directory is not None else None
+        if (directory is not None and not self.problems) or self.notes or any(result["outcome"] == "failed" for result in self.results):
+            html = as_typed(directory / "index.html", self._config) if directory is not None else None
             terminal.write_sep("=", "onnx exports")
             for line, markup in summary_lines(self._report, html=html):
                 terminal.write_line(line, **markup)
@@ -108,12 +137,18 @@ class Collector:
             terminal.write_line(command)
 
     def _print_baselines(self, terminal: TerminalReporter) -> None:
+        statuses = Counter(result["baseline_status"] for result in self.results)
+        if statuses["created"] or statuses["updated"]:
+            counts = [f"{statuses[word]} {word}" for word in ("created", "updated", "unchanged") if statuses[word]]
+            if self.stale:
+                counts.append(f"{len(self.stale)} stale")
+            terminal.write_line(f"htp: baselines: {', '.join(counts)}")
         for path in self.pruned:
-            terminal.write_line(f"htp: deleted {_shown(path, self._config)}: its test no longer exists")
+            terminal.write_line(f"htp: deleted {as_typed(path, self._config)}: its test no longer exists")
         if self.stale:
             terminal.write_line("")
             for path in self.stale[:10]:
-                terminal.write_line(f"htp: stale baseline {_shown(path, self._config)}: no such test", yellow=True)
+                terminal.write_line(f"htp: stale baseline {as_typed(path, self._config)}: no such test", yellow=True)
             if len(self.stale) > 10:
                 terminal.write_line(f"htp: and {len(self.stale) - 10} more stale baselines", yellow=True)
             terminal.write_line("htp: delete stale baselines with --htp-prune", yellow=True)
@@ -128,10 +163,3 @@ def environment() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return {**versions, "python": platform.python_version(), "platform": f"{platform.system()} {platform.machine()}"}
-
-
-def _shown(path: Path, config: pytest.Config) -> str:
-    try:
-        return Path(os.path.relpath(path, config.invocation_params.dir)).as_posix()
-    except ValueError:
-        return path.name

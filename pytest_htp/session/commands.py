@@ -8,14 +8,21 @@ from pathlib import Path
 
 import pytest
 
+from pytest_htp.session.identity import nodeid_of
+
 
 def commands_for(item: pytest.Item) -> dict[str, str]:
     """``{"reproduce", "accept"}``, as typed where this run was started."""
-    path, separator, inside = item.nodeid.partition("::")
-    here = item.config.invocation_params.dir
+    path, separator, inside = nodeid_of(item).partition("::")
+    target = shlex.quote(f"{as_typed(item.config.rootpath / path, item.config)}{separator}{inside}")
+    ini = item.config.getoption("inifilename", None)
+    command = f"pytest -c {shlex.quote(str(ini))} {target}" if ini else f"pytest {target}"
+    return {"reproduce": command, "accept": f"{command} --snapshot-update"}
+
+
+def as_typed(path: Path, config: pytest.Config) -> str:
+    """A path relative to where pytest was started, absolute where there is no such path (another drive)."""
     try:
-        path = Path(os.path.relpath(item.config.rootpath / path, here)).as_posix()
-    except ValueError:  # another drive
-        path = str(item.config.rootpath / path)
-    target = shlex.quote(f"{path}{separator}{inside}")
-    return {"reproduce": f"pytest {target}", "accept": f"pytest {target} --snapshot-update"}
+        return Path(os.path.relpath(path, config.invocation_params.dir)).as_posix()
+    except ValueError:
+        return str(path)

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from pytest_htp.errors import HTPUsageError
+
 KEY = pytest.StashKey["TestExports"]()
 
 # The section's title begins with "Captured stdout" so that JUnit files (junit_logging) take it as well.
@@ -23,6 +25,7 @@ class TestExports:
         failures: messages of exports that fail the test.
         on_pass: what to do with each export's baseline once the test has passed.
         cleanup: what to remove after the test.
+        names: of the exports so far.
     """
 
     __test__ = False
@@ -34,9 +37,21 @@ class TestExports:
     names: set[str] = field(default_factory=set)
 
     @classmethod
-    def of(cls, item: pytest.Item) -> TestExports:
-        return item.stash.setdefault(KEY, cls())
+    def start(cls, item: pytest.Item) -> TestExports:
+        """A new, empty one: a test that is run again (pytest-rerunfailures) starts afresh."""
+        item.stash[KEY] = exports = cls()
+        return exports
 
     def message(self) -> str:
         """All failures of the test as one text."""
         return "\n\n".join(self.failures)
+
+    def accept(self) -> list[str]:
+        """The test has passed: write its baselines. Each is tried; returns one message per baseline that can't be written."""
+        problems = []
+        for write in self.on_pass:
+            try:
+                write()
+            except HTPUsageError as error:
+                problems.append(str(error))
+        return problems

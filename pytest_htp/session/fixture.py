@@ -10,8 +10,9 @@ import pytest
 
 from pytest_htp.compare import Comparison, Finding, compare_exports, render_failure
 from pytest_htp.errors import HTPExportError, HTPUsageError
-from pytest_htp.session.commands import commands_for
+from pytest_htp.session.commands import as_typed, commands_for
 from pytest_htp.session.exports import SECTION, TestExports
+from pytest_htp.session.identity import nodeid_of
 from pytest_htp.session.settings import ExportSettings, RunSettings
 
 if TYPE_CHECKING:
@@ -27,9 +28,9 @@ class HtpExportFixture:
     def __init__(self, request: pytest.FixtureRequest, snapshot: SnapshotAssertion, run: HtpRun) -> None:
         self._request = request
         self._item: pytest.Item = request.node
-        self._snapshot = snapshot
         self._run = run
-        self._exports = TestExports.of(self._item)
+        self._exports = TestExports.start(self._item)
+        self._store = run.baselines(self._item, snapshot)
 
     def __call__(
         self,
@@ -61,8 +62,9 @@ class HtpExportFixture:
         """
         settings = self._settings({**options, "min_coverage": min_coverage, "fail_on": fail_on})
         export_name = self._name(name)
+        folder = self._folder()
         try:
-            export, shared_with = self._run.export(self._item, model, inputs, settings.options, self._folder())
+            export, shared_with = self._run.export(self._item, model, inputs, settings.options, folder)
         except HTPExportError as error:
             self._failed(export_name, settings, error)
             raise
@@ -88,7 +90,7 @@ class HtpExportFixture:
         One baseline per component, named after it. Arguments as for a call; ``inputs`` are those of
         ``model.generate``.
         """
-        from pytest_htp.capture.generation import generation_components
+        from pytest_htp.capture.generation import generation_components, options_of_part
 
         prefix = f"{name}-" if name else ""
         settings = self._settings({**options, "min_coverage": min_coverage, "fail_on": fail_on})
@@ -96,6 +98,7 @@ class HtpExportFixture:
             model,
             inputs,
             seed=settings.options.get("seed", 0),
+            weights=settings.options.get("weights", "real"),
             generation_config=generation_config,
             multi_token_decode=multi_token_decode,
         )
@@ -107,7 +110,7 @@ class HtpExportFixture:
                 baseline=baseline,
                 min_coverage=min_coverage,
                 fail_on=fail_on,
-                **options,
+                **{**options, **options_of_part(submodel, settings.options)},
             )
             for component, (submodel, component_inputs) in components.items()
         }
@@ -115,6 +118,10 @@ class HtpExportFixture:
     def _settings(self, call: Mapping[str, Any]) -> ExportSettings:
         marker: dict[str, Any] = {}
         for mark in reversed(list(self._item.iter_markers("htp"))):
+            if mark.args:
+                raise HTPUsageError(
+                    f"@pytest.mark.htp takes keywords only, like min_coverage=95; got {', '.join(map(repr, mark.args))}"
+                )
             marker.update(mark.kwargs)
         return ExportSettings.resolve(self._run.settings, marker, call)
 
@@ -127,7 +134,7 @@ class HtpExportFixture:
             raise HTPUsageError(f"htp_export(name=…) must be a non-empty string, got {name!r}")
         if name in names:
             raise HTPUsageError(
-                f"two exports of {self._item.nodeid} have the name {name!r}; give each its own name="
+                f"two exports of {nodeid_of(self._item)} have the name {name!r}; give each its own name="
             )
         names.add(name)
         return name
@@ -143,7 +150,7 @@ class HtpExportFixture:
         path, line, _ = self._item.location
         shown = self._item.name + (f" [{export_name}]" if export_name else "")
         return {
-            "nodeid": self._item.nodeid,
+            "nodeid": nodeid_of(self._item),
             "name": shown,
             "file": Path(path).as_posix(),
             "line": (line or 0) + 1,
@@ -162,20 +169,21 @@ class HtpExportFixture:
         data = error.data
         console = self._run.console_of(error)
         self._attach(console)
-        result = {
-            **self._result(export_name, settings),
-            "verdict": finding["verdict"],
-            "outcome": "failed",
-            "findings": [dict(finding)],
-            "steps": data.steps,
-            "seconds": data.export_time,
-            "coverage": data.tagging_stats or None,
-            "console": console,
-            "baseline_status": "error",
-            "error": {"step": error.step.value, "type": type(error.cause).__name__, "message": str(error)},
-        }
-        self._exports.results.append(result)
-        self._exports.failures.append(f"{result['name']}: {error}")
+        self._exports.results.append(
+            {
+                **self._result(export_name, settings),
+                "verdict": finding["verdict"],
+                "outcome": "failed",
+                "findings": [dict(finding)],
+                "steps": data.steps,
+                "seconds": data.export_time,
+                "coverage": data.tagging_stats or None,
+                "console": console,
+                "baseline_status": "error",
+                "error": {"step": error.step.value, "type": type(error.cause).__name__, "message": str(error)},
+                "artifacts": self._artifacts(export_name, None, Path(data.output_path)),
+            }
+        )
 
     def _judge(
         self,
@@ -186,11 +194,9 @@ class HtpExportFixture:
         *,
         baseline: bool,
     ) -> None:
-        store = self._run.baselines(self._item, self._snapshot)
-        stored = store.read(export_name) if baseline else None
+        stored = self._store.read(export_name) if baseline else None
         before = stored.record if stored is not None else None
         comparison = self._compare(settings, export, before)
-        failing = comparison.at_or_above(settings.fail_on)
         status = "off" if not baseline else stored.status(export.record) if stored is not None else "missing"
         result = {
             **self._result(export_name, settings),
@@ -205,7 +211,7 @@ class HtpExportFixture:
             "seconds": export.data.export_time,
             "nodes": export.coverage.total_nodes,
             "bytes": export.record["weights"]["initializers"]["bytes"],
-            "baseline": store.shown_path(export_name) if baseline else None,
+            "baseline": self._store.shown_path(export_name) if baseline else None,
             "baseline_status": status,
             "record": export.record,
             "before": before,
@@ -213,36 +219,28 @@ class HtpExportFixture:
             "console": export.console,
             "console_html": export.console_html,
             "error": None,
+            "artifacts": self._artifacts(export_name, export, export.onnx_path),
         }
-        result["artifacts"] = self._run.keep_artifacts(result, store.stem(export_name), export)
         self._exports.results.append(result)
         self._exports.cleanup.append(self._run.cleanup_of(export))
-        commands = result["commands"]
-        updating = store.will_write(before)
-        if updating:
+        if not baseline:
+            self._gate(result, comparison, acceptable=False)
+        elif self._store.will_write(stored):
             # Accepting a change accepts differences from the baseline, not what is wrong whatever it says.
-            absolute = self._compare(settings, export, None)
-            failing = absolute.at_or_above(settings.fail_on)
-            if failing:
-                self._fail(result, absolute, commands)
-                return
-            self._exports.on_pass.append(self._writer(result, store.write, export_name, export.record, before))
-            return
-        if stored is not None and stored.problem is not None:
-            self._fail_with(result, f"{result['name']}: {stored.problem}\n\naccept the current export with:\n  {commands['accept']}")
-        elif baseline and before is None:
-            self._fail_with(
-                result,
-                f"{result['name']}: there is no baseline yet\n  expected: {result['baseline']}\n\n"
-                f"create it, review it, commit it:\n  {commands['accept']}"
-                + (f"\n\n{render_failure(comparison, name=result['name'], fail_on=settings.fail_on)}" if failing else ""),
-            )
-        elif failing:
-            if before is not None:
-                store.report_mismatch(export_name, export.record)
-            self._fail(result, comparison, commands)
-        elif before is not None:
-            self._exports.on_pass.append(lambda: store.confirm(export_name))
+            if not self._gate(result, self._compare(settings, export, None), acceptable=False):
+                self._exports.on_pass.append(self._writer(result, export_name, export.record, before))
+        elif stored is None:
+            self._missing(result, self._compare(settings, export, None))
+        elif stored.problem is not None:
+            accept = result["commands"]["accept"]
+            self._fail(result, f"{result['name']}: {stored.problem}\n\naccept the current export with:\n  {accept}")
+        elif self._gate(result, comparison):
+            self._store.report_mismatch(export_name, export.record)
+        else:
+            self._exports.on_pass.append(lambda: self._store.confirm(export_name))
+
+    def _artifacts(self, export_name: str, export: HTPExport | None, output_path: Path) -> str | None:
+        return self._run.keep_artifacts(nodeid_of(self._item), export_name, export, output_path)
 
     def _compare(
         self, settings: ExportSettings, export: HTPExport, before: dict[str, Any] | None
@@ -257,31 +255,55 @@ class HtpExportFixture:
             sources=export.sources,
         )
 
-    def _fail(self, result: dict[str, Any], comparison: Comparison, commands: dict[str, str]) -> None:
-        shown = dict(commands)
-        if self._run.settings.report_dir is not None:
-            shown["report"] = str(self._run.settings.report_dir.name) + "/index.html"
-        text = render_failure(comparison, name=result["name"], fail_on=result["fail_on"], commands=shown)
+    def _gate(self, result: dict[str, Any], comparison: Comparison, *, acceptable: bool = True) -> bool:
+        """Whether the comparison fails the test; if so, the result and the test's message say why.
+
+        Args:
+            acceptable: whether updating the baseline would accept it.
+        """
+        if not comparison.at_or_above(result["fail_on"]):
+            return False
         result["verdict"] = comparison.verdict
         result["findings"] = [dict(finding) for finding in comparison.findings]
-        self._fail_with(result, text)
+        if not acceptable:
+            result["commands"] = {**result["commands"], "accept": ""}
+        self._fail(result, self._text(result, comparison))
+        return True
 
-    def _fail_with(self, result: dict[str, Any], text: str) -> None:
+    def _missing(self, result: dict[str, Any], absolute: Comparison) -> None:
+        """No baseline yet: say how to make one, and what would keep it from being made."""
+        lines = [
+            f"{result['name']}: there is no baseline yet",
+            f"  expected: {result['baseline']}",
+            "",
+            "create it, review it, commit it:",
+            f"  {result['commands']['accept']}",
+        ]
+        if absolute.at_or_above(result["fail_on"]):
+            lines += ["", self._text({**result, "commands": {}}, absolute)]
+        self._fail(result, "\n".join(lines))
+
+    def _text(self, result: dict[str, Any], comparison: Comparison) -> str:
+        shown = dict(result["commands"])
+        if self._run.settings.report_dir is not None:
+            shown["report"] = as_typed(self._run.settings.report_dir / "index.html", self._item.config)
+        return render_failure(comparison, name=result["name"], fail_on=result["fail_on"], commands=shown)
+
+    def _fail(self, result: dict[str, Any], text: str) -> None:
         result["outcome"] = "failed"
         self._exports.failures.append(text)
 
-    @staticmethod
     def _writer(
-        result: dict[str, Any],
-        write: Callable[[str, dict[str, Any], dict[str, Any] | None], str],
-        export_name: str,
-        record: dict[str, Any],
-        before: dict[str, Any] | None,
+        self, result: dict[str, Any], export_name: str, record: dict[str, Any], before: dict[str, Any] | None
     ) -> Callable[[], None]:
-        def run() -> None:
-            result["baseline_status"] = write(export_name, record, before)
+        def write() -> None:
+            try:
+                result["baseline_status"] = self._store.write(export_name, record, before)
+            except HTPUsageError:
+                result["baseline_status"], result["outcome"] = "error", "failed"
+                raise
 
-        return run
+        return write
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 
 from pytest_htp.baseline.naming import FOLDER, digest_of_test
 from pytest_htp.baseline.prune import Collected
+from pytest_htp.session.identity import test_id_of
 
 _WORKER_KEY = "htp_inventory"
 
@@ -17,45 +18,60 @@ class Inventory:
     """Fills in :class:`Collected` while pytest collects; joins what xdist workers collected.
 
     A file counts as collected as a whole when nothing on the command line selected inside it (``::``), collecting it
-    raised no error and the run wasn't narrowed to last failures.
+    raised no error and the run wasn't narrowed to last failures. Only what lies beside a baseline folder is looked at, so
+    that projects without baselines pay one look-up per folder.
     """
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
+        self._has_baselines: dict[Path, bool] = {}
         self._digests: dict[Path, set[str]] = {}
+        self._visited: set[Path] = set()
         self.collected = Collected()
 
+    def visit(self, collector: pytest.Collector, report: pytest.CollectReport) -> None:
+        """A folder or file was collected."""
+        if not report.passed or not isinstance(collector, (pytest.Directory, pytest.File)):
+            return
+        path = collector.path
+        if isinstance(collector, pytest.Directory):
+            if self._beside_baselines(path):
+                self._visited.add(path)
+        elif path.is_file() and self._beside_baselines(path.parent):
+            self._digests.setdefault(path, set())
+
     def add(self, item: pytest.Item) -> None:
-        test_id = item.nodeid.partition("::")[2] or item.name
-        self._digests.setdefault(item.path, set()).add(digest_of_test(test_id))
+        if self._beside_baselines(item.path.parent):
+            self._digests.setdefault(item.path, set()).add(digest_of_test(test_id_of(item)))
 
     def finish(self, session: pytest.Session) -> None:
         """Collection is over: keep what is known as a whole."""
         if session.testsfailed or self._narrowed():
             return
-        root = self._config.invocation_params.dir
+        here = self._config.invocation_params.dir
         partial, folders = set(), set()
         for argument in self._config.args:
             path, separator, _ = argument.partition("::")
-            target = (root / path).resolve()
+            target = (here / path).resolve()
             if separator:
                 partial.add(target)
             elif target.is_dir():
                 folders.add(target)
         self.collected.digests = {
-            file: digests for file, digests in self._digests.items() if file.resolve() not in partial
+            file: digests for file, digests in self._digests.items() if not _within(file, partial)
         }
-        if partial:
-            return
-        for folder in folders:
-            self.collected.folders.add(folder)
-            self.collected.folders.update(found.parent for found in folder.rglob(FOLDER) if found.is_dir())
+        if not partial:
+            self.collected.folders = {folder for folder in self._visited if _within(folder, folders)}
+
+    def _beside_baselines(self, folder: Path) -> bool:
+        if folder not in self._has_baselines:
+            self._has_baselines[folder] = (folder / FOLDER).is_dir()
+        return self._has_baselines[folder]
 
     def _narrowed(self) -> bool:
         option = self._config.option
-        return any(
-            getattr(option, name, None) for name in ("lf", "ignore", "ignore_glob", "stepwise", "deselect")
-        )
+        narrowing = ("lf", "ignore", "ignore_glob", "stepwise", "deselect", "pyargs")
+        return any(getattr(option, name, None) for name in narrowing)
 
     def leave_worker(self) -> None:
         """On an xdist worker: send what was collected to the controller."""
@@ -73,3 +89,8 @@ class Inventory:
             for file, digests in sent["digests"].items():
                 self.collected.digests.setdefault(Path(file), set()).update(digests)
             self.collected.folders.update(Path(folder) for folder in sent["folders"])
+
+
+def _within(path: Path, places: set[Path]) -> bool:
+    resolved = path.resolve()
+    return resolved in places or not places.isdisjoint(resolved.parents)

@@ -3,45 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_htp.errors import HTPExportError
-from pytest_htp.session.exports import KEY
+from pytest_htp.errors import HTPExportError, HTPUsageError
+from pytest_htp.session.exports import KEY, TestExports
+
+_PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def around_call(item: pytest.Item) -> Generator[None, Any, Any]:
     """Wraps ``pytest_runtest_call``.
 
     A test that passes by itself fails if any of its exports did, with all messages at once. A test that fails by itself
-    keeps its own error and gets ours as a note. An export error that the test let through is shown as its message, without
-    the traceback of our own code.
+    keeps its own error and gets ours as a note.
     """
     try:
         result = yield
-    except HTPExportError as error:
-        exports = item.stash.get(KEY, None)
-        text = exports.message() if exports is not None and exports.failures else str(error)
-        pytest.fail(text, pytrace=False)
-    except Exception as error:
-        exports = item.stash.get(KEY, None)
+    except (Exception, pytest.fail.Exception) as error:
+        exports = _exports(item)
         if exports is not None and exports.failures:
             error.add_note(f"pytest-htp, besides:\n{exports.message()}")
         raise
-    exports = item.stash.get(KEY, None)
-    if exports is None:
-        return result
-    if exports.failures:
+    exports = _exports(item)
+    if exports is not None and exports.failures:
         pytest.fail(exports.message(), pytrace=False)
-    for write in exports.on_pass:
-        write()
     return result
 
 
+def settle(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
+    """The outcome is known (an unexpected pass of a strict xfail counts as failed): write baselines, shorten our errors."""
+    exports = _exports(item)
+    if exports is not None and report.when == "call" and report.passed:
+        problems = exports.accept()
+        if problems:
+            report.outcome, report.longrepr = "failed", "\n\n".join(problems)
+    if report.failed and call.excinfo is not None:
+        error = call.excinfo.value
+        if isinstance(error, HTPExportError):
+            # The message says which step failed and why; behind it are pages of the exporter's frames.
+            report.longrepr = call.excinfo.getrepr(style="value", chain=False)
+        elif isinstance(error, HTPUsageError):
+            report.longrepr = _users_frames(item, call.excinfo)
+
+
 def close(item: pytest.Item) -> None:
-    """After the test: remove what it left on disk."""
-    exports = item.stash.get(KEY, None)
+    """After the test and its fixtures: remove what it left on disk."""
+    exports = _exports(item)
     if exports is not None:
         for remove in exports.cleanup:
             remove()
+
+
+def _exports(item: pytest.Item) -> TestExports | None:
+    return item.stash.get(KEY, None)
+
+
+def _users_frames(item: pytest.Item, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
+    """The error with the frames of the user's code only, from the test's file on."""
+
+    def frames(info: pytest.ExceptionInfo[BaseException]) -> pytest.Traceback:
+        entries = info.traceback.cut(path=item.path)
+        theirs = entries.filter(lambda entry: _PACKAGE not in Path(entry.path).parents)
+        return theirs if len(theirs) else info.traceback
+
+    style = item.config.getoption("tbstyle", "auto")
+    return excinfo.getrepr(style="long" if style == "auto" else style, tbfilter=frames)

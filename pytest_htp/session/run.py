@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import pytest
 
 from pytest_htp.errors import HTPExportError, HTPUsageError
+from pytest_htp.session.identity import nodeid_of, test_id_of
 from pytest_htp.session.settings import RunSettings
 from pytest_htp.session.sharing import SharedExports, request_key
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from pytest_htp.baseline.store import BaselineStore
     from pytest_htp.capture.models import ResolvedModel
     from pytest_htp.exporter import HTPExport
+    from pytest_htp.exporter.options import ExportOptions
     from pytest_htp.monitor import LiveProgress
 
 KEY = pytest.StashKey["HtpRun"]()
@@ -50,28 +53,29 @@ class HtpRun:
         from pytest_htp.exporter import HTPExporter
         from pytest_htp.session.timeout import time_limit
 
-        live = self._live()
-        exporter = HTPExporter(progress=live, **options)
-        resolved, key = self._identify(model, inputs, exporter.options, options)
-        if key is not None:
-            found = self._shared.find(key, folder)
-            if found is not None:
-                return found
+        exporter = HTPExporter(progress=self._live(), **options)
         with time_limit(self.settings.timeout) if self.settings.timeout else nullcontext():
+            resolved, key = self._identify(model, inputs, exporter.options)
+            if key is not None:
+                found = self._shared.find(key, folder)
+                if found is not None:
+                    return found
             export = exporter.export(resolved if resolved is not None else model, inputs, folder / "model.onnx")
         if key is not None and resolved is not None:
-            self._shared.add(key, export, item.nodeid, resolved.owner)
+            self._shared.add(key, export, nodeid_of(item), resolved.owner)
         return export, None
 
     def _identify(
-        self, model: Any, inputs: Any, chosen: Any, options: dict[str, Any]
+        self, model: Any, inputs: Any, chosen: ExportOptions
     ) -> tuple[ResolvedModel | None, tuple[Any, ...] | None]:
         """The resolved model and the key of the request; nothing where it can't be resolved: the export will say why."""
         from pytest_htp.capture.models import resolve_model
 
         try:
-            resolved = resolve_model(model, weights=chosen.weights, seed=chosen.seed)
-            return resolved, request_key(resolved, inputs, options)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the export itself notes what building the model warns of
+                resolved = resolve_model(model, weights=chosen.weights, seed=chosen.seed)
+            return resolved, request_key(resolved, inputs, chosen)
         except Exception:
             return None, None
 
@@ -87,7 +91,7 @@ class HtpRun:
     def baselines(self, item: pytest.Item, snapshot: SnapshotAssertion) -> BaselineStore:
         from pytest_htp.baseline.store import BaselineStore
 
-        return BaselineStore(item, snapshot, self.settings.variant)
+        return BaselineStore(item, snapshot, test_id=test_id_of(item), variant=self.settings.variant)
 
     def console_of(self, error: HTPExportError) -> str:
         """The console log of a failed export, as its monitor wrote it."""
@@ -98,33 +102,41 @@ class HtpRun:
         except OSError:
             return str(error)
 
-    def keep_artifacts(self, result: dict[str, Any], stem: str, export: HTPExport) -> str | None:
-        """Put an export's files, without weights, and its record into the report folder.
+    def keep_artifacts(
+        self, nodeid: str, export_name: str, export: HTPExport | None, output_path: Path
+    ) -> str | None:
+        """Put an export's files, without weights, and its record where the report will be made of them.
 
-        Returns the folder relative to the report's; None where no report was asked for.
+        Args:
+            export: None for one that failed; what its monitor wrote beside ``output_path`` is kept.
+
+        Returns:
+            The folder as it will be called in the report; None where no report was asked for.
         """
         if self.settings.report_dir is None:
             return None
         from pytest_htp.baseline.extension import write_text
+        from pytest_htp.baseline.naming import artifact_stem
         from pytest_htp.exporter.save import save_model
         from pytest_htp.record.serialize import dumps
+        from pytest_htp.session.artifacts import staging_folder
 
-        relative = f"exports/{stem}"
-        folder = self.settings.report_dir / relative
+        stem = artifact_stem(nodeid, export_name)
+        folder = staging_folder(self.config, self.settings.report_dir) / stem
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            for source in (export.metadata_path, export.report_path, export.console_path):
+            for source in output_path.parent.glob("*_htp_*"):
                 copyfile(source, folder / source.name)
-            save_model(
-                export.program, folder / "model.onnx", structure_only=True, parameters=set(export.parameters)
-            )
-            write_text(folder / "baseline.json", dumps(export.record))
+            if export is not None:
+                parameters = set(export.parameters)
+                save_model(export.program, folder / "model.onnx", structure_only=True, parameters=parameters)
+                write_text(folder / "baseline.json", dumps(export.record))
         except OSError as error:
             raise HTPUsageError(
-                f"the export's files can't be written to {folder}: {error.strerror or error}; "
+                f"the export's files can't be written to {self.settings.report_dir}: {error.strerror or error}; "
                 "choose a writable directory with --htp-report=DIR"
             ) from error
-        return relative
+        return f"exports/{stem}"
 
     def cleanup_of(self, export: HTPExport) -> Callable[[], None]:
         """What to do with an export's weights after its test."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pytest_htp.baseline.variant import resolve_variant
 from pytest_htp.compare.policy import Policy
 from pytest_htp.compare.verdicts import VERDICTS
 from pytest_htp.errors import HTPUsageError
@@ -49,6 +50,8 @@ class RunSettings:
             if report is not None:
                 name = report or config.getini("htp_report_dir") or "htp-report"
                 report_dir = config.invocation_params.dir / name
+                if report_dir.exists() and not report_dir.is_dir():
+                    raise HTPUsageError(f"--htp-report: {name} is a file; give a folder: --htp-report=DIR")
             minimum = config.getoption("htp_min_coverage")
             if minimum is None:
                 minimum = config.getini("htp_min_coverage") or None
@@ -62,7 +65,7 @@ class RunSettings:
                 keep_artifacts=bool(config.getini("htp_keep_artifacts")),
                 timeout=seconds("htp_timeout", config.getini("htp_timeout")),
                 providers=tuple(config.getini("htp_providers")),
-                variant=config.getini("htp_baseline_variant").strip(),
+                variant=resolve_variant(config.getini("htp_baseline_variant")),
                 prune=bool(config.getoption("htp_prune")),
             )
         except HTPUsageError as error:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from copy import deepcopy
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from shutil import copyfile
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from pytest_htp.errors import HTPUsageError
 if TYPE_CHECKING:
     from pytest_htp.capture.models import ResolvedModel
     from pytest_htp.exporter import HTPExport
+    from pytest_htp.exporter.options import ExportOptions
 
 # Finished exports keep their graph, and with it the model's weights, alive: a session of forty models must not keep forty.
 _MAX_ENTRIES = 16
@@ -47,55 +48,69 @@ class SharedExports:
         size = export.record["weights"]["initializers"]["bytes"]
         if export.data.external_data_size is None and export.record["weights"]["duplicates"] is None:
             size = 0  # exported without weights
-        self._entries[key] = _Entry(export, nodeid, owner, size)
+        # A record of its own: what the first test does to its one must not decide the verdict of the next.
+        kept = replace(export, record=deepcopy(export.record))
+        self._entries[key] = _Entry(kept, nodeid, owner, size)
         while len(self._entries) > _MAX_ENTRIES or (
             len(self._entries) > 1 and sum(entry.size for entry in self._entries.values()) > _MAX_BYTES
         ):
             self._entries.popitem(last=False)
 
 
-def request_key(resolved: ResolvedModel, inputs: Any, options: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Equal keys mean: same model and weights, same inputs, same options."""
-    digest = hashlib.sha256()
-    _feed(digest, inputs)
-    chosen = tuple(sorted((name, repr(value)) for name, value in options.items() if name != "config"))
-    return (*resolved.key, digest.hexdigest(), chosen, repr(options.get("config")))
+def request_key(resolved: ResolvedModel, inputs: Any, options: ExportOptions) -> tuple[Any, ...] | None:
+    """Equal keys mean: same model and weights, same inputs, same options.
+
+    None where the inputs hold objects whose content can't be told: such a request shares nothing.
+    """
+    from torch.utils import _pytree as pytree
+
+    leaves, structure = pytree.tree_flatten(inputs)  # knows transformers' caches as well
+    digest = hashlib.sha256(repr(structure).encode("utf-8", "surrogatepass"))
+    if not all(_feed(digest, leaf) for leaf in leaves):
+        return None
+    chosen = tuple((field.name, repr(getattr(options, field.name))) for field in fields(options))
+    return (*resolved.key, digest.hexdigest(), chosen)
 
 
-def _feed(digest: Any, value: Any) -> None:
+def _feed(digest: Any, leaf: Any) -> bool:
+    """Add a leaf's content to the digest; False where it has none that could be told."""
     import torch
 
-    if isinstance(value, torch.Tensor):
-        tensor = value.detach().cpu().contiguous()
-        digest.update(f"tensor {tensor.dtype} {tuple(tensor.shape)}".encode())
+    if isinstance(leaf, torch.Tensor):
+        tensor = leaf.detach().cpu().contiguous()
+        digest.update(f"tensor {tensor.dtype} {tuple(tensor.shape)} {leaf.device}".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
-    elif isinstance(value, Mapping):
-        for name, item in value.items():
-            digest.update(f"key {name!r}".encode("utf-8", "surrogatepass"))
-            _feed(digest, item)
-    elif isinstance(value, (tuple, list)):
-        digest.update(f"sequence {len(value)}".encode())
-        for item in value:
-            _feed(digest, item)
-    elif value is None or isinstance(value, (str, int, float, bool)):
-        digest.update(repr(value).encode("utf-8", "surrogatepass"))
-    else:
-        digest.update(f"object {id(value)}".encode())  # a cache object: shared only with itself
+        return True
+    if leaf is None or isinstance(leaf, (str, bytes, int, float, complex, torch.dtype)):
+        digest.update(f"{type(leaf).__name__} {leaf!r}".encode("utf-8", "surrogatepass"))
+        return True
+    return False
 
 
 def _with_files_in(export: HTPExport, folder: Path) -> HTPExport:
-    """The same export, its files in another folder (those of the first test may be gone by now)."""
+    """The same export for another test: files of its own, since those of the first may be gone, and data of its own."""
     from pytest_htp.exporter.save import save_model
 
     structure_only = export.record["weights"]["duplicates"] is None
     path = folder / export.onnx_path.name
     try:
-        save_model(export.program, path, structure_only=structure_only, parameters=set())
+        save_model(export.program, path, structure_only=structure_only, parameters=set(export.parameters))
         moved = {}
         for name in ("metadata_path", "report_path", "console_path"):
             source: Path = getattr(export, name)
             moved[name] = folder / source.name
             copyfile(source, moved[name])
     except OSError as error:
-        raise HTPUsageError(f"a shared export can't be written to {folder}: {error}") from error
-    return replace(export, onnx_path=path, **moved)
+        raise HTPUsageError(f"a shared export can't be written to {folder}: {error.strerror or error}") from error
+    return replace(
+        export,
+        onnx_path=path,
+        metadata_path=moved["metadata_path"],
+        report_path=moved["report_path"],
+        console_path=moved["console_path"],
+        record=deepcopy(export.record),
+        metadata=deepcopy(export.metadata),
+        attestation=deepcopy(export.attestation),
+        data=deepcopy(export.data),
+        tags=dict(export.tags),
+    )

@@ -8,9 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from pytest_htp.errors import ExportTimeout
 
-class ExportTimeout(TimeoutError):
-    """The export took longer than ``htp_timeout``."""
+# Code that puts things back must not be interrupted half-way; the alarm rings again shortly after it.
+_UNINTERRUPTED = (
+    "pytest_htp.capture.state",
+    "pytest_htp.capture.weightless",
+    "pytest_htp.exporter.save",
+    "pytest_htp.exporter.steps",
+    "pytest_htp.monitor",
+    "contextlib",
+)
+_AGAIN = 0.02  # seconds
 
 
 @contextmanager
@@ -23,8 +32,14 @@ def time_limit(seconds: float) -> Iterator[None]:
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         yield
         return
+    over = False
 
     def expired(signum: int, frame: FrameType | None) -> None:
+        if over:
+            return
+        if _is_putting_back(frame):
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN)
+            return
         raise ExportTimeout(f"the export took longer than htp_timeout = {seconds:g} s")
 
     before = signal.signal(signal.SIGALRM, expired)
@@ -32,5 +47,18 @@ def time_limit(seconds: float) -> Iterator[None]:
     try:
         yield
     finally:
+        over = True
         signal.setitimer(signal.ITIMER_REAL, remaining, interval)  # another timeout plugin's alarm goes on
         signal.signal(signal.SIGALRM, before)
+
+
+def _is_putting_back(frame: FrameType | None) -> bool:
+    """Whether the process is in code that must not be interrupted, as its innermost frames tell."""
+    depth = 0
+    while frame is not None:
+        if depth < 4 and frame.f_globals.get("__name__", "").startswith(_UNINTERRUPTED):
+            return True
+        if frame.f_code.co_name == "_abandon":  # a failure is being recorded
+            return True
+        frame, depth = frame.f_back, depth + 1
+    return False

@@ -1,0 +1,74 @@
+"""The exports' files in a report folder: collected aside, put in place when the report is written.
+
+Until a run ends, the report folder holds the whole report of the run before; a run that is killed leaves it so. Two runs at once
+collect in folders of their own, and the last one to end has its report there, whole.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import suppress
+from pathlib import Path
+from secrets import token_hex
+from shutil import rmtree
+
+import pytest
+
+_PREFIX = ".exports-"
+_FINAL = "exports"
+# Seconds after which a staging folder is left of a run that was killed.
+_ABANDONED = 24 * 3600
+_SCHEMA = "pytest-htp/report/"
+
+
+def begin(config: pytest.Config) -> None:
+    """Name this run. On the controller, before workers start: xdist hands options on to them."""
+    config.option.htp_run_token = token_hex(4)
+
+
+def staging_folder(config: pytest.Config, report_dir: Path) -> Path:
+    return report_dir / f"{_PREFIX}{config.option.htp_run_token}"
+
+
+def sweep(report_dir: Path) -> None:
+    """Remove what killed runs left."""
+    for folder in report_dir.glob(f"{_PREFIX}????????"):
+        with suppress(OSError):
+            if time.time() - folder.stat().st_mtime > _ABANDONED:
+                rmtree(folder, ignore_errors=True)
+
+
+def put_in_place(config: pytest.Config, report_dir: Path) -> None:
+    """Replace the last report's export folders by this run's.
+
+    In a folder that holds no report of ours, a folder ``exports`` is somebody else's: this run's are added to it.
+
+    Raises:
+        OSError: a folder can't be moved.
+    """
+    staging, final = staging_folder(config, report_dir), report_dir / _FINAL
+    if final.is_dir() and is_report(report_dir):
+        old = staging.with_name(f"{staging.name}.old")
+        final.rename(old)
+        rmtree(old, ignore_errors=True)
+    if not staging.is_dir():
+        return
+    if not final.exists():
+        staging.rename(final)
+        return
+    for folder in staging.iterdir():
+        target = final / folder.name
+        rmtree(target, ignore_errors=True)
+        folder.rename(target)
+    staging.rmdir()
+
+
+def is_report(report_dir: Path) -> bool:
+    """Whether the folder holds a report that this plugin wrote."""
+    try:
+        with (report_dir / "report.json").open(encoding="utf-8") as stream:
+            found = json.load(stream)
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and str(found.get("schema", "")).startswith(_SCHEMA)

@@ -1,0 +1,95 @@
+"""Baseline files that can't be used: broken, of another schema, links, folders; and CI."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from htp_examples import recorded
+
+BROKEN = {
+    "truncated": lambda text: text[: len(text) // 2],
+    "empty": lambda text: "",
+    "not UTF-8": lambda text: text.encode("utf-16"),
+    "other schema": lambda text: text.replace("pytest-htp/baseline/1", "pytest-htp/baseline/99"),
+    "a merge": lambda text: "<<<<<<< ours\n" + text + "=======\n>>>>>>> theirs\n",
+    "a list": lambda text: "[]",
+}
+
+
+def test_broken_baselines_fail_with_the_remedy_and_are_replaced_by_an_update(tmp_path: Path) -> None:
+    example = recorded(tmp_path)
+    (path,) = example.baseline_paths
+    good = example.read(path)
+    for what, spoil in BROKEN.items():
+        bad = spoil(good)
+        example.write({path: bad})
+        run = example.run_pytest(outcomes={"failed": 1})
+        assert run.export["baseline_status"] == "error", what
+        assert Path(path).name in run.stdout, what
+        assert run.export["commands"]["accept"] in run.stdout, what
+        assert "Traceback" not in run.stdout, what
+        assert run.touched_files == [], what
+        if what in ("truncated", "not UTF-8", "other schema"):
+            updated = example.run_pytest("--snapshot-update", report=False, outcomes={"passed": 1})
+            assert updated.changed_files == [path], what
+            assert example.read(path) == good, what
+
+
+@pytest.mark.parametrize("place", ["file", "test folder", "baseline folder"])
+def test_links_are_neither_read_nor_written_through(tmp_path: Path, place: str) -> None:
+    example = recorded(tmp_path)
+    (name,) = example.baseline_paths
+    path = example.folder / name
+    linked = {"file": path, "test folder": path.parent, "baseline folder": path.parent.parent}[place]
+    outside = tmp_path / "outside"
+    linked.rename(outside)
+    linked.symlink_to(outside)
+    before = {p: p.read_bytes() for p in [outside, *outside.rglob("*")] if p.is_file()}
+    for arguments in ((), ("--snapshot-update",)):
+        run = example.run_pytest(*arguments, outcomes={"failed": 1})
+        assert "is a symbolic link; baselines are plain files in plain folders" in run.stdout
+    assert {p: p.read_bytes() for p in [outside, *outside.rglob("*")] if p.is_file()} == before
+
+
+def test_a_folder_in_place_of_a_baseline_or_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
+    example = recorded(tmp_path)
+    (name,) = example.baseline_paths
+    example.remove(name)
+    (example.folder / name).mkdir()
+    assert "is a folder" in example.run_pytest(outcomes={"failed": 1}).stdout
+    assert "is a folder, baselines are files" in example.run_pytest("--snapshot-update", outcomes={"failed": 1}).stdout
+    (example.folder / name).rmdir()
+    (example.folder / name).parent.rmdir()
+    (example.folder / "__htp_baselines__").rmdir()
+    example.write({"__htp_baselines__": "in the way"})
+    run = example.run_pytest("--snapshot-update", outcomes={"failed": 1})
+    assert "can't be written (Not a directory)" in run.stdout
+    assert run.export["baseline_status"] == "error"
+    assert "Traceback" not in run.stdout
+
+
+def test_ci_writes_nothing_unless_asked(tmp_path: Path) -> None:
+    example = recorded(tmp_path)
+    (name,) = example.baseline_paths
+    text = example.read(name)
+    example.remove(name)
+    run = example.run_pytest(env={"CI": "true"}, outcomes={"failed": 1})
+    assert run.touched_files == []
+    asked = example.run_pytest("--snapshot-update", env={"CI": "true"}, outcomes={"passed": 1})
+    assert asked.touched_files == [name]
+    assert example.read(name) == text
+
+
+def test_only_new_ones(tmp_path: Path) -> None:
+    example = recorded(tmp_path)
+    (name,) = example.baseline_paths
+    text = example.read(name)
+    example.write({name: text[:-20]})
+    run = example.run_pytest("--snapshot-update-new-only", report=False, outcomes={"failed": 1})
+    assert run.touched_files == [], "a broken one is not a new one"
+    example.remove(name)
+    run = example.run_pytest("--snapshot-update-new-only", report=False, outcomes={"passed": 1})
+    assert run.touched_files == [name]
+    assert json.loads(example.read(name)) == json.loads(text)

@@ -1,0 +1,51 @@
+"""``--htp-no-parity`` and ini ``htp_providers``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from htp_examples import project
+
+TEST = """
+from net import X, make
+
+def test_net(htp_export):
+    htp_export(make(), X{call})
+"""
+
+
+def test_parity_is_measured_unless_switched_off(tmp_path: Path) -> None:
+    example = project(tmp_path, TEST.format(call=""))
+    run = example.run_pytest("--snapshot-update", outcomes={"passed": 1})
+    assert run.export["parity"]["measured"] is True
+    with_parity = example.baseline
+
+    off = example.run_pytest("--htp-no-parity", outcomes={"passed": 1})
+    assert off.export["parity"] == {"measured": False, "reason": "parity was switched off"}
+    assert off.findings == [], "what was not measured has not changed"
+
+    updated = example.run_pytest("--htp-no-parity", "--snapshot-update", outcomes={"passed": 1})
+    assert updated.touched_files == [], "an update without parity keeps what was measured before"
+    assert example.baseline == with_parity
+
+    example.write({"test_net.py": TEST.format(call=", parity=True")})
+    run = example.run_pytest("--htp-no-parity", outcomes={"passed": 1})
+    assert run.export["parity"]["measured"] is True, "the call wins"
+
+
+def test_an_unknown_provider_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    example = project(tmp_path, TEST.format(call="")).write({"pytest.ini": "[pytest]\nhtp_providers = NoSuchProvider\n"})
+    run = example.run_pytest(outcomes={"failed": 1})
+    assert "'NoSuchProvider' is not in this onnxruntime" in run.stdout
+    assert "CPUExecutionProvider" in run.stdout
+    assert run.export["error"]["step"] == "export_complete"
+
+
+def test_parity_failed_is_not_accepted_by_an_update(tmp_path: Path) -> None:
+    example = project(tmp_path, TEST.format(call=", rtol=0.0, atol=0.0"))
+    # 0.1 has no exact float32 value, so PyTorch and ONNX Runtime differ in the last bit somewhere in 512 products.
+    example.replace("net.py", "nn.Linear(3, width)", "nn.Linear(512, width)")
+    example.replace("net.py", "torch.ones(2, 3)", "torch.full((2, 512), 0.1)")
+    run = example.run_pytest("--snapshot-update", outcomes={"failed": 1})
+    assert "parity.failed" in run.codes
+    assert run.touched_files == []

@@ -1,0 +1,71 @@
+"""Everything under ``-n 2``: one project, few runs, since each worker imports torch anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+from htp_examples import project
+
+TEST = """
+import os
+import pytest
+from net import Raises, X, make
+
+@pytest.fixture(scope="module")
+def model():
+    return make()
+
+def test_a(htp_export, model):
+    htp_export(model, X, parity=False)
+
+def test_b(htp_export, model):
+    htp_export(model, X, parity=False)
+
+def test_c(htp_export):
+    htp_export(make(6), X, parity=False)
+
+def test_gone(htp_export):
+    htp_export(make(6), X, parity=False)
+"""
+
+
+def test_the_whole_flow_on_two_workers(tmp_path: Path) -> None:
+    example = project(tmp_path, TEST)
+    made = example.run_pytest("-n", "2", "--dist", "loadgroup", "--snapshot-update", outcomes={"passed": 4})
+    assert len(made.created_files) == 4
+    assert "htp: baselines: 4 created" in made.stdout
+    exports = {export["name"]: export for export in made.exports}
+    assert sorted(exports) == ["test_a", "test_b", "test_c", "test_gone"]
+    assert exports["test_a"]["nodeid"] == "test_net.py::test_a", "without the group that xdist appends"
+    shared = [exports[name]["shared_with"] for name in ("test_a", "test_b")]
+    assert sorted(map(str, shared)) in (["None", "test_net.py::test_a"], ["None", "test_net.py::test_b"])
+    for export in made.exports:
+        assert (example.folder / "htp-report" / export["artifacts"] / "baseline.json").is_file()
+
+    # In one process, and with the tests dealt out otherwise, the same files hold.
+    alone = example.run_pytest(outcomes={"passed": 4})
+    assert alone.touched_files == []
+
+    example.replace("test_net.py", "def test_gone(htp_export)", "def test_raises(htp_export)")
+    example.replace("test_net.py", "def test_raises(htp_export):\n    htp_export(make(6)", "def test_raises(htp_export):\n    htp_export(Raises()")
+    example.replace("net.py", "return self.last(self.act(self.first(x)))", "return self.last(self.first(x).tanh())")
+    run = example.run_pytest("-n", "2", "--htp-prune", "--junitxml=junit.xml", outcomes={"failed": 4})
+    assert [name.rsplit("/", 1)[1][:9] for name in run.deleted_files] == ["test_gone"]
+    assert run.created_files == ["junit.xml"]
+    assert run.changed_files == []
+    assert {"step.failed", "fusion.lost"} <= run.codes | {"fusion.lost"}
+    assert "STEP 6/8  NODE TAGGING" in run.stdout, "sections of workers are shown"
+    assert "onnx exports" in run.stdout
+    cases = ElementTree.parse(example.folder / "junit.xml").getroot().iter("testcase")
+    verdicts = {p.get("value") for case in cases for p in case.iter("property") if p.get("name") == "htp.verdict"}
+    assert "breaking" in verdicts
+
+
+def test_a_dead_worker_loses_only_its_test(tmp_path: Path) -> None:
+    dies = "\ndef test_dies():\n    import time; time.sleep(2); os._exit(1)\n"
+    example = project(tmp_path, TEST.replace("def test_gone", "def test_d") + dies)
+    run = example.run_pytest("-n", "2", "--snapshot-update", outcomes={"passed": 4, "failed": 1})
+    assert len(run.exports) == 4
+    assert len(example.baselines) == 4
+    assert any("only the test it was running is lost" in note for note in (run.report or {})["notes"])
