@@ -8,19 +8,21 @@ import sys
 from collections.abc import Sequence
 
 from pytest_htp import __version__
-from pytest_htp.cli import compare, merge, show
+from pytest_htp.cli import compare, export, init, merge, show
 from pytest_htp.compare.text import inert
 from pytest_htp.errors import HTPUsageError
 
 # A command's ``add_parser`` adds its parser and sets ``run``: parsed arguments → exit code.
-COMMANDS = (compare, merge, show)
+COMMANDS = (init, export, compare, merge, show)
 
 BAD_INPUT = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``htp``. Returns the exit code: 0, 1 (findings), 2 (bad input, one line on stderr)."""
-    parser = argparse.ArgumentParser(prog="htp", description="Compare, merge and show ONNX export records.")
+    parser = argparse.ArgumentParser(
+        prog="htp", description="Export models to ONNX; compare, merge and show what was exported."
+    )
     parser.add_argument("--version", action="version", version=f"pytest-htp {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:

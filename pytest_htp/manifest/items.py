@@ -69,10 +69,13 @@ def _test_of(export: ManifestExport, where: str) -> Callable[[HtpExportFixture],
 
     def test(htp_export: HtpExportFixture) -> None:
         run = htp_export.for_generation if export.generation else htp_export
+        problem = None
         try:
             run(export.model.load(), export.inputs, **export.options)
         except HTPUsageError as error:
-            pytest.fail(f"{where}: export.{export.name}: {error}", pytrace=False)
+            problem = str(error)
+        if problem is not None:  # outside of the handler, so that only the message is shown
+            pytest.fail(f"{where}: export.{export.name}: {problem}", pytrace=False)
 
     test.__name__ = test.__qualname__ = export.name
     test.__doc__ = f"export {export.model.text}"

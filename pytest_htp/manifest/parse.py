@@ -112,7 +112,8 @@ class _Reader:
                 self._problem((name,), unknown("unknown table or key", name, ("export",)))
         tables = self._document.get("export")
         if not isinstance(tables, Mapping) or not tables:
-            self._problem(("export",), "no [export.NAME] table: each of them is one test")
+            if not self.problems:  # a misspelt "exports" says it better
+                self._problem(("export",), "no [export.NAME] table: each of them is one test")
             return
         for name, table in tables.items():
             path = ("export", name)
