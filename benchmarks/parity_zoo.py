@@ -22,7 +22,7 @@ from fixtures.plain import MODELS
 from pytest_htp.capture.distinct import make_parameters_distinct
 from pytest_htp.capture.engines import EngineRequest, select_engine
 from pytest_htp.capture.hierarchy import watch_forward
-from pytest_htp.capture.inputs import make_inputs
+from pytest_htp.capture.inputs import PreparedInputs, make_inputs
 from pytest_htp.capture.marks import clear_marks
 from pytest_htp.capture.models import resolve_model
 from pytest_htp.capture.parameters import shared_parameters
@@ -124,7 +124,7 @@ def prepare(
     model, inputs = make(name)
     if change is not None:
         change(model)
-    prepared = make_inputs(model, inputs)
+    prepared = padded(make_inputs(model, inputs))
     args, kwargs = prepared.copies()
     started = time.perf_counter()
     hierarchy = watch_forward(model, args, kwargs, keep_tensors=True)
@@ -146,6 +146,17 @@ def prepare(
         onnx_path=path, program=program, inputs=prepared.named, hierarchy=hierarchy, tagging=tagging
     )
     return Prepared(name, request, export_seconds, forward_seconds)
+
+
+def padded(prepared: PreparedInputs) -> PreparedInputs:
+    """The same inputs with some padding in the last row of the attention mask: a mask of ones alone masks nothing.
+
+    In place, since every view of the inputs shares the tensors.
+    """
+    mask = prepared.named.get("attention_mask")
+    if prepared.generated and mask is not None and mask.dim() == 2 and mask.shape[1] > 4:
+        mask[-1, -3:] = 0
+    return prepared
 
 
 def prepared_models(chosen: list[str], *, dynamic: bool = False) -> Iterator[Prepared]:

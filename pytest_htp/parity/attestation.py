@@ -19,7 +19,7 @@ reason, otherwise.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,8 +27,8 @@ import numpy as np
 import onnx_ir as ir
 import torch
 
-from pytest_htp.capture.hierarchy import Hierarchy, ModuleCall, TensorRecord
-from pytest_htp.parity.contents import Content, Contents
+from pytest_htp.capture.hierarchy import Hierarchy, ModuleCall
+from pytest_htp.parity.contents import Content, Contents, Side
 from pytest_htp.parity.differences import compare_flat
 from pytest_htp.parity.divergence import Located, matches
 from pytest_htp.parity.flow import Chain, Edge, Flow, Placement, bodies_of
@@ -97,19 +97,35 @@ class Evidences:
     flow: Flow
     matching: dict[int, list[ir.Value]]  # content → values that equal it, in graph order
     equal: dict[ir.Value, set[int]]  # the same, by value
+    shapes: dict[ir.Value, tuple[int, ...]]
     stored: set[int]  # contents that an initializer or a constant of the graph equals
     constant: set[ir.Value]  # values whose elements are all equal
     astray: set[ir.Value]  # numerically wrong values and all that is computed from them
     computed_by: dict[int, list[ModuleCall]]  # content → calls that returned it without having taken it
 
-    def lacks(self, equal: set[int], side: Sequence[Content], overwritten: Sequence[TensorRecord]) -> bool:
-        """Whether a value (equal to these contents) surely isn't any tensor on one side of a call's border.
+    def is_on(self, value: ir.Value, side: Side) -> bool:
+        """Whether a value equals a tensor on one side of a call's border.
+
+        Its shape decides too where the graph has the tensor in the shape that PyTorch recorded: a value that only is to
+        be reshaped into it has not crossed the border yet.
+        """
+        for index in self.equal.get(value, set()) & side.ids:
+            shapes = side.shapes[index]
+            if self.shapes[value] in shapes or not any(
+                self.shapes[v] in shapes for v in self.matching[index]
+            ):
+                return True
+        return False
+
+    def lacks(self, value: ir.Value, side: Side) -> bool:
+        """Whether a value surely is none of the tensors on one side of a call's border.
 
         A side none of whose tensors occurs in the graph says nothing: the module was exported in another form than it ran.
         """
-        if any(content.index in equal for content in side):
+        if self.is_on(value, side):
             return False
-        return not (side or overwritten) or any(content.index in self.matching for content in side)
+        nothing = not side.contents and not side.overwritten
+        return nothing or any(content.index in self.matching for content in side.contents)
 
     @classmethod
     def gather(
@@ -137,7 +153,7 @@ class Evidences:
         computed_by: dict[int, list[ModuleCall]] = {}
         for call in hierarchy.calls:
             border = contents.borders[call.order]
-            for index in border.output_ids - border.input_ids:
+            for index in border.outputs.ids - border.inputs.ids:
                 computed_by.setdefault(index, []).append(call)
         return cls(
             hierarchy,
@@ -145,6 +161,7 @@ class Evidences:
             flow,
             matching,
             equal,
+            observation.shapes,
             _stored(contents, flow),
             observation.constant,
             wrong | flow.downstream(wrong),
@@ -197,13 +214,13 @@ def _check_outputs(call: ModuleCall, evidences: Evidences, placement: Placement)
     if call.parent is None:
         return ROOT
     border = evidences.contents.borders[call.order]
-    verdicts = [OVERWRITTEN for _ in border.overwritten_outputs]
-    verdicts += [_check_output(content, call, evidences, placement) for content in border.outputs]
+    verdicts = [OVERWRITTEN] * min(border.outputs.overwritten, 1)
+    verdicts += [_check_output(content, call, evidences, placement) for content in border.outputs.contents]
     return _overall(verdicts) if verdicts else NO_TENSOR
 
 
 def _check_output(content: Content, call: ModuleCall, evidences: Evidences, placement: Placement) -> str:
-    if content.index in evidences.contents.borders[call.order].input_ids:
+    if content.index in evidences.contents.borders[call.order].inputs.ids:
         return PASS_THROUGH
     if content.constant:
         return CONSTANT
@@ -299,20 +316,13 @@ def _unrecorded(value: ir.Value, left: Chain, entered: Chain, evidences: Evidenc
     Two ways out of a call are no returned value, and allowed: a cache object that the call wrote to and the root returns; and,
     into code of an enclosing call, what an inner module returned to a hook (transformers records hidden states so).
     """
-    equal = evidences.equal.get(value, set())
     borders = evidences.contents.borders
-    bad = [
-        order
-        for order in entered
-        if evidences.lacks(equal, borders[order].inputs, borders[order].overwritten_inputs)
-    ]
-    if left and not equal & evidences.contents.result:
+    bad = [order for order in entered if evidences.lacks(value, borders[order].inputs)]
+    if left and not evidences.equal.get(value, set()) & evidences.contents.result:
         seen_inside = False
         for order in reversed(left):
-            border = borders[order]
-            seen_inside = seen_inside or bool(equal & border.output_ids)
-            if seen_inside and (not entered or equal & border.output_ids):
-                continue
-            if evidences.lacks(equal, border.outputs, border.overwritten_outputs):
+            returned = evidences.is_on(value, borders[order].outputs)
+            seen_inside = seen_inside or returned
+            if not (seen_inside and not entered) and evidences.lacks(value, borders[order].outputs):
                 bad.append(order)
     return tuple(bad)

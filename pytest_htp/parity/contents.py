@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import torch
 from torch.utils import _pytree as pytree
 
-from pytest_htp.capture.hierarchy import Hierarchy, ModuleCall, TensorRecord
+from pytest_htp.capture.hierarchy import Hierarchy, TensorRecord
 from pytest_htp.parity.differences import flat, magnitude
 from pytest_htp.parity.tolerance import Tolerance, tolerance_for
 
@@ -48,23 +48,27 @@ class Content:
 
 
 @dataclass(slots=True)
-class Border:
-    """One call's tensors as contents. ``overwritten`` are element counts of records changed in place
-    since.
+class Side:
+    """What a call took, or what it returned: contents, with the shapes they had there by index.
+
+    ``overwritten`` counts tensors that were changed in place since, so that their content is lost.
     """
 
-    inputs: list[Content] = field(default_factory=list)
-    outputs: list[Content] = field(default_factory=list)
-    overwritten_inputs: list[TensorRecord] = field(default_factory=list)
-    overwritten_outputs: list[TensorRecord] = field(default_factory=list)
+    contents: list[Content] = field(default_factory=list)
+    shapes: dict[int, set[tuple[int, ...]]] = field(default_factory=dict)
+    overwritten: int = 0
 
     @property
-    def input_ids(self) -> set[int]:
-        return {content.index for content in self.inputs}
+    def ids(self) -> set[int]:
+        return set(self.shapes)
 
-    @property
-    def output_ids(self) -> set[int]:
-        return {content.index for content in self.outputs}
+
+@dataclass(slots=True)
+class Border:
+    """Both sides of one call."""
+
+    inputs: Side
+    outputs: Side
 
 
 class Contents:
@@ -78,7 +82,7 @@ class Contents:
         self.items: list[Content] = []
         self._by_tensor: dict[int, Content] = {}
         self._by_sample: dict[tuple[Group, bytes], list[Content]] = {}
-        self.borders = [self._border(call) for call in hierarchy.calls]
+        self.borders = [Border(self._side(call.inputs), self._side(call.outputs)) for call in hierarchy.calls]
         leaves = [leaf for leaf in pytree.tree_leaves(hierarchy.result) if isinstance(leaf, torch.Tensor)]
         self.result = {self._content(leaf).index for leaf in leaves if _is_dense(leaf)}
         self.groups: dict[Group, list[Content]] = {}
@@ -104,20 +108,17 @@ class Contents:
         limits = torch.tensor([loose(content) * content.scale for content in members], dtype=torch.float64)
         return [members[index] for index in torch.nonzero(error <= limits).flatten().tolist()]
 
-    def _border(self, call: ModuleCall) -> Border:
-        border = Border()
-        border.inputs, border.overwritten_inputs = self._contents(call.inputs)
-        border.outputs, border.overwritten_outputs = self._contents(call.outputs)
-        return border
-
-    def _contents(self, records: Iterable[TensorRecord]) -> tuple[list[Content], list[TensorRecord]]:
-        contents, overwritten = [], []
+    def _side(self, records: Iterable[TensorRecord]) -> Side:
+        side = Side()
         for record in records:
             if record.overwritten:
-                overwritten.append(record)
+                side.overwritten += 1
             elif _is_dense(record.tensor):
-                contents.append(self._content(record.tensor))
-        return contents, overwritten
+                content = self._content(record.tensor)
+                if content.index not in side.shapes:
+                    side.contents.append(content)
+                side.shapes.setdefault(content.index, set()).add(stored_shape(record.tensor))
+        return side
 
     def _content(self, tensor: torch.Tensor) -> Content:
         known = self._by_tensor.get(id(tensor))
@@ -142,6 +143,11 @@ class Contents:
         self._by_tensor[id(tensor)] = content
         self._by_sample.setdefault(key, []).append(content)
         return content
+
+
+def stored_shape(tensor: torch.Tensor) -> tuple[int, ...]:
+    """The shape a tensor has in ONNX: complex numbers are pairs along a last axis."""
+    return (*tensor.shape, 2) if tensor.is_complex() else tuple(tensor.shape)
 
 
 def _is_dense(tensor: torch.Tensor) -> bool:

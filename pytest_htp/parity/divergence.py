@@ -116,7 +116,7 @@ def first_divergence(
         (call for call in hierarchy.calls if call.completed is not None), key=lambda c: c.completed or 0
     )
     for call in completed:
-        worst = _worst(contents.borders[call.order].outputs, located)
+        worst = _worst(contents.borders[call.order].outputs.contents, located)
         if worst is None:
             continue
         content, found = worst
@@ -139,7 +139,7 @@ def module_differences(
     """
     modules: dict[str, Difference] = {}
     for call in hierarchy.calls:
-        worst = _worst(contents.borders[call.order].outputs, located)
+        worst = _worst(contents.borders[call.order].outputs.contents, located)
         if worst is None:
             continue
         known = modules.get(call.path)
@@ -153,9 +153,9 @@ def _blame(
 ) -> ModuleCall:
     while call.parent is not None:
         border = contents.borders[call.order]
-        worst = _worst(border.inputs, located)
+        worst = _worst(border.inputs.contents, located)
         off = worst is not None and is_off(*worst) and (worst[1].nonfinite > 0 or worst[1].max_rel > limit)
-        if not off and not border.overwritten_inputs:
+        if not off and not border.inputs.overwritten:
             break
         call = hierarchy.calls[call.parent]
     return call

@@ -26,16 +26,19 @@ class Observation:
         expected: value → contents that it should be by its place (it crosses the border of a call that took
             or returned one with as many elements), with the full difference.
         constant: values whose elements are all equal; they prove nothing.
+        shapes: value → its shape.
     """
 
     hits: dict[ir.Value, dict[int, Difference]] = field(default_factory=dict)
     expected: dict[ir.Value, dict[int, Difference]] = field(default_factory=dict)
     constant: set[ir.Value] = field(default_factory=set)
+    shapes: dict[ir.Value, tuple[int, ...]] = field(default_factory=dict)
 
     def add(
         self, value: ir.Value, tensor: torch.Tensor, contents: Contents, places: Mapping[ir.Value, set[int]]
     ) -> None:
         """Compare one value. ``places``: indices of the contents it should be by its place."""
+        self.shapes[value] = tuple(tensor.shape)
         elements = flat(tensor)
         if not elements.numel() or bool((elements == elements[0]).all()):
             self.constant.add(value)
@@ -73,8 +76,12 @@ def expected_places(flow: Flow, placement: Placement, contents: Contents) -> dic
         entering = min(
             (entered for _, entered in crossings if entered), key=lambda entered: entered[-1], default=()
         )
-        found = {c.index for order in leaving for c in contents.borders[order].outputs if not c.constant}
-        found |= {c.index for order in entering for c in contents.borders[order].inputs if not c.constant}
+        found = {
+            c.index for order in leaving for c in contents.borders[order].outputs.contents if not c.constant
+        }
+        found |= {
+            c.index for order in entering for c in contents.borders[order].inputs.contents if not c.constant
+        }
         if found:
             places.setdefault(edge.value, set()).update(found)
     return places

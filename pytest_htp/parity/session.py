@@ -32,7 +32,6 @@ BATCH_BYTES = 256 * 2**20
 MAX_THREADS = 8
 
 _PREFIX = "pytest_htp.gate"
-_OPEN = torch.iinfo(torch.int64).max
 
 
 class RuntimeRefused(RuntimeError):
@@ -111,7 +110,7 @@ class ValueSession:
     ) -> Iterator[tuple[str, torch.Tensor]]:
         values = {name: _to_ort(tensor) for name, tensor in feeds.items()}
         for index in range(len(self.batches) if self.gated else 0):
-            end = torch.tensor([_OPEN if index == open_gate else 0])
+            end = torch.tensor([int(index == open_gate)])
             values[f"{_PREFIX}.end.{index}"] = _to_ort(end)
         with _Refusals("run"):
             results = self._session.run_with_ort_values(list(fetched.values()), values)
@@ -119,7 +118,8 @@ class ValueSession:
         for name in fetched:
             value = results.pop()  # released as soon as the caller is done with it
             if value.is_tensor() and value.data_type() != "tensor(string)":
-                yield name, _to_torch(value)
+                tensor = _to_torch(value)
+                yield name, tensor if fetched[name] == name else tensor[0]
 
 
 def _batches(sizes: Mapping[str, int], limit: int) -> list[list[str]]:
@@ -135,17 +135,31 @@ def _batches(sizes: Mapping[str, int], limit: int) -> list[list[str]]:
 
 
 def _add_gates(proto: onnx.ModelProto, batches: Iterable[Iterable[str]]) -> None:
+    """``out = Slice(Unsqueeze(value, 0), 0, end)``: one value along a new first axis, or none.
+
+    A gate follows the node that makes its value, so that the value needs to live no longer than without it.
+    """
     graph = proto.graph
-    graph.initializer.append(helper.make_tensor(f"{_PREFIX}.flat", TensorProto.INT64, [1], [-1]))
-    graph.initializer.append(helper.make_tensor(f"{_PREFIX}.start", TensorProto.INT64, [1], [0]))
+    opset = max((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), default=18)
+    graph.initializer.append(helper.make_tensor(f"{_PREFIX}.zero", TensorProto.INT64, [1], [0]))
+    gates: dict[str, list[onnx.NodeProto]] = {}
     for index, batch in enumerate(batches):
         end = f"{_PREFIX}.end.{index}"
         graph.input.append(helper.make_tensor_value_info(end, TensorProto.INT64, [1]))
         for name in batch:
-            flat, exit_name = f"{_PREFIX}.flat.{name}", f"{_PREFIX}.out.{name}"
-            graph.node.append(helper.make_node("Reshape", [name, f"{_PREFIX}.flat"], [flat]))
-            graph.node.append(helper.make_node("Slice", [flat, f"{_PREFIX}.start", end], [exit_name]))
-            graph.output.append(onnx.ValueInfoProto(name=exit_name))
+            wide, out = f"{_PREFIX}.wide.{name}", f"{_PREFIX}.out.{name}"
+            axes = {"inputs": [name, f"{_PREFIX}.zero"]} if opset >= 13 else {"inputs": [name], "axes": [0]}
+            gates[name] = [
+                helper.make_node("Unsqueeze", outputs=[wide], **axes),
+                helper.make_node("Slice", [wide, f"{_PREFIX}.zero", end], [out]),
+            ]
+            graph.output.append(onnx.ValueInfoProto(name=out))
+    nodes = list(graph.node)
+    del graph.node[:]
+    for node in nodes:
+        graph.node.append(node)
+        for name in node.output:
+            graph.node.extend(gates.get(name, ()))
 
 
 def _open(proto: onnx.ModelProto, path: Path, providers: Sequence[str]) -> ort.InferenceSession:
@@ -154,6 +168,7 @@ def _open(proto: onnx.ModelProto, path: Path, providers: Sequence[str]) -> ort.I
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.intra_op_num_threads = min(os.cpu_count() or 1, MAX_THREADS)
     options.inter_op_num_threads = 1
+    options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
     options.log_severity_level = 4  # errors reach us as exceptions
     options.add_session_config_entry(
         "session.model_external_initializers_file_folder_path", str(path.parent.resolve())
