@@ -21,7 +21,7 @@ from pytest_htp.capture.models import ResolvedModel, resolve_model
 from pytest_htp.capture.parameters import distinct_parameters, shared_parameters
 from pytest_htp.capture.provenance import ProvenanceObserver
 from pytest_htp.capture.shapes import shapes_only
-from pytest_htp.capture.sources import source_lines
+from pytest_htp.tagging.sources import source_lines
 from pytest_htp.capture.state import preserved
 from pytest_htp.capture.weightless import weightless
 from pytest_htp.errors import HTPExportError, HTPUsageError
