@@ -47,6 +47,7 @@ class ModuleInfo:
     parameters: int = 0
     input_shapes: list[list[int]] = field(default_factory=list)
     output_shapes: list[list[int]] = field(default_factory=list)
+    name_in_tags: str = ""  # where a naming rule chose another one than the class's
 
     @property
     def executed(self) -> bool:

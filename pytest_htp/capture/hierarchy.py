@@ -6,7 +6,7 @@ the tensors that parity and attestation hold against ONNX Runtime.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
@@ -15,8 +15,11 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
+from pytest_htp.errors import HTPUsageError
 from pytest_htp.tag import HierarchyTag
 from pytest_htp.vocabulary import ModuleInfo
+
+NamingRule = Callable[[nn.Module, str], "str | None"]
 
 
 @dataclass(slots=True)
@@ -149,14 +152,42 @@ def retag(table: dict[str, ModuleInfo], also_called: Collection[str] = ()) -> No
     """
     for path, info in table.items():
         parts = path.split(".") if path else []
-        chain = [("", table[""].class_name)]
+        chain = [("", _tag_name(table[""]))]
         for depth in range(1, len(parts)):
             enclosing = table.get(".".join(parts[:depth]))
             if enclosing is not None and (enclosing.executed or enclosing.path in also_called):
-                chain.append((enclosing.path, enclosing.class_name))
+                chain.append((enclosing.path, _tag_name(enclosing)))
         if path:
-            chain.append((path, info.class_name))
+            chain.append((path, _tag_name(info)))
         info.tag = str(HierarchyTag.from_modules(chain))
+
+
+def _tag_name(info: ModuleInfo) -> str:
+    return info.name_in_tags or info.class_name
+
+
+def name_modules(table: dict[str, ModuleInfo], model: nn.Module, rule: NamingRule | None) -> None:
+    """Let a naming rule choose the names that tags give the modules' classes; classes stay what they are.
+
+    Args:
+        rule: module and path → a name, or None for the class's own.
+
+    Raises:
+        HTPUsageError: it gives something else.
+    """
+    if rule is None:
+        return
+    for path, module in model.named_modules(remove_duplicate=False):
+        name = rule(module, path)
+        if name is None:
+            continue
+        if not isinstance(name, str) or not name:
+            raise HTPUsageError(
+                f"the naming rule must give a non-empty name or None for {type(module).__name__} {path!a}, "
+                f"got {name!r}"
+            )
+        table[path].name_in_tags = name
+    retag(table)
 
 
 def tensors_in(value: Any, where: str, _depth: int = 0) -> Iterator[TensorRecord]:

@@ -5,6 +5,7 @@ Contract codes first, in the contract's order; ``EXTENSIONS`` are reported besid
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 
@@ -232,6 +233,15 @@ _EXTENSIONS = (
         "weights.parameters",
     ),
 )  # fmt: skip
+
+# Codes of other plugins, as in "x-acme.layer-too-wide": never one of ours.
+_PLUGIN_CODE = re.compile(r"x-[a-z0-9]+(?:[_-][a-z0-9]+)*(?:\.[a-z0-9]+(?:[_-][a-z0-9]+)*)+")
+
+
+def is_plugin_code(code: str) -> bool:
+    """Whether it is a code that a plugin may report: ``x-vendor.what``, lower case."""
+    return _PLUGIN_CODE.fullmatch(code) is not None
+
 
 EXTENSIONS = frozenset(code.code for code in _EXTENSIONS)
 CODES: dict[str, Code] = {code.code: code for code in (*_CONTRACT, *_EXTENSIONS)}

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_htp.compare.codes import CODES
-from pytest_htp.compare.verdicts import at_or_above, severity, worst
+from pytest_htp.compare.codes import CODES, is_plugin_code
+from pytest_htp.compare.verdicts import VERDICTS, at_or_above, severity, worst
 from pytest_htp.errors import HTPUsageError
 
 _KEYS = ("code", "verdict", "module", "message", "before", "after")
@@ -32,8 +32,15 @@ class Finding(dict[str, Any]):
         self, code: str, message: str, *, module: str | None = None, before: Any = None, after: Any = None,
         verdict: str | None = None,
     ) -> None:  # fmt: skip
-        if code not in CODES:
-            raise HTPUsageError(f"unknown finding code {code!r}; known: {', '.join(CODES)}")
+        if is_plugin_code(code):
+            if verdict not in VERDICTS[:-1]:
+                raise HTPUsageError(
+                    f"a finding {code} needs a verdict, one of {', '.join(VERDICTS[:-1])}; got {verdict!r}"
+                )
+        elif code not in CODES:
+            raise HTPUsageError(
+                f"unknown finding code {code!r}; plugins use 'x-vendor.what', known: {', '.join(CODES)}"
+            )
         values = (code, verdict or CODES[code].verdict, module, message, before, after)
         super().__init__(zip(_KEYS, values, strict=True))
 
@@ -51,7 +58,8 @@ class Finding(dict[str, Any]):
     @property
     def cause(self) -> str:
         """Who can cause findings of this code: ``exporter`` or ``model`` (see Code.cause)."""
-        return CODES[self["code"]].cause
+        known = CODES.get(self["code"])
+        return known.cause if known is not None else "model"
 
 
 def _restore(values: Mapping[str, Any]) -> Finding:

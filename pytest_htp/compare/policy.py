@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from pytest_htp.compare.codes import CODES
+from pytest_htp.compare.codes import CODES, is_plugin_code
 from pytest_htp.compare.verdicts import VERDICTS
 from pytest_htp.errors import HTPUsageError
 
@@ -29,7 +29,7 @@ class Policy:
             code, colon, verdict = pair.partition(":")
             if not colon:
                 raise HTPUsageError(f"htp_policy: {pair!r} must be code:verdict, like 'ops.changed:ignore'")
-            if code not in CODES:
+            if code not in CODES and not is_plugin_code(code):
                 raise HTPUsageError(f"htp_policy: unknown code {code!r}; known: {', '.join(CODES)}")
             if verdict != IGNORE and verdict not in VERDICTS[:-1]:
                 known = ", ".join((*VERDICTS[:-1], IGNORE))

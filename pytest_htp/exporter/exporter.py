@@ -13,7 +13,14 @@ from onnx_ir.tensor_adapters import from_torch_dtype
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from pytest_htp.capture.engines import EngineRequest, select_engine
-from pytest_htp.capture.hierarchy import Hierarchy, class_name_of, module_table, watch_forward
+from pytest_htp.capture.hierarchy import (
+    Hierarchy,
+    NamingRule,
+    class_name_of,
+    module_table,
+    name_modules,
+    watch_forward,
+)
 from pytest_htp.capture.inputs import PreparedInputs, make_inputs
 from pytest_htp.capture.marks import clear_marks
 from pytest_htp.capture.matching import linear_matching
@@ -47,14 +54,23 @@ class HTPExporter:
 
     Args:
         progress: a live line to drive instead of one on standard error (drawn on a terminal only).
+        module_name: chooses the names that tags give the modules' classes: module and path → name, or None for
+            the class's own.
 
     Raises:
         HTPUsageError: an unknown option or a bad value.
     """
 
-    def __init__(self, *, progress: LiveProgress | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        progress: LiveProgress | None = None,
+        module_name: NamingRule | None = None,
+        **options: Any,
+    ) -> None:
         self.options = ExportOptions.from_mapping(options)
         self._progress = progress
+        self._module_name = module_name
 
     def export(self, model: Any, inputs: Any = None, output_path: str | Path = "model.onnx") -> HTPExport:
         """Export ``model`` to ``output_path``.
@@ -71,14 +87,17 @@ class HTPExporter:
         if path.is_dir() or not path.name:
             raise _refused_path(path)
         with self._progress or LiveProgress() as progress:
-            return _Export(self.options, path, progress).run(model, inputs)
+            return _Export(self.options, path, progress, self._module_name).run(model, inputs)
 
 
 class _Export:
     """One run through the steps; each step's method fills in what the next ones need."""
 
-    def __init__(self, options: ExportOptions, path: Path, progress: LiveProgress) -> None:
+    def __init__(
+        self, options: ExportOptions, path: Path, progress: LiveProgress, module_name: NamingRule | None
+    ) -> None:
         self.options = options
+        self.module_name = module_name
         self.path = path
         self.data = HTPExportData(
             output_path=str(path), embed_hierarchy_attributes=options.embed_hierarchy_attributes
@@ -142,6 +161,7 @@ class _Export:
         self.data.model_class = class_name_of(self.model)
         self.data.exporter = self.engine.name
         self.data.hierarchy = module_table(self.model)
+        name_modules(self.data.hierarchy, self.model, self.module_name)
         self.data.total_modules = len(self.data.hierarchy)
         self.data.total_parameters = sum(parameter.numel() for parameter in self.model.parameters())
         self.data.environment = toolchain_versions(transformers=self.engine.name == "transformers")
@@ -179,6 +199,7 @@ class _Export:
                 self.hierarchy = watch_forward(self.model, args, kwargs, keep_tensors=False)
         else:
             self.hierarchy = watch_forward(self.model, args, kwargs, keep_tensors=keep)
+        name_modules(self.hierarchy.modules, self.model, self.module_name)
         self.data.hierarchy = self.hierarchy.modules
         self.data.execution_steps = self.hierarchy.execution_steps
 

@@ -40,6 +40,7 @@ _DEFAULTS: dict[str, Any] = {
     "artifacts": None,
     "shared_with": None,
     "console": "",
+    "sections": [],
     "commands": {},
     "error": None,
 }

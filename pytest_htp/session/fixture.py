@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_htp.compare import Comparison, Finding, compare_exports, render_failure
+from pytest_htp.compare.extra import with_findings
 from pytest_htp.errors import HTPExportError, HTPUsageError
 from pytest_htp.session.commands import as_typed, commands_for
 from pytest_htp.session.exports import SECTION, TestExports
+from pytest_htp.session.extensions import Extensions
 from pytest_htp.session.identity import nodeid_of
 from pytest_htp.session.settings import ExportSettings, RunSettings
 
@@ -29,6 +31,7 @@ class HtpExportFixture:
         self._request = request
         self._item: pytest.Item = request.node
         self._run = run
+        self._extensions = Extensions(self._item)
         self._exports = TestExports.start(self._item)
         self._store = run.baselines(self._item, snapshot)
 
@@ -67,9 +70,11 @@ class HtpExportFixture:
             export, shared_with = self._run.export(self._item, model, inputs, settings.options, folder)
         except HTPExportError as error:
             self._failed(export_name, settings, error)
+            self._add_sections()
             raise
         self._attach(export.console)
         self._judge(export_name, settings, export, shared_with, baseline=baseline)
+        self._add_sections()
         return export
 
     def for_generation(
@@ -145,6 +150,15 @@ class HtpExportFixture:
 
     def _attach(self, console: str) -> None:
         self._item.add_report_section("call", SECTION, console)
+
+    def _add_sections(self) -> None:
+        """What other plugins say of the export just made, for the report and the test's sections."""
+        result = self._exports.results[-1]
+        sections = self._extensions.sections(result)
+        if sections:
+            result["sections"] = sections
+        for section in sections:
+            self._item.add_report_section("call", section["title"], section["text"])
 
     def _result(self, export_name: str, settings: ExportSettings) -> dict[str, Any]:
         path, line, _ = self._item.location
@@ -246,7 +260,7 @@ class HtpExportFixture:
         self, settings: ExportSettings, export: HTPExport, before: dict[str, Any] | None
     ) -> Comparison:
         run: RunSettings = self._run.settings
-        return compare_exports(
+        comparison = compare_exports(
             before if before is not None else export.record,
             export.record,
             policy=run.policy,
@@ -254,6 +268,8 @@ class HtpExportFixture:
             min_coverage=settings.min_coverage,
             sources=export.sources,
         )
+        found = self._extensions.findings(before, export.record, export)
+        return with_findings(comparison, found, run.policy) if found else comparison
 
     def _gate(self, result: dict[str, Any], comparison: Comparison, *, acceptable: bool = True) -> bool:
         """Whether the comparison fails the test; if so, the result and the test's message say why.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import pytest
 
 from pytest_htp.errors import HTPExportError, HTPUsageError
+from pytest_htp.session.extensions import Extensions
 from pytest_htp.session.identity import nodeid_of, test_id_of
 from pytest_htp.session.settings import RunSettings
 from pytest_htp.session.sharing import SharedExports, request_key
@@ -53,9 +54,14 @@ class HtpRun:
         from pytest_htp.exporter import HTPExporter
         from pytest_htp.session.timeout import time_limit
 
-        exporter = HTPExporter(progress=self._live(), **options)
+        extensions = Extensions(item)
+        module_name = extensions.module_name()
+        exporter = HTPExporter(progress=self._live(), module_name=module_name, **options)
         with time_limit(self.settings.timeout) if self.settings.timeout else nullcontext():
-            resolved, key = self._identify(model, inputs, exporter.options)
+            resolved = self._resolve(model, exporter.options)
+            if resolved is not None and inputs is None:
+                inputs = extensions.inputs(resolved.module)
+            key = self._key(resolved, inputs, exporter.options) if module_name is None else None
             if key is not None:
                 found = self._shared.find(key, folder)
                 if found is not None:
@@ -65,19 +71,25 @@ class HtpRun:
             self._shared.add(key, export, nodeid_of(item), resolved.owner)
         return export, None
 
-    def _identify(
-        self, model: Any, inputs: Any, chosen: ExportOptions
-    ) -> tuple[ResolvedModel | None, tuple[Any, ...] | None]:
-        """The resolved model and the key of the request; nothing where it can't be resolved: the export will say why."""
+    @staticmethod
+    def _resolve(model: Any, chosen: ExportOptions) -> ResolvedModel | None:
+        """The model of a request; None where it can't be resolved: the export will say why."""
         from pytest_htp.capture.models import resolve_model
 
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the export itself notes what building the model warns of
-                resolved = resolve_model(model, weights=chosen.weights, seed=chosen.seed)
-            return resolved, request_key(resolved, inputs, chosen)
+                return resolve_model(model, weights=chosen.weights, seed=chosen.seed)
         except Exception:
-            return None, None
+            return None
+
+    @staticmethod
+    def _key(resolved: ResolvedModel | None, inputs: Any, chosen: ExportOptions) -> tuple[Any, ...] | None:
+        """By what identical requests are told; None where they can't be."""
+        try:
+            return request_key(resolved, inputs, chosen) if resolved is not None else None
+        except Exception:
+            return None
 
     def _live(self) -> LiveProgress | None:
         if self.terminal is None:

@@ -1,0 +1,82 @@
+"""What other plugins and conftest files contribute to an export, by the hooks of ``pytest_htp.hookspecs``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_htp.compare.text import inert
+from pytest_htp.errors import HTPUsageError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from pytest_htp.exporter import HTPExport
+
+MAX_SECTION = 100_000
+"""Characters of one section; the rest is cut."""
+
+
+class Extensions:
+    """The hooks as one test sees them: a conftest's only in its own folder."""
+
+    def __init__(self, item: pytest.Item) -> None:
+        self._hooks = item.ihook
+        self._config = item.config
+
+    def inputs(self, model: nn.Module) -> Any:
+        """Inputs for a test that gave none, or None."""
+        return self._hooks.pytest_htp_make_inputs(model=model, config=self._config)
+
+    def findings(
+        self, baseline: Mapping[str, Any] | None, current: Mapping[str, Any], export: HTPExport
+    ) -> list[Mapping[str, Any]]:
+        """All plugins' findings.
+
+        Raises:
+            HTPUsageError: a value that a report can't hold.
+        """
+        found = self._hooks.pytest_htp_findings(baseline=baseline, current=current, export=export)
+        findings = [finding for part in found for finding in part]
+        try:
+            json.dumps([dict(finding) for finding in findings], allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise HTPUsageError(
+                f"pytest_htp_findings must give findings of plain JSON values (text, numbers, lists): {error}"
+            ) from None
+        return findings
+
+    def sections(self, result: Mapping[str, Any]) -> list[dict[str, str]]:
+        """All plugins' sections: ``{"title", "text"}``, without control characters.
+
+        Raises:
+            HTPUsageError: something else than pairs of text.
+        """
+        return [
+            {"title": title, "text": text}
+            for part in self._hooks.pytest_htp_report_sections(result=result)
+            for title, text in _pairs(part)
+        ]
+
+    def module_name(self) -> Callable[[nn.Module, str], str | None] | None:
+        """The naming rule, None where no plugin has one."""
+        if not self._hooks.pytest_htp_module_name.get_hookimpls():
+            return None
+
+        def name(module: nn.Module, path: str) -> str | None:
+            found: str | None = self._hooks.pytest_htp_module_name(module=module, path=path)
+            return found
+
+        return name
+
+
+def _pairs(part: Any) -> Iterator[tuple[str, str]]:
+    for pair in part:
+        if not (isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(word, str) for word in pair)):
+            raise HTPUsageError(f"pytest_htp_report_sections must give pairs (title, text), got {pair!r}")
+        title, text = pair
+        cut = text if len(text) <= MAX_SECTION else f"{text[:MAX_SECTION]}\n… cut"
+        yield inert(title), "\n".join(inert(line.replace("\t", "    ")) for line in cut.split("\n"))
