@@ -177,6 +177,7 @@ _TENSOR = _object(
     {"named": _boolean, "module": _text, "every": _step},
 )
 _STORED = _object({"count": _count, "bytes": _count, "dtypes": _HISTOGRAM})
+_DUPLICATE = _object({"names": _list(_text), "bytes": _count}, {"copies": _count})
 _PARITY_OUTPUT = _object({"name": _text, "max_abs": _optional(_decade), "max_rel": _optional(_decade)})
 _MODULE = _object(
     {
@@ -231,7 +232,7 @@ _RECORD = _object(
                 "parameters": _STORED,
                 "initializers": _STORED,
                 "tied": _list(_list(_text)),
-                "duplicates": _optional(_list(_object({"names": _list(_text), "bytes": _count}))),
+                "duplicates": _optional(_list(_DUPLICATE)),
             },
             {"tied_apart": _list(_list(_text))},
         ),

@@ -97,7 +97,8 @@ def ties(graph: GraphFacts) -> dict[str, list[list[str]]]:
 
 
 def duplicates(graph: GraphFacts) -> list[dict[str, Any]]:
-    """``{"names", "bytes"}`` of initializers that hold the same bytes; generated values have no name here.
+    """``{"names", "copies", "bytes"}`` of initializers that hold the same bytes. ``names`` are parameters'; a
+    copy that the exporter made counts, but has no name here.
 
     Candidates share element type, shape and 64 sampled elements; only those are compared in full.
     """
@@ -117,7 +118,7 @@ def duplicates(graph: GraphFacts) -> list[dict[str, Any]]:
             sampled.setdefault(_sample(value), []).append(value)
         for same in sampled.values():
             found.extend(_equal_groups(graph, same))
-    return sorted(found, key=lambda row: (row["names"], row["bytes"]))
+    return sorted(found, key=lambda row: (row["names"], row["bytes"], row["copies"]))
 
 
 def _sample(value: ir.Value) -> bytes:
@@ -146,7 +147,8 @@ def _equal_groups(graph: GraphFacts, values: list[ir.Value]) -> list[dict[str, A
         if len(group) < 2 or bool((first.reshape(-1)[:1] == first).all()):
             continue  # a constant fill (ones, zeros) is equal by default initialisation, not by duplication
         names = sorted(name for value in group for name in _public_names(graph, value))
-        rows.append({"names": names, "bytes": int(group[0].const_value.nbytes)})  # type: ignore[union-attr]
+        size = int(group[0].const_value.nbytes)  # type: ignore[union-attr]
+        rows.append({"names": names, "copies": len(group), "bytes": size})
     return rows
 
 

@@ -33,6 +33,7 @@ RULES: tuple[Callable[[Context], None], ...] = (
     weights.compare_stored_dtypes,
     stored.compare_stored_bytes,
     shapes.claim_shape_code,
+    shapes.claim_output_code,
     moved.claim_lost_tags,
     moved.compare_tags,
     controlflow.compare_control_flow,

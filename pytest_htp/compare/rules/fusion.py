@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pytest_htp.compare.changes import Change, bare
 from pytest_htp.compare.context import Context
-from pytest_htp.compare.paths import Neighbourhood, parent_of
+from pytest_htp.compare.paths import Neighbourhood, ancestors, parent_of
+from pytest_htp.compare.rules.shapes import mask_code_only
 
 # Fused operators by what they compute: one of a family replaced by another (Gelu by FastGelu) is no loss.
 _FAMILIES = {
@@ -44,6 +45,7 @@ def compare_fusions(context: Context) -> None:
                 context.claim(path)
     _claim_around(context, lost, gains=True)
     _claim_around(context, gained, gains=False)
+    _claim_masks(context, lost | gained)
 
 
 def family_differences(change: Change) -> dict[str, int]:
@@ -54,6 +56,14 @@ def family_differences(change: Change) -> dict[str, int]:
         if family:
             families[family] = families.get(family, 0) + count
     return families
+
+
+def _claim_masks(context: Context, fused: set[str]) -> None:
+    """The mask that attention reads is made further out, in another form for a fused operator."""
+    outer = {path for module in fused for path in ancestors(module)}
+    for path, pair in list(context.open.items()):
+        if path in outer and pair.change.ops and mask_code_only(pair.change) and not pair.change.new_floats:
+            context.claim(path)
 
 
 def _claim_around(context: Context, fused: set[str], *, gains: bool) -> None:

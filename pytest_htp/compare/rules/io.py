@@ -49,7 +49,7 @@ def compare_io(context: Context) -> None:
         matches += _match(context, found, kind, old, new)
     if "io.reordered" not in found.messages:
         _report_exchanged(context, found, matches)
-    for match in matches:
+    for match in _by_place_if_relabelled(context, found, matches):
         _compare_types(found, match)
     _compare_symbols(found, matches)
     for code, messages in found.messages.items():
@@ -103,6 +103,17 @@ def _match(
                 code, text + ", ".join(fold_paths(names)[:_SHOWN]),
                 before=None if names is added else values, after=values if names is added else None,
             )  # fmt: skip
+    return matches
+
+
+def _by_place_if_relabelled(context: Context, found: _Differences, matches: list[_Match]) -> list[_Match]:
+    """Names in another order on tensors that stayed where they were: types are then compared by place."""
+    kinds = list(found.before.get("io.reordered", ()))
+    for kind in kinds:
+        old, new = (unfold_tensors(record[f"{kind}s"]) for record in (context.before, context.after))
+        if len(old) == len(new) and all(_alike(*pair) for pair in zip(old, new, strict=True)):
+            others = [match for match in matches if match.kind != kind]
+            matches = [*others, *(_Match(kind, *pair) for pair in zip(old, new, strict=True))]
     return matches
 
 

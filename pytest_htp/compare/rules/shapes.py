@@ -77,11 +77,18 @@ _TENSORS = (
 
 def claim_shape_code(context: Context) -> None:
     """With axes fixed or freed, or inputs come and gone, code that computes shapes and masks changes too."""
-    axes = context.reported(*_AXES)
-    if axes or context.reported("io.input_added", "io.input_removed"):
+    removed = context.reported("io.input_removed")
+    if context.reported(*_AXES, "io.input_added") or removed:
         for path, pair in list(context.open.items()):
-            if follows_shapes(pair.change) if pair.change.ops else (axes and not pair.change.dtypes):
+            change = pair.change
+            follows = follows_shapes(change) if change.ops else not change.dtypes
+            if follows or (removed and change.only_losses and mask_code_only(change)):
                 context.claim(path)
+
+
+def mask_code_only(change: Change) -> bool:
+    """Whether every operator that came or went is of the kinds that compute shapes and masks."""
+    return all(op in _SHAPE_OPS or op in _INDEX_OPS for op in change.ops)
 
 
 def follows_shapes(change: Change) -> bool:
@@ -98,6 +105,19 @@ def follows_shapes(change: Change) -> bool:
     floats = sum(abs(count) for kind, count in change.dtypes.items() if is_float(kind))
     others = sum(abs(count) for kind, count in change.dtypes.items() if not is_float(kind))
     return floats <= shape and index <= others and not change.new_floats
+
+
+def claim_output_code(context: Context) -> None:
+    """Modules that computed nothing but a removed output stop computing, those of a new one begin."""
+    for code, alone in (("io.output_removed", "after"), ("io.output_added", "before")):
+        if not context.reported(code):
+            continue
+        for path, pair in list(context.open.items()):
+            change = pair.change
+            row = change.after if alone == "after" else change.before
+            one_way = change.only_losses if alone == "after" else change.only_gains
+            if one_way and not row["nodes"]:
+                context.claim(path)
 
 
 def claim_io_nodes(context: Context) -> None:

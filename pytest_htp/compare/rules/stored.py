@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from pytest_htp.compare.context import Context, Record
 from pytest_htp.compare.rules.weights import stored_dtype_move
@@ -60,6 +61,7 @@ def _report_untied(context: Context, grown: dict[str, int]) -> set[str]:
             before=list(group),
             after=[sorted(other.intersection(alive)) for other in ties if other.intersection(alive)],
         )
+        _claim_readers(context, alive)
     return untied
 
 
@@ -80,22 +82,39 @@ def _report_duplicated(context: Context, grown: dict[str, int], untied: set[str]
     copies = 0
     for group in new_groups:
         old_homes = {known.get(name) for name in group["names"]}
-        if len(group["names"]) < 2 or (len(old_homes) == 1 and None not in old_homes):
+        count = _copies(group)
+        old = next((old_groups[home] for home in old_homes if home is not None), None)
+        if not group["names"] or count < 2:
+            continue
+        if len(old_homes) == 1 and old is not None and _copies(old) >= count:
             continue
         names.update(group["names"])
         fresh = [name for name in group["names"] if name not in known]
-        copies += group["bytes"] * max(len(fresh) - (len(fresh) == len(group["names"])), 1)
+        copies += group["bytes"] * max(count - (1 if old is None else _copies(old)), 1)
         if untied.issuperset(fresh or group["names"]):
             continue
         listed = ", ".join(fold_paths(group["names"])[:4])
         context.report(
             "weights.duplicated",
-            f"{size(group['bytes'])} stored {len(group['names'])} times: {listed}",
+            f"{size(group['bytes'])} stored {count} times: {listed}",
             module=_culprit(fresh or group["names"], grown),
             before=None,
             after=dict(group),
         )
+        _claim_readers(context, group["names"])
     return names, copies
+
+
+def _copies(group: Mapping[str, Any]) -> int:
+    return int(group.get("copies", len(group["names"])))
+
+
+def _claim_readers(context: Context, names: Iterable[str]) -> None:
+    """Owners that compute the same from another copy of their weights."""
+    for path in {_owner(name) for name in names}:
+        pair = context.open.get(path)
+        if pair is not None and (not pair.change.ops or pair.change.only_losses) and not pair.change.dtypes:
+            context.claim(path)
 
 
 def _report_grown(context: Context, grown: dict[str, int], copied: Iterable[str], copies: int) -> None:
@@ -123,15 +142,15 @@ def _report_grown(context: Context, grown: dict[str, int], copied: Iterable[str]
     if unexplained:
         largest = max(unexplained.values())
         module = next(path for path, total in unexplained.items() if total == largest)
-        where = fold_paths(unexplained)
+        where = [pattern or "the root" for pattern in fold_paths(unexplained)]
         message += f", in {', '.join(where[:3])}" + (f" and {len(where) - 3} more" if len(where) > 3 else "")
         _claim_folded_constants(context, unexplained)
     context.report("weights.grown", message, module=module, before=before, after=after)
 
 
 def _claim_folded_constants(context: Context, grown: dict[str, int]) -> None:
-    """Operators that are gone because their result is now stored."""
+    """Operators that are gone, or read another value, because their result is now stored."""
     for path in grown:
         pair = context.open.get(path)
-        if pair is not None and pair.change.only_losses:
+        if pair is not None and (pair.change.only_losses or not pair.change.ops):
             context.claim(path)
