@@ -23,13 +23,16 @@ from dataclasses import dataclass, replace
 import onnx_ir as ir
 
 from pytest_htp.capture.hierarchy import Hierarchy, ModuleCall
-from pytest_htp.parity.contents import Content, Contents, loose
+from pytest_htp.parity.contents import Content, Contents
 from pytest_htp.parity.flow import Flow
 from pytest_htp.parity.observe import Observation
 from pytest_htp.parity.result import Difference, Divergence
 
 # How far a difference must stand out from all before it to be an error and no noise.
 GROWTH = 10.0
+# A value at the place of a content and no further from it than this (relative to its largest magnitude) is that content
+# gone wrong; unrelated values differ by about once or twice their magnitude.
+SAME_PLACE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ def locate(contents: Contents, observation: Observation, flow: Flow) -> dict[int
         placed = [place for place in by_place.get(index, []) if free(index, place.value)]
         if placed:
             closest = _closest(placed)
-            target = located if closest.difference.max_rel <= loose(content) else doubtful
+            target = located if closest.difference.max_rel <= SAME_PLACE else doubtful
             target[index] = closest
     return located | _credible(doubtful, located, contents, flow)
 

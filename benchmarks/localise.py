@@ -1,0 +1,154 @@
+"""Does parity name the module where an error enters?
+
+    python benchmarks/localise.py [--models a,b] [--limit N]
+
+Each model is exported and run in PyTorch once. Then one node of the exported graph at a time gets a numeric fault (see
+``faults.py``), the faulty graph runs in ONNX Runtime, and ``first_divergence`` is compared with the module that the node is
+tagged with:
+
+- ``exact``: that module (for a node made of several modules, any of them);
+- ``enclosing``: a module around it; ``wrong``: any other;
+- ``missed``: nothing reported, though a value moved by more than the noise (1e-5 of its largest magnitude);
+- ``noise``: nothing reported, and no value moved by more than that; ``unchanged``: no value changed at all.
+
+``hidden`` are faults that move every output by less than 1e-3 of its magnitude: an ordinary output check passes them.
+
+Expected: at least 98% of the faults that move a value beyond noise exact, at most 0.5% wrong, none on the healthy export.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import warnings
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import onnx
+import torch
+from _measure import report
+from faults import Fault, faults
+from parity_zoo import Prepared, names, prepared_models
+
+from pytest_htp.parity import ParityRequest, measure_parity
+from pytest_htp.parity.differences import compare_flat
+from pytest_htp.parity.feeds import match_inputs
+from pytest_htp.parity.session import RuntimeRefused, ValueSession
+from pytest_htp.parity.tolerance import tolerance_for
+from pytest_htp.tagging.coverage import Evidence
+from pytest_htp.tagging.facts import NodeFacts
+
+NOISE = 1e-5
+HIDDEN = 1e-3
+
+
+def all_values(request: ParityRequest, wanted: set[str] | None = None) -> dict[str, torch.Tensor]:
+    """Every value of the graph, copied."""
+    proto = onnx.load(request.onnx_path, load_external_data=False)
+    values = {name: 1 for node in proto.graph.node for name in node.output if name}
+    session = ValueSession(request.onnx_path, values, request.providers, batch_bytes=2**62)
+    return {
+        name: tensor.clone()
+        for name, tensor in session.run(match_inputs(request.program, request.inputs))
+        if wanted is None or name in wanted
+    }
+
+
+def moved(healthy: dict[str, torch.Tensor], faulty: dict[str, torch.Tensor]) -> float:
+    """The largest change of any value, relative to that value's largest magnitude."""
+    changes = [
+        compare_flat("", tensor, faulty[name], tolerance_for(tensor.dtype)).max_rel
+        for name, tensor in healthy.items()
+        if name in faulty and tensor.shape == faulty[name].shape and tensor.numel() and tensor.is_floating_point()
+    ]
+    return max(changes, default=0.0)
+
+
+def judge(fault: Fault, facts: NodeFacts, request: ParityRequest, healthy: dict[str, torch.Tensor]) -> dict[str, Any]:
+    path = request.onnx_path.with_name("faulty.onnx")
+    proto = onnx.load(request.onnx_path)
+    fault.inject(proto.graph)
+    onnx.save(proto, path)
+    faulty = replace(request, onnx_path=path)
+    change = moved(healthy, all_values(faulty, set(healthy)))
+    result = measure_parity(faulty)
+    found = result.first_divergence
+    truth = {facts.path, *facts.origins} if facts.evidence is Evidence.FUSED else {facts.path}
+    if found is None:
+        verdict = "unchanged" if change == 0 else "noise" if change <= NOISE else "missed"
+    elif found.module in truth:
+        verdict = "exact"
+    elif any(not found.module or f"{module}.".startswith(f"{found.module}.") for module in truth):
+        verdict = "enclosing"
+    else:
+        verdict = "wrong"
+    return {
+        "kind": fault.kind,
+        "verdict": verdict,
+        "hidden": change > 0 and all(output.max_rel < HIDDEN for output in result.outputs),
+        "module": facts.path,
+        "operator": facts.node.op_type,
+        "found": None if found is None else found.module,
+        "moved": change,
+    }
+
+
+def measure(prepared: Prepared, limit: int) -> dict[str, Any]:
+    request = prepared.request
+    healthy = measure_parity(request).first_divergence
+    values = all_values(request)
+    proto = onnx.load(request.onnx_path)
+    positions = list(request.program.graph)
+    placed = [request.tagging.graph.by_node[node] for node in positions]
+    every = [fault for fault in faults(proto.graph) if placed[fault.position].path is not None]
+    step = max(1, len(every) // limit) if limit else 1
+    judged = []
+    for fault in every[::step]:
+        try:
+            judged.append(judge(fault, placed[fault.position], request, values))
+        except RuntimeRefused as error:
+            judged.append({"kind": fault.kind, "verdict": "not runnable", "hidden": False, "error": str(error)})
+    return {
+        "model": prepared.name,
+        "healthy": None if healthy is None else healthy.module,
+        "faults": len(judged),
+        "verdicts": dict(Counter(item["verdict"] for item in judged)),
+        "judged": judged,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--models", default="", help="comma-separated names; all families otherwise")
+    parser.add_argument("--limit", type=int, default=0, help="at most about so many faults a model (0: all)")
+    options = parser.parse_args()
+    logging.disable(logging.WARNING)
+    warnings.simplefilter("ignore")
+    chosen = options.models.split(",") if options.models else names(plain=False)
+    models = [measure(prepared, options.limit) for prepared in prepared_models(chosen)]
+    judged = [item for model in models for item in model.pop("judged")]
+    verdicts = Counter(item["verdict"] for item in judged)
+    kinds: dict[str, Counter[str]] = {}
+    for item in judged:
+        kinds.setdefault(item["kind"], Counter())[item["verdict"]] += 1
+    moving = sum(verdicts[verdict] for verdict in ("exact", "enclosing", "wrong", "missed"))
+    report(
+        {
+            "models": models,
+            "kinds": {kind: dict(count) for kind, count in kinds.items()},
+            "faults": len(judged),
+            "verdicts": dict(verdicts),
+            "hidden": sum(item["hidden"] for item in judged),
+            "exact_percent": round(100 * verdicts["exact"] / max(moving, 1), 2),
+            "wrong_percent": round(100 * verdicts["wrong"] / max(moving, 1), 2),
+            "falsely_diverging": [model["model"] for model in models if model["healthy"] is not None],
+            "not_exact": [
+                item for item in judged if item["verdict"] in ("enclosing", "wrong", "missed", "not runnable")
+            ],
+        }
+    )
+
+
+if __name__ == "__main__":
+    main()
