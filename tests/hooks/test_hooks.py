@@ -125,11 +125,11 @@ def test_a_conftest_contributes_in_its_own_folder_only(tmp_path: Path) -> None:
     ("body", "message"),
     [
         (
-            "def pytest_htp_findings(baseline, current, export):\n    return [{'code': 'x-a.b', 'message': 'm'}]",
+            "def pytest_htp_findings(baseline, current, export):\n    yield {'code': 'x-a.b', 'message': ''}",
             "a plugin's finding needs verdict",
         ),
         (
-            "def pytest_htp_findings(baseline, current, export):\n    return [{'code': 'x-a.b', 'after': {1}}]",
+            "def pytest_htp_findings(baseline, current, export):\n    yield {'code': 'x-a.b', 'after': {1}}",
             "must give findings of plain JSON values",
         ),
         (

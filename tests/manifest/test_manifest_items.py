@@ -103,7 +103,9 @@ def test_an_unknown_mark_is_a_collection_error(tmp_path: Path) -> None:
 
 
 def test_marks_that_pytest_knows(tmp_path: Path) -> None:
-    manifest = '[export.a]\nmodel = "net:make"\nmarks = ["skip"]\n[export.b]\nmodel = "net:make"\nmarks = ["xfail"]\n'
+    manifest = "".join(
+        f'[export.{mark}]\nmodel = "net:make"\nmarks = ["{mark}"]\n' for mark in ("skip", "xfail")
+    )
     example(tmp_path, manifest).run_pytest(outcomes={"skipped": 1, "xfailed": 1})
 
 
@@ -145,9 +147,7 @@ def name(request):
         tmp_path, MANIFEST.replace("parity = false\n\n", "parity = false\nmin_coverage = 99\n\n")
     )
     project.write({"conftest.py": conftest})
-    run = project.run_pytest(
-        "-s", "-k", "net and not wide", "--htp-fail-on=breaking", "--snapshot-update"
-    )
+    run = project.run_pytest("-s", "-k", "net and not wide", "--htp-fail-on=breaking", "--snapshot-update")
     assert "module nets.htp.toml nets.htp.toml" in run.stdout
     assert "function net" in run.stdout
     assert run.export["fail_on"] == "breaking"

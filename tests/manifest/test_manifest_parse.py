@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -240,3 +241,24 @@ def test_options_are_those_of_the_exporter() -> None:
         get_args(OrtFusions),
     ) == (EXPORTERS, WEIGHTS, ORT_FUSIONS)
     assert {*OPTIONS, *GATES} < set(KEYS)
+
+
+def test_the_reference_page(folder: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/reference/manifest.md").read_text(encoding="utf-8")
+    [text] = re.findall(r"^```toml file=models.htp.toml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    for name in ("bert", "gpt"):
+        (folder / "models" / name).mkdir(parents=True)
+        (folder / "models" / name / "config.json").write_text("{}", encoding="utf-8")
+    assert [export.name for export in read(folder, text)] == [
+        "bert",
+        *(f"net[opset_version={opset}-dynamic={flag}]" for opset in (18, 20) for flag in (True, False)),
+        "gpt",
+    ]
+    rows = re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)
+    assert [key for row in rows for key in re.findall(r"`(\w+)`", row)] == [
+        "model", "inputs", *OPTIONS, *GATES, "generation", "marks", "matrix",
+    ]  # fmt: skip
+    [message] = re.findall(r"^```text\n(.*?)…\n```$", page, re.DOTALL | re.MULTILINE)
+    with pytest.raises(HTPUsageError) as caught:
+        read(folder, '[export.bert]\nmodel = "bert"\nopset = 18\n')
+    assert str(caught.value).startswith(message.strip())
