@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_htp.session.artifacts import hand_on
 from pytest_htp.session.fixture import htp_export  # noqa: F401 - pytest finds the fixture here
 from pytest_htp.session.identity import remember
 
@@ -209,6 +210,10 @@ class _Controller:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self._collector.take(report)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        hand_on(node.config, node.workerinput)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
 from shutil import rmtree
+from typing import Any
 
 import pytest
 
@@ -20,15 +21,25 @@ _FINAL = "exports"
 # Seconds after which a staging folder is left of a run that was killed.
 _ABANDONED = 24 * 3600
 _SCHEMA = "pytest-htp/report/"
+_TOKEN = pytest.StashKey[str]()
+_WORKER_KEY = "htp_run_token"
 
 
-def begin(config: pytest.Config) -> None:
-    """Name this run. On the controller, before workers start: xdist hands options on to them."""
-    config.option.htp_run_token = token_hex(4)
+def run_token(config: pytest.Config) -> str:
+    """The name of this run, the same in all its processes."""
+    if _TOKEN not in config.stash:
+        given = getattr(config, "workerinput", {}).get(_WORKER_KEY)
+        config.stash[_TOKEN] = given if given is not None else token_hex(4)
+    return config.stash[_TOKEN]
+
+
+def hand_on(config: pytest.Config, workerinput: dict[str, Any]) -> None:
+    """On the controller: tell a worker the run's name."""
+    workerinput[_WORKER_KEY] = run_token(config)
 
 
 def staging_folder(config: pytest.Config, report_dir: Path) -> Path:
-    return report_dir / f"{_PREFIX}{config.option.htp_run_token}"
+    return report_dir / f"{_PREFIX}{run_token(config)}"
 
 
 def sweep(report_dir: Path) -> None:

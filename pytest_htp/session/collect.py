@@ -44,7 +44,10 @@ def put_on_report(item: pytest.Item, report: pytest.TestReport, *, html: bool) -
         if report.outcome != "failed" or result["outcome"] == "passed":
             result["outcome"] = report.outcome
     setattr(report, ATTRIBUTE, exports.results)
-    report.user_properties.extend(junit_properties(exports.results))
+    # JUnit files take the properties from the report of the teardown, which copies the item's.
+    others = [given for given in item.user_properties if not given[0].startswith("htp.")]
+    item.user_properties[:] = others + list(junit_properties(exports.results))
+    report.user_properties[:] = item.user_properties
     if html:
         from pytest_htp.report.pytest_html import html_extras
 
@@ -66,8 +69,7 @@ class Collector:
         self._report: dict[str, Any] | None = None
 
     def start(self) -> None:
-        """Name the run and clear what killed runs left in the report folder."""
-        artifacts.begin(self._config)
+        """Clear what killed runs left in the report folder."""
         if self._settings.report_dir is not None:
             artifacts.sweep(self._settings.report_dir)
 
