@@ -87,7 +87,7 @@ def _save_structure(model: ir.Model, path: Path, parameters: set[str]) -> None:
                     offset=0,
                     length=0,
                     dtype=tensor.dtype,
-                    shape=ir.Shape(tuple(int(dim) for dim in tensor.shape)),
+                    shape=ir.Shape(tensor.shape.numpy()),
                     name=value.name or "",
                     base_dir=str(path.parent),
                 )

@@ -64,7 +64,7 @@ def _exports(item: pytest.Item) -> TestExports | None:
 def _users_frames(item: pytest.Item, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
     """The error with the frames of the user's code only, from the test's file on."""
 
-    def frames(info: pytest.ExceptionInfo[BaseException]) -> pytest.Traceback:
+    def frames(info: pytest.ExceptionInfo[BaseException]) -> Any:
         entries = info.traceback.cut(path=item.path)
         theirs = entries.filter(lambda entry: _PACKAGE not in Path(entry.path).parents)
         return theirs if len(theirs) else info.traceback
