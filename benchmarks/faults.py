@@ -12,14 +12,17 @@ from onnx import helper, numpy_helper
 
 WEIGHTED = {"MatMul": 1, "Gemm": 1, "Conv": 1, "ConvTranspose": 1}
 """Operator → input that holds the weight."""
-SWAPS = {"Relu": "Elu", "Gelu": "Relu", "Sigmoid": "HardSigmoid", "Tanh": "Softsign", "Erf": "Tanh", "Swish": "Relu"}
+SWAPS = {"Relu": "Elu", "Gelu": "Relu", "Sigmoid": "HardSigmoid", "Tanh": "Softsign", "Swish": "Relu"}
+SWAPS |= {"Erf": "Tanh"}
 LAYER_NORM_EPSILON = 1e-3
 SOFTMAX_SCALE = 1.1
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault of one kind at the node with this position in the main graph; ``inject`` changes a graph of its own."""
+    """A fault of one kind at the node with this position in the main graph; ``inject`` changes a graph of its
+    own.
+    """
 
     kind: str
     position: int
@@ -28,7 +31,8 @@ class Fault:
 
 def faults(graph: onnx.GraphProto) -> Iterator[Fault]:
     """All faults that fit the graph, in graph order."""
-    stored = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT}
+    floats = (tensor for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT)
+    stored = {tensor.name: tensor for tensor in floats}
     for position, node in enumerate(graph.node):
         weight = WEIGHTED.get(node.op_type)
         if weight is not None and weight < len(node.input) and node.input[weight] in stored:
@@ -38,7 +42,8 @@ def faults(graph: onnx.GraphProto) -> Iterator[Fault]:
             if len(dims) == 2 and dims[0] == dims[1]:
                 yield _stored("square weight transposed", position, weight, lambda array: array.T.copy())
         for index, name in enumerate(node.input):
-            is_bias = node.op_type == "Add" or (index == 2 and node.op_type in ("Gemm", "Conv", "LayerNormalization"))
+            third = index == 2 and node.op_type in ("Gemm", "Conv", "LayerNormalization")
+            is_bias = node.op_type == "Add" or third
             if is_bias and name in stored and len(stored[name].dims) == 1:
                 yield _stored("bias zeroed", position, index, np.zeros_like)
         if node.op_type == "LayerNormalization":
@@ -54,12 +59,14 @@ def faults(graph: onnx.GraphProto) -> Iterator[Fault]:
 
 
 def _stored(kind: str, position: int, index: int, change: Callable[[np.ndarray], np.ndarray]) -> Fault:
-    """A fault in one node's stored operand. Other nodes that read the same one keep it: the node gets a copy."""
+    """A fault in one node's stored operand. Other nodes that read the same one keep it: the node gets a copy.
+    """
 
     def inject(graph: onnx.GraphProto) -> None:
         node = graph.node[position]
         tensor = next(item for item in graph.initializer if item.name == node.input[index])
-        changed = numpy_helper.from_array(np.array(change(numpy_helper.to_array(tensor))), f"fault.{tensor.name}")
+        array = np.array(change(numpy_helper.to_array(tensor)))
+        changed = numpy_helper.from_array(array, f"fault.{tensor.name}")
         graph.initializer.append(changed)
         node.input[index] = changed.name
 
@@ -110,7 +117,9 @@ def _scale_input(graph: onnx.GraphProto, position: int) -> None:
 
 
 def _erf_by_tanh(graph: onnx.GraphProto, position: int) -> None:
-    """``erf(y) ~ tanh(sqrt(2/pi) * (x + 0.044715 x^3))`` with ``x = sqrt(2) y``: what the tanh form of GELU uses."""
+    """``erf(y) ~ tanh(sqrt(2/pi) * (x + 0.044715 x^3))`` with ``x = sqrt(2) y``: what the tanh form of GELU
+    uses.
+    """
     node = graph.node[position]
     linear = _scalar(graph, "linear", math.sqrt(2 / math.pi) * math.sqrt(2))
     cubic = _scalar(graph, "cubic", math.sqrt(2 / math.pi) * 0.044715 * math.sqrt(2) ** 3)

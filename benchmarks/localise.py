@@ -2,18 +2,20 @@
 
     python benchmarks/localise.py [--models a,b] [--limit N]
 
-Each model is exported and run in PyTorch once. Then one node of the exported graph at a time gets a numeric fault (see
-``faults.py``), the faulty graph runs in ONNX Runtime, and ``first_divergence`` is compared with the module that the node is
-tagged with:
+Each model is exported and run in PyTorch once. Then one node of the exported graph at a time gets a numeric
+fault (see ``faults.py``), the faulty graph runs in ONNX Runtime, and ``first_divergence`` is compared with
+the module that the node is tagged with:
 
 - ``exact``: that module (for a node made of several modules, any of them);
 - ``enclosing``: a module around it; ``wrong``: any other;
 - ``missed``: nothing reported, though a value moved by more than the noise (1e-5 of its largest magnitude);
 - ``noise``: nothing reported, and no value moved by more than that; ``unchanged``: no value changed at all.
 
-``hidden`` are faults that move every output by less than 1e-3 of its magnitude: an ordinary output check passes them.
+``hidden`` are faults that move every output by less than 1e-3 of its magnitude: an ordinary output check
+passes them.
 
-Expected: at least 98% of the faults that move a value beyond noise exact, at most 0.5% wrong, none on the healthy export.
+Expected: at least 98% of the faults that move a value beyond noise exact, at most 0.5% wrong, none on the
+healthy export.
 """
 
 from __future__ import annotations
@@ -57,15 +59,19 @@ def all_values(request: ParityRequest, wanted: set[str] | None = None) -> dict[s
 
 def moved(healthy: dict[str, torch.Tensor], faulty: dict[str, torch.Tensor]) -> float:
     """The largest change of any value, relative to that value's largest magnitude."""
-    changes = [
-        compare_flat("", tensor, faulty[name], tolerance_for(tensor.dtype)).max_rel
-        for name, tensor in healthy.items()
-        if name in faulty and tensor.shape == faulty[name].shape and tensor.numel() and tensor.is_floating_point()
-    ]
-    return max(changes, default=0.0)
+    changes = [0.0]
+    for name, tensor in healthy.items():
+        other = faulty.get(name)
+        if other is None or other.shape != tensor.shape or not tensor.is_floating_point():
+            continue
+        if tensor.numel():
+            changes.append(compare_flat("", tensor, other, tolerance_for(tensor.dtype)).max_rel)
+    return max(changes)
 
 
-def judge(fault: Fault, facts: NodeFacts, request: ParityRequest, healthy: dict[str, torch.Tensor]) -> dict[str, Any]:
+def judge(
+    fault: Fault, facts: NodeFacts, request: ParityRequest, healthy: dict[str, torch.Tensor]
+) -> dict[str, Any]:
     path = request.onnx_path.with_name("faulty.onnx")
     proto = onnx.load(request.onnx_path)
     fault.inject(proto.graph)
@@ -108,7 +114,8 @@ def measure(prepared: Prepared, limit: int) -> dict[str, Any]:
         try:
             judged.append(judge(fault, placed[fault.position], request, values))
         except RuntimeRefused as error:
-            judged.append({"kind": fault.kind, "verdict": "not runnable", "hidden": False, "error": str(error)})
+            item = {"kind": fault.kind, "verdict": "not runnable", "hidden": False, "error": str(error)}
+            judged.append(item)
     return {
         "model": prepared.name,
         "healthy": None if healthy is None else healthy.module,

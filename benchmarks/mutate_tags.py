@@ -2,11 +2,11 @@
 
     python benchmarks/mutate_tags.py [--per-kind N] [--models a,b] [--dynamic]
 
-Each model is exported and run once. Then the tag of one node at a time is made wrong, and attestation is drawn again from
-the same values. Four kinds of mutation: any other executed module (``random``), the same module of another layer
-(``layer``), a module called by the same caller (``sibling``), the caller (``parent``). A mutation is noticed if a
-module is contradicted that was not before. Nodes whose values depend on shapes alone carry nothing to check and are
-not mutated; they are counted.
+Each model is exported and run once. Then the tag of one node at a time is made wrong, and attestation is
+drawn again from the same values. Four kinds of mutation: any other executed module (``random``), the same
+module of another layer (``layer``), a module called by the same caller (``sibling``), the caller
+(``parent``). A mutation is noticed if a module is contradicted that was not before. Nodes whose values depend
+on shapes alone carry nothing to check and are not mutated; they are counted.
 
 Expected: at least 99% of all mutations noticed (``parent``: 97%), nothing contradicted without one.
 """
@@ -26,7 +26,8 @@ from _measure import report
 from parity_zoo import Prepared, names, prepared_models
 
 from pytest_htp.capture.hierarchy import Hierarchy
-from pytest_htp.parity.attestation import Evidences, attest
+from pytest_htp.parity.attestation import attest
+from pytest_htp.parity.evidences import Evidences
 from pytest_htp.parity.flow import Placement
 from pytest_htp.parity.measure import examine
 from pytest_htp.record.fold import path_template
@@ -84,7 +85,8 @@ def measure(prepared: Prepared, *, per_kind: int, generator: random.Random) -> d
     counts: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
     missed: list[str] = []
     for kind in KINDS:
-        places = [(facts, choices) for facts in eligible if (choices := wrong.choices(kind, facts.path or ""))]
+        choices_of = [(facts, wrong.choices(kind, facts.path or "")) for facts in eligible]
+        places = [(facts, choices) for facts, choices in choices_of if choices]
         for facts, choices in generator.sample(places, min(per_kind, len(places))):
             path = generator.choice(choices)
             true = facts.path

@@ -34,8 +34,8 @@ from pytest_htp.tagging.tagger import tag_graph
 _TEXT = {"vocab_size": 128, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
 _NARROW = {**_TEXT, "intermediate_size": 128, "max_position_embeddings": 64}
 _BART = {
-    "vocab_size": 128, "d_model": 64, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4,
-    "decoder_attention_heads": 4, "encoder_ffn_dim": 128, "decoder_ffn_dim": 128, "max_position_embeddings": 64,
+    "vocab_size": 128, "d_model": 64, "encoder_layers": 2, "decoder_layers": 2, "max_position_embeddings": 32,
+    "encoder_attention_heads": 4, "decoder_attention_heads": 4, "encoder_ffn_dim": 128, "decoder_ffn_dim": 128,
 }  # fmt: skip
 
 # Families the fixtures don't have: class name, config class, config values.
@@ -79,14 +79,18 @@ FURTHER: dict[str, tuple[str, str, Mapping[str, Any]]] = {
     "swin": (
         "SwinModel",
         "SwinConfig",
-        {"image_size": 32, "patch_size": 4, "embed_dim": 16, "depths": [2, 2], "num_heads": [2, 4], "window_size": 4},
+        {
+            "image_size": 32, "patch_size": 4, "embed_dim": 16, "depths": [2, 2], "num_heads": [2, 4],
+            "window_size": 4,
+        },
     ),
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """One exported model. ``export_seconds`` covers the exporter and saving, without PyTorch's watched pass."""
+    """One exported model. ``export_seconds`` covers the exporter and saving, without PyTorch's watched pass.
+    """
 
     name: str
     request: ParityRequest
@@ -149,7 +153,8 @@ def prepare(
 
 
 def padded(prepared: PreparedInputs) -> PreparedInputs:
-    """The same inputs with some padding in the last row of the attention mask: a mask of ones alone masks nothing.
+    """The same inputs with some padding in the last row of the attention mask: a mask of ones alone masks
+    nothing.
 
     In place, since every view of the inputs shares the tensors.
     """

@@ -1,5 +1,5 @@
-"""Do the tags tell the truth? Two checks that trust PyTorch's tensors and the graph's values, not the
-exporter's word.
+"""Do the tags tell the truth? Two checks that trust PyTorch's tensors and the graph's values, no exporter's
+word.
 
 *Output check*, per call that returned tensors: the value that equals a returned tensor must be made by a node
 tagged with that module or one inside it. What proves nothing does not count: constants, values that the call
@@ -18,21 +18,17 @@ reason, otherwise.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import onnx_ir as ir
-import torch
 
-from pytest_htp.capture.hierarchy import Hierarchy, ModuleCall
-from pytest_htp.parity.contents import Content, Contents, Side
-from pytest_htp.parity.differences import compare_flat
-from pytest_htp.parity.divergence import Located, matches
-from pytest_htp.parity.flow import Chain, Edge, Flow, Placement, bodies_of
-from pytest_htp.parity.observe import Observation
+from pytest_htp.capture.hierarchy import ModuleCall
+from pytest_htp.parity.boundary import bad_crossings
+from pytest_htp.parity.contents import Content
+from pytest_htp.parity.evidences import Evidences
+from pytest_htp.parity.flow import Edge, Flow, Placement, bodies_of
 from pytest_htp.tagging.coverage import Evidence
 
 ATTESTED = "attested"
@@ -88,110 +84,12 @@ class Attestation:
         }
 
 
-@dataclass
-class Evidences:
-    """What attestation knows besides the tags: it stays the same when only tags change."""
-
-    hierarchy: Hierarchy
-    contents: Contents
-    flow: Flow
-    matching: dict[int, list[ir.Value]]  # content → values that equal it, in graph order
-    equal: dict[ir.Value, set[int]]  # the same, by value
-    shapes: dict[ir.Value, tuple[int, ...]]
-    stored: set[int]  # contents that an initializer or a constant of the graph equals
-    constant: set[ir.Value]  # values whose elements are all equal
-    astray: set[ir.Value]  # numerically wrong values and all that is computed from them
-    computed_by: dict[int, list[ModuleCall]]  # content → calls that returned it without having taken it
-
-    def is_on(self, value: ir.Value, side: Side) -> bool:
-        """Whether a value equals a tensor on one side of a call's border.
-
-        Its shape decides too where the graph has the tensor in the shape that PyTorch recorded: a value that only is to
-        be reshaped into it has not crossed the border yet.
-        """
-        for index in self.equal.get(value, set()) & side.ids:
-            shapes = side.shapes[index]
-            if self.shapes[value] in shapes or not any(
-                self.shapes[v] in shapes for v in self.matching[index]
-            ):
-                return True
-        return False
-
-    def lacks(self, value: ir.Value, side: Side) -> bool:
-        """Whether a value surely is none of the tensors on one side of a call's border.
-
-        A side none of whose tensors occurs in the graph says nothing: the module was exported in another form than it ran.
-        """
-        if self.is_on(value, side):
-            return False
-        nothing = not side.contents and not side.overwritten
-        return nothing or any(content.index in self.matching for content in side.contents)
-
-    @classmethod
-    def gather(
-        cls,
-        hierarchy: Hierarchy,
-        contents: Contents,
-        observation: Observation,
-        flow: Flow,
-        located: dict[int, Located],
-    ) -> Evidences:
-        matching: dict[int, list[ir.Value]] = {}
-        equal: dict[ir.Value, set[int]] = {}
-        for value, hits in observation.hits.items():
-            for index, found in hits.items():
-                if matches(contents.items[index], found):
-                    matching.setdefault(index, []).append(value)
-                    equal.setdefault(value, set()).add(index)
-        for values in matching.values():
-            values.sort(key=flow.order)
-        wrong = {
-            item.value
-            for index, item in located.items()
-            if not matches(contents.items[index], item.difference)
-        }
-        computed_by: dict[int, list[ModuleCall]] = {}
-        for call in hierarchy.calls:
-            border = contents.borders[call.order]
-            for index in border.outputs.ids - border.inputs.ids:
-                computed_by.setdefault(index, []).append(call)
-        return cls(
-            hierarchy,
-            contents,
-            flow,
-            matching,
-            equal,
-            observation.shapes,
-            _stored(contents, flow),
-            observation.constant,
-            wrong | flow.downstream(wrong),
-            computed_by,
-        )
-
-
-def _stored(contents: Contents, flow: Flow) -> set[int]:
-    """Contents among the constants that nodes read: what a module returned for every input was computed in advance."""
-    stored: set[int] = set()
-    for value in dict.fromkeys(value for node in flow.nodes for value in node.inputs):
-        tensor = value.const_value if value is not None else None
-        if tensor is None or not contents.has_size(math.prod(tensor.shape.numpy())):
-            continue
-        try:
-            elements = torch.from_numpy(np.array(tensor.numpy()))
-        except TypeError:  # a type that torch lacks (strings, 4-bit numbers, bfloat16 of ml_dtypes)
-            continue
-        for content in contents.candidates(elements):
-            if matches(content, compare_flat("", content.tensor, elements, content.tolerance, content.scale)):
-                stored.add(content.index)
-    return stored
-
-
 def attest(evidences: Evidences, placement: Placement) -> Attestation:
     """Run both checks for the tags in ``placement``."""
     result = Attestation()
     for call in evidences.hierarchy.calls:
         result.by_call[call.order] = _check_outputs(call, evidences, placement)
-    result.crossings = list(_bad_crossings(evidences, placement))
+    result.crossings = list(bad_crossings(evidences, placement))
     for _, orders in result.crossings:
         for order in orders:
             result.by_call[order] = CONTRADICTED
@@ -205,9 +103,6 @@ def attest(evidences: Evidences, placement: Placement) -> Attestation:
 def _overall(verdicts: Iterable[str]) -> str:
     order = (*REASONS, ATTESTED, CONTRADICTED)
     return max(verdicts, key=order.index)
-
-
-# The output check
 
 
 def _check_outputs(call: ModuleCall, evidences: Evidences, placement: Placement) -> str:
@@ -244,7 +139,9 @@ def _check_output(content: Content, call: ModuleCall, evidences: Evidences, plac
 
 
 def _first_made(values: list[ir.Value], flow: Flow) -> list[ir.Value]:
-    """Of equal values, in graph order, those that were not computed from another of them (reshaped, padded and cut)."""
+    """Of equal values, in graph order, those that were not computed from another of them (reshaped, padded
+    and cut).
+    """
     first: list[ir.Value] = []
     derived: set[ir.Value] = set()
     for value in values:
@@ -292,37 +189,3 @@ def _why_absent(call: ModuleCall, evidences: Evidences, placement: Placement) ->
 
 def _inside(path: str, enclosing: str) -> bool:
     return path == enclosing or path.startswith(f"{enclosing}.")
-
-
-# The boundary check
-
-
-def _bad_crossings(evidences: Evidences, placement: Placement) -> Iterable[tuple[Edge, tuple[int, ...]]]:
-    for edge in evidences.flow.edges:
-        if edge.value in evidences.astray or edge.value in evidences.constant:
-            continue
-        failures = []
-        for left, entered in placement.crossings(edge):
-            failures.append(_unrecorded(edge.value, left, entered, evidences))
-            if not failures[-1]:
-                break
-        if failures and failures[-1] and placement.certain(edge):
-            yield edge, failures[0]
-
-
-def _unrecorded(value: ir.Value, left: Chain, entered: Chain, evidences: Evidences) -> tuple[int, ...]:
-    """Orders of the calls that value would leave or enter without PyTorch having recorded it there.
-
-    Two ways out of a call are no returned value, and allowed: a cache object that the call wrote to and the root returns; and,
-    into code of an enclosing call, what an inner module returned to a hook (transformers records hidden states so).
-    """
-    borders = evidences.contents.borders
-    bad = [order for order in entered if evidences.lacks(value, borders[order].inputs)]
-    if left and not evidences.equal.get(value, set()) & evidences.contents.result:
-        seen_inside = False
-        for order in reversed(left):
-            returned = evidences.is_on(value, borders[order].outputs)
-            seen_inside = seen_inside or returned
-            if not (seen_inside and not entered) and evidences.lacks(value, borders[order].outputs):
-                bad.append(order)
-    return tuple(bad)

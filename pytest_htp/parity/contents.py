@@ -16,6 +16,7 @@ from torch.utils import _pytree as pytree
 
 from pytest_htp.capture.hierarchy import Hierarchy, TensorRecord
 from pytest_htp.parity.differences import flat, magnitude
+from pytest_htp.parity.result import Difference
 from pytest_htp.parity.tolerance import Tolerance, tolerance_for
 
 # A value that agrees on these many elements spread over a tensor is compared in full.
@@ -152,6 +153,11 @@ def stored_shape(tensor: torch.Tensor) -> tuple[int, ...]:
 
 def _is_dense(tensor: torch.Tensor) -> bool:
     return tensor.numel() > 0 and tensor.layout is torch.strided
+
+
+def matches(content: Content, difference: Difference) -> bool:
+    """Whether a value with this difference may be taken for the content."""
+    return not difference.nonfinite and difference.max_rel <= content.tolerance.match
 
 
 def loose(content: Content) -> float:

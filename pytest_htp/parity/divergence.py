@@ -1,23 +1,21 @@
 """Where an error enters: the first module call whose output is off while its inputs still agree.
 
 1. Each recorded content is located in the graph: a value that equals it; else the value that crosses the
-border where
-   PyTorch recorded it, unless that is closer to another content.
+   border where PyTorch recorded it, unless that is closer to another content.
 2. A value far from the content at its place is only believed to be that content gone wrong if the error goes
-on: where
-   everything computed from it that was recorded agrees, the value is simply another one (the optimizer moved
-   the border).
+   on: where everything computed from it that was recorded agrees, it is simply another value (the optimizer
+   moved the border).
 3. Calls are taken in completion order. A call is off where an output differs by more than the threshold of
-its
-   element type *and* by ten times more than anything before it: noise that accumulates over hundreds of
+   its element type *and* by ten times more than anything before it: noise that accumulates over hundreds of
    layers rises slowly, an error jumps.
 4. The first call that is off is blamed if its inputs agree. Where an input is off too, the error came from
-the code between
-   the calls, which is the enclosing call's own: it is blamed instead, and so on outwards.
+   the code between the calls, which is the enclosing call's own: it is blamed instead, and so on outwards. So
+   it is where an input was overwritten in place since, which leaves open whether it agreed.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import onnx_ir as ir
@@ -30,8 +28,8 @@ from pytest_htp.parity.result import Difference, Divergence
 
 # How far a difference must stand out from all before it to be an error and no noise.
 GROWTH = 10.0
-# A value at the place of a content and no further from it than this (relative to its largest magnitude) is that content
-# gone wrong; unrelated values differ by about once or twice their magnitude.
+# A value at the place of a content and no further from it than this, relative to its largest magnitude, is
+# that content gone wrong; unrelated values differ by about once or twice their magnitude.
 SAME_PLACE = 0.25
 
 
@@ -47,7 +45,7 @@ def locate(contents: Contents, observation: Observation, flow: Flow) -> dict[int
     """Content index → where it is in the graph, for contents that were found."""
     located: dict[int, Located] = {}
     doubtful: dict[int, Located] = {}
-    by_hit = _by_content(observation.hits)
+    equal = observation.equal_values(contents)
     by_place = _by_content(observation.expected)
     best = {
         value: min(hits, key=lambda index: hits[index].max_rel) for value, hits in observation.hits.items()
@@ -60,9 +58,8 @@ def locate(contents: Contents, observation: Observation, flow: Flow) -> dict[int
         if content.constant:
             continue
         index = content.index
-        hits = by_hit.get(index, [])
-        if matching := [hit for hit in hits if matches(content, hit.difference)]:
-            located[index] = _closest(matching)
+        if index in equal:
+            located[index] = _closest([Located(*found) for found in equal[index].items()])
             continue
         placed = [place for place in by_place.get(index, []) if free(index, place.value)]
         if placed:
@@ -70,11 +67,6 @@ def locate(contents: Contents, observation: Observation, flow: Flow) -> dict[int
             target = located if closest.difference.max_rel <= SAME_PLACE else doubtful
             target[index] = closest
     return located | _credible(doubtful, located, contents, flow)
-
-
-def matches(content: Content, difference: Difference) -> bool:
-    """Whether a value with this difference is taken for the content."""
-    return not difference.nonfinite and difference.max_rel <= content.tolerance.match
 
 
 def is_off(content: Content, difference: Difference) -> bool:
@@ -96,7 +88,9 @@ def _closest(found: list[Located]) -> Located:
 def _credible(
     doubtful: dict[int, Located], located: dict[int, Located], contents: Contents, flow: Flow
 ) -> dict[int, Located]:
-    """Those of the doubtful that are graph outputs, or whose error goes on: a content located next is off as well."""
+    """Those of the doubtful that are graph outputs, or whose error goes on: a content located next is off as
+    well.
+    """
     results = {index: item for index, item in doubtful.items() if item.value.is_graph_output()}
     off: dict[ir.Value, bool] = {}
     for index, item in (*located.items(), *results.items()):
@@ -130,6 +124,8 @@ def first_divergence(
             noise = max(noise, found.max_rel)
             continue
         blamed = _blame(hierarchy, call, contents, located, limit=GROWTH * noise)
+        if found.nonfinite:
+            return Divergence(blamed.path, math.inf, math.inf, blamed.call)
         return Divergence(blamed.path, found.max_abs, found.max_rel, blamed.call)
     return None
 

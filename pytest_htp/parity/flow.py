@@ -65,10 +65,11 @@ class Calls:
         return self._by_path.get(path, [])
 
     def chains_of(self, facts: NodeFacts) -> Chains:
-        """The chains a node belongs to by its tag; none for a node without a tag or tagged with a module not seen running.
+        """The chains a node belongs to by its tag; none for a node without a tag or tagged with a module not
+        seen running.
 
-        A node of several modules has one per origin. Common-subexpression elimination keeps the first of equal nodes
-        of several calls of one module, so a node of call 0 may stand for later calls as well.
+        A node of several modules has one per origin. Common-subexpression elimination keeps the first of
+        equal nodes of several calls of one module, so a node of call 0 may stand for later calls as well.
         """
         if facts.path is None:
             return Chains()

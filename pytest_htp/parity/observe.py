@@ -11,10 +11,14 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 import torch
 
-from pytest_htp.parity.contents import Content, Contents
+from pytest_htp.parity.contents import Content, Contents, matches
 from pytest_htp.parity.differences import compare_flat, flat
 from pytest_htp.parity.flow import Flow, Placement
 from pytest_htp.parity.result import Difference
+
+# Of several values within tolerance of one content, those count that are no more than this many times further
+# off than the closest.
+CLOSEST = 4.0
 
 
 @dataclass
@@ -54,6 +58,31 @@ class Observation:
         if by_place:
             self.expected[value] = by_place
 
+    def equal_values(self, contents: Contents) -> dict[int, dict[ir.Value, Difference]]:
+        """Content index → values that equal it: within tolerance, and not much further off than the best on
+        either side.
+
+        Coarse types need the second condition: in fp16 a residual sum and its normalized self can be within
+        tolerance of each other.
+        """
+        pairs = [
+            (content, value, found)
+            for value, hits in self.hits.items()
+            for content, found in ((contents.items[index], found) for index, found in hits.items())
+            if matches(content, found)
+        ]
+        best_value: dict[ir.Value, float] = {}
+        best_content: dict[int, float] = {}
+        for content, value, found in pairs:
+            best_value[value] = min(found.max_rel, best_value.get(value, math.inf))
+            best_content[content.index] = min(found.max_rel, best_content.get(content.index, math.inf))
+        equal: dict[int, dict[ir.Value, Difference]] = {}
+        for content, value, found in pairs:
+            noise = content.tolerance.localise / 10
+            if found.max_rel <= max(noise, CLOSEST * min(best_value[value], best_content[content.index])):
+                equal.setdefault(content.index, {})[value] = found
+        return equal
+
 
 def _compare(content: Content, tensor: torch.Tensor) -> Difference:
     return compare_flat("", content.tensor, tensor, content.tolerance, content.scale)
@@ -62,7 +91,8 @@ def _compare(content: Content, tensor: torch.Tensor) -> Difference:
 def expected_places(flow: Flow, placement: Placement, contents: Contents) -> dict[ir.Value, set[int]]:
     """Value → contents at the borders that it crosses by the tags.
 
-    A node made of several modules' nodes gives what the last of them returns and takes what the first of them takes.
+    A node made of several modules' nodes gives what the last of them returns and takes what the first of them
+    takes.
     """
     places: dict[ir.Value, set[int]] = {}
     for edge in flow.edges:
@@ -90,10 +120,11 @@ def expected_places(flow: Flow, placement: Placement, contents: Contents) -> dic
 def watched_values(
     program: ir.Model, flow: Flow, contents: Contents, feeds: Mapping[str, torch.Tensor]
 ) -> dict[str, int]:
-    """Names of the values worth fetching → estimated bytes: all that hold numbers and depend on more than shapes.
+    """Names of the values worth fetching → estimated bytes: all that hold numbers and depend on more than
+    shapes.
 
-    Dynamic dimensions are worked out from the inputs; a value whose size stays unknown is counted as large as the largest
-    recorded tensor.
+    Dynamic dimensions are worked out from the inputs; a value whose size stays unknown is counted as large as
+    the largest recorded tensor.
     """
     sizes = _axis_sizes(program, feeds)
     largest = max((count for _, count in contents.groups), default=1)

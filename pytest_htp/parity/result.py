@@ -218,7 +218,8 @@ def _decades(column: Iterable[Difference]) -> dict[str, str]:
 
 
 def decade(value: float, floor: str) -> str:
-    """``value`` rounded up to a power of ten, as text (``"1e-05"``), never below ``floor``; ``"inf"`` if not finite.
+    """``value`` rounded up to a power of ten, as text (``"1e-05"``), never below ``floor``; ``"inf"`` if not
+    finite.
 
     Rounding allows for a last-digit error of the division that made ``value``: 1.0000000001e-5 is still
     1e-05.

@@ -1,0 +1,49 @@
+"""The boundary check: every value that crosses the border of a module call is a tensor that PyTorch recorded
+there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import onnx_ir as ir
+
+from pytest_htp.parity.evidences import Evidences
+from pytest_htp.parity.flow import Chain, Edge, Placement
+
+
+def bad_crossings(evidences: Evidences, placement: Placement) -> Iterator[tuple[Edge, tuple[int, ...]]]:
+    """Edges whose value crosses a border where PyTorch recorded no such tensor, with the orders of the calls
+    concerned.
+
+    Only between nodes that have exactly one place each: of several, one would do, and which is not known.
+    """
+    for edge in evidences.flow.edges:
+        if edge.value in evidences.astray or edge.value in evidences.constant:
+            continue
+        failures = []
+        for left, entered in placement.crossings(edge):
+            failures.append(_unrecorded(edge.value, left, entered, evidences))
+            if not failures[-1]:
+                break
+        if failures and failures[-1] and placement.certain(edge):
+            yield edge, failures[0]
+
+
+def _unrecorded(value: ir.Value, left: Chain, entered: Chain, evidences: Evidences) -> tuple[int, ...]:
+    """Orders of the calls that a value would leave or enter without PyTorch having recorded it there.
+
+    Two ways out of a call are no returned value, and allowed: a cache object that the call wrote to and the
+    root returns; and, into code of an enclosing call, what an inner module returned to a hook (transformers
+    records hidden states so).
+    """
+    borders = evidences.contents.borders
+    bad = [order for order in entered if evidences.lacks(value, borders[order].inputs)]
+    if left and not evidences.equal.get(value, set()) & evidences.contents.result:
+        seen_inside = False
+        for order in reversed(left):
+            returned = evidences.is_on(value, borders[order].outputs)
+            seen_inside = seen_inside or returned
+            if not (seen_inside and not entered) and evidences.lacks(value, borders[order].outputs):
+                bad.append(order)
+    return tuple(bad)

@@ -1,0 +1,114 @@
+"""What both checks of attestation know besides the tags."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+import torch
+
+from pytest_htp.capture.hierarchy import Hierarchy, ModuleCall
+from pytest_htp.parity.contents import Contents, Side, matches
+from pytest_htp.parity.differences import compare_flat
+from pytest_htp.parity.divergence import Located
+from pytest_htp.parity.flow import Flow
+from pytest_htp.parity.observe import Observation
+
+
+@dataclass
+class Evidences:
+    """What attestation knows besides the tags: it stays the same when only tags change."""
+
+    hierarchy: Hierarchy
+    contents: Contents
+    flow: Flow
+    matching: dict[int, list[ir.Value]]  # content → values that equal it, in graph order
+    equal: dict[ir.Value, set[int]]  # the same, by value
+    shapes: dict[ir.Value, tuple[int, ...]]
+    stored: set[int]  # contents that an initializer or a constant of the graph equals
+    constant: set[ir.Value]  # values whose elements are all equal
+    astray: set[ir.Value]  # numerically wrong values and all that is computed from them
+    computed_by: dict[int, list[ModuleCall]]  # content → calls that returned it without having taken it
+
+    def is_on(self, value: ir.Value, side: Side) -> bool:
+        """Whether a value equals a tensor on one side of a call's border.
+
+        Its shape decides too where the graph has the tensor in the shape that PyTorch recorded: a value that
+        only is to be reshaped into it has not crossed the border yet.
+        """
+        for index in self.equal.get(value, set()) & side.ids:
+            shapes = side.shapes[index]
+            if self.shapes[value] in shapes or not any(
+                self.shapes[v] in shapes for v in self.matching[index]
+            ):
+                return True
+        return False
+
+    def lacks(self, value: ir.Value, side: Side) -> bool:
+        """Whether a value surely is none of the tensors on one side of a call's border.
+
+        A side none of whose tensors occurs in the graph says nothing: the module was exported in another form
+        than it ran. Neither does one with a tensor that was overwritten since.
+        """
+        if side.overwritten or self.is_on(value, side):
+            return False
+        return not side.contents or any(content.index in self.matching for content in side.contents)
+
+    @classmethod
+    def gather(
+        cls,
+        hierarchy: Hierarchy,
+        contents: Contents,
+        observation: Observation,
+        flow: Flow,
+        located: dict[int, Located],
+    ) -> Evidences:
+        matching: dict[int, list[ir.Value]] = {}
+        equal: dict[ir.Value, set[int]] = {}
+        for index, found in observation.equal_values(contents).items():
+            matching[index] = sorted(found, key=flow.order)
+            for value in found:
+                equal.setdefault(value, set()).add(index)
+        wrong = {
+            item.value
+            for index, item in located.items()
+            if not matches(contents.items[index], item.difference)
+        }
+        computed_by: dict[int, list[ModuleCall]] = {}
+        for call in hierarchy.calls:
+            border = contents.borders[call.order]
+            for index in border.outputs.ids - border.inputs.ids:
+                computed_by.setdefault(index, []).append(call)
+        return cls(
+            hierarchy,
+            contents,
+            flow,
+            matching,
+            equal,
+            observation.shapes,
+            _stored(contents, flow),
+            observation.constant,
+            wrong | flow.downstream(wrong),
+            computed_by,
+        )
+
+
+def _stored(contents: Contents, flow: Flow) -> set[int]:
+    """Contents among the constants that nodes read: what a module returned for every input was computed in
+    advance.
+    """
+    stored: set[int] = set()
+    for value in dict.fromkeys(value for node in flow.nodes for value in node.inputs):
+        tensor = value.const_value if value is not None else None
+        if tensor is None or not contents.has_size(math.prod(tensor.shape.numpy())):
+            continue
+        try:
+            elements = torch.from_numpy(np.array(tensor.numpy()))
+        except TypeError:  # a type that torch lacks (strings, 4-bit numbers, bfloat16 of ml_dtypes)
+            continue
+        for content in contents.candidates(elements):
+            if matches(content, compare_flat("", content.tensor, elements, content.tolerance, content.scale)):
+                stored.add(content.index)
+    return stored
