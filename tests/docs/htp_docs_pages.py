@@ -4,9 +4,10 @@ A fenced block's info string says what the block is for::
 
     ```python file=model.py       the block is a file of the page's project (also toml, ini, json, yaml)
     ```python file=a.py part      an excerpt of a file: its lines must be in it, in this order
-    ```diff file=model.py         an edit of that file: context and "-" lines are replaced by context and "+" lines
-    ```python run                 the block is executed; what it prints is the next ```text block, if one follows
-    ```console                    "$ " lines are commands, the lines after each its output ("..." skips any number)
+    ```diff file=model.py         an edit of that file: " " and "-" lines are replaced by " " and "+" lines
+    ```python run                 the block is executed; what it prints is the next ```text block, if any
+    ```console                    "$ " lines are commands, those after each its output ("..." skips any)
+    ```console exit=1             the same, with the exit status of its commands
     ```console skip="why"         not executed, for that reason
 
 ``<!-- project: NAME -->`` copies ``tests/docs/projects/NAME`` into the page's folder before anything else,

@@ -33,8 +33,9 @@ from htp_docs_tables import update_tables
 
 PROJECTS = Path(__file__).parent / "projects"
 _LOOKING = ("git", "ls", "cat", "head", "tail", "find", "grep", "mv", "rm", "cp", "mkdir")
-# The harness runs pytest where the plugin is imported already; a user's pytest does not warn of that.
-_QUIET = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
+# The harness runs pytest where the plugin is imported already, a user's pytest does not warn of that; and
+# pytest's search for errors in destructors collects garbage five times, a second where torch is loaded.
+_QUIET = ("-W", "ignore::pytest.PytestAssertRewriteWarning", "-p", "no:unraisableexception")
 
 
 class PageError(AssertionError):
@@ -92,7 +93,8 @@ class Page:
         lines = self.path.read_text(encoding="utf-8").splitlines()
         for block in reversed(self.blocks):
             if block.line in self._rewritten:
-                lines[block.line : block.line + block.body.count("\n")] = self._rewritten[block.line].splitlines()
+                end = block.line + block.body.count("\n")
+                lines[block.line : end] = self._rewritten[block.line].splitlines()
         self.path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def _file(self, block: Block) -> None:
@@ -154,7 +156,7 @@ class Page:
 
     @contextmanager
     def _inside(self, settings: Mapping[str, str] | None = None) -> Iterator[None]:
-        """In the project's folder with a terminal of 80 columns; the project's modules are forgotten afterwards."""
+        """In the project's folder with 80 columns; the project's modules are forgotten afterwards."""
         path, bytecode, cwd = list(sys.path), sys.dont_write_bytecode, Path.cwd()
         sys.dont_write_bytecode = True  # an edit within the same second must be seen
         sys.path.insert(0, str(self.folder))
@@ -253,7 +255,8 @@ def _lines_match(expected: list[str], actual: list[str]) -> bool:
     if end < position or actual[end:] != last:
         return False
     for chunk in middle:
-        found = next((i for i in range(position, end - len(chunk) + 1) if actual[i : i + len(chunk)] == chunk), None)
+        places = range(position, end - len(chunk) + 1)
+        found = next((place for place in places if actual[place : place + len(chunk)] == chunk), None)
         if found is None:
             return False
         position = found + len(chunk)

@@ -60,8 +60,9 @@ def command_line() -> str:
     rows = []
     for name, attributes in _declared().options:
         value = attributes.get("metavar")
-        shown = name if value is None else f"{name}[={value}]" if attributes.get("nargs") == "?" else f"{name}={value}"
-        rows.append((f"`{shown}`", attributes["help"]))
+        if value is not None:
+            name += f"[={value}]" if attributes.get("nargs") == "?" else f"={value}"
+        rows.append((f"`{name}`", attributes["help"]))
     return _table(("option", "meaning"), rows)
 
 
@@ -69,8 +70,9 @@ def ini() -> str:
     rows = []
     for name, text, attributes in _declared().ini:
         default = attributes.get("default")
-        shown = f"`{str(default).lower() if isinstance(default, bool) else default}`" if default not in ("", [], None) else ""
-        rows.append((f"`{name}`", shown, text))
+        if isinstance(default, bool):
+            default = str(default).lower()
+        rows.append((f"`{name}`", f"`{default}`" if default else "", text))
     return _table(("ini", "default", "meaning"), rows)
 
 
@@ -81,15 +83,15 @@ def export_options() -> str:
     for entry in re.split(r"\n(?=    \w)", f"\n{attributes}"):
         names, _, text = entry.strip().partition(": ")
         if names:
-            meaning |= dict.fromkeys(names.split(", "), " ".join(re.sub(r":\w+:`([\w.]+)`", r"``\1``", text).replace("``", "`").split()))
+            text = re.sub(r":\w+:(`[\w.]+`)", r"\1", text).replace("``", "`")
+            meaning |= dict.fromkeys(names.split(", "), " ".join(text.split()))
     rows = [(f"`{item.name}`", f"`{item.default!r}`", meaning[item.name]) for item in fields(ExportOptions)]
     return _table(("option", "default", "meaning"), rows)
 
 
 def steps() -> str:
-    return _table(
-        ("number", "step", "value"), [(str(step.number), f"`{step.name}`", f"`{step.value}`") for step in HTPExportStep]
-    )
+    rows = [(str(step.number), f"`{step.name}`", f"`{step.value}`") for step in HTPExportStep]
+    return _table(("number", "step", "value"), rows)
 
 
 def commands() -> str:

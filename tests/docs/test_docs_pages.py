@@ -48,12 +48,16 @@ def test_every_snippet_is_run_or_says_why_not(page: Path) -> None:
     for block in blocks_of(page):
         if block.kind in EXECUTABLE:
             used = block.kind == "console" or block.options.keys() & {"file", "run"}
-            assert used or block.options.get("skip"), f"{page.name}:{block.line}: give the {block.kind} block a purpose"
+            assert used or block.options.get("skip"), (
+                f"{page.name}:{block.line} ({block.kind}) has no purpose"
+            )
 
 
 def test_snippets_that_are_not_run_are_few() -> None:
-    skipped = [f"{_name(page)}:{block.line}" for page in OURS for block in blocks_of(page) if "skip" in block.options]
-    assert len(skipped) <= 16, skipped
+    skipped = [
+        (page.name, block.line) for page in OURS for block in blocks_of(page) if "skip" in block.options
+    ]
+    assert len(skipped) <= 8, skipped
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
@@ -83,8 +87,8 @@ def test_generated_tables_are_current(page: Path) -> None:
 
 
 def test_the_reference_has_every_generated_table() -> None:
-    found = {name for page in (ROOT / "docs" / "reference").glob("*.md") for name, _ in tables_of(page.read_text("utf-8"))}
-    assert found == set(TABLES)
+    texts = [page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "reference").glob("*.md")]
+    assert {name for text in texts for name, _ in tables_of(text)} == set(TABLES)
 
 
 def test_the_readme_names_every_command_line_option() -> None:
@@ -94,9 +98,11 @@ def test_the_readme_names_every_command_line_option() -> None:
 
 
 def test_every_ini_setting_is_explained_on_some_page() -> None:
-    prose = "".join(page.read_text(encoding="utf-8") for page in PAGES if page.name != "options.md")
+    prose = re.sub(
+        r"^\|.*$", "", "".join(page.read_text(encoding="utf-8") for page in PAGES), flags=re.MULTILINE
+    )
     for setting in re.findall(r"^\| `(htp_\w+)", ini(), re.MULTILINE):
-        assert setting in prose, f"{setting} is only in the table"
+        assert setting in prose, f"{setting} is only in a table"
 
 
 class TestRunner:
