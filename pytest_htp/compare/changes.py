@@ -33,7 +33,7 @@ def is_float(dtype: str) -> bool:
 
 def bare(op: str) -> str:
     """Operator type without its domain (``com.microsoft::Gelu`` → ``Gelu``)."""
-    return op.rpartition("::")[2].rpartition(".")[2]
+    return op.rpartition("::")[2].rpartition(".")[2] if ":" in op or "." in op else op
 
 
 class Change:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import chain, product
 from math import prod
 from typing import Any
@@ -49,7 +50,12 @@ def natural_key(path: str) -> _NaturalKey:
     """Sort key of a raw path: segment by segment, integers by value and before names."""
     if not path:
         return ()
-    return tuple((0, int(part), "") if _INTEGER.fullmatch(part) else (1, 0, part) for part in path.split("."))
+    return tuple(map(_part_key, path.split(".")))
+
+
+@lru_cache(maxsize=16_384)  # paths are made of few different parts
+def _part_key(part: str) -> tuple[int, int, str]:
+    return (0, int(part), "") if _INTEGER.fullmatch(part) else (1, 0, part)
 
 
 def fold_rows(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

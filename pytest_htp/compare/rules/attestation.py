@@ -4,7 +4,7 @@ before."""
 from __future__ import annotations
 
 from pytest_htp.compare.context import Context
-from pytest_htp.compare.paths import Neighbourhood
+from pytest_htp.compare.paths import Neighbourhood, ancestors
 from pytest_htp.record.fold import expand_pattern
 
 
@@ -30,7 +30,10 @@ def compare_attestation(context: Context) -> None:
     if context.reported("coverage.dropped", "direct.dropped"):
         causes.update(pair.path for pair in context.modules.changed if pair.change.direct < 0)
     suspect = Neighbourhood(causes)
-    for path in sorted(newly_contradicted(context)):
+    contradicted = newly_contradicted(context)
+    # What encloses a module holds its wrong values too; the innermost is named.
+    enclosing = {outer for path in contradicted for outer in ancestors(path)}
+    for path in sorted(contradicted - enclosing):
         if path not in suspect:
             context.report(
                 "attestation.contradicted",

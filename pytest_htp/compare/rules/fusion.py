@@ -29,6 +29,8 @@ def compare_fusions(context: Context) -> None:
     for path, pair in list(context.open.items()):
         change = pair.change
         families = family_differences(change)
+        if not families:
+            continue
         for code, found, names in (
             ("fusion.lost", lost, [family for family, count in families.items() if count < 0]),
             ("fusion.gained", gained, [family for family, count in families.items() if count > 0]),
@@ -52,7 +54,7 @@ def family_differences(change: Change) -> dict[str, int]:
     """Signed change of the number of fused operators per family."""
     families: dict[str, int] = {}
     for op, count in change.ops.items():
-        family = FUSED.get(bare(op))
+        family = FUSED.get(op) or FUSED.get(bare(op))
         if family:
             families[family] = families.get(family, 0) + count
     return families

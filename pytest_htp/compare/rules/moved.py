@@ -15,9 +15,7 @@ def claim_lost_tags(context: Context) -> None:
     before, after = context.before["coverage"], context.after["coverage"]
     untagged = differences(context.before["untagged"]["ops"], context.after["untagged"]["ops"])
     if after["none"] > before["none"] or after["direct"] < before["direct"]:
-        losers = [
-            pair for pair in context.open.values() if pair.change.only_losses and pair.change.direct < 0
-        ]
+        losers = [pair for pair in context.open.values() if pair.change.only_losses]
         gainers = [
             pair
             for pair in context.open.values()

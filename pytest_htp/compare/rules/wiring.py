@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pytest_htp.compare.context import Context
 from pytest_htp.compare.paths import Neighbourhood
+from pytest_htp.compare.rules.attestation import newly_contradicted
 
 # A fingerprint names children by path and tells own values from foreign ones, so these change it from
 # outside.
@@ -11,13 +12,14 @@ _CAUSES = ("tags.moved", "controlflow.added", "fusion.lost", "fusion.gained")
 
 
 def claim_rewired(context: Context) -> None:
-    """Claim modules with the same operators and types near one that came, went, or whose nodes moved."""
+    """Claim modules with the same operators and types near one that came, went, or whose tags went wrong."""
     modules = context.modules
     causes = {*modules.added, *modules.removed}
     for move in modules.moves:
         causes.update((move.old, move.new))
     for code in _CAUSES:
         causes.update(context.modules_by_code.get(code, ()))
+    causes.update(newly_contradicted(context))
     # Nodes that lost their tag are foreign to the module they belong to.
     causes.update(
         pair.path for pair in modules.changed if pair.change.direct < 0 and pair.path not in context.open
