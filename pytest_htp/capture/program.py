@@ -10,7 +10,8 @@ use where that lies inside.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import takewhile
 from typing import Any
@@ -34,15 +35,16 @@ class Frame:
 class FxOrigin:
     """The FX node an ONNX node was translated from.
 
-    ``frames`` is its module call stack, root first; empty where the program recorded none. ``exact`` is False
-    for nodes of control-flow bodies, whose stack was completed from the caller's.
+    ``frames`` is its module call stack, root first; empty where the program knows none. ``rule`` says how it
+    is known: recorded in the ``program``; that of the call a ``body`` runs in, completed; or that of both the
+    node before and the node after one without a record (``program order``).
     """
 
     graph: str
     name: str
     target: str
     frames: tuple[Frame, ...]
-    exact: bool = True
+    rule: str = "program"
     stack_trace: str = ""
 
 
@@ -82,6 +84,7 @@ class ProgramIndex:
         self._by_node: dict[int, FxOrigin] = {}
         self._keep = exported_program  # ids stay valid while the program lives
         self._index(exported_program.graph_module, "", (), {})
+        self._complete(exported_program.graph_module.graph)
 
     def origin_of(self, fx_node: Any) -> FxOrigin | None:
         """The origin for an FX node object of this program; None for anything else."""
@@ -112,7 +115,6 @@ class ProgramIndex:
             if node.op not in ("call_function", "get_attr", "placeholder"):
                 continue
             frames = frames_of(node.meta.get("nn_module_stack"))
-            exact = not scope
             if scope:
                 frames = self._inside(enclosing, frames, node, owners)
             again = self._by_node.get(id(node))
@@ -124,13 +126,23 @@ class ProgramIndex:
                 name=node.name,
                 target=str(node.target),
                 frames=frames,
-                exact=exact,
+                rule="body" if scope else "program",
                 stack_trace=node.meta.get("stack_trace") or "",
             )
             self.origins[scope, node.name] = origin
             self._by_node[id(node)] = origin
             if node.op == "call_function":
                 self._index_bodies(graph_module, scope, node, frames, owners)
+
+    def _complete(self, graph: Any) -> None:
+        """Nodes that passes of the exporter put into the main graph have no record; place those whose
+        neighbours in the order of execution are of one module call."""
+        nodes = [node for node in graph.nodes if node.op == "call_function"]
+        for node, (before, after) in zip(nodes, _recorded_neighbours(nodes, self._by_node), strict=True):
+            origin = self._by_node[id(node)]
+            if not origin.frames and before and before == after:
+                origin = replace(origin, frames=before, rule="program order")
+                self.origins["", node.name] = self._by_node[id(node)] = origin
 
     def _index_bodies(
         self, graph_module: Any, scope: str, node: Any, frames: tuple[Frame, ...], owners: dict[str, str]
@@ -165,6 +177,22 @@ class ProgramIndex:
             if owner != inside and (not inside or owner.startswith(f"{inside}.")):
                 return (*enclosing, Frame(owner, "", 0))
         return enclosing
+
+
+def _recorded_neighbours(
+    nodes: Sequence[Any], origins: Mapping[int, FxOrigin]
+) -> list[tuple[tuple[Frame, ...], tuple[Frame, ...]]]:
+    """For each node the stacks of the nearest nodes before and after it that have one."""
+
+    def nearest(ordered: Iterable[Any]) -> list[tuple[Frame, ...]]:
+        found: list[tuple[Frame, ...]] = []
+        last: tuple[Frame, ...] = ()
+        for node in ordered:
+            found.append(last)
+            last = origins[id(node)].frames or last
+        return found
+
+    return list(zip(nearest(nodes), reversed(nearest(reversed(nodes))), strict=True))
 
 
 def _common_frames(first: tuple[Frame, ...], second: tuple[Frame, ...]) -> tuple[Frame, ...]:

@@ -73,7 +73,7 @@ class Provenance:
 
     def origins_of(self, node: ir.Node) -> tuple[FxOrigin, ...]:
         """The FX origins of an ONNX node by its mark; empty where it has none."""
-        return tuple(self.origins[index] for index in marks_of(node))
+        return tuple(self.origins[index] for index in marks_of(node) if index < len(self.origins))
 
 
 class ProvenanceObserver:
@@ -196,26 +196,41 @@ class ProvenanceObserver:
             for output in node.outputs:
                 if output.name:
                     names.setdefault(output.name, set()).add(marks[origin])
-        self._share_constants(model, names)
+        self._share_computed_once(model, names)
         # Names repeat across graphs until the bodies are inlined; only an unambiguous one can lead back.
         provenance.marks_by_value = {name: min(found) for name, found in names.items() if len(found) == 1}
 
-    def _share_constants(self, model: ir.Model, names: dict[str, set[str]]) -> None:
-        """The translator keeps equal constants once, in the first node's name: they are of all nodes that
-        read them.
+    def _share_computed_once(self, model: ir.Model, names: dict[str, set[str]]) -> None:
+        """What tracer and translator keep once, under the name of the module that came first, is of all its
+        readers.
 
-        Told by value name, not by mark: a rewrite of one reader must not take over the others' origins.
+        That are constants, and arithmetic on sizes (torch keeps one node per symbolic expression) that
+        modules beside the first one read. Told by value name, not by mark: a rewrite of one reader must not
+        take over the others' origins.
         """
-        for node in all_nodes(model):
+        joined: dict[ir.Node, str] = {}
+        for node in reversed(list(all_nodes(model))):
             mark = node.metadata_props.get(ORIGIN_KEY)
-            if node.op_type != "Constant" or not mark:
+            if not mark or not (node.op_type == "Constant" or _is_size(node)):
                 continue
-            readers = [use.node.metadata_props.get(ORIGIN_KEY, "") for use in node.outputs[0].uses()]
-            joined = reduce(join_marks, readers, mark)
-            if joined != mark:
-                node.metadata_props[ORIGIN_KEY] = ""
-                names[node.outputs[0].name or ""] = {joined}
-                self.provenance.fused_marks.append(tuple(int(part) for part in joined.split(",")))
+            readers = {use.node for output in node.outputs for use in output.uses()}
+            marks = [joined.get(reader, reader.metadata_props.get(ORIGIN_KEY, "")) for reader in readers]
+            union = reduce(join_marks, marks, mark)
+            if node.op_type != "Constant" and self._inside(int(mark), union):
+                continue
+            if union != mark:
+                joined[node] = union
+        for node, union in joined.items():
+            node.metadata_props[ORIGIN_KEY] = ""
+            for output in node.outputs:
+                names[output.name or ""] = {union}
+            self.provenance.fused_marks.append(tuple(int(part) for part in union.split(",")))
+
+    def _inside(self, mark: int, union: str) -> bool:
+        """Whether all these origins are in the module of one: it may have passed a size to its children."""
+        own = self.provenance.origins[mark].frames
+        others = (self.provenance.origins[int(part)].frames for part in union.split(","))
+        return all(frames[: len(own)] == own for frames in others)
 
     def _named_origin(self, node: ir.Node) -> FxOrigin | None:
         """For nodes without the FX node itself: the one their metadata names."""
@@ -272,3 +287,9 @@ class ProvenanceObserver:
             return result
 
         return call
+
+
+def _is_size(node: ir.Node) -> bool:
+    """Whether the node was translated from arithmetic on symbolic sizes."""
+    fx_node = node.meta.get("node")
+    return type(getattr(fx_node, "meta", {}).get("val")).__name__ in ("SymInt", "SymFloat", "SymBool")

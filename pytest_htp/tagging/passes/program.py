@@ -14,7 +14,10 @@ class ExportedProgramPass:
     1. the node's mark (or, without one, the name of a value it makes) leads to the FX node it came from;
     2. that FX node's stack, validated like a recorded one, names the module;
     3. inside a control-flow body the stack is the enclosing call's, extended by the owner of the parameters
-       used (rule name ``body``; elsewhere ``program``).
+       used (rule name ``body``; elsewhere ``program``);
+    4. an FX node without a stack, which the exporter itself put in, has that of the recorded FX nodes before
+       and after it where these are of one module call (rule name ``program order``, measured in
+       ``docs/evidence.md``).
     """
 
     def run(self, graph: GraphFacts) -> None:
@@ -23,5 +26,5 @@ class ExportedProgramPass:
             if not stacks:
                 continue
             origin, stack = stacks[0]
-            facts.decide(Evidence.INFERRED, stack[-1], "program" if origin.exact else "body")
+            facts.decide(Evidence.INFERRED, stack[-1], origin.rule)
             facts.call = origin.frames[-1].call
