@@ -6,7 +6,7 @@ from pytest_htp.vocabulary import HTPExportData, HTPExportStep
 
 
 class HTPUsageError(ValueError):
-    """An option, input or file that can't be used as given; the message says what is known and how to fix it."""
+    """An option, input or file that can't be used as given; the message says what is known and the remedy."""
 
 
 class HTPExportError(Exception):
@@ -18,7 +18,9 @@ class HTPExportError(Exception):
         data: what the earlier steps produced, with the error recorded in ``data.errors``.
     """
 
-    def __init__(self, message: str, *, step: HTPExportStep, cause: BaseException, data: HTPExportData) -> None:
+    def __init__(
+        self, message: str, *, step: HTPExportStep, cause: BaseException, data: HTPExportData
+    ) -> None:
         super().__init__(message)
         self.step = step
         self.cause = cause
@@ -28,6 +30,6 @@ class HTPExportError(Exception):
 class ExportTimeout(BaseException):
     """The export took longer than ``htp_timeout``.
 
-    No ``Exception``, because exporters catch those to try again in another way. Users meet it as the cause of an
-    :class:`HTPExportError`.
+    No ``Exception``, because exporters catch those to try again in another way. Users meet it as the cause of
+    an :class:`HTPExportError`.
     """

@@ -1,4 +1,4 @@
-"""The pytest plugin: hooks and options only. Imported in every pytest run, so everything heavy is behind a call."""
+"""The pytest plugin: hooks and options only. Every pytest run imports it: what is heavy is behind a call."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         nargs="?",
         const="",
         default=None,
-        help="write index.html, summary.md and report.json into DIR (default: ini htp_report_dir) and print a summary",
+        help="print a summary, write index.html, summary.md, report.json into DIR (ini: htp_report_dir)",
     )
     group.addoption(
         "--htp-min-coverage",
@@ -83,7 +83,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_load_initial_conftests(args: list[str]) -> None:
-    # argparse would take the next argument as DIR (`pytest --htp-report tests/`); DIR is only what follows a "=".
+    # argparse would take the next argument as DIR (`pytest --htp-report tests/`); DIR is only what follows a
+    # "=".
     for position, argument in enumerate(args):
         if argument == "--":
             break
@@ -222,4 +223,3 @@ class _Controller:
             self._inventory.join(output)
         if error is not None:
             self._collector.worker_lost(node.gateway.id, error)
-

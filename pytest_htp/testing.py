@@ -1,6 +1,8 @@
-"""A harness for tests of projects that use pytest-htp: plugins, in-house conventions, and this package itself.
+"""A harness for tests of projects that use pytest-htp: plugins, in-house conventions, and this package
+itself.
 
-An :class:`Example` is a project in a folder. Run pytest in it, then look at outcomes, findings, changed files and baselines::
+An :class:`Example` is a project in a folder. Run pytest in it, then look at outcomes, findings, changed files
+and baselines::
 
     from pytest_htp.testing import Example
 
@@ -12,7 +14,8 @@ An :class:`Example` is a project in a folder. Run pytest in it, then look at out
         assert run.codes == {"weights.dtype", "io.dtype"}
         assert run.changed_files == []
 
-By default pytest runs in this process, so that torch is imported once; ``subprocess=True`` gives it a process of its own.
+By default pytest runs in this process, so that torch is imported once; ``subprocess=True`` gives it a process
+of its own.
 """
 
 from __future__ import annotations
@@ -55,11 +58,10 @@ class Run:
     """What one run of pytest left.
 
     Attributes:
-        returncode: pytest's exit code.
-        stdout, stderr: as text.
-        outcomes: counts by pytest's words: ``{"passed": 1, "failed": 2}``; zero counts are absent.
-        report: the content of report.json, None where none was written.
-        created_files, changed_files, deleted_files: paths relative to the project, sorted; without caches and the
+        returncode: pytest's exit code. stdout, stderr: as text. outcomes: counts by pytest's words:
+            ``{"passed": 1, "failed": 2}``; zero counts are absent. report: the content of report.json, None
+            where none was written. created_files, changed_files, deleted_files: paths relative to the
+            project, sorted; without caches and the
             report folder. ``changed_files`` holds only files that were there before.
     """
 
@@ -104,8 +106,9 @@ class Example:
     """A project in a folder of its own.
 
     Args:
-        files: path relative to the project → content. A plain string is the content of ``test_example.py``. Without
-            a pytest configuration among them, an empty ``pytest.ini`` is added, so that the project is its own root.
+        files: path relative to the project → content. A plain string is the content of ``test_example.py``.
+            Without a pytest configuration among them, an empty ``pytest.ini`` is added, so that the project
+            is its own root.
         folder: where to put it; by default a temporary folder that lives as long as the example.
     """
 
@@ -192,7 +195,9 @@ class Example:
             AssertionError: other outcomes; with the run's output.
         """
         arguments = [*args]
-        directory = next((arg.partition("=")[2] for arg in args if arg.startswith("--htp-report=")), REPORT_DIR)
+        directory = next(
+            (arg.partition("=")[2] for arg in args if arg.startswith("--htp-report=")), REPORT_DIR
+        )
         if report and not any(arg.startswith("--htp-report") for arg in args):
             arguments.insert(0, f"--htp-report={directory}")
         arguments.insert(0, f"--basetemp={self.folder.parent / 'basetemp'}")
@@ -212,7 +217,9 @@ class Example:
             outcomes=parse_outcomes(stdout),
             report=_read(report_file) if _written(report_file) != earlier else None,
             created_files=sorted(after.keys() - before.keys()),
-            changed_files=sorted(name for name in after.keys() & before.keys() if after[name] != before[name]),
+            changed_files=sorted(
+                name for name in after.keys() & before.keys() if after[name] != before[name]
+            ),
             deleted_files=sorted(before.keys() - after.keys()),
         )
         if outcomes is not None and found.outcomes != dict(outcomes):
@@ -235,7 +242,9 @@ def parse_outcomes(stdout: str) -> dict[str, int]:
     if not found:
         return {}
     counts = (part.split() for part in found[-1].split(", "))
-    return {word.replace("errors", "error").replace("warnings", "warning"): int(count) for count, word in counts}
+    return {
+        word.replace("errors", "error").replace("warnings", "warning"): int(count) for count, word in counts
+    }
 
 
 def _written(path: Path) -> tuple[int, int] | None:
@@ -253,7 +262,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _environment(added: Mapping[str, str] | None) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(_LEFT_OUT_OF_ENVIRONMENT)}
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(_LEFT_OUT_OF_ENVIRONMENT)
+    }
     return {**kept, "COLUMNS": "80", "PYTHONDONTWRITEBYTECODE": "1", **(added or {})}
 
 

@@ -49,11 +49,14 @@ def test_net(htp_export):
 """
 
 # A change of one layer that a baseline must notice.
-CHANGED = ("return self.last(self.act(self.first(x)))", "return self.last(torch.tanh(self.act(self.first(x))))")
+CHANGED = (
+    "return self.last(self.act(self.first(x)))",
+    "return self.last(torch.tanh(self.act(self.first(x))))",
+)
 
 
 def project(folder: Path, test: str = ONE_TEST, **files: str) -> Example:
-    """A project with the model above in ``net.py`` and ``test`` in ``test_net.py``; a keyword adds ``keyword.py``."""
+    """The model above in ``net.py``, ``test`` in ``test_net.py``; a keyword adds ``keyword.py``."""
     more = {f"{name}.py": content for name, content in files.items()}
     return Example({"net.py": NET, "test_net.py": test, **more}, folder=folder)
 

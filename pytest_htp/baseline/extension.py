@@ -24,9 +24,10 @@ _ABANDONED = 3600
 class HTPBaselineExtension(SingleFileSnapshotExtension):
     """Canonical JSON, one export per file, named by the caller, written atomically, never deleted.
 
-    syrupy decides what is unused by what was *selected*; an interrupted or filtered run would delete live baselines.
-    So this extension reports no discovered files and refuses to delete: ``--htp-prune`` does that, by other rules.
-    The index given to the assertion is the path of the file below the test file's baseline folder, without suffix.
+    syrupy decides what is unused by what was *selected*; an interrupted or filtered run would delete live
+    baselines. So this extension reports no discovered files and refuses to delete: ``--htp-prune`` does that,
+    by other rules. The index given to the assertion is the path of the file below the test file's baseline
+    folder, without suffix.
     """
 
     _write_mode = WriteMode.TEXT
@@ -56,7 +57,7 @@ class HTPBaselineExtension(SingleFileSnapshotExtension):
     def read_snapshot_data_from_location(
         self, *, snapshot_location: str, snapshot_name: str, session_id: str
     ) -> str | None:
-        """The file's text; ``""``, which equals no record, for one that can't be read as text and is to be replaced."""
+        """The file's text; ``""``, equal to no record, for one that can't be read and will be replaced."""
         try:
             return Path(snapshot_location).read_text(encoding="utf-8")
         except FileNotFoundError:
@@ -86,7 +87,8 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         OSError: it can't be written; the old file is untouched and nothing else is left behind.
     """
-    # Encoded first: a name that can't be encoded must not cost the old file. The temporary name stays short, since a
+    # Encoded first: a name that can't be encoded must not cost the old file. The temporary name stays short,
+    # since a
     # baseline's name may already be near the limit of the file system.
     content = text.encode("utf-8")
     temporary = path.with_name(f"{_TEMPORARY}{token_hex(4)}")

@@ -1,9 +1,9 @@
 """Where a baseline lives and what it is called.
 
-``<test dir>/__htp_baselines__/<test file stem>/<readable slug>-<8 hex>.json``, one file per export. The first four hex
-digits identify the test, the last four the export within it: which test a file belongs to can be told from its name
-alone, so pruning opens nothing. Parametrized ids with ``/`` or 5,000 characters, and names that differ only in case or in
-characters a file system refuses, all get files of their own.
+``<test dir>/__htp_baselines__/<test file stem>/<readable slug>-<8 hex>.json``, one file per export. The first
+four hex digits identify the test, the last four the export within it: which test a file belongs to can be
+told from its name alone, so pruning opens nothing. Parametrized ids with ``/`` or 5,000 characters, and names
+that differ only in case or in characters a file system refuses, all get files of their own.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _hex(text: str) -> str:
 
 
 def digest_of_test(test_id: str) -> str:
-    """Four hex digits that identify a test within its file. ``test_id`` is the node id behind the file's part."""
+    """Four hex digits that identify a test within its file; ``test_id`` is the node id behind the file."""
     return _hex(test_id)
 
 
@@ -59,7 +59,7 @@ def baseline_path(test_file: Path, test_id: str, export_name: str, variant: str 
 
 
 def artifact_stem(nodeid: str, export_name: str) -> str:
-    """Folder of an export's files in a report, where tests of all files meet: the digest takes the whole node id."""
+    """Folder of an export's files in a report. Tests of all files meet there: the whole id is digested."""
     test_id = nodeid.partition("::")[2] or nodeid
     digest = _hex(nodeid) + _hex(f"{nodeid}\0{export_name}")
     return f"{_readable(test_id, export_name)}-{digest}"

@@ -1,9 +1,9 @@
 """Which baselines have no test any more.
 
-A baseline is stale when its test file is gone, or was collected as a whole without errors and no test in it has the file
-name's test digest. Everything that was not collected as a whole (a node id on the command line, ``--ignore``, an import error, a
-last-failed run) says nothing about its baselines. Deselection (``-k``, ``-m``) doesn't matter: those tests were
-collected.
+A baseline is stale when its test file is gone, or was collected as a whole without errors and no test in it
+has the file name's test digest. Everything that was not collected as a whole (a node id on the command line,
+``--ignore``, an import error, a last-failed run) says nothing about its baselines. Deselection (``-k``,
+``-m``) doesn't matter: those tests were collected.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Collected:
 
 
 def stale_baselines(collected: Collected) -> list[Path]:
-    """Baseline files without a test, sorted. Files not named like a baseline are never in it, nor are links."""
+    """Baseline files without a test, sorted; never links, nor files that aren't named like a baseline."""
     found: set[Path] = set()
     for folder in sorted({*collected.folders, *(file.parent for file in collected.digests)}):
         for test_folder in _subfolders(folder / FOLDER):
@@ -88,4 +88,6 @@ def _files(folder: Path) -> Iterator[Path]:
         if path.is_file():
             yield path
         elif path.is_dir():
-            yield from (inner for inner in sorted(path.iterdir()) if inner.is_file() and not inner.is_symlink())
+            yield from (
+                inner for inner in sorted(path.iterdir()) if inner.is_file() and not inner.is_symlink()
+            )

@@ -1,4 +1,4 @@
-"""The baselines of one test: read, confirmed, reported as different, written. All through syrupy's assertion."""
+"""The baselines of one test: read, confirmed, reported as different, written, through syrupy's assertion."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from pytest_htp.record.serialize import dumps
 if TYPE_CHECKING:
     from syrupy.assertion import SnapshotAssertion
 
-# Parity is noise below this many decades of change (contract 6, parity.worse); a smaller change is not worth a new file.
+# Parity is noise below this many decades of change (contract 6, parity.worse); a smaller change is not worth
+# a new file.
 _PARITY_DECADES = 2
 
 
@@ -79,7 +80,7 @@ class BaselineStore:
             return Stored(path, None, str(error))
 
     def will_write(self, stored: Stored | None) -> bool:
-        """Whether this run may write: ``--snapshot-update``, or only new ones with ``--snapshot-update-new-only``."""
+        """Whether this run may write: ``--snapshot-update``, new ones with ``--snapshot-update-new-only``."""
         return self._update or (self._update_new and stored is None)
 
     def write(self, export_name: str, record: dict[str, Any], before: dict[str, Any] | None) -> str:
@@ -102,7 +103,8 @@ class BaselineStore:
             reason = result.exception
             shown = getattr(reason, "strerror", None) or reason or "syrupy refused it"
             raise HTPUsageError(
-                f"the baseline {self.shown_path(export_name)} can't be written ({shown}); what was there is as it was"
+                f"the baseline {self.shown_path(export_name)} can't be written ({shown}); "
+                "what was there is as it was"
             )
         if not result.updated and not result.created:
             return "unchanged"
@@ -128,12 +130,16 @@ class BaselineStore:
         Raises:
             HTPUsageError: names the link.
         """
-        inside = [path, *(parent for parent in path.parents if parent.is_relative_to(self._file.parent / FOLDER))]
+        inside = [
+            path,
+            *(parent for parent in path.parents if parent.is_relative_to(self._file.parent / FOLDER)),
+        ]
         for place in inside:
             if place.is_symlink():
                 shown = Path(os.path.relpath(place, self._root)).as_posix()
                 raise HTPUsageError(
-                    f"{shown} is a symbolic link; baselines are plain files in plain folders: replace it by what it points to"
+                    f"{shown} is a symbolic link; baselines are plain files in plain folders: "
+                    "replace it by what it points to"
                 )
 
     def _assert(self, path: Path, content: str) -> bool:
@@ -162,7 +168,8 @@ def _text_of(path: Path) -> str | None:
 def carried_over(before: dict[str, Any] | None, current: dict[str, Any]) -> dict[str, Any]:
     """The record to store: today's, with what today could not measure taken from the baseline.
 
-    So a team can record with real weights and gate without them; and parity that moved within its noise leaves the file as it is.
+    So a team can record with real weights and gate without them; and parity that moved within its noise
+    leaves the file as it is.
     """
     if before is None:
         return current
@@ -172,8 +179,10 @@ def carried_over(before: dict[str, Any] | None, current: dict[str, Any]) -> dict
             merged[section] = before[section]
     if current["weights"]["duplicates"] is None and before["weights"]["duplicates"] is not None:
         merged["weights"] = {**current["weights"], "duplicates": before["weights"]["duplicates"]}
-    if before["parity"].get("measured") and current["parity"].get("measured") and _same_but_noise(
-        before["parity"], current["parity"]
+    if (
+        before["parity"].get("measured")
+        and current["parity"].get("measured")
+        and _same_but_noise(before["parity"], current["parity"])
     ):
         merged["parity"] = before["parity"]
     return merged

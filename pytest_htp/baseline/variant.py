@@ -16,8 +16,8 @@ def resolve_variant(template: str) -> str:
 
     Args:
         template: the name of a tool (``torch`` gives ``torch-2.13``), a template with packages in braces
-            (``torch{torch}-tf{transformers}``), or a fixed name (``nightly``). Versions are cut to major.minor: a patch
-            release that needs other baselines is a finding, not a variant.
+            (``torch{torch}-tf{transformers}``), or a fixed name (``nightly``). Versions are cut to
+            major.minor: a patch release that needs other baselines is a finding, not a variant.
 
     Raises:
         HTPUsageError: a package in braces that is not installed.

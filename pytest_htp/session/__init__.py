@@ -1,4 +1,5 @@
 """What happens inside a pytest run: settings, the fixture, sharing, collecting results, pruning.
 
-Imported by the plugin in every pytest run on the machine, so nothing here imports torch, onnx, rich or syrupy at import.
+Imported by the plugin in every pytest run on the machine, so nothing here imports torch, onnx, rich or syrupy
+at import.
 """

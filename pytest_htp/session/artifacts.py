@@ -1,7 +1,7 @@
 """The exports' files in a report folder: collected aside, put in place when the report is written.
 
-Until a run ends, the report folder holds the whole report of the run before; a run that is killed leaves it so. Two runs at once
-collect in folders of their own, and the last one to end has its report there, whole.
+Until a run ends, the report folder holds the whole report of the run before; a run that is killed leaves it
+so. Two runs at once collect in folders of their own, and the last one to end has its report there, whole.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ def sweep(report_dir: Path) -> None:
 def put_in_place(config: pytest.Config, report_dir: Path) -> None:
     """Replace the last report's export folders by this run's.
 
-    In a folder that holds no report of ours, a folder ``exports`` is somebody else's: this run's are added to it.
+    In a folder that holds no report of ours, a folder ``exports`` is somebody else's: this run's are added to
+    it.
 
     Raises:
         OSError: a folder can't be moved.

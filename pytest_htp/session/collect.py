@@ -1,7 +1,7 @@
 """Results from every process to one report.
 
-A worker puts its results as plain JSON on the test's report; the controller (or the only process) collects them there,
-writes the files at the end of the session and prints the summary.
+A worker puts its results as plain JSON on the test's report; the controller (or the only process) collects
+them there, writes the files at the end of the session and prints the summary.
 """
 
 from __future__ import annotations
@@ -26,7 +26,17 @@ if TYPE_CHECKING:
     from pytest_htp.session.inventory import Inventory
 
 ATTRIBUTE = "htp_results"
-_PACKAGES = ("pytest-htp", "pytest", "torch", "transformers", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "syrupy")
+_PACKAGES = (
+    "pytest-htp",
+    "pytest",
+    "torch",
+    "transformers",
+    "onnx",
+    "onnx-ir",
+    "onnxscript",
+    "onnxruntime",
+    "syrupy",
+)
 
 
 def put_on_report(item: pytest.Item, report: pytest.TestReport, *, html: bool) -> None:
@@ -39,7 +49,8 @@ def put_on_report(item: pytest.Item, report: pytest.TestReport, *, html: bool) -
     from pytest_htp.report.junit import junit_properties
 
     for result in exports.results:
-        # An export that was fine in a test that fails for another reason has not been accepted; one that failed in a test
+        # An export that was fine in a test that fails for another reason has not been accepted; one that
+        # failed in a test
         # that expected it (pytest.raises, xfail) is no failure.
         if report.outcome != "failed" or result["outcome"] == "passed":
             result["outcome"] = report.outcome
@@ -81,7 +92,8 @@ class Collector:
         self.notes.append(f"worker {name} died: only the test it was running is lost ({reason})")
 
     def finish(self, inventory: Inventory) -> bool:
-        """At the end of the session: look for stale baselines (and prune them where asked), write the report files.
+        """At the end of the session: look for stale baselines (and prune them where asked), write the report
+        files.
 
         Returns whether all that was asked for could be done.
         """
@@ -130,7 +142,11 @@ class Collector:
         from pytest_htp.report.terminal import summary_lines
 
         directory = self._settings.report_dir
-        if (directory is not None and not self.problems) or self.notes or any(result["outcome"] == "failed" for result in self.results):
+        if (
+            (directory is not None and not self.problems)
+            or self.notes
+            or any(result["outcome"] == "failed" for result in self.results)
+        ):
             html = as_typed(directory / "index.html", self._config) if directory is not None else None
             terminal.write_sep("=", "onnx exports")
             for line, markup in summary_lines(self._report, html=html):
@@ -141,7 +157,9 @@ class Collector:
     def _print_baselines(self, terminal: TerminalReporter) -> None:
         statuses = Counter(result["baseline_status"] for result in self.results)
         if statuses["created"] or statuses["updated"]:
-            counts = [f"{statuses[word]} {word}" for word in ("created", "updated", "unchanged") if statuses[word]]
+            counts = [
+                f"{statuses[word]} {word}" for word in ("created", "updated", "unchanged") if statuses[word]
+            ]
             if self.stale:
                 counts.append(f"{len(self.stale)} stale")
             terminal.write_line(f"htp: baselines: {', '.join(counts)}")
@@ -150,7 +168,9 @@ class Collector:
         if self.stale:
             terminal.write_line("")
             for path in self.stale[:10]:
-                terminal.write_line(f"htp: stale baseline {as_typed(path, self._config)}: no such test", yellow=True)
+                terminal.write_line(
+                    f"htp: stale baseline {as_typed(path, self._config)}: no such test", yellow=True
+                )
             if len(self.stale) > 10:
                 terminal.write_line(f"htp: and {len(self.stale) - 10} more stale baselines", yellow=True)
             terminal.write_line("htp: delete stale baselines with --htp-prune", yellow=True)
@@ -164,4 +184,8 @@ def environment() -> dict[str, str]:
             versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return {**versions, "python": platform.python_version(), "platform": f"{platform.system()} {platform.machine()}"}
+    return {
+        **versions,
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+    }

@@ -47,7 +47,7 @@ class TestExports:
         return "\n\n".join(self.failures)
 
     def accept(self) -> list[str]:
-        """The test has passed: write its baselines. Each is tried; returns one message per baseline that can't be written."""
+        """The test has passed: write its baselines. One message for each that can't be written."""
         problems = []
         for write in self.on_pass:
             try:

@@ -51,13 +51,12 @@ class HtpExportFixture:
         All findings of a test are reported together when it ends; baselines are written only if it passed.
 
         Args:
-            model: an ``nn.Module``, a transformers model or config, a factory without arguments, or a saved folder.
-            inputs: a mapping, a tuple, a tensor, or None to make them.
-            name: tells the exports of one test apart; by default they are numbered.
-            baseline: False compares with nothing (coverage and parity are checked all the same).
-            min_coverage: percent of nodes that must be tagged.
-            fail_on: the mildest verdict that fails the test.
-            **options: of :class:`pytest_htp.HTPExporter`.
+            model: an ``nn.Module``, a transformers model or config, a factory without arguments, or a saved
+                folder. inputs: a mapping, a tuple, a tensor, or None to make them. name: tells the exports of
+                one test apart; by default they are numbered. baseline: False compares with nothing (coverage
+                and parity are checked all the same). min_coverage: percent of nodes that must be tagged.
+                fail_on: the mildest verdict that fails the test. **options: of
+                :class:`pytest_htp.HTPExporter`.
 
         Raises:
             HTPExportError: one of the eight steps failed.
@@ -90,7 +89,8 @@ class HtpExportFixture:
         multi_token_decode: bool = False,
         **options: Any,
     ) -> dict[str, HTPExport]:
-        """Export each component of a generative model (prefill, decode, encoder, …) as transformers splits it.
+        """Export each component of a generative model (prefill, decode, encoder, …) as transformers splits
+        it.
 
         One baseline per component, named after it. Arguments as for a call; ``inputs`` are those of
         ``model.generate``.
@@ -125,7 +125,8 @@ class HtpExportFixture:
         for mark in reversed(list(self._item.iter_markers("htp"))):
             if mark.args:
                 raise HTPUsageError(
-                    f"@pytest.mark.htp takes keywords only, like min_coverage=95; got {', '.join(map(repr, mark.args))}"
+                    "@pytest.mark.htp takes keywords only, like min_coverage=95; "
+                    f"got {', '.join(map(repr, mark.args))}"
                 )
             marker.update(mark.kwargs)
         return ExportSettings.resolve(self._run.settings, marker, call)
@@ -194,7 +195,11 @@ class HtpExportFixture:
                 "coverage": data.tagging_stats or None,
                 "console": console,
                 "baseline_status": "error",
-                "error": {"step": error.step.value, "type": type(error.cause).__name__, "message": str(error)},
+                "error": {
+                    "step": error.step.value,
+                    "type": type(error.cause).__name__,
+                    "message": str(error),
+                },
                 "artifacts": self._artifacts(export_name, None, Path(data.output_path)),
             }
         )
@@ -247,7 +252,9 @@ class HtpExportFixture:
             self._missing(result, self._compare(settings, export, None))
         elif stored.problem is not None:
             accept = result["commands"]["accept"]
-            self._fail(result, f"{result['name']}: {stored.problem}\n\naccept the current export with:\n  {accept}")
+            self._fail(
+                result, f"{result['name']}: {stored.problem}\n\naccept the current export with:\n  {accept}"
+            )
         elif self._gate(result, comparison):
             self._store.report_mismatch(export_name, export.record)
         else:
@@ -328,4 +335,3 @@ def htp_export(request: pytest.FixtureRequest, snapshot: Any) -> HtpExportFixtur
     from pytest_htp.session.run import HtpRun
 
     return HtpExportFixture(request, snapshot, HtpRun.of(request.config))
-

@@ -14,11 +14,12 @@ _SHARING_SCOPES = ("module", "package", "session", "class")
 def group_by_shared_models(item: pytest.Item) -> None:
     """Give tests that ask for the same wider-scoped fixtures of the project one ``xdist_group``.
 
-    Which exports tests share shows only when they run; tests that take the same module- or session-scoped fixture (a
-    model, a config) are the ones that ask for the same export. Autouse fixtures don't count: they would put a whole project
-    on one worker. A group that the user set stays.
+    Which exports tests share shows only when they run; tests that take the same module- or session-scoped
+    fixture (a model, a config) are the ones that ask for the same export. Autouse fixtures don't count: they
+    would put a whole project on one worker. A group that the user set stays.
     """
-    if not item.config.pluginmanager.hasplugin("xdist") or item.get_closest_marker("xdist_group"):
+    # Only workers group; the plugin has another name there, and without it the marker would be unknown.
+    if not hasattr(item.config, "workerinput") or item.get_closest_marker("xdist_group"):
         return
     info = getattr(item, "_fixtureinfo", None)
     if info is None:

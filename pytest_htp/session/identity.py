@@ -1,7 +1,7 @@
 """Which test an item is, whatever the run calls it.
 
-``--dist loadgroup`` appends ``@group`` to the node ids of a run. A baseline's name, and the commands a message shows, must
-not depend on how the tests were distributed, so the id is kept as it was collected.
+``--dist loadgroup`` appends ``@group`` to the node ids of a run. A baseline's name, and the commands a
+message shows, must not depend on how the tests were distributed, so the id is kept as it was collected.
 """
 
 from __future__ import annotations

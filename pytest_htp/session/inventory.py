@@ -17,9 +17,9 @@ _WORKER_KEY = "htp_inventory"
 class Inventory:
     """Fills in :class:`Collected` while pytest collects; joins what xdist workers collected.
 
-    A file counts as collected as a whole when nothing on the command line selected inside it (``::``), collecting it
-    raised no error and the run wasn't narrowed to last failures. Only what lies beside a baseline folder is looked at, so
-    that projects without baselines pay one look-up per folder.
+    A file counts as collected as a whole when nothing on the command line selected inside it (``::``),
+    collecting it raised no error and the run wasn't narrowed to last failures. Only what lies beside a
+    baseline folder is looked at, so that projects without baselines pay one look-up per folder.
     """
 
     def __init__(self, config: pytest.Config) -> None:

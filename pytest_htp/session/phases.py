@@ -17,8 +17,8 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 def around_call(item: pytest.Item) -> Generator[None, Any, Any]:
     """Wraps ``pytest_runtest_call``.
 
-    A test that passes by itself fails if any of its exports did, with all messages at once. A test that fails by itself
-    keeps its own error and gets ours as a note.
+    A test that passes by itself fails if any of its exports did, with all messages at once. A test that fails
+    by itself keeps its own error and gets ours as a note.
     """
     try:
         result = yield
@@ -34,7 +34,7 @@ def around_call(item: pytest.Item) -> Generator[None, Any, Any]:
 
 
 def settle(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
-    """The outcome is known (an unexpected pass of a strict xfail counts as failed): write baselines, shorten our errors."""
+    """The outcome is known, also of xfails: write the baselines of a passed test, shorten our own errors."""
     exports = _exports(item)
     if exports is not None and report.when == "call" and report.passed:
         problems = exports.accept()

@@ -35,7 +35,9 @@ class HtpRun:
     def __init__(self, config: pytest.Config, settings: RunSettings) -> None:
         self.config = config
         self.settings = settings
-        self.terminal: TextIO | None = None  # outside of pytest's capture; None where there is nothing to draw on
+        self.terminal: TextIO | None = (
+            None  # outside of pytest's capture; None where there is nothing to draw on
+        )
         self._shared = SharedExports()
 
     @classmethod
@@ -66,7 +68,9 @@ class HtpRun:
                 found = self._shared.find(key, folder)
                 if found is not None:
                     return found
-            export = exporter.export(resolved if resolved is not None else model, inputs, folder / "model.onnx")
+            export = exporter.export(
+                resolved if resolved is not None else model, inputs, folder / "model.onnx"
+            )
         if key is not None and resolved is not None:
             self._shared.add(key, export, nodeid_of(item), resolved.owner)
         return export, None
@@ -145,8 +149,8 @@ class HtpRun:
                 write_text(folder / "baseline.json", dumps(export.record))
         except OSError as error:
             raise HTPUsageError(
-                f"the export's files can't be written to {self.settings.report_dir}: {error.strerror or error}; "
-                "choose a writable directory with --htp-report=DIR"
+                f"the export's files can't be written to {self.settings.report_dir}: "
+                f"{error.strerror or error}; choose a writable directory with --htp-report=DIR"
             ) from error
         return f"exports/{stem}"
 

@@ -1,4 +1,4 @@
-"""Settings by precedence: the call, then the marker, then the command line, then the ini file, then the default."""
+"""Settings by precedence: the call, then the marker, the command line, the ini file, the default."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ GATE_KEYWORDS = ("min_coverage", "fail_on")
 class RunSettings:
     """Settings of the whole run, read once from command line and ini.
 
-    ``timeout`` is in seconds, 0 for none; ``variant`` the name of the baselines' variant, ``""`` for the common ones.
+    ``timeout`` is in seconds, 0 for none; ``variant`` the name of the baselines' variant, ``""`` for the
+    common ones.
     """
 
     report_dir: Path | None
@@ -58,7 +59,9 @@ class RunSettings:
             return cls(
                 report_dir=report_dir,
                 min_coverage=None if minimum is None else percent("htp_min_coverage", minimum),
-                fail_on=verdict("htp_fail_on", config.getoption("htp_fail_on") or config.getini("htp_fail_on")),
+                fail_on=verdict(
+                    "htp_fail_on", config.getoption("htp_fail_on") or config.getini("htp_fail_on")
+                ),
                 coverage_tolerance=percent("htp_coverage_tolerance", config.getini("htp_coverage_tolerance")),
                 policy=Policy.parse(config.getini("htp_policy")),
                 parity=not config.getoption("htp_no_parity"),
@@ -81,10 +84,8 @@ class ExportSettings:
     options: dict[str, Any]
 
     @classmethod
-    def resolve(
-        cls, run: RunSettings, marker: Mapping[str, Any], call: Mapping[str, Any]
-    ) -> ExportSettings:
-        """Merge by precedence. ``None`` for ``min_coverage`` and ``fail_on`` in a call means: not given there."""
+    def resolve(cls, run: RunSettings, marker: Mapping[str, Any], call: Mapping[str, Any]) -> ExportSettings:
+        """Merge by precedence. None for ``min_coverage`` and ``fail_on`` in a call means: not given there."""
         merged: dict[str, Any] = {}
         if not run.parity:
             merged["parity"] = False

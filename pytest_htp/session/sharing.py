@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from pytest_htp.exporter import HTPExport
     from pytest_htp.exporter.options import ExportOptions
 
-# Finished exports keep their graph, and with it the model's weights, alive: a session of forty models must not keep forty.
+# Finished exports keep their graph, and with it the model's weights, alive: a session of forty models must
+# not keep forty.
 _MAX_ENTRIES = 16
 _MAX_BYTES = 2 * 2**30
 
@@ -88,7 +89,7 @@ def _feed(digest: Any, leaf: Any) -> bool:
 
 
 def _with_files_in(export: HTPExport, folder: Path) -> HTPExport:
-    """The same export for another test: files of its own, since those of the first may be gone, and data of its own."""
+    """The same export for another test, with files (those of the first may be gone) and data of its own."""
     from pytest_htp.exporter.save import save_model
 
     structure_only = export.record["weights"]["duplicates"] is None
@@ -101,7 +102,9 @@ def _with_files_in(export: HTPExport, folder: Path) -> HTPExport:
             moved[name] = folder / source.name
             copyfile(source, moved[name])
     except OSError as error:
-        raise HTPUsageError(f"a shared export can't be written to {folder}: {error.strerror or error}") from error
+        raise HTPUsageError(
+            f"a shared export can't be written to {folder}: {error.strerror or error}"
+        ) from error
     return replace(
         export,
         onnx_path=path,

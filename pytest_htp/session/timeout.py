@@ -26,8 +26,9 @@ _AGAIN = 0.02  # seconds
 def time_limit(seconds: float) -> Iterator[None]:
     """Raise :class:`ExportTimeout` in the block after ``seconds``.
 
-    Uses the process's alarm clock, which interrupts Python code between two instructions: a single call into native code is
-    not cut short. Where there is no such clock (Windows, a thread other than the main one) there is no limit.
+    Uses the process's alarm clock, which interrupts Python code between two instructions: a single call into
+    native code is not cut short. Where there is no such clock (Windows, a thread other than the main one)
+    there is no limit.
     """
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         yield

@@ -1,4 +1,4 @@
-"""Names of baselines: inside their folder, within every file system's limits, different for different tests."""
+"""Names of baselines: inside their folder, within limits, different for different tests."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ from pytest_htp.baseline.naming import (
 # Anything a test id may hold: path parts, control characters, lone surrogates, thousands of characters.
 ids = st.one_of(
     st.text(st.characters(), max_size=60),
-    st.text(st.sampled_from("a/.\\:*?\"<>|\0\n\r\t -_%[]{}@"), max_size=40),
+    st.text(st.sampled_from('a/.\\:*?"<>|\0\n\r\t -_%[]{}@'), max_size=40),
     st.integers(0, 5000).map(lambda n: "x" * n),
-    st.sampled_from(["", ".", "..", "../../etc/passwd", "con", "NUL", "a/b", "A/B", "é", "e\u0301", "\ud800"]),
+    st.sampled_from(
+        ["", ".", "..", "../../etc/passwd", "con", "NUL", "a/b", "A/B", "é", "e\u0301", "\ud800"]
+    ),
 )
 ALLOWED = re.compile(r"[a-z0-9_][a-z0-9_-]*-[0-9a-f]{8}\.json")
 
@@ -40,7 +42,9 @@ def test_a_baseline_is_a_plain_file_in_its_folder(test_id: str, name: str, varia
 
 
 @given(st.lists(st.tuples(ids, ids), min_size=2, max_size=8, unique=True))
-def test_different_exports_have_different_files_also_where_case_is_ignored(pairs: list[tuple[str, str]]) -> None:
+def test_different_exports_have_different_files_also_where_case_is_ignored(
+    pairs: list[tuple[str, str]],
+) -> None:
     stems = [baseline_stem(test_id, name) for test_id, name in pairs]
     assert len({stem.lower() for stem in stems}) == len(pairs)
 
@@ -64,7 +68,9 @@ def test_names_that_are_not_ours_have_no_test(name: str) -> None:
     assert digest is None or re.fullmatch(r"(?s).+-[0-9a-f]{8}\.json", name)
 
 
-@pytest.mark.parametrize("name", ["README.json", "x.json", "x-0123abcd.txt", "x-0123ABCD.json", "-0123abcd.json"])
+@pytest.mark.parametrize(
+    "name", ["README.json", "x.json", "x-0123abcd.txt", "x-0123ABCD.json", "-0123abcd.json"]
+)
 def test_such_as(name: str) -> None:
     assert digest_of_file(name) is None
 

@@ -29,5 +29,5 @@ def test_names(template: str, expected: str) -> None:
 
 @pytest.mark.parametrize("template", ["{no-such-package}", "{}", "{../..}"])
 def test_what_is_not_installed_is_refused(template: str) -> None:
-    with pytest.raises(HTPUsageError, match="no package .* is installed; use one of torch"):
+    with pytest.raises(HTPUsageError, match=r"no package .* is installed; use one of torch"):
         resolve_variant(template)

@@ -16,7 +16,8 @@ def test_a_run_leaves_the_process_as_it_was(tmp_path: Path) -> None:
         {
             "helper_of_the_example.py": "x = 1\n",
             "conftest.py": "import helper_of_the_example\n",
-            "test_a.py": "import os\ndef test_a(): os.environ['LEFT'] = 'x'; os.chdir('/'); assert 'CI' not in os.environ\n",
+            "test_a.py": "import os\ndef test_a():\n    os.environ['LEFT'] = 'x'\n    os.chdir('/')\n"
+            "    assert 'CI' not in os.environ\n",
         },
         folder=tmp_path,
     )
@@ -31,7 +32,11 @@ def test_a_run_leaves_the_process_as_it_was(tmp_path: Path) -> None:
 def test_files_are_told_apart_by_what_happened_to_them() -> None:
     example = Example({"test_a.py": WRITES, "old.txt": "1", "dead.txt": "1", "same.txt": "1"})
     run = example.run_pytest(outcomes={"passed": 1})
-    assert (run.created_files, run.changed_files, run.deleted_files) == (["new.txt"], ["old.txt"], ["dead.txt"])
+    assert (run.created_files, run.changed_files, run.deleted_files) == (
+        ["new.txt"],
+        ["old.txt"],
+        ["dead.txt"],
+    )
     assert run.touched_files == ["dead.txt", "new.txt", "old.txt"]
 
 
@@ -56,7 +61,7 @@ def test_wrong_expectations_are_explained() -> None:
     example = Example("def test_a(): pass\n")
     with pytest.raises(AssertionError, match="test session starts"):
         example.run_pytest(outcomes={"failed": 1})
-    with pytest.raises(AssertionError, match="is not in test_example.py"):
+    with pytest.raises(AssertionError, match="is not in test_example"):
         example.replace("test_example.py", "no such text", "")
     with pytest.raises(AssertionError, match="0 exports"):
         _ = example.run_pytest().export

@@ -51,7 +51,7 @@ def test_selection_and_usage_errors(tmp_path: Path) -> None:
         "min_coverage must be a percentage from 0 to 100, got 'most'",
     ):
         assert message in run.stdout
-    assert "htp_export(make, X, min_coverage=\"most\")" in run.stdout, "the user's line is shown"
+    assert 'htp_export(make, X, min_coverage="most")' in run.stdout, "the user's line is shown"
     assert "session/fixture.py" not in run.stdout, "our frames are not"
 
 

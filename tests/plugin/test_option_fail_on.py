@@ -1,4 +1,4 @@
-"""``--htp-fail-on``, ini ``htp_fail_on``, marker and call; ini ``htp_policy`` and ``htp_coverage_tolerance``."""
+"""``--htp-fail-on``, ini ``htp_fail_on``, marker, call; ini ``htp_policy``, ``htp_coverage_tolerance``."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ def test_policy_gives_a_code_another_verdict(tmp_path: Path) -> None:
     example.write({"pytest.ini": "[pytest]\nhtp_policy =\n    ops.changed:ignore\n"})
     assert example.run_pytest(outcomes={"passed": 1}).findings == []
     example.write({"pytest.ini": "[pytest]\nhtp_policy = ops.changed:breaking\n"})
-    assert example.run_pytest("--htp-fail-on=breaking", outcomes={"failed": 1}).export["verdict"] == "breaking"
+    assert (
+        example.run_pytest("--htp-fail-on=breaking", outcomes={"failed": 1}).export["verdict"] == "breaking"
+    )
 
 
 @pytest.mark.parametrize(
@@ -67,7 +69,9 @@ def test_bad_ini_values_are_usage_errors(tmp_path: Path, ini: str, message: str)
 
 def test_coverage_may_drop_within_the_tolerance(tmp_path: Path) -> None:
     test = "from net import X, Half\ndef test_a(htp_export):\n    htp_export(Half(), X, parity=False)\n"
-    example = project(tmp_path, test).replace("net.py", "return self.first(x), x", "return self.first(x), x.sin()")
+    example = project(tmp_path, test).replace(
+        "net.py", "return self.first(x), x", "return self.first(x), x.sin()"
+    )
     example.run_pytest("--snapshot-update", report=False, outcomes={"passed": 1})
     # From 100 to 50 percent: the root's Sin becomes an Identity that no module owns.
     example.replace("net.py", "return self.first(x), x.sin()", "return self.first(x), x")

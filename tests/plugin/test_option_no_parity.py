@@ -34,7 +34,9 @@ def test_parity_is_measured_unless_switched_off(tmp_path: Path) -> None:
 
 
 def test_an_unknown_provider_is_refused_with_those_there_are(tmp_path: Path) -> None:
-    example = project(tmp_path, TEST.format(call="")).write({"pytest.ini": "[pytest]\nhtp_providers = NoSuchProvider\n"})
+    example = project(tmp_path, TEST.format(call="")).write(
+        {"pytest.ini": "[pytest]\nhtp_providers = NoSuchProvider\n"}
+    )
     run = example.run_pytest(outcomes={"failed": 1})
     assert "'NoSuchProvider' is not in this onnxruntime" in run.stdout
     assert "CPUExecutionProvider" in run.stdout

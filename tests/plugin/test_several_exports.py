@@ -42,7 +42,8 @@ def test_names_that_are_hard_on_file_systems(tmp_path: Path) -> None:
 import pytest
 from net import X, make
 
-NAMES = ["org/model", "org-model", "ORG/model", "../../up", "a" * 5000, "a" * 4999 + "b", "模型", "", "con", "a b\\tc"]
+NAMES = ["org/model", "org-model", "ORG/model", "../../up", "a" * 5000, "a" * 4999 + "b"]
+NAMES += ["模型", "", "con", "a b\\tc"]
 
 @pytest.mark.parametrize("name", NAMES, ids=lambda name: name or "empty")
 def test_hub(htp_export, name):

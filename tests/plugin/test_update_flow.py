@@ -6,7 +6,7 @@ import re
 import shlex
 from pathlib import Path
 
-from htp_examples import change_the_model, project, recorded
+from htp_examples import change_the_model, project
 
 
 def test_the_life_of_a_baseline(tmp_path: Path) -> None:

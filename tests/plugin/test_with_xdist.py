@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree
 
-from htp_examples import project
+from _pytest.nodes import Node
+from htp_examples import change_the_model, project
 
 TEST = """
 import os
@@ -16,13 +17,22 @@ from net import Raises, X, make
 def model():
     return make()
 
-def test_a(htp_export, model):
+def note(request):
+    group = request.node.get_closest_marker("xdist_group")
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    with open("notes.log", "a") as file:
+        print(request.node.name, worker, group.args[0] if group else "", file=file)
+
+def test_a(htp_export, model, request):
+    note(request)
     htp_export(model, X, parity=False)
 
-def test_b(htp_export, model):
+def test_b(htp_export, model, request):
+    note(request)
     htp_export(model, X, parity=False)
 
-def test_c(htp_export):
+def test_c(htp_export, request):
+    note(request)
     htp_export(make(6), X, parity=False)
 
 def test_gone(htp_export):
@@ -33,32 +43,41 @@ def test_gone(htp_export):
 def test_the_whole_flow_on_two_workers(tmp_path: Path) -> None:
     example = project(tmp_path, TEST)
     made = example.run_pytest("-n", "2", "--dist", "loadgroup", "--snapshot-update", outcomes={"passed": 4})
-    assert len(made.created_files) == 4
+    assert len(example.baselines) == 4
     assert "htp: baselines: 4 created" in made.stdout
     exports = {export["name"]: export for export in made.exports}
     assert sorted(exports) == ["test_a", "test_b", "test_c", "test_gone"]
     assert exports["test_a"]["nodeid"] == "test_net.py::test_a", "without the group that xdist appends"
-    shared = [exports[name]["shared_with"] for name in ("test_a", "test_b")]
-    assert sorted(map(str, shared)) in (["None", "test_net.py::test_a"], ["None", "test_net.py::test_b"])
+    notes = {line.split(" ")[0]: line.split(" ")[1:] for line in example.read("notes.log").splitlines()}
+    assert notes["test_a"][1] == notes["test_b"][1] != "", "tests of one model are one group"
+    assert notes["test_c"][1] == ""
+    together = notes["test_a"][0] == notes["test_b"][0]
+    # xdist 3.8 marks groups in an attribute that pytest 9.1 no longer reads: there it does not group at all.
+    assert together or "_nodeid" not in Node.__slots__
+    shared = [exports[name]["shared_with"] is not None for name in ("test_a", "test_b")]
+    assert sum(shared) == together
     for export in made.exports:
         assert (example.folder / "htp-report" / export["artifacts"] / "baseline.json").is_file()
 
     # In one process, and with the tests dealt out otherwise, the same files hold.
     alone = example.run_pytest(outcomes={"passed": 4})
-    assert alone.touched_files == []
+    assert alone.touched_files == ["notes.log"]
 
     example.replace("test_net.py", "def test_gone(htp_export)", "def test_raises(htp_export)")
-    example.replace("test_net.py", "def test_raises(htp_export):\n    htp_export(make(6)", "def test_raises(htp_export):\n    htp_export(Raises()")
-    example.replace("net.py", "return self.last(self.act(self.first(x)))", "return self.last(self.first(x).tanh())")
+    raising = "def test_raises(htp_export):\n    htp_export("
+    example.replace("test_net.py", f"{raising}make(6)", f"{raising}Raises()")
+    change_the_model(example)
     run = example.run_pytest("-n", "2", "--htp-prune", "--junitxml=junit.xml", outcomes={"failed": 4})
     assert [name.rsplit("/", 1)[1][:9] for name in run.deleted_files] == ["test_gone"]
     assert run.created_files == ["junit.xml"]
-    assert run.changed_files == []
-    assert {"step.failed", "fusion.lost"} <= run.codes | {"fusion.lost"}
+    assert run.changed_files == ["notes.log"]
+    assert {"step.failed", "ops.changed"} <= run.codes
     assert "STEP 6/8  NODE TAGGING" in run.stdout, "sections of workers are shown"
     assert "onnx exports" in run.stdout
     cases = ElementTree.parse(example.folder / "junit.xml").getroot().iter("testcase")
-    verdicts = {p.get("value") for case in cases for p in case.iter("property") if p.get("name") == "htp.verdict"}
+    verdicts = {
+        p.get("value") for case in cases for p in case.iter("property") if p.get("name") == "htp.verdict"
+    }
     assert "breaking" in verdicts
 
 

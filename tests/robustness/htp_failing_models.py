@@ -1,8 +1,9 @@
-"""One real failure for each of the eight steps: the model, its inputs, options, and what has to be broken around it."""
+"""Real failures of each of the eight steps: model, inputs, options, and what has to be broken around it."""
 
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -78,6 +79,16 @@ def disk_full(*args: Any, **kwargs: Any) -> Any:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
+def full_for_models(source: Any, target: Any) -> None:
+    """``os.replace`` with room for small files only."""
+    if str(target).endswith(".onnx"):
+        disk_full()
+    _replace(source, target)
+
+
+_replace = os.replace
+
+
 def refuse(*args: Any, **kwargs: Any) -> Any:
     raise RuntimeError("[ONNXRuntimeError] : 1 : FAIL : the model is not to its liking")
 
@@ -117,7 +128,9 @@ FAILURES = [
         "tagging fails",
         "node_tagging",
         ("broken on purpose", "fault of pytest-htp"),
-        broken=lambda: patch("pytest_htp.exporter.exporter.tag_graph", side_effect=KeyError("broken on purpose")),
+        broken=lambda: patch(
+            "pytest_htp.exporter.exporter.tag_graph", side_effect=KeyError("broken on purpose")
+        ),
     ),
     Failure(
         "disk full",
@@ -129,7 +142,7 @@ FAILURES = [
         "rename fails",
         "model_save",
         ("No space left on device",),
-        broken=lambda: patch("pytest_htp.exporter.save.os.replace", disk_full),
+        broken=lambda: patch("os.replace", full_for_models),
     ),
     Failure(
         "onnxruntime refuses",

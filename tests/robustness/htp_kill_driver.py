@@ -1,9 +1,11 @@
-"""Kills runs of pytest at random moments. A process of its own, forking runs after torch is imported: a run takes seconds.
+"""Kills runs of pytest at random moments. A process of its own, forking runs after torch is imported: a run
+takes seconds.
 
     python htp_kill_driver.py PROJECT KILLS SEED
 
-PROJECT is an example with its baselines made, whose ``net.py`` reads its version from ``version.txt``. Prints one JSON object:
-``{"kills", "by_signal", "finished", "written", "broken", "leftovers", "seconds"}``; ``broken`` must be empty.
+PROJECT is an example with its baselines made, whose ``net.py`` reads its version from ``version.txt``. Prints
+one JSON object: ``{"kills", "by_signal", "finished", "written", "broken", "leftovers", "seconds"}``;
+``broken`` must be empty.
 """
 
 from __future__ import annotations
@@ -50,7 +52,9 @@ def wait(child: int) -> int:
 
 def baselines(project: Path) -> dict[str, bytes]:
     folder = project / "__htp_baselines__"
-    return {path.relative_to(project).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*.json"))}
+    return {
+        path.relative_to(project).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*.json"))
+    }
 
 
 def complete(project: Path, version: int) -> dict[str, bytes]:
@@ -123,7 +127,9 @@ def two_at_once(project: Path) -> dict[str, object]:
         "same": baselines(project) == expected,
         "exports": len(report["exports"]),
         "missing": missing,
-        "leftovers": [path.name for path in project.rglob(".*") if path.name.startswith((".htp-", ".exports-"))],
+        "leftovers": [
+            path.name for path in project.rglob(".*") if path.name.startswith((".htp-", ".exports-"))
+        ],
     }
 
 

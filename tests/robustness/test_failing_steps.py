@@ -1,4 +1,4 @@
-"""Every step can fail: one clear message, the evidence kept, the model and the process as before, the next one fine."""
+"""Every step can fail: one clear message, evidence kept, model and process as before, the next one fine."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ def process_state() -> dict[str, Any]:
         },
         "stdout": sys.stdout,
         "functions": {
-            name: value for owner in (torch, torch.nn.functional) for name, value in vars(owner).items() if callable(value)
+            name: value
+            for owner in (torch, torch.nn.functional)
+            for name, value in vars(owner).items()
+            if callable(value)
         },
     }
 

@@ -23,9 +23,9 @@ def test_net(htp_export, number):
     htp_export(make, X, parity=False)
 """
 _OLD, _NEW = (text.replace("return ", "") for text in CHANGED)
-VERSIONED = NET.replace(
-    CHANGED[0], f"return {_NEW} if VERSION else {_OLD}"
-).replace("import torch\n", "import torch\nVERSION = int(open('version.txt').read())\n", 1)
+VERSIONED = NET.replace(CHANGED[0], f"return {_NEW} if VERSION else {_OLD}").replace(
+    "import torch\n", "import torch\nVERSION = int(open('version.txt').read())\n", 1
+)
 
 
 def drive(folder: Path, *arguments: str, timeout: float) -> dict[str, Any]:
