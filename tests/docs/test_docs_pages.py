@@ -24,6 +24,7 @@ TESTED_ELSEWHERE = {
     "docs/parity.md",
     "docs/zoo.md",
     "docs/reference/codes.md",
+    "docs/reference/faults.md",
     "docs/reference/manifest.md",
 }
 _LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
