@@ -48,7 +48,7 @@ def faults(graph: onnx.GraphProto) -> Iterator[Fault]:
                 yield _stored("bias zeroed", position, index, np.zeros_like)
         if node.op_type == "LayerNormalization":
             yield Fault("LayerNorm epsilon", position, _at(position, _set_epsilon))
-        if node.op_type == "Gelu" and not any(a.name == "approximate" for a in node.attribute):
+        if node.op_type == "Gelu" and not any(a.s == b"tanh" for a in node.attribute):
             yield Fault("GELU erf to tanh", position, _at(position, _set_tanh))
         if node.op_type == "Erf":
             yield Fault("GELU erf to tanh", position, lambda graph, at=position: _erf_by_tanh(graph, at))
@@ -59,8 +59,7 @@ def faults(graph: onnx.GraphProto) -> Iterator[Fault]:
 
 
 def _stored(kind: str, position: int, index: int, change: Callable[[np.ndarray], np.ndarray]) -> Fault:
-    """A fault in one node's stored operand. Other nodes that read the same one keep it: the node gets a copy.
-    """
+    """A fault in one node's stored operand; the node gets a copy, other nodes that read it don't."""
 
     def inject(graph: onnx.GraphProto) -> None:
         node = graph.node[position]
@@ -90,6 +89,7 @@ def _set_epsilon(node: onnx.NodeProto) -> None:
 
 
 def _set_tanh(node: onnx.NodeProto) -> None:
+    del node.attribute[:]
     node.attribute.append(helper.make_attribute("approximate", "tanh"))
 
 

@@ -29,13 +29,15 @@ from pytest_htp.capture.parameters import shared_parameters
 from pytest_htp.capture.provenance import ProvenanceObserver
 from pytest_htp.exporter.save import save_model
 from pytest_htp.parity import ParityRequest
+from pytest_htp.tagging.stacks import traced_calls
 from pytest_htp.tagging.tagger import tag_graph
 
 _TEXT = {"vocab_size": 128, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
 _NARROW = {**_TEXT, "intermediate_size": 128, "max_position_embeddings": 64}
 _BART = {
-    "vocab_size": 128, "d_model": 64, "encoder_layers": 2, "decoder_layers": 2, "max_position_embeddings": 32,
-    "encoder_attention_heads": 4, "decoder_attention_heads": 4, "encoder_ffn_dim": 128, "decoder_ffn_dim": 128,
+    "vocab_size": 128, "d_model": 64, "encoder_layers": 2, "decoder_layers": 2,
+    "encoder_attention_heads": 4, "decoder_attention_heads": 4, "max_position_embeddings": 64,
+    "encoder_ffn_dim": 128, "decoder_ffn_dim": 128,
 }  # fmt: skip
 
 # Families the fixtures don't have: class name, config class, config values.
@@ -89,8 +91,7 @@ FURTHER: dict[str, tuple[str, str, Mapping[str, Any]]] = {
 
 @dataclass(frozen=True)
 class Prepared:
-    """One exported model. ``export_seconds`` covers the exporter and saving, without PyTorch's watched pass.
-    """
+    """One exported model. ``export_seconds`` covers the exporter and saving, not PyTorch's watched pass."""
 
     name: str
     request: ParityRequest
@@ -140,6 +141,7 @@ def prepare(
         program = select_engine("auto", model).export(
             EngineRequest(model=model, args=args, kwargs=kwargs, dynamic=dynamic), observer
         )
+    hierarchy.follow(traced_calls(observer.provenance.program, hierarchy.modules))
     shared = shared_parameters(model)
     tagging = tag_graph(program, hierarchy.modules, observer.provenance, shared_parameters=shared)
     clear_marks(program)

@@ -22,7 +22,7 @@ def bad_crossings(evidences: Evidences, placement: Placement) -> Iterator[tuple[
         if edge.value in evidences.astray or edge.value in evidences.constant:
             continue
         failures = []
-        for left, entered in placement.crossings(edge):
+        for left, entered in placement.crossings(edge, later=True):
             failures.append(_unrecorded(edge.value, left, entered, evidences))
             if not failures[-1]:
                 break

@@ -1,7 +1,7 @@
 """Where an error enters: the first module call whose output is off while its inputs still agree.
 
 1. Each recorded content is located in the graph: a value that equals it; else the value that crosses the
-   border where PyTorch recorded it, unless that is closer to another content.
+   border where PyTorch recorded it, unless that equals another content.
 2. A value far from the content at its place is only believed to be that content gone wrong if the error goes
    on: where everything computed from it that was recorded agrees, it is simply another value (the optimizer
    moved the border).
@@ -30,7 +30,7 @@ from pytest_htp.parity.result import Difference, Divergence
 GROWTH = 10.0
 # A value at the place of a content and no further from it than this, relative to its largest magnitude, is
 # that content gone wrong; unrelated values differ by about once or twice their magnitude.
-SAME_PLACE = 0.25
+SAME_PLACE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +47,7 @@ def locate(contents: Contents, observation: Observation, flow: Flow) -> dict[int
     doubtful: dict[int, Located] = {}
     equal = observation.equal_values(contents)
     by_place = _by_content(observation.expected)
-    best = {
-        value: min(hits, key=lambda index: hits[index].max_rel) for value, hits in observation.hits.items()
-    }
-
-    def free(index: int, value: ir.Value) -> bool:
-        return best.get(value, index) == index
-
+    taken = {value for found in equal.values() for value in found}
     for content in contents.items:
         if content.constant:
             continue
@@ -61,7 +55,7 @@ def locate(contents: Contents, observation: Observation, flow: Flow) -> dict[int
         if index in equal:
             located[index] = _closest([Located(*found) for found in equal[index].items()])
             continue
-        placed = [place for place in by_place.get(index, []) if free(index, place.value)]
+        placed = [place for place in by_place.get(index, []) if place.value not in taken]
         if placed:
             closest = _closest(placed)
             target = located if closest.difference.max_rel <= SAME_PLACE else doubtful

@@ -48,8 +48,9 @@ def match_inputs(program: ir.Model, tensors: Mapping[str, torch.Tensor]) -> dict
                 f"{name} {tensor.dtype} {list(tensor.shape)}" for name, tensor in tensors.items()
             )
             raise HTPUsageError(
-                f"graph input {value.name!r} ({value.dtype}, {value.shape}) fits none of the tensors that the "
-                f"model was called with ({described or 'none'}); export with inputs of the shapes it is meant for"
+                f"graph input {value.name!r} ({value.dtype}, {value.shape}) fits none of the tensors that "
+                f"the model was called with ({described or 'none'}); export with inputs of the shapes it is "
+                "meant for"
             )
         feeds[value.name or ""] = left.pop(found)
     return feeds

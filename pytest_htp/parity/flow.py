@@ -158,11 +158,14 @@ class Placement:
         """Chains of a node; those of the root for a graph input or output."""
         return self._outside if position is None else self.chains[position]
 
-    def crossings(self, edge: Edge) -> Iterator[tuple[Chain, Chain]]:
-        """For every combination of chains: the calls that the value leaves, and the calls that it enters."""
+    def crossings(self, edge: Edge, *, later: bool) -> Iterator[tuple[Chain, Chain]]:
+        """For every combination of chains: the calls that the value leaves, and the calls that it enters.
+
+        ``later``: also as one of the later calls whose equal nodes the ends may stand for.
+        """
         sources, targets = self.at(edge.producer), self.at(edge.consumer)
-        for source in (*sources.own, *sources.later):
-            for target in (*targets.own, *targets.later):
+        for source in (*sources.own, *(sources.later if later else ())):
+            for target in (*targets.own, *(targets.later if later else ())):
                 shared = 0
                 while shared < min(len(source), len(target)) and source[shared] == target[shared]:
                     shared += 1

@@ -96,7 +96,7 @@ def expected_places(flow: Flow, placement: Placement, contents: Contents) -> dic
     """
     places: dict[ir.Value, set[int]] = {}
     for edge in flow.edges:
-        crossings = list(placement.crossings(edge))
+        crossings = list(placement.crossings(edge, later=False))
         calls = placement.calls.all
         leaving = max(
             (left for left, _ in crossings if left),

@@ -1,0 +1,90 @@
+"""Where an error enters, found by faults in single nodes of real exports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from conftest import Prepare, every_fault, facts_at, with_fault
+
+from pytest_htp.parity import measure_parity
+from pytest_htp.parity.divergence import GROWTH
+from pytest_htp.tagging.coverage import Evidence
+
+KINDS = [
+    "weight element",
+    "weights x 1.01",
+    "square weight transposed",
+    "bias zeroed",
+    "LayerNorm epsilon",
+    "softmax scale",
+    "activation swapped",
+    "GELU erf to tanh",
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_module_of_a_fault_is_named(prepared: Prepare, kind: str, tmp_path: Path) -> None:
+    request = prepared("bert")
+    fitting = [fault for fault in every_fault(request) if fault.kind == kind]
+    assert fitting
+    fault = fitting[-1]
+    found = measure_parity(with_fault(request, fault, tmp_path)).first_divergence
+    assert found is not None
+    assert found.module == facts_at(request, fault.position).path
+    assert found.max_rel > 1e-5
+
+
+def test_a_fault_that_the_outputs_hide_is_found(prepared: Prepare, tmp_path: Path) -> None:
+    """A key's bias adds the same to every score of a query, so softmax removes it: no output moves at all."""
+    request = prepared("bert")
+    fault = next(
+        fault
+        for fault in every_fault(request)
+        if fault.kind == "bias zeroed" and (facts_at(request, fault.position).path or "").endswith("self.key")
+    )
+    result = measure_parity(with_fault(request, fault, tmp_path))
+    assert result.failed == []
+    assert result.first_divergence is not None
+    assert result.first_divergence.module == "encoder.layer.0.attention.self.key"
+
+
+def test_a_fault_accuses_no_tag(prepared: Prepare, tmp_path: Path) -> None:
+    request = prepared("bert")
+    attestation = measure_parity(request).attestation
+    fault = next(fault for fault in every_fault(request) if fault.kind == "square weight transposed")
+    faulty = measure_parity(with_fault(request, fault, tmp_path)).attestation
+    assert faulty["contradicted"] == []
+    assert faulty["attested"] < attestation["attested"]
+    assert "values differ" in {entry["reason"] for entry in faulty["unmatched"]}
+
+
+def test_an_error_between_the_calls_is_the_parents(prepared: Prepare, tmp_path: Path) -> None:
+    """A softmax is a line of the attention's own forward: all modules around it agree until its result is
+    used.
+    """
+    request = prepared("bert")
+    fault = next(fault for fault in every_fault(request) if fault.kind == "softmax scale")
+    found = measure_parity(with_fault(request, fault, tmp_path)).first_divergence
+    assert found is not None
+    assert found.module == "encoder.layer.0.attention.self"
+
+
+def test_a_fault_in_a_fused_node_names_one_of_its_modules(prepared: Prepare, tmp_path: Path) -> None:
+    request = prepared("convnet")
+    checked = 0
+    for fault in every_fault(request):
+        facts = facts_at(request, fault.position)
+        if facts.evidence is Evidence.FUSED:
+            found = measure_parity(with_fault(request, fault, tmp_path)).first_divergence
+            assert found is not None
+            assert found.module in facts.origins
+            checked += 1
+    assert checked
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt2", "convnet", "called_twice", "recurrent", "in_place"])
+def test_healthy_exports_don_t_diverge(prepared: Prepare, name: str) -> None:
+    result = measure_parity(prepared(name))
+    assert result.first_divergence is None
+    assert max(found.max_rel for found in result.modules.values()) < 1e-5 * GROWTH
