@@ -63,6 +63,8 @@ class HierarchyTag:
         for position, (class_name, path) in enumerate(self.segments):
             if not class_name:
                 raise ValueError(f"segment {position + 1} of a hierarchy tag has no class name")
+            if path and not all(path.split(".")):
+                raise ValueError(f"segment {position + 1} of a hierarchy tag has an empty name in its path {path!r}")
             if bool(path) != bool(position):
                 expected = "a relative path" if position else "no path: the root is its class alone"
                 raise ValueError(f"segment {position + 1} of a hierarchy tag ({class_name!r}) needs {expected}")

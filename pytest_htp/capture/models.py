@@ -61,6 +61,8 @@ def resolve_model(model: object, *, weights: Weights = "real", seed: int = 0) ->
         raise HTPUsageError(f"weights must be 'real' or 'none', got {weights!r}")
     if isinstance(model, nn.Module):
         return _given(model, weights, "module")
+    if isinstance(model, type) and issubclass(model, nn.Module) and not _required_arguments(model):
+        return _from_factory(model, weights, seed)  # a class that needs no arguments is a factory
     if isinstance(model, type):
         raise HTPUsageError(
             f"got the class {model.__name__}, not an instance: make one ({model.__name__}(…)), or {ACCEPTED}"

@@ -103,7 +103,7 @@ def _finding_lines(finding: Mapping[str, Any], width: int) -> list[str]:
     lines += _wrapped(message, width, "    ", "    ")
     if "->" not in message:
         values = [_value(finding["before"]), _value(finding["after"])]
-        if any(values):
+        if any(values) and values[0] != values[1]:
             lines += _wrapped(f"{values[0] or 'none'} -> {values[1] or 'none'}", width, "    ", "      ")
     return lines
 

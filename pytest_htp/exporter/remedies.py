@@ -47,7 +47,9 @@ def explain(step: HTPExportStep, model_name: str, error: BaseException) -> str:
         text = f"operator {operator} has no ONNX translation"
     name = model_name or "the model"
     message = f"export of {name} failed in step {step.number}/8 ({step.title}): {text}"
-    return f"{message}\n{remedy[:1].upper()}{remedy[1:]}." if remedy else message
+    if remedy and not remedy.startswith("torch."):  # a name keeps its spelling
+        remedy = remedy[:1].upper() + remedy[1:]
+    return f"{message}\n{remedy}." if remedy else message
 
 
 def root_cause(error: BaseException) -> BaseException:

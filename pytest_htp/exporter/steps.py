@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -20,6 +21,10 @@ _EXPORTER_LOGGERS = ("torch.onnx", "torch.export", "transformers.exporters", "on
 # with every failing test. torch itself writes it only where TORCH_TRACE names a folder.
 _TRACE_LOGGER = "torch.__trace"
 _MAX_NOTES = 20
+# Said by torch in every export, about operators that the model does not use.
+_KNOWN_NOISE = re.compile(
+    r"torchvision is not installed|Failed to infer the signature for function|isinstance\(treespec, LeafSpec\)"
+)
 
 StepListener = Callable[[HTPExportStep, HTPExportData], None]
 
@@ -76,6 +81,8 @@ class StepRunner:
     def note(self, text: str) -> None:
         """Keep one line for the step's notes; repeats and floods are dropped."""
         line = " ".join(text.split())
+        if _KNOWN_NOISE.search(line):
+            return
         if line and line not in self._notes and len(self._notes) < _MAX_NOTES:
             self._notes.append(line[:500])
 

@@ -177,7 +177,7 @@ class HTPConsoleWriter(StepAwareWriter):
         for output in facts.parity_outputs(data):
             self._fact(
                 "parity",
-                f"{output.get('name')}: max abs {output.get('max_abs')}, max rel {output.get('max_rel')}",
+                f"{output.get('name')}: max abs {_short(output.get('max_abs'))}, max rel {_short(output.get('max_rel'))}",
             )
         for label, part in (("parity", data.parity), ("attestation", data.attestation)):
             reason = facts.not_measured(part)
@@ -293,3 +293,8 @@ class HTPConsoleWriter(StepAwareWriter):
 
         if self._console is not None and not print_lines(self._console, list(lines)):
             self._console = None
+
+
+def _short(number: object) -> str:
+    """A measured difference to three digits: more are noise, and wrap."""
+    return f"{number:.3g}" if isinstance(number, float) else str(number)

@@ -42,7 +42,12 @@ def value_text(value: Any) -> str:
     return text if len(text) <= _VALUE_LIMIT else text[: _VALUE_LIMIT - 1] + "…"
 
 
-_NOT_COMPARED = {"missing": "no baseline", "created": "new baseline", "off": "not compared"}
+_NOT_COMPARED = {
+    "missing": "no baseline",
+    "created": "new baseline",
+    "off": "not compared",
+    "error": "bad baseline",
+}
 _STATUS = {"updated": "baseline updated", "stale": "stale baseline", "error": "unreadable baseline"}
 
 

@@ -194,7 +194,7 @@ class HtpExportFixture:
                 "seconds": data.export_time,
                 "coverage": data.tagging_stats or None,
                 "console": console,
-                "baseline_status": "error",
+                "baseline_status": "off",
                 "error": {
                     "step": error.step.value,
                     "type": type(error.cause).__name__,
