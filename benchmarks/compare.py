@@ -3,8 +3,8 @@
     python benchmarks/compare.py [--rounds 7]
 
 Prints JSON. ``ours`` is ``compare_exports`` on two parsed records; the alternative in the same run is what
-one does without it: a unified text diff (difflib) of the two files, which says which lines changed and nothing
-of what that means. Cases: ``same`` (equal records), ``few`` (one module in a thousand changed), ``half`` (every
+one does without it: a unified text diff (difflib) of the two files, which says which lines changed and
+nothing of what that means. Cases: ``same``, ``few`` (one module in a thousand changed), ``half`` (every
 second one), ``all`` (every module, the worst there is). The text diff is left out where it takes minutes.
 """
 
