@@ -2,7 +2,7 @@
 
     python benchmarks/longrun.py [--exports 300]
 
-Prints one JSON object: ``slope_kib_per_export`` (least squares over resident memory after the first 20 exports),
+Prints one JSON object: ``slope_kib_per_export`` (least squares over resident memory after the first 20),
 ``seconds`` of the first and the last tenth per export, and counts of what was left: temporary files, open
 descriptors, hooks, threads.
 """

@@ -18,23 +18,36 @@ BROKEN = {
 }
 
 
+SEVEN = """
+import pytest
+from net import X, make
+
+@pytest.mark.parametrize("number", range(7))
+def test_net(htp_export, number):
+    htp_export(make, X, parity=False)
+"""
+
+
 def test_broken_baselines_fail_with_the_remedy_and_are_replaced_by_an_update(tmp_path: Path) -> None:
-    example = recorded(tmp_path)
-    (path,) = example.baseline_paths
-    good = example.read(path)
-    for what, spoil in BROKEN.items():
-        bad = spoil(good)
-        example.write({path: bad})
-        run = example.run_pytest(outcomes={"failed": 1})
-        assert run.export["baseline_status"] == "error", what
-        assert Path(path).name in run.stdout, what
-        assert run.export["commands"]["accept"] in run.stdout, what
-        assert "Traceback" not in run.stdout, what
-        assert run.touched_files == [], what
-        if what in ("truncated", "not UTF-8", "other schema"):
-            updated = example.run_pytest("--snapshot-update", report=False, outcomes={"passed": 1})
-            assert updated.changed_files == [path], what
-            assert example.read(path) == good, what
+    """Seven tests of one shared export: six baselines broken, each in its own way, the last one whole."""
+    example = recorded(tmp_path, SEVEN)
+    paths = dict(zip(BROKEN, example.baseline_paths, strict=False))
+    good = {path: example.read(path) for path in example.baseline_paths}
+    for what, path in paths.items():
+        example.write({path: BROKEN[what](good[path])})
+
+    run = example.run_pytest(outcomes={"failed": 6, "passed": 1})
+    assert run.touched_files == []
+    assert "Traceback" not in run.stdout
+    results = {export["baseline"]: export for export in run.exports}
+    for what, path in paths.items():
+        assert results[path]["baseline_status"] == "error", what
+        assert run.stdout.count(Path(path).name) >= 1, what
+        assert results[path]["commands"]["accept"] in run.stdout, what
+
+    updated = example.run_pytest("--snapshot-update", report=False, outcomes={"passed": 7})
+    assert updated.touched_files == sorted(paths.values())
+    assert {path: example.read(path) for path in good} == good
 
 
 @pytest.mark.parametrize("place", ["file", "test folder", "baseline folder"])
