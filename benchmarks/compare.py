@@ -42,9 +42,7 @@ def record(nodes: int, changed_every: int = 0) -> dict[str, Any]:
         if changed_every and index % changed_every == 0:
             ops["Sigmoid"] = 1
         fingerprint = f"{index:012x}"
-        rows.append(
-            row(f"stage.{index % 7}.part{index // 7}", f"Class{index % 50}", ops, fingerprint=fingerprint)
-        )
+        rows.append(row(f"stage.{index % 7}.part{index // 7}", f"Class{index % 50}", ops, fingerprint=fingerprint))
     return record_of(rows, fold=False)
 
 
@@ -75,9 +73,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
     rounds = parser.parse_args().rounds
-    cases = {
-        name: measure(NODES, every, rounds, diff=name in ("same", "few")) for name, every in EVERY.items()
-    }
+    cases = {name: measure(NODES, every, rounds, diff=name in ("same", "few")) for name, every in EVERY.items()}
     growth = [measure(nodes, 1_000, rounds, diff=False) for nodes in SIZES]
     report({"cases": cases, "by_size": growth})
 

@@ -102,11 +102,7 @@ def measure(graph: GraphFacts) -> tuple[Counts, Counts]:
             if not any(facts in group for facts in connected):
                 continue  # lost for real, elsewhere in the graph
             for rule in (None, *DataFlowPass.rules):
-                placed = (
-                    dataflow.place(graph, connected)
-                    if rule is None
-                    else dataflow.place(graph, connected, (rule,))
-                )
+                placed = dataflow.place(graph, connected) if rule is None else dataflow.place(graph, connected, (rule,))
                 for facts in connected if placed is not None else ():
                     truth = truths[id(facts)]
                     if truth is not None and placed is not None:
@@ -144,9 +140,7 @@ def graph_of(name: str, *, dynamic: bool) -> GraphFacts:
     with contextlib.redirect_stdout(io.StringIO()):
         program = select_engine("auto", model).export(request, observer)
     hierarchy.follow(traced_calls(observer.provenance.program, hierarchy.modules))
-    return tag_graph(
-        program, hierarchy.modules, observer.provenance, shared_parameters=shared_parameters(model)
-    ).graph
+    return tag_graph(program, hierarchy.modules, observer.provenance, shared_parameters=shared_parameters(model)).graph
 
 
 def render(alone: Counts, used: Counts, names: list[str]) -> str:

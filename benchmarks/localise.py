@@ -69,9 +69,7 @@ def moved(healthy: dict[str, torch.Tensor], faulty: dict[str, torch.Tensor]) -> 
     return max(changes)
 
 
-def judge(
-    fault: Fault, facts: NodeFacts, request: ParityRequest, healthy: dict[str, torch.Tensor]
-) -> dict[str, Any]:
+def judge(fault: Fault, facts: NodeFacts, request: ParityRequest, healthy: dict[str, torch.Tensor]) -> dict[str, Any]:
     path = request.onnx_path.with_name("faulty.onnx")
     proto = onnx.load(request.onnx_path)
     fault.inject(proto.graph)

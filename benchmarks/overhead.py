@@ -2,8 +2,10 @@
 
     python benchmarks/overhead.py [--rounds N] [--model bert|gpt2|mlp]
 
-Bare: ``transformers.exporters.OnnxExporter().export(…)`` (torch.onnx for ``mlp``) and ``onnx_ir.save`` with external data.
-Ours: ``HTPExporter(parity=False).export(…)``: hooks, tagging, record, comparison with itself, metadata, reports, save. Both in one
+Bare: ``transformers.exporters.OnnxExporter().export(…)`` (torch.onnx for ``mlp``) and ``onnx_ir.save`` with
+external data.
+Ours: ``HTPExporter(parity=False).export(…)``: hooks, tagging, record, comparison with itself, metadata, reports,
+save. Both in one
 process, alternating. Peak memory in a process of its own each. Expected: ratios of at most 1.05.
 """
 
@@ -13,6 +15,7 @@ import argparse
 import logging
 import tempfile
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +73,7 @@ def main() -> None:
             bare(model, inputs, folder)  # imports and caches are neither's cost
             ours(model, inputs, folder)
             times = alternate(
-                lambda: bare(model, inputs, folder), lambda: ours(model, inputs, folder), arguments.rounds  # noqa: B023
+                partial(bare, model, inputs, folder), partial(ours, model, inputs, folder), arguments.rounds
             )
         peaks = {
             side: in_subprocess("overhead.py", "--model", name, "--memory", side)["peak"] for side in ("bare", "ours")

@@ -2,7 +2,8 @@
 
     python benchmarks/scaling.py [--nodes 1000 10000 100000]
 
-Makes graphs of repeated layers as the exporter would (call stacks on every node), and times what we add to an export: tagging,
+Makes graphs of repeated layers as the exporter would (call stacks on every node), and times what we add to an
+export: tagging,
 embedding, record, serialization, comparison. Prints the exponent of a log-log fit; expected at most 1.05.
 """
 
@@ -56,9 +57,7 @@ def graph(nodes: int) -> tuple[Any, dict[str, Any]]:
                 node.metadata_props["pkg.torch.onnx.class_hierarchy"] = repr([*classes, "aten.op"])
                 made.append(node)
                 value = node.outputs[0]
-    model = ir.Model(
-        ir.Graph([source], [value], nodes=made, opset_imports={"": 20}, name="main"), ir_version=10
-    )
+    model = ir.Model(ir.Graph([source], [value], nodes=made, opset_imports={"": 20}, name="main"), ir_version=10)
     retag(modules)
     return model, modules
 

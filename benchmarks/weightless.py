@@ -2,7 +2,8 @@
 
     python benchmarks/weightless.py [--sizes 1B 8B 70B 405B] [--skip-fit]
 
-Llama configs of the published sizes; every export in a process of its own. Expected: 8B within 60 s and 1 GiB, 405B within
+Llama configs of the published sizes; every export in a process of its own. Expected: 8B within 60 s and 1 GiB,
+405B within
 300 s and 1.5 GiB.
 """
 

@@ -60,9 +60,7 @@ def measure(name: str, *, dynamic: bool) -> Row:
 
     classes = {path: class_name_of(module) for path, module in model.named_modules(remove_duplicate=False)}
     tags = [HierarchyTag.parse(tag) for tag in tagging.tags.values()]
-    joined = [
-        facts for facts in tagging.nodes if len({s[-1] for _, s in tagging.graph.origin_stacks(facts)}) > 1
-    ]
+    joined = [facts for facts in tagging.nodes if len({s[-1] for _, s in tagging.graph.origin_stacks(facts)}) > 1]
     coverage = tagging.coverage
     return {
         "name": name,

@@ -88,11 +88,7 @@ def _causes(rows: Sequence[Row]) -> list[str]:
 
 def _uneven(rows: Sequence[Row]) -> list[str]:
     """Repeated modules whose operators differ, so that a favoured layer would show."""
-    found = [
-        f"- {_title(row)}: {', '.join(f'`{path}`' for path in row['uneven'])}"
-        for row in rows
-        if row["uneven"]
-    ]
+    found = [f"- {_title(row)}: {', '.join(f'`{path}`' for path in row['uneven'])}" for row in rows if row["uneven"]]
     lines = ["## Repeated modules whose own operators differ", ""]
     lines += [
         "Each was looked at: stages of different size or stride, a first layer that computes the position",
@@ -111,10 +107,7 @@ def _table(rows: Sequence[Row]) -> list[str]:
     columns = "architecture | nodes | direct | fused | inferred | none | root | modules run | tags | origins"
     lines = [f"| {columns} |", "|---|" + "---:|" * columns.count("|")]
     for row in rows:
-        shares = [
-            f"{100 * row[key] / row['nodes']:.1f}%"
-            for key in ("direct", "fused", "inferred", "none", "at_root")
-        ]
+        shares = [f"{100 * row[key] / row['nodes']:.1f}%" for key in ("direct", "fused", "inferred", "none", "at_root")]
         numbers = [row["executed"], row["tags"], row["origins"]]
         lines.append(f"| {_title(row)} | {row['nodes']} | {' | '.join(map(str, (*shares, *numbers)))} |")
     return [*lines, ""]

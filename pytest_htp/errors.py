@@ -18,9 +18,7 @@ class HTPExportError(Exception):
         data: what the earlier steps produced, with the error recorded in ``data.errors``.
     """
 
-    def __init__(
-        self, message: str, *, step: HTPExportStep, cause: BaseException, data: HTPExportData
-    ) -> None:
+    def __init__(self, message: str, *, step: HTPExportStep, cause: BaseException, data: HTPExportData) -> None:
         super().__init__(message)
         self.step = step
         self.cause = cause

@@ -195,9 +195,7 @@ class Example:
             AssertionError: other outcomes; with the run's output.
         """
         arguments = [*args]
-        directory = next(
-            (arg.partition("=")[2] for arg in args if arg.startswith("--htp-report=")), REPORT_DIR
-        )
+        directory = next((arg.partition("=")[2] for arg in args if arg.startswith("--htp-report=")), REPORT_DIR)
         if report and not any(arg.startswith("--htp-report") for arg in args):
             arguments.insert(0, f"--htp-report={directory}")
         arguments.insert(0, f"--basetemp={self.folder.parent / 'basetemp'}")
@@ -217,9 +215,7 @@ class Example:
             outcomes=parse_outcomes(stdout),
             report=_read(report_file) if _written(report_file) != earlier else None,
             created_files=sorted(after.keys() - before.keys()),
-            changed_files=sorted(
-                name for name in after.keys() & before.keys() if after[name] != before[name]
-            ),
+            changed_files=sorted(name for name in after.keys() & before.keys() if after[name] != before[name]),
             deleted_files=sorted(before.keys() - after.keys()),
         )
         if outcomes is not None and found.outcomes != dict(outcomes):
@@ -242,9 +238,7 @@ def parse_outcomes(stdout: str) -> dict[str, int]:
     if not found:
         return {}
     counts = (part.split() for part in found[-1].split(", "))
-    return {
-        word.replace("errors", "error").replace("warnings", "warning"): int(count) for count, word in counts
-    }
+    return {word.replace("errors", "error").replace("warnings", "warning"): int(count) for count, word in counts}
 
 
 def _written(path: Path) -> tuple[int, int] | None:
@@ -262,9 +256,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _environment(added: Mapping[str, str] | None) -> dict[str, str]:
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(_LEFT_OUT_OF_ENVIRONMENT)
-    }
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_LEFT_OUT_OF_ENVIRONMENT)}
     return {**kept, "COLUMNS": "80", "PYTHONDONTWRITEBYTECODE": "1", **(added or {})}
 
 

@@ -1,9 +1,10 @@
 """The bundled models, each exported, tagged, compared with its reviewed baseline, and reported.
 
-    python -m tox run -e demo        # or: pytest examples/demo --htp-report
+python -m tox run -e demo        # or: pytest examples/demo --htp-report
 """
 
 import pytest
+
 from fixtures import config_dir, config_names
 from fixtures.plain import MODELS
 

@@ -88,6 +88,4 @@ def _files(folder: Path) -> Iterator[Path]:
         if path.is_file():
             yield path
         elif path.is_dir():
-            yield from (
-                inner for inner in sorted(path.iterdir()) if inner.is_file() and not inner.is_symlink()
-            )
+            yield from (inner for inner in sorted(path.iterdir()) if inner.is_file() and not inner.is_symlink())

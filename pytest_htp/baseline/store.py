@@ -45,9 +45,7 @@ class BaselineStore:
         variant: name of the toolchain's variant; its file is used where there is one, else the common one.
     """
 
-    def __init__(
-        self, item: pytest.Item, snapshot: SnapshotAssertion, *, test_id: str, variant: str = ""
-    ) -> None:
+    def __init__(self, item: pytest.Item, snapshot: SnapshotAssertion, *, test_id: str, variant: str = "") -> None:
         from pytest_htp.baseline.extension import HTPBaselineExtension
 
         self._root = item.config.rootpath
@@ -103,8 +101,7 @@ class BaselineStore:
             reason = result.exception
             shown = getattr(reason, "strerror", None) or reason or "syrupy refused it"
             raise HTPUsageError(
-                f"the baseline {self.shown_path(export_name)} can't be written ({shown}); "
-                "what was there is as it was"
+                f"the baseline {self.shown_path(export_name)} can't be written ({shown}); what was there is as it was"
             )
         if not result.updated and not result.created:
             return "unchanged"

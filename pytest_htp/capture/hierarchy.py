@@ -183,8 +183,7 @@ def name_modules(table: dict[str, ModuleInfo], model: nn.Module, rule: NamingRul
             continue
         if not isinstance(name, str) or not name:
             raise HTPUsageError(
-                f"the naming rule must give a non-empty name or None for {type(module).__name__} {path!a}, "
-                f"got {name!r}"
+                f"the naming rule must give a non-empty name or None for {type(module).__name__} {path!a}, got {name!r}"
             )
         table[path].name_in_tags = name
     retag(table)
@@ -286,9 +285,7 @@ def _hooked(model: nn.Module, watcher: _Watcher) -> Iterator[None]:
             handle.remove()
 
 
-def watch_forward(
-    model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, keep_tensors: bool
-) -> Hierarchy:
+def watch_forward(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, keep_tensors: bool) -> Hierarchy:
     """Run ``model(*args, **kwargs)`` once without gradients and describe what ran.
 
     Args:

@@ -66,9 +66,7 @@ def surviving(matched: Sequence[ir.Node]) -> list[ir.Node]:
     gone: set[ir.Node] = set()
     for node in [node for _ in matched for node in matched]:
         values = node.outputs
-        if not any(
-            value.is_graph_output() or any(use.node not in gone for use in value.uses()) for value in values
-        ):
+        if not any(value.is_graph_output() or any(use.node not in gone for use in value.uses()) for value in values):
             gone.add(node)
     return [node for node in matched if node not in gone]
 
@@ -76,9 +74,7 @@ def surviving(matched: Sequence[ir.Node]) -> list[ir.Node]:
 @contextmanager
 def without_marks(nodes: Iterable[ir.Node]) -> Iterator[None]:
     """The nodes' marks are out of sight for a while."""
-    hidden = [
-        (node, node.metadata_props.pop(ORIGIN_KEY)) for node in nodes if ORIGIN_KEY in node.metadata_props
-    ]
+    hidden = [(node, node.metadata_props.pop(ORIGIN_KEY)) for node in nodes if ORIGIN_KEY in node.metadata_props]
     try:
         yield
     finally:

@@ -28,9 +28,7 @@ _FLOATING = {
 }  # safetensors
 
 
-def build_from_config(
-    config: Any, weights: Weights, seed: int, dtype: torch.dtype | None = None
-) -> nn.Module:
+def build_from_config(config: Any, weights: Weights, seed: int, dtype: torch.dtype | None = None) -> nn.Module:
     """A model of a transformers config, in eval mode, with fresh weights (all different) or none.
 
     ``dtype`` replaces the config's own. The given config is not changed.
@@ -99,14 +97,10 @@ def _load_config(file: Path) -> Any:
     except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise HTPUsageError(f"{str(file)!r} can't be read as JSON: {error}") from error
     if not isinstance(fields, dict) or not isinstance(fields.get("model_type"), str):
-        raise HTPUsageError(
-            f'{str(file)!r} is no transformers config: it has no "model_type" that names a family'
-        )
+        raise HTPUsageError(f'{str(file)!r} is no transformers config: it has no "model_type" that names a family')
     try:
         with _offline():
-            return AutoConfig.from_pretrained(
-                str(file.parent), local_files_only=True, trust_remote_code=False
-            )
+            return AutoConfig.from_pretrained(str(file.parent), local_files_only=True, trust_remote_code=False)
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         own_code = " (its own code is never run here: pass the model object)" if "auto_map" in fields else ""

@@ -106,9 +106,7 @@ class ProgramIndex:
         """Every module call on some stack, in the order of its first FX node."""
         return tuple(dict.fromkeys(frame for origin in self.origins.values() for frame in origin.frames))
 
-    def _index(
-        self, graph_module: Any, scope: str, enclosing: tuple[Frame, ...], owners: dict[str, str]
-    ) -> None:
+    def _index(self, graph_module: Any, scope: str, enclosing: tuple[Frame, ...], owners: dict[str, str]) -> None:
         """Index one graph. ``owners``: placeholder name in this graph → parameter name it stands for."""
         owners = {**owners, **(self.lifted if not scope else {})}
         for node in graph_module.graph.nodes:

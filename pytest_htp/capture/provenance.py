@@ -184,9 +184,7 @@ class ProvenanceObserver:
         for node in all_nodes(model):
             origin = provenance.program.origin_of(node.meta.get("node")) or self._named_origin(node)
             if origin is None:
-                if not isinstance(
-                    node.graph, ir.Function
-                ):  # a function's nodes inherit from its call, inlined
+                if not isinstance(node.graph, ir.Function):  # a function's nodes inherit from its call, inlined
                     node.metadata_props[ORIGIN_KEY] = ""
                 continue
             if origin not in marks:

@@ -177,9 +177,7 @@ def _logging() -> _Restore:
 def _modules(model: nn.Module) -> _Restore:
     """Remember every module's attributes and the contents of the containers among them (one level deep)."""
     snapshots = [_attributes(module) for module in model.modules()]
-    configs = {
-        id(c): c for m in model.modules() for c in (vars(m).get("config"), vars(m).get("generation_config"))
-    }
+    configs = {id(c): c for m in model.modules() for c in (vars(m).get("config"), vars(m).get("generation_config"))}
     snapshots += [_attributes(config) for config in configs.values() if hasattr(config, "__dict__")]
 
     def restore() -> None:

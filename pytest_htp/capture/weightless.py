@@ -151,9 +151,7 @@ def _expand(module: nn.Module, slots: list[_Slot]) -> None:
     replaced: dict[int, nn.Parameter] = {}
     for owner, name, parameter, path in slots:
         if nn.parameter.is_lazy(parameter):
-            raise HTPUsageError(
-                f"parameter {path!r} has no shape yet: call the model once before it is exported"
-            )
+            raise HTPUsageError(f"parameter {path!r} has no shape yet: call the model once before it is exported")
         if id(parameter) not in replaced:
             replaced[id(parameter)] = nn.Parameter(stand_ins.of(parameter), requires_grad=False)
         setattr(owner, name, replaced[id(parameter)])

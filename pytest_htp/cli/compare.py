@@ -22,9 +22,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "--fail-on", choices=VERDICTS[:-1], default="drift", metavar="VERDICT",
         help=f"mildest verdict that exits with 1: {', '.join(VERDICTS[:-1])} (default: drift)",
     )  # fmt: skip
-    parser.add_argument(
-        "--policy", default="", help="other verdicts: 'ops.changed:ignore opset.changed:drift'"
-    )
+    parser.add_argument("--policy", default="", help="other verdicts: 'ops.changed:ignore opset.changed:drift'")
     parser.set_defaults(run=run)
 
 

@@ -101,9 +101,7 @@ def _inputs(given: list[str]) -> dict[str, str] | None:
     for text in given:
         name, equals, spec = text.partition("=")
         if not equals or not name.isidentifier():
-            raise HTPUsageError(
-                f"--inputs {text!a}: write NAME=SPEC, like 'input_ids=int64[batch=2, seq=16]'"
-            )
+            raise HTPUsageError(f"--inputs {text!a}: write NAME=SPEC, like 'input_ids=int64[batch=2, seq=16]'")
         if name in inputs:
             raise HTPUsageError(f"--inputs: {name!a} is given twice")
         if (problem := check_input(name, spec)) is not None:

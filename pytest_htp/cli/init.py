@@ -25,9 +25,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "paths", nargs="*", type=Path, default=[Path()], metavar="PATH|CONFIG",
         help="folders to look in, or config.json files (default: the current folder)",
     )  # fmt: skip
-    parser.add_argument(
-        "-o", "--output", type=Path, default=Path(DEFAULT), metavar="FILE", help=f"default: {DEFAULT}"
-    )
+    parser.add_argument("-o", "--output", type=Path, default=Path(DEFAULT), metavar="FILE", help=f"default: {DEFAULT}")
     parser.add_argument("--force", action="store_true", help="replace a manifest that is there")
     parser.set_defaults(run=run)
 
@@ -37,9 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not output.name.endswith(SUFFIX):
         raise HTPUsageError(f"{str(output)!a}: the name of a manifest ends with {SUFFIX}")
     if output.exists() and not arguments.force:
-        raise HTPUsageError(
-            f"{output} is there already: write another with -o FILE, or replace it with --force"
-        )
+        raise HTPUsageError(f"{output} is there already: write another with -o FILE, or replace it with --force")
     models = find_models(arguments.paths)
     with AtomicFiles() as files:
         try:

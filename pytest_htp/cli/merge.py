@@ -15,12 +15,8 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         description="Merge the directories that pytest --htp-report=DIR wrote in several CI jobs. "
         "Exit 0 when the merged report was written, 2 on bad input.",
     )
-    parser.add_argument(
-        "directories", nargs="+", type=Path, metavar="DIR", help="a directory with a report.json"
-    )
-    parser.add_argument(
-        "-o", "--output", required=True, type=Path, metavar="OUT", help="where to write the result"
-    )
+    parser.add_argument("directories", nargs="+", type=Path, metavar="DIR", help="a directory with a report.json")
+    parser.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="where to write the result")
     parser.set_defaults(run=run)
 
 

@@ -119,9 +119,7 @@ class Context:
                 modules.append(None)
             verdict = self.policy.verdict(code)
             for module in modules:
-                finding = Finding(
-                    code, message, module=module, before=first.before, after=first.after, verdict=verdict
-                )
+                finding = Finding(code, message, module=module, before=first.before, after=first.after, verdict=verdict)
                 place = (module is not None, natural_key(module or ""))
                 placed.append(((*finding_order(finding), place, message), finding))
         placed.sort(key=lambda entry: entry[0])

@@ -35,9 +35,7 @@ def render_failure(
         width: columns; at least 40.
         limit: findings shown, None for all.
     """
-    findings: Sequence[Mapping[str, Any]] = (
-        result.findings if isinstance(result, Comparison) else result["findings"]
-    )
+    findings: Sequence[Mapping[str, Any]] = result.findings if isinstance(result, Comparison) else result["findings"]
     findings = sorted(findings, key=finding_order)
     commands = commands or {}
     width = max(width, 40)

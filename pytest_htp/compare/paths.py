@@ -40,12 +40,7 @@ class Neighbourhood(Container[str]):
     def __contains__(self, path: object) -> bool:
         if not self.paths or not isinstance(path, str):
             return False
-        return (
-            path in self.paths
-            or path in self._outer
-            or parent_of(path) in self._parents
-            or self.encloses(path)
-        )
+        return path in self.paths or path in self._outer or parent_of(path) in self._parents or self.encloses(path)
 
     def encloses(self, path: str) -> bool:
         """Whether ``path`` is one of the modules or lies inside one."""

@@ -35,9 +35,7 @@ class Policy:
                 known = ", ".join((*VERDICTS[:-1], IGNORE))
                 raise HTPUsageError(f"htp_policy: unknown verdict {verdict!r} for {code}; known: {known}")
             if overrides.setdefault(code, verdict) != verdict:
-                raise HTPUsageError(
-                    f"htp_policy: {code} is given twice, as {overrides[code]!r} and {verdict!r}"
-                )
+                raise HTPUsageError(f"htp_policy: {code} is given twice, as {overrides[code]!r} and {verdict!r}")
         return cls(overrides)
 
     def verdict(self, code: str) -> str:

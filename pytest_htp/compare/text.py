@@ -35,9 +35,4 @@ def inert(text: str) -> str:
 
 def markdown(text: str) -> str:
     """Inert text with all Markdown and HTML syntax escaped, mentions and links included."""
-    return (
-        _MARKDOWN.sub(r"\\\1", inert(text))
-        .replace("\\&", "&amp;")
-        .replace("\\<", "&lt;")
-        .replace("\\>", "&gt;")
-    )
+    return _MARKDOWN.sub(r"\\\1", inert(text)).replace("\\&", "&amp;").replace("\\<", "&lt;").replace("\\>", "&gt;")

@@ -28,7 +28,6 @@ from pytest_htp.capture.models import ResolvedModel, resolve_model
 from pytest_htp.capture.parameters import distinct_parameters, shared_parameters
 from pytest_htp.capture.provenance import ProvenanceObserver
 from pytest_htp.capture.shapes import shapes_only
-from pytest_htp.tagging.sources import source_lines
 from pytest_htp.capture.state import preserved
 from pytest_htp.capture.weightless import weightless
 from pytest_htp.errors import HTPExportError, HTPUsageError
@@ -41,6 +40,7 @@ from pytest_htp.monitor import HTPExportMonitor, LiveProgress
 from pytest_htp.parity import ParityRequest, ParityResult, measure_parity, parity_unavailable
 from pytest_htp.record.build import RecordSource, build_record
 from pytest_htp.tagging.embed import embed_tags, strip_tags
+from pytest_htp.tagging.sources import source_lines
 from pytest_htp.tagging.stacks import traced_calls
 from pytest_htp.tagging.tagger import Tagging, tag_graph
 from pytest_htp.vocabulary import HTPExportData, HTPExportStep
@@ -99,9 +99,7 @@ class _Export:
         self.options = options
         self.module_name = module_name
         self.path = path
-        self.data = HTPExportData(
-            output_path=str(path), embed_hierarchy_attributes=options.embed_hierarchy_attributes
-        )
+        self.data = HTPExportData(output_path=str(path), embed_hierarchy_attributes=options.embed_hierarchy_attributes)
         self.monitor = HTPExportMonitor(path, verbose=options.verbose, config=options.config)
         self.monitor.add_writer(progress)
         self.steps = StepRunner(
@@ -154,9 +152,7 @@ class _Export:
         if not isinstance(model, ResolvedModel):
             resolved = resolve_model(model, weights=self.options.weights, seed=self.options.seed)
         self.model = resolved.module
-        self.engine = select_engine(
-            self.options.exporter, self.model, ort_fusions=self.options.ort_fusions
-        )
+        self.engine = select_engine(self.options.exporter, self.model, ort_fusions=self.options.ort_fusions)
         self.data.model_name = resolved.name
         self.data.model_class = class_name_of(self.model)
         self.data.exporter = self.engine.name
@@ -355,9 +351,7 @@ class _Export:
 
 
 def _refused_path(path: Path) -> HTPExportError:
-    cause = HTPUsageError(
-        f"output_path must name a file, like 'exports/model.onnx'; {str(path)!r} is a folder"
-    )
+    cause = HTPUsageError(f"output_path must name a file, like 'exports/model.onnx'; {str(path)!r} is a folder")
     steps: Mapping[str, dict[str, Any]] = {
         step.value: {"status": "failed" if step is HTPExportStep.SAVE else "skipped", "seconds": 0.0}
         for step in HTPExportStep

@@ -15,7 +15,8 @@ _REMEDIES = {
     HTPExportStep.INPUT_GEN: "pass inputs= explicitly (a mapping, a tuple or a tensor)",
     HTPExportStep.HIERARCHY: "run model(**inputs) on its own: the forward pass itself (or one of your hooks) raises",
     HTPExportStep.TRACE: (
-        "torch.export can't trace the model: make control flow that depends on tensor values explicit (torch.cond), see "
+        "torch.export can't trace the model: make control flow that depends on tensor values explicit (torch.cond); "
+        "see "
         "https://docs.pytorch.org/docs/stable/export.html"
     ),
     HTPExportStep.EXPORT: (
@@ -25,7 +26,9 @@ _REMEDIES = {
     HTPExportStep.SAVE: "check that the output path is a writable file name with enough disk space",
     HTPExportStep.COMPLETE: "use parity=False (--htp-no-parity) to export without ONNX Runtime",
 }
-_UNSUPPORTED = re.compile(r"No ONNX function found for (?:<OpOverload\(op=')?([\w:.]+)|no registered decomposition.*?([\w:.]+)")
+_UNSUPPORTED = re.compile(
+    r"No ONNX function found for (?:<OpOverload\(op=')?([\w:.]+)|no registered decomposition.*?([\w:.]+)"
+)
 
 
 def explain(step: HTPExportStep, model_name: str, error: BaseException) -> str:

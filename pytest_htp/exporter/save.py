@@ -11,7 +11,8 @@ from secrets import token_hex
 
 import onnx_ir as ir
 
-# Above this, weights go beside the graph: serializing them into the protobuf would copy them twice, and protobuf ends at
+# Above this, weights go beside the graph: serializing them into the protobuf would copy them twice, and protobuf
+# ends at
 # 2 GiB anyway.
 EXTERNAL_DATA_BYTES = 32 * 2**20
 # Initializers up to this size are part of the structure (axes, scales); onnx-ir keeps smaller ones in the file as well.

@@ -57,8 +57,7 @@ def find_models(paths: Iterable[Path]) -> list[FoundModel]:
         if path.is_file():
             if path.suffix != ".json" or (model := _model_in(path.parent, path.name)) is None:
                 raise HTPUsageError(
-                    f"{str(path)!a} is no transformers config: give a folder, or a config.json that has a "
-                    "model_type"
+                    f"{str(path)!a} is no transformers config: give a folder, or a config.json that has a model_type"
                 )
             if path.name != "config.json":
                 raise HTPUsageError(f"{str(path)!a} must be called config.json to be loaded from its folder")
@@ -120,9 +119,7 @@ def manifest_text(models: Iterable[FoundModel], folder: Path) -> str:
         elif model.weights > BIG:
             lines.append(f'weights = "none"  # the structure alone: {model.weights / 1e9:.1f} GB of weights')
         if model.generates:
-            lines.append(
-                "# generation = true  # prefill, decode and encoders, each with a baseline of its own"
-            )
+            lines.append("# generation = true  # prefill, decode and encoders, each with a baseline of its own")
         tables.append("\n".join(lines) + "\n")
     return (
         "# Each [export.NAME] table is one test. The first run writes what later runs are compared with:\n"

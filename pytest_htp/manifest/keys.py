@@ -42,9 +42,7 @@ PERCENT = Kind("a percentage from 0 to 100", lambda value: _number(value) and va
 TABLE = Kind("a table", lambda value: isinstance(value, Mapping))
 NAMES = Kind(
     "a list of names",
-    lambda value: (
-        isinstance(value, list) and all(isinstance(item, str) and item.isidentifier() for item in value)
-    ),
+    lambda value: isinstance(value, list) and all(isinstance(item, str) and item.isidentifier() for item in value),
 )
 
 OPTIONS = {

@@ -9,9 +9,7 @@ from collections.abc import Iterator, Sequence
 Path = tuple[str, ...]
 
 _HEADER = re.compile(r"^\s*\[(?P<name>[^\[\]].*)\]\s*(?:#.*)?$")
-_KEY = re.compile(
-    r"""^\s*(?P<key>(?:[\w-]+|"(?:[^"\\]|\\.)*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*="""
-)
+_KEY = re.compile(r"""^\s*(?P<key>(?:[\w-]+|"(?:[^"\\]|\\.)*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
 
 
 class Lines:

@@ -15,9 +15,7 @@ from typing import Any
 
 from pytest_htp.errors import HTPUsageError
 
-_FACTORY = re.compile(
-    r"(?P<module>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):(?P<name>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\Z"
-)
+_FACTORY = re.compile(r"(?P<module>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):(?P<name>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\Z")
 _KNOWN = (
     "give the folder of a saved model (with a config.json), relative to this file, or 'module:factory', a "
     "function without arguments that makes a model"

@@ -72,9 +72,7 @@ def read_manifest(path: Path, shown_path: str) -> list[ManifestExport]:
     reader = _Reader(document, Lines(text), path.parent)
     exports = list(reader.exports())
     if reader.problems:
-        raise HTPUsageError(
-            "\n".join(f"{shown_path}:{line}: {problem}" for line, problem in sorted(reader.problems))
-        )
+        raise HTPUsageError("\n".join(f"{shown_path}:{line}: {problem}" for line, problem in sorted(reader.problems)))
     return exports
 
 
@@ -162,9 +160,7 @@ class _Reader:
         path = ("export", export.name, "matrix")
         before = len(self.problems)
         if not matrix:
-            self._problem(
-                path, "matrix has no options: give each a list of values, such as dynamic = [true, false]"
-            )
+            self._problem(path, "matrix has no options: give each a list of values, such as dynamic = [true, false]")
         total = 1
         for key, values in matrix.items():
             if self._problem((*path, key), self._wrong_axis(key, values, table)):

@@ -83,9 +83,7 @@ class Canvas:
 
     def html(self) -> str:
         """Everything kept as one ``<pre>`` element, escaped, with inline styles."""
-        recorder = Console(
-            file=io.StringIO(), record=True, width=WIDTH, color_system="truecolor", legacy_windows=False
-        )
+        recorder = Console(file=io.StringIO(), record=True, width=WIDTH, color_system="truecolor", legacy_windows=False)
         recorder.print(joined(self._lines), highlight=False)
         theme = TerminalTheme(_BACKGROUND, _FOREGROUND, _COLOURS, _COLOURS)
         html = recorder.export_html(theme=theme, inline_styles=True, code_format=_PANEL)

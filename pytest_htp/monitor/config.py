@@ -35,9 +35,7 @@ class MonitorConfig:
         if config is None:
             return cls()
         if not isinstance(config, Mapping):
-            raise HTPUsageError(
-                f"the monitor's config must be a mapping, got {type(config).__name__}; {cls._known()}"
-            )
+            raise HTPUsageError(f"the monitor's config must be a mapping, got {type(config).__name__}; {cls._known()}")
         defaults = {field.name: field.default for field in fields(cls)}
         for key, value in config.items():
             if key not in defaults:
@@ -45,9 +43,7 @@ class MonitorConfig:
             wants_bool = isinstance(defaults[key], bool)
             fits = isinstance(value, bool) if wants_bool else type(value) is int and value >= 1
             if not fits:
-                raise HTPUsageError(
-                    f"bad value {value!r} for {key!r} in the monitor's config; {cls._known()}"
-                )
+                raise HTPUsageError(f"bad value {value!r} for {key!r} in the monitor's config; {cls._known()}")
         return cls(**config)
 
     @classmethod

@@ -52,9 +52,7 @@ class HTPConsoleWriter(StepAwareWriter):
         from pytest_htp.monitor.canvas import Canvas
 
         if console is not None and not isinstance(console, RichConsole):
-            raise HTPUsageError(
-                f"console must be a rich.console.Console or None, got {type(console).__name__}"
-            )
+            raise HTPUsageError(f"console must be a rich.console.Console or None, got {type(console).__name__}")
         self.config = MonitorConfig.parse(config)
         # Bound now: while exporters run, what they print to standard output is kept away from the terminal.
         self._console = console or RichConsole(file=sys.stdout) if verbose else None
@@ -175,10 +173,8 @@ class HTPConsoleWriter(StepAwareWriter):
         self._figure("nodes", facts.nodes(data))
         self._coverage(facts.coverage(data))
         for output in facts.parity_outputs(data):
-            self._fact(
-                "parity",
-                f"{output.get('name')}: max abs {_short(output.get('max_abs'))}, max rel {_short(output.get('max_rel'))}",
-            )
+            worst = f"max abs {_short(output.get('max_abs'))}, max rel {_short(output.get('max_rel'))}"
+            self._fact("parity", f"{output.get('name')}: {worst}")
         for label, part in (("parity", data.parity), ("attestation", data.attestation)):
             reason = facts.not_measured(part)
             self._fact(label, f"not measured: {reason}" if reason else "")
@@ -250,9 +246,7 @@ class HTPConsoleWriter(StepAwareWriter):
             shape = tensor.get("shape", tensor.get("dims"))
             dims = ", ".join("?" if dim is None else str(dim) for dim in shape) if shape is not None else "?"
             described = self._safe(f"{tensor.get('dtype') or '?'} [{dims}]")
-            name = shorten(
-                self._safe(tensor.get("name", "")), 74 - min(len(described), 40), self.symbols.dots
-            )
+            name = shorten(self._safe(tensor.get("name", "")), 74 - min(len(described), 40), self.symbols.dots)
             self._line(("  ", ""), (name, "path"), ("  ", ""), (described, "number"))
         if len(tensors) > _TENSORS:
             self._line((f"  {self.symbols.dots} {len(tensors) - _TENSORS:,} more not shown", "note"))

@@ -154,9 +154,7 @@ class ModuleTree:
             symbols: branch characters.
         """
         drawn = standing_for = hidden_below = 0
-        stack = [
-            ("", "", 1, path, module, count, count) for path, module, count in reversed(_folded(self._roots))
-        ]
+        stack = [("", "", 1, path, module, count, count) for path, module, count in reversed(_folded(self._roots))]
         while stack and (max_rows is None or drawn < max_rows):
             lead, below, depth, path, module, count, times = stack.pop()
             cut = max_depth is not None and depth >= max_depth
@@ -173,9 +171,7 @@ class ModuleTree:
                 indented = below if depth <= _MAX_INDENT else below[: -len(symbols.pipe)]
                 child_lead = indented + (symbols.last if is_last else symbols.branch)
                 child_below = indented + (" " * len(symbols.pipe) if is_last else symbols.pipe)
-                stack.append(
-                    (child_lead, child_below, depth + 1, child_path, child, child_count, times * child_count)
-                )
+                stack.append((child_lead, child_below, depth + 1, child_path, child, child_count, times * child_count))
         rest = self.modules - standing_for - hidden_below
         if rest:
             yield TreeLine(note=f"{symbols.dots} {plural(rest, 'more module')} not shown")
@@ -196,8 +192,7 @@ def _own_nodes(data: HTPExportData) -> dict[str, _Own]:
     """Own nodes per module path, from the tags."""
     details = data.node_details
     counted = Counter(
-        (tag, details[key].get("evidence") if key in details else None)
-        for key, tag in data.tagged_nodes.items()
+        (tag, details[key].get("evidence") if key in details else None) for key, tag in data.tagged_nodes.items()
     )
     paths = {info.tag: path for path, info in data.hierarchy.items() if info.tag}
     found: dict[str, _Own] = {}
@@ -220,9 +215,7 @@ def _own_nodes(data: HTPExportData) -> dict[str, _Own]:
 
 def _row(path: str, class_name: str, own: _Own | None, counted: bool) -> ModuleRow:
     nodes = own.nodes if own else 0 if counted else None
-    return ModuleRow(
-        encode_braces(path), class_name, nodes, tuple(sorted(own.evidence.items())) if own else ()
-    )
+    return ModuleRow(encode_braces(path), class_name, nodes, tuple(sorted(own.evidence.items())) if own else ())
 
 
 def _enclosing(path: str, modules: Mapping[str, _Module]) -> _Module | None:

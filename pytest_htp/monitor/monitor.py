@@ -58,9 +58,7 @@ class HTPExportMonitor:
     ) -> None:
         path = Path(output_path)
         if not path.name or path.is_dir():
-            raise HTPUsageError(
-                f"output_path must name a file, like 'exports/model.onnx'; got {str(output_path)!r}"
-            )
+            raise HTPUsageError(f"output_path must name a file, like 'exports/model.onnx'; got {str(output_path)!r}")
         self._path = path
         self._ledger = Ledger(str(model_name), str(path))
         self.console_writer = HTPConsoleWriter(MonitorConfig.parse(config), console=console, verbose=verbose)

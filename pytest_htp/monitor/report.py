@@ -118,9 +118,7 @@ def _tensor(tensor: dict[str, Any]) -> str:
 
 def _graph(data: HTPExportData) -> Iterator[str]:
     pairs: list[tuple[str, str | int | None]] = [("nodes", facts.nodes(data))]
-    pairs += [
-        (f"opset {domain or 'ai.onnx'}", str(version)) for domain, version in sorted(data.opset.items())
-    ]
+    pairs += [(f"opset {domain or 'ai.onnx'}", str(version)) for domain, version in sorted(data.opset.items())]
     if data.file_size is not None:
         pairs.append(("file", data.output_path.replace("\\", "/").rsplit("/", 1)[-1]))
         pairs.append(("file size", size(data.file_size)))

@@ -57,9 +57,7 @@ def safe(text: object, encoding: str = "utf-8") -> str:
     """
     word = text if isinstance(text, str) else str(text)
     if not word.isprintable():
-        word = "".join(
-            char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in word
-        )
+        word = "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in word)
     if word.isascii() or can_encode(word, encoding):
         return word
     try:

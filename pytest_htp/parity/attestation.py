@@ -77,9 +77,7 @@ class Attestation:
             "attested": sum(verdict == ATTESTED for verdict in verdicts.values()),
             "contradicted": self.contradicted,
             "unmatched": [
-                {"module": path, "reason": verdict}
-                for path, verdict in verdicts.items()
-                if verdict in REASONS
+                {"module": path, "reason": verdict} for path, verdict in verdicts.items() if verdict in REASONS
             ],
         }
 
@@ -132,9 +130,7 @@ def _check_output(content: Content, call: ModuleCall, evidences: Evidences, plac
         return STORED
     if not values:
         return _why_absent(call, evidences, placement)
-    verdicts = {
-        _check_producer(value, call, evidences, placement) for value in _first_made(values, evidences.flow)
-    }
+    verdicts = {_check_producer(value, call, evidences, placement) for value in _first_made(values, evidences.flow)}
     return verdicts.pop() if len(verdicts) == 1 else ELSEWHERE
 
 
@@ -176,8 +172,7 @@ def _why_absent(call: ModuleCall, evidences: Evidences, placement: Placement) ->
     region = [i for i, chains in enumerate(placement.chains) if chains.include(call.order)]
     if not region:
         in_body = any(
-            facts.graph and facts.path is not None and _inside(facts.path, call.path)
-            for facts in placement.everywhere
+            facts.graph and facts.path is not None and _inside(facts.path, call.path) for facts in placement.everywhere
         )
         return BODY if in_body else ABSENT
     if any(value in evidences.astray for i in region for value in evidences.flow.nodes[i].outputs):

@@ -15,7 +15,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from pytest_htp.capture.hierarchy import Hierarchy, TensorRecord
-from pytest_htp.parity.differences import flat, magnitude
+from pytest_htp.parity.differences import flat, is_constant, magnitude
 from pytest_htp.parity.result import Difference
 from pytest_htp.parity.tolerance import Tolerance, tolerance_for
 
@@ -137,7 +137,7 @@ class Contents:
             tensor=tensor,
             group=group,
             scale=magnitude(tensor),
-            constant=bool((elements == elements[0]).all()),
+            constant=is_constant(elements),
             tolerance=tolerance_for(tensor.dtype, *self._tolerances),
         )
         self.items.append(content)

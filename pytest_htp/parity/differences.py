@@ -12,6 +12,8 @@ from pytest_htp.parity.tolerance import Tolerance, tolerance_for
 # Elements compared at a time: bounds the temporaries of a comparison to some 50 MB whatever the tensor's
 # size.
 _CHUNK = 2**21
+# Up to this many magnitudes, a difference can be taken as it is, without looking for NaN, infinity and masks.
+_PLAIN = 1e6
 
 
 def flat(tensor: torch.Tensor) -> torch.Tensor:
@@ -29,10 +31,19 @@ def magnitude(tensor: torch.Tensor) -> float:
     largest = 0.0
     for part in torch.split(flat(tensor), _CHUNK):
         part = _comparable(part)
-        part = part[_usable(part, tensor.dtype)]
-        if part.numel():
-            largest = max(largest, float(part.abs().max()))
+        found = _largest(part)
+        if not found <= _limit(tensor.dtype):
+            found = _largest(part[_usable(part, tensor.dtype)])
+        largest = max(largest, found)
     return largest
+
+
+def is_constant(elements: torch.Tensor) -> bool:
+    """Whether all elements of a flat tensor are equal; true without any."""
+    if not elements.numel():
+        return True
+    few = elements[:: max(1, elements.numel() // 64)]
+    return bool((few == elements[0]).all()) and bool((elements == elements[0]).all())
 
 
 def difference(
@@ -70,15 +81,18 @@ def compare_flat(
     for a, b in zip(torch.split(left, _CHUNK), torch.split(right, _CHUNK), strict=True):
         unequal = int((a != b).sum()) if exact else 0  # before fp64 rounds integers beyond 2**53
         a, b = _comparable(a), _comparable(b)
-        usable = _usable(a, expected.dtype) & _usable(b, got.dtype)
-        if not bool(usable.all()):
+        found = _largest(a - b)
+        if not found <= _PLAIN * max(1.0, scale):  # NaN, infinity or the values that masks write
+            usable = _usable(a, expected.dtype) & _usable(b, got.dtype)
             same = (a == b) | (a.isnan() & b.isnan()) | _saturated_alike(a, b, expected.dtype, got.dtype)
             nonfinite += int((~usable & ~same).sum())
             a, b = a[usable], b[usable]
-        if a.numel():
-            error = (a - b).abs()
-            largest = max(largest, float(error.max()))
-            beyond += unequal if exact else int((error > tolerance.rtol * a.abs() + atol).sum())
+            found = _largest(a - b)
+        largest = max(largest, found)
+        if exact:
+            beyond += unequal
+        elif found > atol:
+            beyond += int(((a - b).abs() > tolerance.rtol * a.abs() + atol).sum())
     count = max(left.numel(), 1)
     relative = 0.0 if largest == 0 else (largest / scale if scale > 0 else math.inf)
     return Difference(
@@ -89,6 +103,14 @@ def compare_flat(
         nonfinite=nonfinite,
         floor=tolerance.floor,
     )
+
+
+def _largest(part: torch.Tensor) -> float:
+    """The largest absolute value, NaN where there is a NaN; 0 without elements."""
+    if not part.numel():
+        return 0.0
+    low, high = part.aminmax()
+    return max(-float(low), float(high), key=lambda value: (math.isnan(value), value))
 
 
 def _comparable(part: torch.Tensor) -> torch.Tensor:

@@ -82,13 +82,16 @@ def _closest(found: list[Located]) -> Located:
 def _credible(
     doubtful: dict[int, Located], located: dict[int, Located], contents: Contents, flow: Flow
 ) -> dict[int, Located]:
-    """Those of the doubtful that are graph outputs, or whose error goes on: a content located next is off as
-    well.
+    """Those of the doubtful that are graph outputs, or whose error goes on: a content located next is clearly off.
+
+    Clearly, since what is far off here can't be only just beyond noise there.
     """
     results = {index: item for index, item in doubtful.items() if item.value.is_graph_output()}
     off: dict[ir.Value, bool] = {}
     for index, item in (*located.items(), *results.items()):
-        off[item.value] = off.get(item.value, False) or is_off(contents.items[index], item.difference)
+        content, found = contents.items[index], item.difference
+        clearly = found.nonfinite > 0 or found.max_rel > GROWTH * content.tolerance.localise
+        off[item.value] = off.get(item.value, False) or clearly
     stop = frozenset(off)
     going_on = {
         index: item

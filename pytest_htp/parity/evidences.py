@@ -40,9 +40,7 @@ class Evidences:
         """
         for index in self.equal.get(value, set()) & side.ids:
             shapes = side.shapes[index]
-            if self.shapes[value] in shapes or not any(
-                self.shapes[v] in shapes for v in self.matching[index]
-            ):
+            if self.shapes[value] in shapes or not any(self.shapes[v] in shapes for v in self.matching[index]):
                 return True
         return False
 
@@ -71,11 +69,7 @@ class Evidences:
             matching[index] = sorted(found, key=flow.order)
             for value in found:
                 equal.setdefault(value, set()).add(index)
-        wrong = {
-            item.value
-            for index, item in located.items()
-            if not matches(contents.items[index], item.difference)
-        }
+        wrong = {item.value for index, item in located.items() if not matches(contents.items[index], item.difference)}
         computed_by: dict[int, list[ModuleCall]] = {}
         for call in hierarchy.calls:
             border = contents.borders[call.order]

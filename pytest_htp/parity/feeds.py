@@ -44,9 +44,7 @@ def match_inputs(program: ir.Model, tensors: Mapping[str, torch.Tensor]) -> dict
             continue
         found = next((name for name, tensor in left.items() if _fits(value, tensor)), None)
         if found is None:
-            described = ", ".join(
-                f"{name} {tensor.dtype} {list(tensor.shape)}" for name, tensor in tensors.items()
-            )
+            described = ", ".join(f"{name} {tensor.dtype} {list(tensor.shape)}" for name, tensor in tensors.items())
             raise HTPUsageError(
                 f"graph input {value.name!r} ({value.dtype}, {value.shape}) fits none of the tensors that "
                 f"the model was called with ({described or 'none'}); export with inputs of the shapes it is "
@@ -85,6 +83,4 @@ def _fits(value: ir.Value, tensor: torch.Tensor) -> bool:
         return True
     if len(value.shape) != tensor.dim():
         return False
-    return all(
-        not isinstance(dim, int) or dim == size for dim, size in zip(value.shape, tensor.shape, strict=True)
-    )
+    return all(not isinstance(dim, int) or dim == size for dim, size in zip(value.shape, tensor.shape, strict=True))

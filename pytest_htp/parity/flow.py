@@ -93,9 +93,7 @@ class Flow:
     def __init__(self, program: ir.Model) -> None:
         self.nodes = list(program.graph)
         self.position = {node: index for index, node in enumerate(self.nodes)}
-        self._runners = {
-            inner: node for node in self.nodes for body in bodies_of(node) for inner in _within(body)
-        }
+        self._runners = {inner: node for node in self.nodes for body in bodies_of(node) for inner in _within(body)}
         self.shape_only: set[ir.Value] = set()
         for node in self.nodes:
             data = [value for value in _reads(node) if not _is_constant(value)]
@@ -122,9 +120,7 @@ class Flow:
         producer = value.producer()
         return -1 if producer is None else self.position[producer]
 
-    def downstream(
-        self, sources: Iterable[ir.Value], stop: frozenset[ir.Value] = frozenset()
-    ) -> set[ir.Value]:
+    def downstream(self, sources: Iterable[ir.Value], stop: frozenset[ir.Value] = frozenset()) -> set[ir.Value]:
         """Values computed from ``sources`` (without themselves), not going on beyond those in ``stop``."""
         reached: set[ir.Value] = set()
         todo = list(sources)

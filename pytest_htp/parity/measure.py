@@ -131,9 +131,7 @@ def examine(request: ParityRequest) -> Examination:
             observation.add(values[name], tensor, contents, places)
     outputs = _outputs(match_outputs(program, request.hierarchy.result), got, request)
     del got
-    input_sets = {
-        further.name: _further_outputs(session, further, request) for further in request.extra_inputs
-    }
+    input_sets = {further.name: _further_outputs(session, further, request) for further in request.extra_inputs}
     located = locate(contents, observation, flow)
     return Examination(flow, contents, placement, observation, located, outputs, input_sets)
 

@@ -12,7 +12,7 @@ import onnx_ir as ir
 import torch
 
 from pytest_htp.parity.contents import Content, Contents, matches
-from pytest_htp.parity.differences import compare_flat, flat
+from pytest_htp.parity.differences import compare_flat, flat, is_constant
 from pytest_htp.parity.flow import Flow, Placement
 from pytest_htp.parity.result import Difference
 
@@ -44,7 +44,7 @@ class Observation:
         """Compare one value. ``places``: indices of the contents it should be by its place."""
         self.shapes[value] = tuple(tensor.shape)
         elements = flat(tensor)
-        if not elements.numel() or bool((elements == elements[0]).all()):
+        if is_constant(elements):
             self.constant.add(value)
             return
         hits = {content.index: _compare(content, tensor) for content in contents.candidates(tensor)}

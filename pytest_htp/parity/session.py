@@ -80,9 +80,7 @@ class ValueSession:
         if self.gated:
             _add_gates(proto, self.batches)
         else:
-            proto.graph.output.extend(
-                onnx.ValueInfoProto(name=name) for batch in self.batches for name in batch
-            )
+            proto.graph.output.extend(onnx.ValueInfoProto(name=name) for batch in self.batches for name in batch)
         self._session = _open(proto, path, providers)
 
     def run(self, feeds: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:
@@ -141,9 +139,7 @@ def _add_gates(proto: onnx.ModelProto, batches: Iterable[Iterable[str]]) -> None
     A gate follows the node that makes its value, so that the value needs to live no longer than without it.
     """
     graph = proto.graph
-    opset = max(
-        (entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), default=18
-    )
+    opset = max((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), default=18)
     graph.initializer.append(helper.make_tensor(f"{_PREFIX}.zero", TensorProto.INT64, [1], [0]))
     gates: dict[str, list[onnx.NodeProto]] = {}
     for index, batch in enumerate(batches):
@@ -173,9 +169,7 @@ def _open(proto: onnx.ModelProto, path: Path, providers: Sequence[str]) -> ort.I
     options.inter_op_num_threads = 1
     options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
     options.log_severity_level = 4  # errors reach us as exceptions
-    options.add_session_config_entry(
-        "session.model_external_initializers_file_folder_path", str(path.parent.resolve())
-    )
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent.resolve()))
     # Packed copies of the weights pay off over many runs; this session has one.
     options.add_session_config_entry("session.disable_prepacking", "1")
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -140,8 +140,7 @@ def _module_rows(tagging: Tagging) -> list[dict[str, Any]]:
 def _histogram(nodes: Any) -> dict[str, int]:
     """Operator → count; operators of other domains with their domain (``com.microsoft::Gelu``)."""
     counts = Counter(
-        f"{node.domain}::{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type
-        for node in nodes
+        f"{node.domain}::{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type for node in nodes
     )
     return dict(sorted(counts.items()))
 
@@ -163,9 +162,7 @@ class _Symbols:
         self._names: dict[str, str] = {}
 
     def canonical(self, dim: str) -> str:
-        return _GENERATED_SYMBOL.sub(
-            lambda match: self._names.setdefault(match.group(0), f"d{len(self._names)}"), dim
-        )
+        return _GENERATED_SYMBOL.sub(lambda match: self._names.setdefault(match.group(0), f"d{len(self._names)}"), dim)
 
 
 def _output_names(source: RecordSource) -> list[str]:

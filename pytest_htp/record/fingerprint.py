@@ -1,4 +1,4 @@
-"""Structural fingerprint of a module: what it computes with its own nodes, whatever the names.
+"""Structural fingerprint of a module: what it computes with its own nodes and how it wires its children.
 
 A fingerprint covers operators, attributes, element types and wiring:
 
@@ -10,10 +10,13 @@ A fingerprint covers operators, attributes, element types and wiring:
 4. a small constant by its values (floats to six significant digits: the folding of a scale may differ in the
    last bits between machines), a large one by element type and rank; a constant folded from weights never by
    values;
-5. shapes don't take part: batch and sequence length of a dynamic axis must not change it.
+5. shapes don't take part: batch and sequence length of a dynamic axis must not change it;
+6. what the module hands to each child it calls, told in the same way: which of two values a projection reads
+   is decided where it is called, and the projection itself looks the same. Sizes don't take part here, since
+   optimization reads them off whichever tensor is at hand.
 
-The module's fingerprint is the hash of the sorted node descriptions: the order of independent nodes is no
-difference.
+The module's fingerprint is the hash of the sorted descriptions: the order of independent nodes is no
+difference. No names take part but those of modules and parameters relative to the module.
 """
 
 from __future__ import annotations
@@ -47,17 +50,50 @@ class Fingerprints:
             for path in _ancestors(facts.path):
                 self._subtree.setdefault(path, []).append(facts)
         self._constants: dict[ir.Value, str] = {}
+        self._chains: dict[str, tuple[str, ...]] = {}
 
     def of(self, path: str) -> str:
-        """Fingerprint of one module as 12 hex digits; of a module without nodes of its own ``""``."""
-        own = self._own.get(path)
-        if not own:
+        """Fingerprint of one module as 12 hex digits; ``""`` for one without nodes in its subtree."""
+        if path not in self._subtree:
             return ""
         outside = self._outside_order(path)
         described: dict[ir.Node, str] = {}
-        for facts in own:
+        for facts in self._own.get(path, ()):
             described[facts.node] = self._describe(facts.node, path, described, outside)
-        return _digest("\n".join(sorted(described.values())))[:_HEX_DIGITS]
+        handed = self._handed(path, described, outside)
+        if not described and not handed:
+            return ""
+        return _digest("\n".join((*sorted(described.values()), *sorted(handed))))[:_HEX_DIGITS]
+
+    def _handed(
+        self, path: str, described: Mapping[ir.Node, str], outside: Mapping[ir.Value, int]
+    ) -> set[str]:
+        """One line for each value that a called child reads and does not make."""
+        lines = set()
+        for facts in self._subtree[path]:
+            child = self._child(path, facts.path)
+            if child is None or facts.node.op_type in ("Shape", "Size"):
+                continue
+            for value in facts.node.inputs:
+                if value is None or value.const_value is not None or _is_size(value):
+                    continue
+                maker = self._maker(value)
+                source = self._child(path, maker.path) if maker is not None else None
+                if source != child:
+                    # Whose value it is; which of its inner modules made it is the source's own affair.
+                    told = self._input(value, path, described, outside)
+                    told = told if source is None else f"child {_relative(source, path)}"
+                    lines.add(f"{_relative(child, path)} < {told}")
+        return lines
+
+    def _child(self, path: str, inner: str | None) -> str | None:
+        """The module that ``path`` calls on the way to ``inner``; None where it is not on that way."""
+        if inner is None or inner == path:
+            return None
+        if inner not in self._chains:
+            self._chains[inner] = self._graph.call_path(inner)
+        chain = self._chains[inner]
+        return chain[chain.index(path) + 1] if path in chain else None
 
     def _outside_order(self, path: str) -> dict[ir.Value, int]:
         """Values read but not made inside the module's subtree, numbered by first use in graph order."""
@@ -100,7 +136,7 @@ class Fingerprints:
         if value in outside:
             return f"in{outside[value]}:{value.dtype.name if value.dtype is not None else '?'}"
         if maker is not None and maker.path is not None and maker.path != path:
-            return f"child {maker.path[len(path) :].lstrip('.') if path else maker.path}"
+            return f"child {_relative(maker.path, path)}"
         return "own"
 
     def _constant(self, value: ir.Value, path: str) -> str:
@@ -158,6 +194,16 @@ def _plain(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return "[" + ",".join(_plain(item) for item in value) + "]"
     return str(value)
+
+
+def _is_size(value: ir.Value) -> bool:
+    """Whether a value looks like a size or a shape: integers in at most one dimension."""
+    integers = value.dtype in (ir.DataType.INT64, ir.DataType.INT32)
+    return integers and value.shape is not None and len(value.shape) <= 1
+
+
+def _relative(path: str, enclosing: str) -> str:
+    return path[len(enclosing) :].lstrip(".") if enclosing else path
 
 
 def _inside(path: str, enclosing: str) -> bool:

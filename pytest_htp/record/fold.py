@@ -93,9 +93,7 @@ def fold_paths(paths: Iterable[str]) -> list[str]:
     for path in paths:
         template, vector = split_path(path)
         groups.setdefault(template, set()).add(vector)
-    folded = [
-        _placed(template, box) for template, vectors in groups.items() for box in _boxes(sorted(vectors))
-    ]
+    folded = [_placed(template, box) for template, vectors in groups.items() for box in _boxes(sorted(vectors))]
     return [pattern for _, pattern in sorted(folded)]
 
 
@@ -178,9 +176,7 @@ def _merge(vectors: Sequence[_Vector], positions: Iterable[int]) -> list[_Box]:
         lines: dict[_Box, list[int]] = {}
         for box in boxes:
             lines.setdefault(box[:position] + box[position + 1 :], []).extend(box[position])
-        boxes = [
-            (*rest[:position], tuple(sorted(numbers)), *rest[position:]) for rest, numbers in lines.items()
-        ]
+        boxes = [(*rest[:position], tuple(sorted(numbers)), *rest[position:]) for rest, numbers in lines.items()]
     return boxes
 
 

@@ -68,9 +68,7 @@ def parse_json(text: str | bytes, source: str, limit: int = MAX_BYTES) -> Any:
         what = "a Git LFS pointer (run git lfs pull)" if text.startswith("version") else "an unresolved merge"
         _refuse(source, what)
     try:
-        value = json.loads(
-            text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unique_keys
-        )
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unique_keys)
     except RecursionError:
         _refuse(source, "nested too deeply")
     except json.JSONDecodeError as error:
@@ -89,9 +87,7 @@ def read_regular_file(path: str | os.PathLike[str], limit: int = MAX_BYTES) -> b
         HTPUsageError: with the reason and the remedy.
     """
     name = _name(os.fspath(path))
-    flags = (
-        os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    )
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
         if Path(path).is_symlink():  # for systems without O_NOFOLLOW, and for a message that says so
             raise HTPUsageError(f"{name} is a symbolic link, which is not followed: give the file itself")

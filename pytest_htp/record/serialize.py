@@ -67,6 +67,5 @@ def _check(value: Any, where: str) -> None:
             _check(item, f"{where}[{position}]")
     else:
         raise HTPUsageError(
-            f"{where} is a {type(value).__name__}; "
-            "a record holds only objects, lists, strings, numbers, booleans, null"
+            f"{where} is a {type(value).__name__}; a record holds only objects, lists, strings, numbers, booleans, null"
         )

@@ -28,9 +28,7 @@ def validate_record(record: Any) -> None:
     """Raise HTPUsageError, naming the place, the expected type and the remedy, unless ``record`` is a
     record."""
     if not isinstance(record, dict):
-        raise HTPUsageError(
-            f'expected an export record (an object with "schema": "{SCHEMA}"), got {_kind(record)}'
-        )
+        raise HTPUsageError(f'expected an export record (an object with "schema": "{SCHEMA}"), got {_kind(record)}')
     validate_schema(record.get("schema"))
     _RECORD(record, "")
 
@@ -46,9 +44,7 @@ def validate_schema(schema: Any) -> None:
                 f"written with baseline schema {number}, newer than this pytest-htp reads ({VERSION}): "
                 "update pytest-htp"
             )
-        raise HTPUsageError(
-            f"written with the outdated baseline schema {number}: re-record it with --snapshot-update"
-        )
+        raise HTPUsageError(f"written with the outdated baseline schema {number}: re-record it with --snapshot-update")
     shown = f"its schema is {schema[:60]!r}" if isinstance(schema, str) else 'it has no "schema"'
     raise HTPUsageError(f"not a pytest-htp baseline: {shown}, expected {SCHEMA!r}")
 

@@ -18,12 +18,7 @@ _SAMPLES = 64
 
 def initializers(model: ir.Model) -> list[ir.Value]:
     """Every initializer of the main graph and its bodies that has a value."""
-    return [
-        value
-        for graph in model.graphs()
-        for value in graph.initializers.values()
-        if value.const_value is not None
-    ]
+    return [value for graph in model.graphs() for value in graph.initializers.values() if value.const_value is not None]
 
 
 def describe_initializers(graph: GraphFacts) -> dict[str, Any]:

@@ -11,9 +11,7 @@ from pytest_htp.report.text import MESSAGE_LIMIT, NAME_LIMIT, duration, inert, n
 
 MARKER = "<!-- pytest-htp report -->"  # lets a bot find its earlier comment and replace it
 SUMMARY_LIMIT = 900 * 1024  # bytes of UTF-8
-_HEADER = (
-    "\n| verdict | export | nodes | weights | coverage | parity | time |\n|---|---|--:|--:|--:|--:|--:|\n"
-)
+_HEADER = "\n| verdict | export | nodes | weights | coverage | parity | time |\n|---|---|--:|--:|--:|--:|--:|\n"
 _FINDINGS_LIMIT = 50  # per export
 _COMMAND_LIMIT = 4_000
 _ICONS = {

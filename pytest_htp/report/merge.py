@@ -59,9 +59,7 @@ def read_report(directory: Path) -> Report:
         report: Any = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         reason = error.strerror or error
-        raise HTPUsageError(
-            f"{path}: {reason}; expected a directory that pytest --htp-report=DIR wrote"
-        ) from error
+        raise HTPUsageError(f"{path}: {reason}; expected a directory that pytest --htp-report=DIR wrote") from error
     except (ValueError, RecursionError) as error:
         raise HTPUsageError(f"{path} is not JSON ({error}); was its upload cut short?") from error
     found = report.get("schema") if isinstance(report, dict) else None

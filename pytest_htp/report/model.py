@@ -46,9 +46,7 @@ _DEFAULTS: dict[str, Any] = {
 }
 
 
-def build_report(
-    results: Iterable[Result], environment: Mapping[str, Any], *, notes: Sequence[str] = ()
-) -> Report:
+def build_report(results: Iterable[Result], environment: Mapping[str, Any], *, notes: Sequence[str] = ()) -> Report:
     """The content of report.json.
 
     Args:

@@ -82,9 +82,7 @@ def _ascii(text: str) -> str:
 
 
 def _row(cells: Sequence[str]) -> str:
-    parts = [
-        fit(cell, width, right=title in _RIGHT) for cell, (title, width) in zip(cells, _COLUMNS, strict=True)
-    ]
+    parts = [fit(cell, width, right=title in _RIGHT) for cell, (title, width) in zip(cells, _COLUMNS, strict=True)]
     return " ".join(parts).rstrip()
 
 

@@ -78,9 +78,7 @@ def _place(rows: Sequence[Row], rows_before: Sequence[Row] | None) -> list[TreeN
     for skeleton, candidates in before.items():
         for pattern, row in candidates:
             if not any(pattern.overlaps(other) for other in after[skeleton]):
-                placed.append(
-                    TreeNode("", row["path"], row=row, before=row, status="removed", count=pattern.count)
-                )
+                placed.append(TreeNode("", row["path"], row=row, before=row, status="removed", count=pattern.count))
     if rows_before is not None:
         _note_counts(placed, after, before)
     return placed

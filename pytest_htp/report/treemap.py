@@ -126,9 +126,7 @@ def squarify(values: Sequence[float], width: float, height: float) -> list[tuple
         offset = 0.0
         for area in areas[start:end]:
             length = area / depth if depth else 0.0
-            boxes.append(
-                (x, y + offset, depth, length) if width >= height else (x + offset, y, length, depth)
-            )
+            boxes.append((x, y + offset, depth, length) if width >= height else (x + offset, y, length, depth))
             offset += length
         if width >= height:
             x, width = x + depth, max(width - depth, 0.0)

@@ -178,9 +178,7 @@ def parity_view(result: Result) -> dict[str, Any] | None:
 
 def _worst(parity: Mapping[str, Any]) -> str:
     """The largest ``max_abs`` of the outputs, as it was written; empty where there is none."""
-    values = [
-        str(output["max_abs"]) for output in parity.get("outputs") or () if output.get("max_abs") is not None
-    ]
+    values = [str(output["max_abs"]) for output in parity.get("outputs") or () if output.get("max_abs") is not None]
     return max(values, key=_as_float, default="")
 
 
@@ -231,9 +229,7 @@ def contract_view(result: Result) -> list[dict[str, Any]]:
             text = _tensor(item)
             old_text = _tensor(old) if old else ""
             status = "same" if before is None or text == old_text else "changed" if old else "added"
-            rows.append(
-                {"kind": kind, "name": item["name"], "before": old_text, "after": text, "status": status}
-            )
+            rows.append({"kind": kind, "name": item["name"], "before": old_text, "after": text, "status": status})
         for name, old in known.items():
             if name not in names:
                 row = {"kind": kind, "name": name, "before": _tensor(old), "after": "", "status": "removed"}
@@ -274,9 +270,7 @@ def artifacts_link(result: Result) -> str:
 
 def histogram_changes(after: Mapping[str, int], before: Mapping[str, int]) -> tuple[str, str]:
     """The entries that differ, as ``("Add 2", "Add 3, Cast 2")`` (before, after)."""
-    names = [
-        name for name in sorted(after.keys() | before.keys()) if after.get(name, 0) != before.get(name, 0)
-    ]
+    names = [name for name in sorted(after.keys() | before.keys()) if after.get(name, 0) != before.get(name, 0)]
     return _join(names, before), _join(names, after)
 
 

@@ -157,9 +157,7 @@ class Collector:
     def _print_baselines(self, terminal: TerminalReporter) -> None:
         statuses = Counter(result["baseline_status"] for result in self.results)
         if statuses["created"] or statuses["updated"]:
-            counts = [
-                f"{statuses[word]} {word}" for word in ("created", "updated", "unchanged") if statuses[word]
-            ]
+            counts = [f"{statuses[word]} {word}" for word in ("created", "updated", "unchanged") if statuses[word]]
             if self.stale:
                 counts.append(f"{len(self.stale)} stale")
             terminal.write_line(f"htp: baselines: {', '.join(counts)}")
@@ -168,9 +166,7 @@ class Collector:
         if self.stale:
             terminal.write_line("")
             for path in self.stale[:10]:
-                terminal.write_line(
-                    f"htp: stale baseline {as_typed(path, self._config)}: no such test", yellow=True
-                )
+                terminal.write_line(f"htp: stale baseline {as_typed(path, self._config)}: no such test", yellow=True)
             if len(self.stale) > 10:
                 terminal.write_line(f"htp: and {len(self.stale) - 10} more stale baselines", yellow=True)
             terminal.write_line("htp: delete stale baselines with --htp-prune", yellow=True)

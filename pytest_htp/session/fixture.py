@@ -125,8 +125,7 @@ class HtpExportFixture:
         for mark in reversed(list(self._item.iter_markers("htp"))):
             if mark.args:
                 raise HTPUsageError(
-                    "@pytest.mark.htp takes keywords only, like min_coverage=95; "
-                    f"got {', '.join(map(repr, mark.args))}"
+                    f"@pytest.mark.htp takes keywords only, like min_coverage=95; got {', '.join(map(repr, mark.args))}"
                 )
             marker.update(mark.kwargs)
         return ExportSettings.resolve(self._run.settings, marker, call)
@@ -252,9 +251,7 @@ class HtpExportFixture:
             self._missing(result, self._compare(settings, export, None))
         elif stored.problem is not None:
             accept = result["commands"]["accept"]
-            self._fail(
-                result, f"{result['name']}: {stored.problem}\n\naccept the current export with:\n  {accept}"
-            )
+            self._fail(result, f"{result['name']}: {stored.problem}\n\naccept the current export with:\n  {accept}")
         elif self._gate(result, comparison):
             self._store.report_mismatch(export_name, export.record)
         else:
@@ -263,9 +260,7 @@ class HtpExportFixture:
     def _artifacts(self, export_name: str, export: HTPExport | None, output_path: Path) -> str | None:
         return self._run.keep_artifacts(nodeid_of(self._item), export_name, export, output_path)
 
-    def _compare(
-        self, settings: ExportSettings, export: HTPExport, before: dict[str, Any] | None
-    ) -> Comparison:
+    def _compare(self, settings: ExportSettings, export: HTPExport, before: dict[str, Any] | None) -> Comparison:
         run: RunSettings = self._run.settings
         comparison = compare_exports(
             before if before is not None else export.record,

@@ -35,9 +35,7 @@ class HtpRun:
     def __init__(self, config: pytest.Config, settings: RunSettings) -> None:
         self.config = config
         self.settings = settings
-        self.terminal: TextIO | None = (
-            None  # outside of pytest's capture; None where there is nothing to draw on
-        )
+        self.terminal: TextIO | None = None  # outside of pytest's capture; None where there is nothing to draw on
         self._shared = SharedExports()
 
     @classmethod
@@ -68,9 +66,7 @@ class HtpRun:
                 found = self._shared.find(key, folder)
                 if found is not None:
                     return found
-            export = exporter.export(
-                resolved if resolved is not None else model, inputs, folder / "model.onnx"
-            )
+            export = exporter.export(resolved if resolved is not None else model, inputs, folder / "model.onnx")
         if key is not None and resolved is not None:
             self._shared.add(key, export, nodeid_of(item), resolved.owner)
         return export, None
@@ -118,9 +114,7 @@ class HtpRun:
         except OSError:
             return str(error)
 
-    def keep_artifacts(
-        self, nodeid: str, export_name: str, export: HTPExport | None, output_path: Path
-    ) -> str | None:
+    def keep_artifacts(self, nodeid: str, export_name: str, export: HTPExport | None, output_path: Path) -> str | None:
         """Put an export's files, without weights, and its record where the report will be made of them.
 
         Args:

@@ -59,9 +59,7 @@ class RunSettings:
             return cls(
                 report_dir=report_dir,
                 min_coverage=None if minimum is None else percent("htp_min_coverage", minimum),
-                fail_on=verdict(
-                    "htp_fail_on", config.getoption("htp_fail_on") or config.getini("htp_fail_on")
-                ),
+                fail_on=verdict("htp_fail_on", config.getoption("htp_fail_on") or config.getini("htp_fail_on")),
                 coverage_tolerance=percent("htp_coverage_tolerance", config.getini("htp_coverage_tolerance")),
                 policy=Policy.parse(config.getini("htp_policy")),
                 parity=not config.getoption("htp_no_parity"),

@@ -102,9 +102,7 @@ def _with_files_in(export: HTPExport, folder: Path) -> HTPExport:
             moved[name] = folder / source.name
             copyfile(source, moved[name])
     except OSError as error:
-        raise HTPUsageError(
-            f"a shared export can't be written to {folder}: {error.strerror or error}"
-        ) from error
+        raise HTPUsageError(f"a shared export can't be written to {folder}: {error.strerror or error}") from error
     return replace(
         export,
         onnx_path=path,

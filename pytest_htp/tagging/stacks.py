@@ -107,6 +107,4 @@ _TEMPORARY = ".temporary"
 
 def _same_class(claimed: str, real: str) -> bool:
     """Whether a qualified class name ends in the class, or in the one that parametrizing makes of it."""
-    return not claimed or any(
-        claimed == name or claimed.endswith(f".{name}") for name in (real, f"Parametrized{real}")
-    )
+    return not claimed or any(claimed == name or claimed.endswith(f".{name}") for name in (real, f"Parametrized{real}"))

@@ -23,9 +23,7 @@ ids = st.one_of(
     st.text(st.characters(), max_size=60),
     st.text(st.sampled_from('a/.\\:*?"<>|\0\n\r\t -_%[]{}@'), max_size=40),
     st.integers(0, 5000).map(lambda n: "x" * n),
-    st.sampled_from(
-        ["", ".", "..", "../../etc/passwd", "con", "NUL", "a/b", "A/B", "é", "e\u0301", "\ud800"]
-    ),
+    st.sampled_from(["", ".", "..", "../../etc/passwd", "con", "NUL", "a/b", "A/B", "é", "e\u0301", "\ud800"]),
 )
 ALLOWED = re.compile(r"[a-z0-9_][a-z0-9_-]*-[0-9a-f]{8}\.json")
 
@@ -68,9 +66,7 @@ def test_names_that_are_not_ours_have_no_test(name: str) -> None:
     assert digest is None or re.fullmatch(r"(?s).+-[0-9a-f]{8}\.json", name)
 
 
-@pytest.mark.parametrize(
-    "name", ["README.json", "x.json", "x-0123abcd.txt", "x-0123ABCD.json", "-0123abcd.json"]
-)
+@pytest.mark.parametrize("name", ["README.json", "x.json", "x-0123abcd.txt", "x-0123ABCD.json", "-0123abcd.json"])
 def test_such_as(name: str) -> None:
     assert digest_of_file(name) is None
 

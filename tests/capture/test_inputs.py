@@ -231,9 +231,7 @@ def test_inputs_for_families_without_a_fixture(config: object, cls: str) -> None
 
 def test_a_family_that_is_not_covered_says_so() -> None:
     config = transformers.PatchTSTConfig(d_model=8, num_hidden_layers=1, num_attention_heads=2, ffn_dim=8)
-    with pytest.raises(
-        HTPUsageError, match=r"PatchTSTModel can't be made.*'past_values' is not covered.*inputs="
-    ):
+    with pytest.raises(HTPUsageError, match=r"PatchTSTModel can't be made.*'past_values' is not covered.*inputs="):
         make_inputs(resolve_model(config).module, None)
 
 

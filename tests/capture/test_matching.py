@@ -3,9 +3,9 @@
 import onnx_ir as ir
 import pytest
 import torch
-from fixtures.plain import MODELS
 from onnxscript.rewriter import _matcher
 
+from fixtures.plain import MODELS
 from pytest_htp.capture.matching import linear_matching
 
 
@@ -42,8 +42,7 @@ def test_several_outputs_are_still_matched():
         return op.Sin(x), op.Cos(x)
 
     def replacement(op, x):
-        both = op.SinCos(x, _domain="test", _outputs=["sine", "cosine"])
-        return both
+        return op.SinCos(x, _domain="test", _outputs=["sine", "cosine"])
 
     def rewritten() -> list[str]:
         x = ir.Value(name="x", type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape([2]))
@@ -64,7 +63,12 @@ def test_several_outputs_are_still_matched():
 
 def test_the_matcher_is_put_back():
     original = _matcher.SimplePatternMatcher.match
-    with pytest.raises(RuntimeError, match="inside"), linear_matching():
-        assert _matcher.SimplePatternMatcher.match is not original
-        raise RuntimeError("inside")
+
+    def fail_inside() -> None:
+        with linear_matching():
+            assert _matcher.SimplePatternMatcher.match is not original
+            raise RuntimeError("inside")
+
+    with pytest.raises(RuntimeError, match="inside"):
+        fail_inside()
     assert _matcher.SimplePatternMatcher.match is original

@@ -34,9 +34,7 @@ def save(model: nn.Module, folder: Path) -> Path:
     """A saved model, without the progress bar of save_pretrained."""
     folder.mkdir(exist_ok=True)
     model.config.to_json_file(folder / "config.json")
-    save_file(
-        {k: v.clone() for k, v in model.state_dict().items()}, folder / "model.safetensors", {"format": "pt"}
-    )
+    save_file({k: v.clone() for k, v in model.state_dict().items()}, folder / "model.safetensors", {"format": "pt"})
     return folder
 
 
@@ -101,9 +99,7 @@ def test_factories_may_return_anything(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", [None, "bfloat16"])
-def test_saved_weights_are_loaded(
-    tmp_path: Path, dtype: str | None, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_saved_weights_are_loaded(tmp_path: Path, dtype: str | None, capsys: pytest.CaptureFixture[str]) -> None:
     model = resolve_model(bert_config(), seed=7).module
     if dtype:
         model.to(getattr(torch, dtype))

@@ -73,10 +73,7 @@ def _picture(net: Net) -> object:
     tensors = [*net.named_parameters(), *net.named_buffers()]
     return (
         [(id(m), type(m), m.training, {k: id(v) for k, v in vars(m).items()}) for m in net.modules()],
-        [
-            {k: list(v) for k, v in vars(m).items() if isinstance(v, dict) and "hooks" in k}
-            for m in net.modules()
-        ],
+        [{k: list(v) for k, v in vars(m).items() if isinstance(v, dict) and "hooks" in k} for m in net.modules()],
         [(n, id(t), t.data_ptr(), t.dtype, t.requires_grad, t.grad, t.tolist()) for n, t in tensors],
         list(net.cache),
     )

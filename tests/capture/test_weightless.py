@@ -254,9 +254,7 @@ def test_plain_graphs_are_the_same_with_and_without_weights(name: str) -> None:
 def test_sixteen_bit_weights_are_not_copied_by_constant_folding() -> None:
     from transformers.exporters.exporter_onnx import OnnxConfig, OnnxExporter
 
-    config = transformers.LlamaConfig.from_pretrained(
-        config_dir("llama"), dtype="bfloat16", num_hidden_layers=1
-    )
+    config = transformers.LlamaConfig.from_pretrained(config_dir("llama"), dtype="bfloat16", num_hidden_layers=1)
     model = resolve_model(config, weights="none").module
     with preserved(model), weightless(model):
         program = OnnxExporter().export(model, make_inputs(model, None).copies()[1], OnnxConfig()).program

@@ -47,9 +47,7 @@ def test_compare_writes_json_and_markdown(write: Write, capsys: pytest.CaptureFi
     main(["compare", old, new, "--format", "json"])
     result = json.loads(capsys.readouterr().out)
     assert result["verdict"] == "drift"
-    assert [(finding["code"], finding["module"]) for finding in result["findings"]] == [
-        ("ops.changed", "pooler")
-    ]
+    assert [(finding["code"], finding["module"]) for finding in result["findings"]] == [("ops.changed", "pooler")]
     main(["compare", old, new, "--format", "md"])
     assert "| drift | ops.changed | pooler |" in capsys.readouterr().out
 
@@ -112,9 +110,7 @@ def test_show_draws_metadata(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         assert "must be an object of objects" in capsys.readouterr().err
 
 
-def test_show_draws_a_tagged_onnx_of_any_namespace(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_show_draws_a_tagged_onnx_of_any_namespace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     helper = pytest.importorskip("onnx.helper")
     body_node = helper.make_node("Neg", ["x"], ["b"])
     body = helper.make_graph([body_node], "body", [], [])
@@ -150,9 +146,7 @@ def test_neither_command_imports_anything_heavy(write: Write) -> None:
         "heavy |= {'rich', 'numpy', 'jinja2'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, encoding="utf-8", check=True
-    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, encoding="utf-8", check=True)
     assert done.stdout.splitlines()[-1] == "[]"
 
 

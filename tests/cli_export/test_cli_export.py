@@ -49,9 +49,7 @@ def test_structure_alone(project: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "parity    not measured: the export has no weights" in capsys.readouterr().out
 
 
-def test_a_failed_step_exits_with_1_and_leaves_no_model(
-    project: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_failed_step_exits_with_1_and_leaves_no_model(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "zoo_of_export:raises", "-o", "out", "--inputs", INPUT]) == 1
     message = capsys.readouterr().err
     assert message.startswith("htp export: export of Raises failed in step 3/8 (hierarchy building)")

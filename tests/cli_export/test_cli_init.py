@@ -99,9 +99,7 @@ def test_weights_too_big_for_one_file_are_left_out(tmp_path: Path) -> None:
         (["-o", "models/bert/config.json/m.htp.toml"], "models/bert/config.json/m.htp.toml can't be"),
     ],
 )
-def test_bad_input(
-    project: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
-) -> None:
+def test_bad_input(project: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
     assert main(["init", *arguments]) == 2
     assert capsys.readouterr().err.startswith(f"htp init: {message}")
     assert not list(project.rglob("*.htp.toml"))

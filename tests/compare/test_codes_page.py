@@ -43,8 +43,7 @@ def page() -> str:
 
 def _table(codes: list[Code]) -> list[str]:
     rows = [
-        f"| `{code.code}` | {code.verdict} | {code.definition} | `{code.example}` | {code.cause} |"
-        for code in codes
+        f"| `{code.code}` | {code.verdict} | {code.definition} | `{code.example}` | {code.cause} |" for code in codes
     ]
     return [
         "| code | verdict | reported when | message, for example | cause |",

@@ -42,9 +42,7 @@ def each_layer(change: Callable[[dict[str, Any], str], None], **totals: Any) -> 
 
 def input_added() -> Record:
     tensor = {"name": "token_type_ids", "dtype": "INT64", "dims": ["d0", "d1"]}
-    return edited(
-        lambda r: r["inputs"].append(tensor), changed(lambda rows: add_ops(rows["embeddings"], {"Add": 1}))
-    )
+    return edited(lambda r: r["inputs"].append(tensor), changed(lambda rows: add_ops(rows["embeddings"], {"Add": 1})))
 
 
 def dims_fixed() -> Record:
@@ -74,9 +72,7 @@ def untied() -> Record:
 
     record = changed(change)
     record["weights"]["tied"] = []
-    record["weights"]["duplicates"] = [
-        {"names": ["embeddings.word.weight", "head.weight"], "bytes": 1_000_000}
-    ]
+    record["weights"]["duplicates"] = [{"names": ["embeddings.word.weight", "head.weight"], "bytes": 1_000_000}]
     return record
 
 
@@ -85,9 +81,7 @@ def duplicated() -> Record:
         rows["pooler.dense"]["weights"] = {"FLOAT": 1_004_096}
 
     record = changed(change)
-    record["weights"]["duplicates"] = [
-        {"names": ["embeddings.word.weight", "pooler.dense.weight"], "bytes": 10**6}
-    ]
+    record["weights"]["duplicates"] = [{"names": ["embeddings.word.weight", "pooler.dense.weight"], "bytes": 10**6}]
     return record
 
 
@@ -108,10 +102,7 @@ def half_precision(rows: dict[str, Any]) -> None:
 
 def metadata_lost() -> Record:
     """As after a down-conversion to opset 17: every node without evidence, most without a module."""
-    rows = [
-        {**item, "nodes": 0, "ops": {}, "dtypes": {}, "evidence": {}, "fingerprint": None}
-        for item in model_rows()
-    ]
+    rows = [{**item, "nodes": 0, "ops": {}, "dtypes": {}, "evidence": {}, "fingerprint": None} for item in model_rows()]
     ops: dict[str, int] = {}
     for item in model_rows():
         for op, count in item["ops"].items():
@@ -241,9 +232,7 @@ FAULTS: dict[str, tuple[str, str | None, Record | tuple[Record, Record]]] = {
     "gelu to relu": (
         "module.class_changed",
         "encoder.layer.{0..11}.act",
-        each_layer(
-            lambda rows, layer: rows.update({f"{layer}.act": row(f"{layer}.act", "ReLU", {"Relu": 1})})
-        ),
+        each_layer(lambda rows, layer: rows.update({f"{layer}.act": row(f"{layer}.act", "ReLU", {"Relu": 1})})),
     ),
     "mul and add": (
         "ops.changed",
@@ -387,9 +376,7 @@ def test_parameters_converted_for_a_module_that_casts_are_internal_precision() -
     after = changed(change)
     after["weights"]["parameters"] = bert()["weights"]["parameters"]
     found = compare_exports(bert(), after).at_or_above("drift")
-    assert [(f.code, f.module) for f in found] == [
-        ("dtype.internal", "encoder.layer.7.attention.output.LayerNorm")
-    ]
+    assert [(f.code, f.module) for f in found] == [("dtype.internal", "encoder.layer.7.attention.output.LayerNorm")]
 
 
 def test_a_renamed_child_is_not_also_a_rewired_parent() -> None:

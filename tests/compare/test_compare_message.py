@@ -21,9 +21,7 @@ from pytest_htp.compare.markdown import render_markdown
 from pytest_htp.errors import HTPUsageError
 from tests.compare._records import Record, add_ops, bert, changed
 
-REPRODUCE = (
-    "pytest 'tests/a_rather_long_folder_name/test_models.py::test_bert[hub-org/a-model-with-a-long-id]'"
-)
+REPRODUCE = "pytest 'tests/a_rather_long_folder_name/test_models.py::test_bert[hub-org/a-model-with-a-long-id]'"
 COMMANDS = {"reproduce": REPRODUCE, "accept": f"{REPRODUCE} --snapshot-update"}
 
 
@@ -79,14 +77,10 @@ def test_the_toolchain_comes_first_with_what_it_can_explain() -> None:
 
 def test_long_lists_are_capped_and_say_so() -> None:
     findings = tuple(Finding("ops.changed", f"Add 0 -> {n}", module=f"m{n}") for n in range(50))
-    text = render_failure(
-        Comparison(findings), name="t", fail_on="drift", commands={"report": "out/index.html"}
-    )
+    text = render_failure(Comparison(findings), name="t", fail_on="drift", commands={"report": "out/index.html"})
     assert text.count("ops.changed") == 20
     assert "... and 30 more; the full list is in out/index.html" in text
-    assert (
-        render_failure(Comparison(findings), name="t", fail_on="drift", limit=None).count("ops.changed") == 50
-    )
+    assert render_failure(Comparison(findings), name="t", fail_on="drift", limit=None).count("ops.changed") == 50
 
 
 def test_hostile_names_reach_no_terminal_and_no_markdown() -> None:
@@ -112,9 +106,7 @@ def test_export_results_render_too() -> None:
 
 
 def test_policy_overrides_verdicts_and_drops_ignored_findings() -> None:
-    result = compare_exports(
-        bert(), mixed(), policy="fusion.lost:ignore, io.renamed:drift\nops.changed:breaking"
-    )
+    result = compare_exports(bert(), mixed(), policy="fusion.lost:ignore, io.renamed:drift\nops.changed:breaking")
     assert [(f.code, f.verdict) for f in result.findings] == [
         ("ops.changed", "breaking"),
         ("io.renamed", "drift"),

@@ -57,14 +57,10 @@ decades = st.sampled_from(["0", "1e-08", "1e-06", "1e-01", "inf"])
 @st.composite
 def records(draw: st.DrawFn) -> Record:
     drawn = [draw(rows(path)) for path in draw(st.lists(paths, max_size=8, unique=True))]
-    record = record_of(
-        drawn, untagged=draw(st.dictionaries(st.sampled_from(OPS), st.integers(1, 4), max_size=2))
-    )
+    record = record_of(drawn, untagged=draw(st.dictionaries(st.sampled_from(OPS), st.integers(1, 4), max_size=2)))
     record["inputs"], record["outputs"] = draw(tensors), draw(tensors)
     record["opset"] = draw(st.dictionaries(st.sampled_from(["", "ai.onnx", "com.acme"]), st.integers(17, 24)))
-    record["weights"]["tied"] = draw(
-        st.lists(st.lists(paths.map("{}.weight".format), max_size=3), max_size=2)
-    )
+    record["weights"]["tied"] = draw(st.lists(st.lists(paths.map("{}.weight".format), max_size=3), max_size=2))
     record["parity"]["outputs"] = [{"name": "a", "max_abs": draw(decades), "max_rel": draw(decades)}]
     return record
 
@@ -85,9 +81,7 @@ def test_any_two_records_compare(before: Record, after: Record) -> None:
     assert compare_exports(before, after) == result
     if before != after and before["modules"] != after["modules"]:
         assert result.findings  # nothing differs in silence
-    known = {
-        path for record in originals for item in record["modules"] for path in expand_pattern(item["path"])
-    }
+    known = {path for record in originals for item in record["modules"] for path in expand_pattern(item["path"])}
     for finding in result.findings:
         assert finding.verdict in VERDICTS
         if finding.module is not None and finding.code not in ("weights.untied", "weights.duplicated"):
@@ -104,9 +98,7 @@ def test_no_record_is_a_usage_error_that_says_which(bad: Any) -> None:
         compare_exports(bert(), bad)
 
 
-@pytest.mark.parametrize(
-    "options", [{"coverage_tolerance": -1}, {"min_coverage": 101}, {"min_coverage": "x"}]
-)
+@pytest.mark.parametrize("options", [{"coverage_tolerance": -1}, {"min_coverage": 101}, {"min_coverage": "x"}])
 def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(HTPUsageError, match="from 0 to 100"):
         compare_exports(bert(), bert(), **options)

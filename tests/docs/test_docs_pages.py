@@ -49,15 +49,11 @@ def test_every_snippet_is_run_or_says_why_not(page: Path) -> None:
     for block in blocks_of(page):
         if block.kind in EXECUTABLE:
             used = block.kind == "console" or block.options.keys() & {"file", "run"}
-            assert used or block.options.get("skip"), (
-                f"{page.name}:{block.line} ({block.kind}) has no purpose"
-            )
+            assert used or block.options.get("skip"), f"{page.name}:{block.line} ({block.kind}) has no purpose"
 
 
 def test_snippets_that_are_not_run_are_few() -> None:
-    skipped = [
-        (page.name, block.line) for page in OURS for block in blocks_of(page) if "skip" in block.options
-    ]
+    skipped = [(page.name, block.line) for page in OURS for block in blocks_of(page) if "skip" in block.options]
     assert len(skipped) <= 8, skipped
 
 
@@ -99,9 +95,7 @@ def test_the_readme_names_every_command_line_option() -> None:
 
 
 def test_every_ini_setting_is_explained_on_some_page() -> None:
-    prose = re.sub(
-        r"^\|.*$", "", "".join(page.read_text(encoding="utf-8") for page in PAGES), flags=re.MULTILINE
-    )
+    prose = re.sub(r"^\|.*$", "", "".join(page.read_text(encoding="utf-8") for page in PAGES), flags=re.MULTILINE)
     for setting in re.findall(r"^\| `(htp_\w+)", ini(), re.MULTILINE):
         assert setting in prose, f"{setting} is only in a table"
 

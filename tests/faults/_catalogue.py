@@ -108,9 +108,7 @@ def graph_fault(code: str, what: str, module: str | None, how: Edit, base: Expor
     return Fault(code, what, module, base, edited(how, base))
 
 
-def model_fault(
-    code: str, what: str, module: str | None, how: Callable[[Any], object], base: Export = NET
-) -> Fault:
+def model_fault(code: str, what: str, module: str | None, how: Callable[[Any], object], base: Export = NET) -> Fault:
     """The model's own code changed."""
     return Fault(code, what, module, base, changed(how, base))
 
@@ -180,9 +178,7 @@ FAULTS = (
     ),
     graph_fault("domain.added", "a vendor's operator put in", "blocks.1.feed.act", edit.vendor_gelu),
     # weights
-    graph_fault(
-        "weights.grown", "ones_like folded into a large constant (pytorch#75597)", "blocks.1", edit.fold_ones
-    ),
+    graph_fault("weights.grown", "ones_like folded into a large constant (pytorch#75597)", "blocks.1", edit.fold_ones),
     graph_fault(
         "weights.duplicated",
         "a shared weight stored again for its second reader",
@@ -197,9 +193,7 @@ FAULTS = (
         edit.fold_tied,
         Export(TiedHead, tokens),
     ),
-    model_fault(
-        "weights.untied", "plain head no longer tied", "head", change.untie, Export(TiedHead, tokens)
-    ),
+    model_fault("weights.untied", "plain head no longer tied", "head", change.untie, Export(TiedHead, tokens)),
     Fault(
         "weights.untied",
         "Llama: tie_word_embeddings lost",
@@ -207,9 +201,7 @@ FAULTS = (
         LLAMA,
         replace(LLAMA, make=untied_llama),
     ),
-    graph_fault(
-        "weights.dtype", "one layer's weight stored in half precision", "blocks.1.feed.up", edit.half_weight
-    ),
+    graph_fault("weights.dtype", "one layer's weight stored in half precision", "blocks.1.feed.up", edit.half_weight),
     # modules
     model_fault("module.added", "an adapter in one layer", "blocks.1.feed.adapter", change.adapter),
     model_fault("module.removed", "one layer fewer", "blocks.2", change.drop_layer),
@@ -230,15 +222,9 @@ FAULTS = (
         edit.sequence,
     ),
     graph_fault("ops.changed", "a needless Reshape (pytorch#162061)", "blocks.1.attention", edit.one_reshape),
-    graph_fault(
-        "ops.changed", "edge rewired: key and value exchanged", "blocks.1.attention", edit.exchange_inputs
-    ),
-    model_fault(
-        "ops.changed", "BERT: mul and add in one layer", "encoder.layer.1", change.bert_mul_add, BERT
-    ),
-    graph_fault(
-        "ops.exploded", "a chain of Reshapes (onnxruntime#19423)", "blocks.1.attention", edit.reshape_chain
-    ),
+    graph_fault("ops.changed", "edge rewired: key and value exchanged", "blocks.1.attention", edit.exchange_inputs),
+    model_fault("ops.changed", "BERT: mul and add in one layer", "encoder.layer.1", change.bert_mul_add, BERT),
+    graph_fault("ops.exploded", "a chain of Reshapes (onnxruntime#19423)", "blocks.1.attention", edit.reshape_chain),
     model_fault("ops.exploded", "a loop over positions unrolled", "blocks.{0..2}.attention", change.unrolled),
     # fusions
     Fault(
@@ -303,9 +289,7 @@ FAULTS = (
         edit.scale_weight,
         CHECKED,
     ),
-    graph_fault(
-        "parity.worse", "less exact, within tolerance", "blocks.1.feed.up", edit.scale_weight, LENIENT
-    ),
+    graph_fault("parity.worse", "less exact, within tolerance", "blocks.1.feed.up", edit.scale_weight, LENIENT),
     graph_fault(
         "attestation.contradicted",
         "two layers recorded as each other",

@@ -17,9 +17,7 @@ _SCOPES = "pkg.torch.onnx.name_scopes"
 def nodes_in(model: ir.Model, scope: str, op: str | None = None) -> list[ir.Node]:
     """Nodes whose recorded innermost module is ``scope``, of one operator or all."""
     found = [node for node in model.graph if op in (None, node.op_type) and _scopes(node)[-2:-1] == [scope]]
-    assert found, (
-        f"no {op or 'node'} in {scope}: {sorted({tuple(_scopes(node)[-2:-1]) for node in model.graph})}"
-    )
+    assert found, f"no {op or 'node'} in {scope}: {sorted({tuple(_scopes(node)[-2:-1]) for node in model.graph})}"
     return found
 
 
@@ -75,9 +73,7 @@ def cast_around(node: ir.Node, dtype: ir.DataType) -> None:
     for index, value in enumerate(node.inputs):
         if value is None or value.dtype != own:
             continue
-        before = ir.node(
-            "Cast", [value], attributes={"to": dtype.value}, metadata_props=dict(node.metadata_props)
-        )
+        before = ir.node("Cast", [value], attributes={"to": dtype.value}, metadata_props=dict(node.metadata_props))
         before.name = f"{node.name}_to_{index}"
         before.outputs[0].name = f"{value.name}_to_{index}"
         before.outputs[0].dtype, before.outputs[0].shape = dtype, value.shape
@@ -119,9 +115,7 @@ def lose_axis_names(model: ir.Model) -> None:
     for value in (*model.graph.inputs, *model.graph.outputs):
         assert value.shape is not None
         names = {"batch": "s0", "length": "s1"}
-        value.shape = ir.Shape(
-            [names.get(str(dim), dim) if not isinstance(dim, int) else dim for dim in value.shape]
-        )
+        value.shape = ir.Shape([names.get(str(dim), dim) if not isinstance(dim, int) else dim for dim in value.shape])
 
 
 def swap_output_names(model: ir.Model) -> None:
@@ -165,9 +159,7 @@ def copy_weight(model: ir.Model) -> None:
     for index, value in enumerate(second.inputs):
         if value is not None and value.name == "mix.weight":
             assert value.const_value is not None
-            second.replace_input_with(
-                index, constant(model, "mix.weight_1", value.const_value.numpy().copy())
-            )
+            second.replace_input_with(index, constant(model, "mix.weight_1", value.const_value.numpy().copy()))
 
 
 def fold_tied(model: ir.Model) -> None:
@@ -205,9 +197,7 @@ def guard_softmax(model: ir.Model) -> None:
         (node,) = nodes_in(model, f"blocks.{block}.attention.softmax", "Softmax")
         (nan,) = append(node, "IsNaN", dtype=ir.DataType.BOOL)
         graph = model.graph
-        guard = ir.node(
-            "Where", [nan.outputs[0], zero, node.outputs[0]], metadata_props=dict(node.metadata_props)
-        )
+        guard = ir.node("Where", [nan.outputs[0], zero, node.outputs[0]], metadata_props=dict(node.metadata_props))
         guard.name, guard.outputs[0].name = f"{node.name}_guard", f"{node.name}_guarded"
         guard.outputs[0].dtype, guard.outputs[0].shape = ir.DataType.FLOAT, node.outputs[0].shape
         for consumer, index in list(nan.outputs[0].uses()):

@@ -121,9 +121,7 @@ def test_parts_and_inputs_are_the_same_every_time_and_the_model_is_as_before() -
 
 def test_given_inputs_and_generation_config() -> None:
     static = transformers.GenerationConfig(cache_implementation="static", max_cache_len=24)
-    components = generation_components(
-        config_dir("llama"), {"input_ids": "int64[3, 5]"}, generation_config=static
-    )
+    components = generation_components(config_dir("llama"), {"input_ids": "int64[3, 5]"}, generation_config=static)
     _, inputs = components["decode"]
     assert inputs["input_ids"].shape == (3, 1)
     assert type(inputs["past_key_values"]).__name__ == "StaticCache"

@@ -58,9 +58,7 @@ def pytest_htp_module_name(module, path):
 
 
 def with_vendor(folder: Path) -> Example:
-    return project(folder, TEST, acme=VENDOR).write(
-        {"pytest.ini": "[pytest]\naddopts = -p acme\npythonpath = .\n"}
-    )
+    return project(folder, TEST, acme=VENDOR).write({"pytest.ini": "[pytest]\naddopts = -p acme\npythonpath = .\n"})
 
 
 def test_a_third_party_plugin(tmp_path: Path) -> None:
@@ -92,9 +90,7 @@ def test_a_third_party_plugin(tmp_path: Path) -> None:
     assert (finding["module"], finding["before"], finding["after"]) == ("", 3, 4)
     assert "x-acme.nodes" in changed.stdout
 
-    ignored = example.run_pytest(
-        "-o", "htp_policy=x-acme.nodes:ignore ops.changed:info", outcomes={"passed": 1}
-    )
+    ignored = example.run_pytest("-o", "htp_policy=x-acme.nodes:ignore ops.changed:info", outcomes={"passed": 1})
     assert ignored.codes == {"ops.changed"}
 
 
@@ -158,9 +154,7 @@ def test_codes_of_plugins() -> None:
     for verdict in (None, "unchanged", "bad"):
         with pytest.raises(HTPUsageError, match=r"x-a\.b needs a verdict, one of breaking"):
             Finding("x-a.b", "m", verdict=verdict)
-    with pytest.raises(
-        HTPUsageError, match=r"plugins report codes of their own, like 'x-vendor\.ops\.changed'"
-    ):
+    with pytest.raises(HTPUsageError, match=r"plugins report codes of their own, like 'x-vendor\.ops\.changed'"):
         with_findings(Comparison(), [Finding("ops.changed", "m")], Policy())
 
 

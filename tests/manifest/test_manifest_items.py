@@ -29,9 +29,7 @@ INI = "[pytest]\naddopts = --strict-markers\nmarkers =\n    slow: takes long\n"
 
 def example(folder: Path, manifest: str = MANIFEST, **files: str) -> Example:
     more = {name.replace("_py", ".py"): content for name, content in files.items()}
-    return Example(
-        {"models/nets.htp.toml": manifest, "models/net.py": NET, "pytest.ini": INI, **more}, folder=folder
-    )
+    return Example({"models/nets.htp.toml": manifest, "models/net.py": NET, "pytest.ini": INI, **more}, folder=folder)
 
 
 def test_first_run_update_and_unchanged(tmp_path: Path) -> None:
@@ -75,23 +73,16 @@ def test_selecting(tmp_path: Path) -> None:
     collect = ("--collect-only", "-q")
     assert "3/4 tests collected" in project.run_pytest(*collect, "-m", "htp", report=False).stdout
     assert "2/4 tests collected" in project.run_pytest(*collect, "-m", "slow", report=False).stdout
-    assert (
-        "1/4 tests collected" in project.run_pytest(*collect, "-k", "net and not wide", report=False).stdout
-    )
+    assert "1/4 tests collected" in project.run_pytest(*collect, "-k", "net and not wide", report=False).stdout
     assert "\n1 test collected" in f"\n{project.run_pytest(*collect, '-p', 'no:htp', report=False).stdout}"
 
 
 def test_a_wrong_manifest_is_a_collection_error_of_that_file_alone(tmp_path: Path) -> None:
-    project = example(
-        tmp_path, '[export.a]\nmodel = "nett:make"\n\n[export.b]\nmodel = "net:make"\nopset = 1\n'
-    )
+    project = example(tmp_path, '[export.a]\nmodel = "nett:make"\n\n[export.b]\nmodel = "net:make"\nopset = 1\n')
     project.write({"test_other.py": "def test_other():\n    pass\n"})
     run = project.run_pytest("--continue-on-collection-errors", outcomes={"passed": 1, "error": 1})
     assert "models/nets.htp.toml:2: model 'nett:make': there is no module 'nett'" in run.stdout
-    assert (
-        "models/nets.htp.toml:6: export.b has an unknown key 'opset', did you mean 'opset_version'?"
-        in run.stdout
-    )
+    assert "models/nets.htp.toml:6: export.b has an unknown key 'opset', did you mean 'opset_version'?" in run.stdout
     assert "Traceback" not in run.stdout
     assert "items.py" not in run.stdout
 
@@ -103,9 +94,7 @@ def test_an_unknown_mark_is_a_collection_error(tmp_path: Path) -> None:
 
 
 def test_marks_that_pytest_knows(tmp_path: Path) -> None:
-    manifest = "".join(
-        f'[export.{mark}]\nmodel = "net:make"\nmarks = ["{mark}"]\n' for mark in ("skip", "xfail")
-    )
+    manifest = "".join(f'[export.{mark}]\nmodel = "net:make"\nmarks = ["{mark}"]\n' for mark in ("skip", "xfail"))
     example(tmp_path, manifest).run_pytest(outcomes={"skipped": 1, "xfailed": 1})
 
 
@@ -143,9 +132,7 @@ def greet(request):
 def name(request):
     print("function", request.function.__name__)
 """
-    project = example(
-        tmp_path, MANIFEST.replace("parity = false\n\n", "parity = false\nmin_coverage = 99\n\n")
-    )
+    project = example(tmp_path, MANIFEST.replace("parity = false\n\n", "parity = false\nmin_coverage = 99\n\n"))
     project.write({"conftest.py": conftest})
     run = project.run_pytest("-s", "-k", "net and not wide", "--htp-fail-on=breaking", "--snapshot-update")
     assert "module nets.htp.toml nets.htp.toml" in run.stdout

@@ -163,9 +163,7 @@ def test_what_is_wrong_and_where(folder: Path, text: str, message: str) -> None:
 
 def test_all_problems_at_once_in_the_order_of_the_file(folder: Path) -> None:
     with pytest.raises(HTPUsageError) as caught:
-        read(
-            folder, '[export.a]\nmodel = "brt"\n[export.b]\nmodel = "bert"\nseed = "x"\n[export.c]\nsed = 1\n'
-        )
+        read(folder, '[export.a]\nmodel = "brt"\n[export.b]\nmodel = "bert"\nseed = "x"\n[export.c]\nsed = 1\n')
     assert [line.split(":")[1] for line in str(caught.value).splitlines()] == ["2", "5", "6", "7"]
 
 
@@ -182,9 +180,7 @@ def test_unreadable_files(folder: Path) -> None:
 
 
 def test_lines_of_keys_however_they_are_written() -> None:
-    lines = Lines(
-        'a.b = 1\n[ x . "y.z" ] # c\n"k k" = 1\n\'l\'.m = 2\n[x."y.z".t]\nn = { o = 1 }\n[[list]]\n'
-    )
+    lines = Lines('a.b = 1\n[ x . "y.z" ] # c\n"k k" = 1\n\'l\'.m = 2\n[x."y.z".t]\nn = { o = 1 }\n[[list]]\n')
     assert lines.of(["a", "b"]) == 1
     assert lines.of(["x", "y.z"]) == 2
     assert lines.of(["x", "y.z", "k k"]) == 3
@@ -196,18 +192,14 @@ def test_lines_of_keys_however_they_are_written() -> None:
 def test_a_factory_is_imported_only_when_the_model_is_needed(folder: Path) -> None:
     [export] = read(folder, '[export.a]\nmodel = "zoo:make"')
     before = list(sys.path)
-    with pytest.raises(
-        HTPUsageError, match=r"model 'zoo:make': importing zoo failed: RuntimeError: imported"
-    ):
+    with pytest.raises(HTPUsageError, match=r"model 'zoo:make': importing zoo failed: RuntimeError: imported"):
         export.model.load()
     assert sys.path == before
 
 
 def test_the_nearest_name_in_the_module(folder: Path) -> None:
     (folder / "garden.py").write_text("class Plants:\n    tree = 5\n", encoding="utf-8")
-    first, second = read(
-        folder, '[export.a]\nmodel = "garden:Plants.tree"\n[export.b]\nmodel = "garden:Plant"\n'
-    )
+    first, second = read(folder, '[export.a]\nmodel = "garden:Plants.tree"\n[export.b]\nmodel = "garden:Plant"\n')
     try:
         assert first.model.load() == 5
         with pytest.raises(HTPUsageError, match=r"garden has no 'Plant', did you mean 'Plants'\?"):
@@ -217,17 +209,13 @@ def test_the_nearest_name_in_the_module(folder: Path) -> None:
 
 
 def test_reading_a_manifest_imports_nothing_heavy(folder: Path) -> None:
-    (folder / "models.htp.toml").write_text(
-        GOOD + '[export.a.inputs]\nx = "int64[batch=2]"\n', encoding="utf-8"
-    )
+    (folder / "models.htp.toml").write_text(GOOD + '[export.a.inputs]\nx = "int64[batch=2]"\n', encoding="utf-8")
     code = (
         "import sys; from pathlib import Path; from pytest_htp.manifest.parse import read_manifest;"
         "import pytest_htp.manifest.items; read_manifest(Path('models.htp.toml'), '');"
         "print({'torch', 'transformers', 'onnx', 'onnx_ir', 'rich', 'numpy'} & set(sys.modules))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
 
 

@@ -127,9 +127,7 @@ def test_trees_are_drawn_again_only_when_something_that_shapes_them_changed(
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii", "latin-1", "cp437", "shift_jis", "utf-8"])
-def test_streams_that_cannot_encode_symbols_get_plain_characters(
-    export_data: HTPExportData, encoding: str
-) -> None:
+def test_streams_that_cannot_encode_symbols_get_plain_characters(export_data: HTPExportData, encoding: str) -> None:
     export_data.model_name = "模型 é 🦄"
     export_data.hierarchy["encoder"].class_name = "Кодер"
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict")

@@ -78,9 +78,7 @@ def test_the_line_names_step_model_and_elapsed_time() -> None:
     live.start()
     live.update(HTPExportStep.TRACE)
     now[0] += 12.2
-    assert (
-        live.line() == "step 4/8 model tracing | bert | 12 s"
-    )  # a stream without encoding: plain characters
+    assert live.line() == "step 4/8 model tracing | bert | 12 s"  # a stream without encoding: plain characters
     live.update(HTPExportStep.TRACE, "gpt2")
     assert live.line() == "step 4/8 model tracing | gpt2 | 12 s"  # the same step goes on
     live.update(HTPExportStep.SAVE)
@@ -123,9 +121,7 @@ def test_pytest_s_progress_line_is_left_as_it_was(terminal: Terminal) -> None:
 
 
 @pytest.mark.parametrize("reason", ["no terminal", "CI", "dumb terminal", "closed", "broken"])
-def test_it_is_silent_where_it_should_be(
-    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, reason: str
-) -> None:
+def test_it_is_silent_where_it_should_be(terminal: Terminal, monkeypatch: pytest.MonkeyPatch, reason: str) -> None:
     stream: io.TextIOBase = io.StringIO()
     if reason == "CI":
         monkeypatch.setenv("CI", "true")

@@ -109,9 +109,7 @@ def test_mappings_are_merged_and_whole_data_replaces(tmp_path: Path) -> None:
 def test_seconds_appear_only_where_the_caller_measured_them(tmp_path: Path) -> None:
     monitor = quiet(tmp_path)
     monitor.log_step(HTPExportStep.MODEL_PREP)
-    monitor.log_step(
-        HTPExportStep.INPUT_GEN, {"steps": {"input_generation": {"status": "skipped", "seconds": 0.25}}}
-    )
+    monitor.log_step(HTPExportStep.INPUT_GEN, {"steps": {"input_generation": {"status": "skipped", "seconds": 0.25}}})
     assert monitor.get_metadata()["steps"] == {
         "model_preparation": {"status": "completed"},
         "input_generation": {"status": "skipped", "seconds": 0.25},
@@ -145,9 +143,7 @@ def test_the_caller_s_data_is_never_changed(tmp_path: Path) -> None:
         (5, "an HTPExportData, a mapping of some of its fields, or None"),
     ],
 )
-def test_data_that_does_not_fit_is_refused_and_changes_nothing(
-    tmp_path: Path, data: object, message: str
-) -> None:
+def test_data_that_does_not_fit_is_refused_and_changes_nothing(tmp_path: Path, data: object, message: str) -> None:
     monitor = quiet(tmp_path)
     with pytest.raises(ValueError, match=message):
         monitor.log_step(HTPExportStep.TRACE, data)  # type: ignore[arg-type]

@@ -22,9 +22,7 @@ def node(request: ParityRequest, path: str, op_type: str) -> NodeFacts:
     return found[0]
 
 
-@pytest.mark.parametrize(
-    "name", ["bert", "mlp", "convnet", "shared", "called_twice", "nest", "odd_names", "gpt2"]
-)
+@pytest.mark.parametrize("name", ["bert", "mlp", "convnet", "shared", "called_twice", "nest", "odd_names", "gpt2"])
 def test_every_executed_module_has_one_verdict(prepared: Prepare, name: str) -> None:
     request = prepared(name)
     attestation = measure_parity(request).attestation
@@ -103,11 +101,7 @@ def test_the_output_check_alone_misses_an_inner_node(prepared: Prepare) -> None:
 def test_a_reshape_at_the_border_belongs_to_one_side(prepared: Prepare) -> None:
     """Elements and order are the same on both sides of a Reshape; its shape tells them apart."""
     request = prepared("gpt2")
-    last = [
-        f
-        for f in request.tagging.nodes
-        if f.path == "transformer.h.0.mlp.c_fc" and f.node.op_type == "Reshape"
-    ]
+    last = [f for f in request.tagging.nodes if f.path == "transformer.h.0.mlp.c_fc" and f.node.op_type == "Reshape"]
     with tagged(last[-1], "transformer.h.0.mlp"):
         assert measure_parity(request).attestation["contradicted"] == ["transformer.h.0.mlp.c_fc"]
 

@@ -23,9 +23,7 @@ def test_a_healthy_export(prepared: Prepare) -> None:
     request = prepared("bert")
     result = measure_parity(request)
     assert result.measured
-    assert [output.name for output in result.outputs] == [
-        value.name for value in request.program.graph.outputs
-    ]
+    assert [output.name for output in result.outputs] == [value.name for value in request.program.graph.outputs]
     assert all(0 < output.max_rel < 1e-5 for output in result.outputs)
     assert result.failed == []
     assert result.first_divergence is None
@@ -120,9 +118,7 @@ def test_a_random_graph_is_not_measured(prepared: Prepare) -> None:
 
 
 def _program(*inputs: tuple[str, ir.DataType, list[int | str]]) -> ir.Model:
-    values = [
-        ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape(shape)) for name, dtype, shape in inputs
-    ]
+    values = [ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape(shape)) for name, dtype, shape in inputs]
     return ir.Model(ir.Graph(values, [], nodes=[], name="main", opset_imports={"": 18}), ir_version=10)
 
 

@@ -70,9 +70,7 @@ def test_nothing_is_written(tmp_path: Path) -> None:
 
 def test_weights_stay_in_their_file(tmp_path: Path) -> None:
     proto = model(CHAIN)
-    onnx.save(
-        proto, tmp_path / "m.onnx", save_as_external_data=True, location="m.onnx.data", size_threshold=0
-    )
+    onnx.save(proto, tmp_path / "m.onnx", save_as_external_data=True, location="m.onnx.data", size_threshold=0)
     values = dict(ValueSession(tmp_path / "m.onnx", {"sum": 24}, CPU).run({"x": torch.ones(1, 3)}))
     assert torch.equal(values["sum"], torch.tensor([[1.0, 2.0, 3.0]]))
 

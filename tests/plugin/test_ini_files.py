@@ -87,11 +87,7 @@ def test_a_variant_has_its_own_baselines_and_falls_back_to_the_common_ones(tmp_p
     assert example.run_pytest(outcomes={"failed": 1}).export["baseline"] == common
 
     example.write(
-        {
-            "test_net.py": ONE_TEST.replace("def test_net(htp_export)", "def test_x()").replace(
-                "htp_export", "id"
-            )
-        }
+        {"test_net.py": ONE_TEST.replace("def test_net(htp_export)", "def test_x()").replace("htp_export", "id")}
     )
     pruned = example.run_pytest("--htp-prune", "-k", "nothing", report=False)
     assert len(pruned.deleted_files) == 2, "variants are pruned with their test"

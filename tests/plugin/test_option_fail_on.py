@@ -30,9 +30,7 @@ def test_precedence(tmp_path: Path) -> None:
     example.run_pytest("--htp-fail-on=info", outcomes={"failed": 1})
     example.write({"test_net.py": TEST.format(marker="@pytest.mark.htp(fail_on='breaking')", call="")})
     example.run_pytest("--htp-fail-on=info", outcomes={"passed": 1})
-    example.write(
-        {"test_net.py": TEST.format(marker="@pytest.mark.htp(fail_on='breaking')", call=", fail_on='drift'")}
-    )
+    example.write({"test_net.py": TEST.format(marker="@pytest.mark.htp(fail_on='breaking')", call=", fail_on='drift'")})
     example.run_pytest(outcomes={"failed": 1})
 
 
@@ -42,9 +40,7 @@ def test_policy_gives_a_code_another_verdict(tmp_path: Path) -> None:
     example.write({"pytest.ini": "[pytest]\nhtp_policy =\n    ops.changed:ignore\n"})
     assert example.run_pytest(outcomes={"passed": 1}).findings == []
     example.write({"pytest.ini": "[pytest]\nhtp_policy = ops.changed:breaking\n"})
-    assert (
-        example.run_pytest("--htp-fail-on=breaking", outcomes={"failed": 1}).export["verdict"] == "breaking"
-    )
+    assert example.run_pytest("--htp-fail-on=breaking", outcomes={"failed": 1}).export["verdict"] == "breaking"
 
 
 @pytest.mark.parametrize(
@@ -69,9 +65,7 @@ def test_bad_ini_values_are_usage_errors(tmp_path: Path, ini: str, message: str)
 
 def test_coverage_may_drop_within_the_tolerance(tmp_path: Path) -> None:
     test = "from net import X, Half\ndef test_a(htp_export):\n    htp_export(Half(), X, parity=False)\n"
-    example = project(tmp_path, test).replace(
-        "net.py", "return self.first(x), x", "return self.first(x), x.sin()"
-    )
+    example = project(tmp_path, test).replace("net.py", "return self.first(x), x", "return self.first(x), x.sin()")
     example.run_pytest("--snapshot-update", report=False, outcomes={"passed": 1})
     # From 100 to 50 percent: the root's Sin becomes an Identity that no module owns.
     example.replace("net.py", "return self.first(x), x.sin()", "return self.first(x), x")

@@ -48,9 +48,7 @@ class TestHalf:
         export = htp_export(Half, X, parity=False, baseline=False)
         assert export.record["opset"][""] == 20, "what only the outer marker sets holds"
 """
-    project(tmp_path, test.replace("htp_export(Half,", "htp_export(Half(),")).run_pytest(
-        outcomes={"passed": 1}
-    )
+    project(tmp_path, test.replace("htp_export(Half,", "htp_export(Half(),")).run_pytest(outcomes={"passed": 1})
 
 
 def test_updating_does_not_accept_what_is_below_the_minimum(tmp_path: Path) -> None:

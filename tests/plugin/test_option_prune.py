@@ -24,9 +24,7 @@ ONE = TWO[: TWO.index("def test_gone")]
 @pytest.fixture(scope="module")
 def two_files(tmp_path_factory: pytest.TempPathFactory) -> Example:
     """``test_net.py`` with two tests and ``test_more.py`` with one; recorded once, copied by the tests."""
-    example = recorded(
-        tmp_path_factory.mktemp("prune"), TWO, test_more=ONE_TEST.replace("test_net", "test_more")
-    )
+    example = recorded(tmp_path_factory.mktemp("prune"), TWO, test_more=ONE_TEST.replace("test_net", "test_more"))
     assert len(example.baselines) == 3
     return example
 

@@ -110,9 +110,7 @@ def test_files_of_equally_named_tests_in_two_folders_do_not_mix(tmp_path: Path) 
 
 
 def test_a_failed_export_leaves_its_metadata_and_log_in_the_report(tmp_path: Path) -> None:
-    example = project(
-        tmp_path, "from net import X, Raises\ndef test_a(htp_export):\n    htp_export(Raises(), X)\n"
-    )
+    example = project(tmp_path, "from net import X, Raises\ndef test_a(htp_export):\n    htp_export(Raises(), X)\n")
     run = example.run_pytest(outcomes={"failed": 1})
     folder = example.folder / "htp-report" / run.export["artifacts"]
     metadata = json.loads((folder / "model_htp_metadata.json").read_text())

@@ -75,9 +75,7 @@ def test_the_whole_flow_on_two_workers(tmp_path: Path) -> None:
     assert "STEP 6/8  NODE TAGGING" in run.stdout, "sections of workers are shown"
     assert "onnx exports" in run.stdout
     cases = ElementTree.parse(example.folder / "junit.xml").getroot().iter("testcase")
-    verdicts = {
-        p.get("value") for case in cases for p in case.iter("property") if p.get("name") == "htp.verdict"
-    }
+    verdicts = {p.get("value") for case in cases for p in case.iter("property") if p.get("name") == "htp.verdict"}
     assert "breaking" in verdicts
 
 

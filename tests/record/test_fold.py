@@ -102,9 +102,7 @@ def test_a_module_described_twice_is_refused() -> None:
         fold_rows([{"path": "a.1", "n": 1}, {"path": "a.1", "n": 1}])
 
 
-names = st.one_of(
-    st.integers(0, 12).map(str), st.sampled_from(["a", "b", "layer", "{0..2}", "50%", "é", "\x1b"])
-)
+names = st.one_of(st.integers(0, 12).map(str), st.sampled_from(["a", "b", "layer", "{0..2}", "50%", "é", "\x1b"]))
 paths = st.lists(names, min_size=1, max_size=5).map(".".join) | st.just("")
 
 

@@ -65,9 +65,7 @@ def test_swapped_tensors_stand_out() -> None:
     assert len(folded) > 3
 
 
-_names = st.lists(st.sampled_from(["0", "1", "2", "3", "a", "{0}", "50%"]), min_size=1, max_size=3).map(
-    ".".join
-)
+_names = st.lists(st.sampled_from(["0", "1", "2", "3", "a", "{0}", "50%"]), min_size=1, max_size=3).map(".".join)
 
 
 @given(st.lists(st.tuples(_names, st.none() | _names, st.sampled_from([4, 8])), max_size=12))

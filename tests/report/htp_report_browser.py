@@ -42,9 +42,7 @@ class Browser:
     def __init__(self, executable: str, profile: Path) -> None:
         child_in, self._out = os.pipe()
         self._in, child_out = os.pipe()
-        options = (
-            "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --remote-debugging-pipe"
-        )
+        options = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --remote-debugging-pipe"
         quiet = "--disable-background-networking --disable-component-update --disable-sync --hide-scrollbars"
         # Chromium reads commands on descriptor 3 and answers on 4; the shell puts ours there.
         script = f'exec "$0" {options} {quiet} --user-data-dir="$1" about:blank 3<&{child_in} 4>&{child_out}'

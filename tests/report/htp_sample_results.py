@@ -33,9 +33,7 @@ STEPS = (
 )
 
 
-def row(
-    path: str, cls: str, ops: dict[str, int], weights: dict[str, int] | None = None, **more: Any
-) -> Result:
+def row(path: str, cls: str, ops: dict[str, int], weights: dict[str, int] | None = None, **more: Any) -> Result:
     """One record row whose nodes are all direct."""
     nodes = sum(ops.values())
     return {
@@ -99,9 +97,7 @@ def resnet_rows() -> list[Result]:
     for stage, width in enumerate((64, 128, 256, 512)):
         path = f"encoder.stages.{stage}.layers.{{0..1}}"
         rows.append(row(path, "ResNetBasicLayer", {"Add": 1, "Relu": 1}))
-        inner = row(
-            f"{path}.layer.{{0..1}}.convolution", "Conv2d", {"Conv": 1}, {"FLOAT": 36 * width * width}
-        )
+        inner = row(f"{path}.layer.{{0..1}}.convolution", "Conv2d", {"Conv": 1}, {"FLOAT": 36 * width * width})
         rows.append({**inner, "evidence": {"fused": 1}})
     return rows
 
@@ -169,9 +165,7 @@ def coverage(direct: int, fused: int, inferred: int, none: int) -> Result:
     }
 
 
-def finding(
-    code: str, verdict: str, module: str | None, message: str, before: Any = None, after: Any = None
-) -> Result:
+def finding(code: str, verdict: str, module: str | None, message: str, before: Any = None, after: Any = None) -> Result:
     """One finding (contract, section 6)."""
     return {
         "code": code,
@@ -241,9 +235,7 @@ def _regressed_bert() -> Result:
     rows[position] = row(
         at, "GELUActivation", {"Erf": 1, "Mul": 2, "Add": 1, "Div": 1}, evidence={"direct": 4, "inferred": 1}
     )
-    today = record(
-        rows, "BertModel", coverage=coverage(288, 1, 14, 2), untagged={"nodes": 2, "ops": {"Identity": 2}}
-    )
+    today = record(rows, "BertModel", coverage=coverage(288, 1, 14, 2), untagged={"nodes": 2, "ops": {"Identity": 2}})
     today["toolchain"] = {**TOOLCHAIN, "torch": "2.14.0", "onnxscript": "0.7.3"}
     today["graph"]["nodes"] += 2
     today["parity"]["outputs"][0]["max_abs"] = "1e-04"
@@ -282,9 +274,7 @@ def _regressed_bert() -> Result:
                 {"Gelu": 1},
                 {"Add": 1, "Div": 1, "Erf": 1, "Mul": 2},
             ),
-            finding(
-                "coverage.dropped", "regression", None, "coverage fell from 100% to 98.95%", 100.0, 98.95
-            ),
+            finding("coverage.dropped", "regression", None, "coverage fell from 100% to 98.95%", 100.0, 98.95),
         ],
     )
 
@@ -347,11 +337,7 @@ def sample_results() -> list[Result]:
             verdict="drift",
             outcome="failed",
             baseline_status="changed",
-            findings=[
-                finding(
-                    "module.removed", "drift", "encoder.layer.{10,11}", "2 of 12 ViTLayer are gone", 12, 10
-                )
-            ],
+            findings=[finding("module.removed", "drift", "encoder.layer.{10,11}", "2 of 12 ViTLayer are gone", 12, 10)],
         ),
         result("test_resnet[18]", resnet, resnet),
         result("test_resnet[34]", resnet, resnet, shared_with="tests/test_models.py::test_resnet[18]"),
@@ -362,9 +348,7 @@ def sample_results() -> list[Result]:
             verdict="improvement",
             baseline_status="changed",
             findings=[
-                finding(
-                    "coverage.improved", "improvement", None, "coverage rose from 90.43% to 100%", 90.43, 100
-                )
+                finding("coverage.improved", "improvement", None, "coverage rose from 90.43% to 100%", 90.43, 100)
             ],
         ),
         result("test_t5_encoder", t5, None, outcome="failed"),
@@ -450,12 +434,9 @@ def large_results(exports: int, nodes: int, rows: int) -> list[Result]:
     kinds = ("MatMul", "Add", "Mul", "Transpose", "Reshape", "Softmax")
     layout = [
         row(
-            ""
-            if i == 0
-            else f"encoder.{chr(97 + i % 7)}block.{'abcdefgh'[i // 7 % 8]}.part{chr(97 + i // 56 % 26)}x",
+            "" if i == 0 else f"encoder.{chr(97 + i % 7)}block.{'abcdefgh'[i // 7 % 8]}.part{chr(97 + i // 56 % 26)}x",
             f"Module{i % 12}",
-            dict.fromkeys(kinds[: max(1, min(each, 6))], 1)
-            | {"Add": each + (i < extra) - max(0, min(each, 6) - 1)},
+            dict.fromkeys(kinds[: max(1, min(each, 6))], 1) | {"Add": each + (i < extra) - max(0, min(each, 6) - 1)},
             {"FLOAT": 4_096 * (i + 1)},
         )
         for i in range(rows)
@@ -468,9 +449,7 @@ def large_results(exports: int, nodes: int, rows: int) -> list[Result]:
         item["ops"]["Cast"] = 2
         item["fingerprint"] = "0" * 12
     log = "<pre>{}</pre>".format(
-        "\n".join(
-            f'<span style="color: #008080">│  ├── module.{i}</span> <span>{i}</span>' for i in range(400)
-        )
+        "\n".join(f'<span style="color: #008080">│  ├── module.{i}</span> <span>{i}</span>' for i in range(400))
     )
     return [
         result(

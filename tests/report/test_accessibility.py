@@ -51,9 +51,7 @@ def violations(tab: Browser) -> list[str]:
     return [f"{item['id']}: {item['nodes'][:3]}" for item in found]
 
 
-@pytest.mark.skipif(
-    find_axe() is None, reason="no axe-core: set HTP_AXE to axe.min.js, or npm install axe-core"
-)
+@pytest.mark.skipif(find_axe() is None, reason="no axe-core: set HTP_AXE to axe.min.js, or npm install axe-core")
 @pytest.mark.parametrize(
     ("name", "width", "dark"),
     [
@@ -65,16 +63,12 @@ def violations(tab: Browser) -> list[str]:
         ("empty", 1280, False),
     ],
 )
-def test_axe_finds_no_violation(
-    tab: Browser, pages: dict[str, Path], name: str, width: int, dark: bool
-) -> None:
+def test_axe_finds_no_violation(tab: Browser, pages: dict[str, Path], name: str, width: int, dark: bool) -> None:
     tab.open(pages[name], width=width, dark=dark)
     assert violations(tab) == []
 
 
-@pytest.mark.skipif(
-    find_axe() is None, reason="no axe-core: set HTP_AXE to axe.min.js, or npm install axe-core"
-)
+@pytest.mark.skipif(find_axe() is None, reason="no axe-core: set HTP_AXE to axe.min.js, or npm install axe-core")
 def test_axe_sees_the_last_export_too(tab: Browser, pages: dict[str, Path]) -> None:
     """The check itself works: a spoilt contrast below the fold, in a closed export, is found."""
     tab.open(pages["sample"])

@@ -50,9 +50,7 @@ def test_markup_is_balanced_and_ids_are_unique(page: str) -> None:
 
 def test_nothing_is_fetched_from_anywhere(page: str) -> None:
     links = [
-        attrs.get("href") or attrs.get("src")
-        for _, attrs in Outline(page).tags
-        if "href" in attrs or "src" in attrs
+        attrs.get("href") or attrs.get("src") for _, attrs in Outline(page).tags if "href" in attrs or "src" in attrs
     ]
     assert links
     assert all(re.match(r"#|data:,|exports/", link or "") for link in links)
@@ -70,9 +68,7 @@ def test_policy_allows_exactly_the_pages_own_style_and_script(page: str) -> None
         (text,) = re.findall(rf"<{element}>(.*?)</{element}>", page, re.DOTALL)
         digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
         assert f"{element}-src 'sha256-{digest}'" in allowed
-    assert not [
-        tag for tag, attrs in Outline(page).tags if "style" in attrs or any(a[:2] == "on" for a in attrs)
-    ]
+    assert not [tag for tag, attrs in Outline(page).tags if "style" in attrs or any(a[:2] == "on" for a in attrs)]
 
 
 def test_overview_lists_every_export_worst_first(page: str) -> None:

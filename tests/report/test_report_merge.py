@@ -78,9 +78,7 @@ def test_duplicates_count_once_with_a_note(tmp_path: Path) -> None:
         ("record", {"modules": 1}, r"exports\[0\].record: "),
     ],
 )
-def test_a_report_that_does_not_fit_its_schema_is_refused(
-    tmp_path: Path, key: str, value: Any, words: str
-) -> None:
+def test_a_report_that_does_not_fit_its_schema_is_refused(tmp_path: Path, key: str, value: Any, words: str) -> None:
     report = json.loads(dump_report(build_report(sample_results()[:1], ENVIRONMENT)))
     report["exports"][0][key] = value
     schema_file = Path(pytest_htp.__file__).parent / "schemas" / "report.schema.json"

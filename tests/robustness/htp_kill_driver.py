@@ -52,9 +52,7 @@ def wait(child: int) -> int:
 
 def baselines(project: Path) -> dict[str, bytes]:
     folder = project / "__htp_baselines__"
-    return {
-        path.relative_to(project).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*.json"))
-    }
+    return {path.relative_to(project).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*.json"))}
 
 
 def complete(project: Path, version: int) -> dict[str, bytes]:
@@ -127,9 +125,7 @@ def two_at_once(project: Path) -> dict[str, object]:
         "same": baselines(project) == expected,
         "exports": len(report["exports"]),
         "missing": missing,
-        "leftovers": [
-            path.name for path in project.rglob(".*") if path.name.startswith((".htp-", ".exports-"))
-        ],
+        "leftovers": [path.name for path in project.rglob(".*") if path.name.startswith((".htp-", ".exports-"))],
     }
 
 

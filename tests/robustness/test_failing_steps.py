@@ -49,9 +49,7 @@ def model_state(model: nn.Module) -> dict[str, Any]:
     return {
         "training": [module.training for module in model.modules()],
         "attributes": [sorted(vars(module)) for module in model.modules()],
-        "hooks": [
-            (list(module._forward_hooks), list(module._forward_pre_hooks)) for module in model.modules()
-        ],
+        "hooks": [(list(module._forward_hooks), list(module._forward_pre_hooks)) for module in model.modules()],
         "parameters": [(name, id(value), value._version) for name, value in model.named_parameters()],
         "buffers": [(name, id(value), value.tolist()) for name, value in model.named_buffers()],
     }

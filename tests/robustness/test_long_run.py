@@ -14,9 +14,7 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "longrun.py"
 
 @pytest.mark.slow
 def test_a_long_run_is_flat() -> None:
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), "--exports", "120"], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, str(SCRIPT), "--exports", "120"], capture_output=True, text=True, check=True)
     result = json.loads(done.stdout)
     print(done.stdout)
     # The allocator's own jitter is a few KiB an export; a leaked graph or model would be hundreds.

@@ -92,9 +92,7 @@ def in_a_body(*known: str | None, runner: str | None = "a") -> tuple[GraphFacts,
         nodes.append(ir.Node("", "Relu" if nodes else "Constant", [nodes[-1].outputs[0]] if nodes else []))
     body = ir.Graph([], [nodes[-1].outputs[0]], nodes=nodes, name="then")
     branch = ir.Node("", "If", [condition], [ir.AttrGraph("then_branch", body)])
-    facts = GraphFacts(
-        ir.Model(ir.Graph([condition], branch.outputs, nodes=[branch]), ir_version=10), MODULES
-    )
+    facts = GraphFacts(ir.Model(ir.Graph([condition], branch.outputs, nodes=[branch]), ir_version=10), MODULES)
     for node, path in zip(facts.nodes, (runner, *known), strict=True):
         if path is not None:
             node.decide(Evidence.DIRECT, path, "recorded")

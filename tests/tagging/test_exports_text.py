@@ -89,9 +89,7 @@ def test_without_optimization_only_the_translator_s_constants_are_shared(
 
 def test_sizes_of_dynamic_axes_belong_to_no_inner_module(exported: Callable[..., Any]) -> None:
     """torch inserts them at the inputs under a scope that is no module; they cross the root's call."""
-    inferred = [
-        facts for facts in exported("bert", dynamic=True).tagging.nodes if facts.evidence == "inferred"
-    ]
+    inferred = [facts for facts in exported("bert", dynamic=True).tagging.nodes if facts.evidence == "inferred"]
     assert inferred
     assert {facts.path for facts in inferred} == {""}
 

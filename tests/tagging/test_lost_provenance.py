@@ -104,9 +104,7 @@ def test_nodes_of_model_local_functions_are_counted_and_tagged() -> None:
     x, y = ir.Value(name="x"), ir.Value(name="y")
     inner = ir.Node("", "Relu", [y], metadata_props=metadata)
     lost = ir.Node("", "Neg", inner.outputs)
-    function = ir.Function(
-        "local", "f", graph=ir.Graph([y], lost.outputs, nodes=[inner, lost]), attributes=[]
-    )
+    function = ir.Function("local", "f", graph=ir.Graph([y], lost.outputs, nodes=[inner, lost]), attributes=[])
     call = ir.Node("local", "f", [x])
     model = ir.Model(ir.Graph([x], call.outputs, nodes=[call]), ir_version=10, functions=[function])
     modules = {

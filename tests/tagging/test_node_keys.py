@@ -31,11 +31,7 @@ def test_a_made_key_never_takes_a_real_name() -> None:
 
 
 @settings(deadline=None)
-@given(
-    st.lists(
-        st.tuples(st.sampled_from(["", "b"]), st.sampled_from([None, "", "a", "a#0", "b/a#0", "Relu#0"]))
-    )
-)
+@given(st.lists(st.tuples(st.sampled_from(["", "b"]), st.sampled_from([None, "", "a", "a#0", "b/a#0", "Relu#0"]))))
 def test_keys_are_unique_and_repeatable(placed: list[tuple[str, str | None]]) -> None:
     nodes = [(graph, node(name)) for graph, name in placed]
     keys = node_keys(nodes)

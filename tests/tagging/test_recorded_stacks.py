@@ -76,9 +76,7 @@ def test_generated_and_nested_class_names() -> None:
 
 
 def test_spellings_of_tracers() -> None:
-    read = reader(
-        block="Block", layers="ModuleList", layers__0="Block", layers__1="Block", layers__2="Block"
-    ).read
+    read = reader(block="Block", layers="ModuleList", layers__0="Block", layers__1="Block", layers__2="Block").read
     assert read([("_export_root", "m.Root"), ("_export_root.block", "m.Block")]) == ("", "block")
     assert read([("block@2", "m.Block")]) == ("block",)
     assert read([("layers.slice(1, None, None).0", "m.Block")]) == ("layers.1",)
@@ -112,8 +110,6 @@ def test_calls_are_counted_from_the_key_not_from_the_name() -> None:
     assert [(frame.path, frame.call) for frame in frames_of(stack)] == [("", 0), ("a@1", 2), ("b@1", 0)]
 
 
-@pytest.mark.parametrize(
-    "stack", [None, {}, {"x": "y"}, {"x": ("a", "b", "c")}, {"x": (3, "m.A")}, {"x": ("p", "q")}]
-)
+@pytest.mark.parametrize("stack", [None, {}, {"x": "y"}, {"x": ("a", "b", "c")}, {"x": (3, "m.A")}, {"x": ("p", "q")}])
 def test_what_is_no_stack_has_no_frames(stack: object) -> None:
     assert frames_of(stack) == ()

@@ -38,9 +38,7 @@ def test_the_page_names_every_loss() -> None:
         "rules": {"direct recorded": 1}, "causes": {"a cause": 1}, "uneven": ["layer.*"], "unobserved": [],
         "export_seconds": 2.0, "tag_seconds": 0.01,
     }  # fmt: skip
-    page = render(
-        [row, {"name": "x", "dynamic": False, "error": "Error: `why`"}], {"a|b": "text", "x": "text"}
-    )
+    page = render([row, {"name": "x", "dynamic": False, "error": "Error: `why`"}], {"a|b": "text", "x": "text"})
     assert "none 1 (25.00%)" in page
     assert "- 1 × a cause" in page
     assert "- x: `Error: why`" in page

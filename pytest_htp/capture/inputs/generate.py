@@ -39,11 +39,7 @@ def generate(model: nn.Module, seed: int) -> dict[str, torch.Tensor]:
     if main not in made or wanted.unsupported:
         raise HTPUsageError(
             f"inputs for {type(model).__name__} can't be made from its config"
-            + (
-                f" (it needs {wanted.unsupported[0]!r})"
-                if wanted.unsupported
-                else f" ({main!r} is not covered)"
-            )
+            + (f" (it needs {wanted.unsupported[0]!r})" if wanted.unsupported else f" ({main!r} is not covered)")
             + f"; pass them, for example {example(model)}"
         )
     device, dtype = wanted.placement

@@ -70,8 +70,7 @@ def make_inputs(model: nn.Module, inputs: object, *, seed: int = 0) -> PreparedI
     specs = _specs(model, dict(zip(names, [*args, *given.values()], strict=True)))
     generator = torch.Generator().manual_seed(seed)
     made = {
-        name: value_for(name, getattr(torch, spec.dtype), spec.shape, model, generator)
-        for name, spec in specs.items()
+        name: value_for(name, getattr(torch, spec.dtype), spec.shape, model, generator) for name, spec in specs.items()
     }
     args = tuple(made.get(name, _tensor(value)) for name, value in zip(names[: len(args)], args, strict=True))
     kwargs = {name: made.get(name, _tensor(value)) for name, value in given.items()}

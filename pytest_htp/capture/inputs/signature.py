@@ -42,9 +42,7 @@ def check_arguments(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str
     if twice := sorted(filled & set(kwargs)):
         raise HTPUsageError(f"{where} got {twice[0]!r} by position and by name")
     if not _open_ended(parameters):
-        known = {p.name for p in parameters.values() if p.kind is not p.POSITIONAL_ONLY} | _extra_names(
-            parameters
-        )
+        known = {p.name for p in parameters.values() if p.kind is not p.POSITIONAL_ONLY} | _extra_names(parameters)
         if hasattr(model, "config"):
             known |= OUTPUT_FLAGS
         if unknown := [name for name in kwargs if name not in known]:
@@ -58,12 +56,8 @@ def example(model: nn.Module) -> str:
     """Python source of inputs that may fit: shapes follow the model's first layer."""
     signature = forward_signature(model)
     parameters = list(signature.parameters.values()) if signature else []
-    names = [p.name for p in parameters if _is_required(p)] or [
-        p.name for p in parameters if p.kind in _POSITIONAL
-    ][:1]
-    shown = [
-        f'"{name}": {_tensor_for(model) if i == 0 else "torch.randn(2, 8)"}' for i, name in enumerate(names)
-    ]
+    names = [p.name for p in parameters if _is_required(p)] or [p.name for p in parameters if p.kind in _POSITIONAL][:1]
+    shown = [f'"{name}": {_tensor_for(model) if i == 0 else "torch.randn(2, 8)"}' for i, name in enumerate(names)]
     return "inputs={" + ", ".join(shown or ['"x": torch.randn(2, 8)']) + "}"
 
 

@@ -18,9 +18,7 @@ def vocabulary(model: nn.Module) -> int:
     return min(sizes, default=10)
 
 
-def random_tokens(
-    config: Any, vocab_size: int, shape: tuple[int, ...], generator: torch.Generator
-) -> torch.Tensor:
+def random_tokens(config: Any, vocab_size: int, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
     """Random token ids without the special ones (padding, begin, end, image placeholders) of ``config``."""
     special = {
         token

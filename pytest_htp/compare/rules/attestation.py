@@ -16,8 +16,7 @@ def newly_contradicted(context: Context) -> set[str]:
         return set()
     renamed = context.modules.new_paths
     old, new = (
-        [path for pattern in part["contradicted"] for path in expand_pattern(pattern)]
-        for part in (before, after)
+        [path for pattern in part["contradicted"] for path in expand_pattern(pattern)] for part in (before, after)
     )
     return set(new) - {renamed.get(path, path) for path in old}
 

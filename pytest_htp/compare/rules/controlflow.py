@@ -29,9 +29,7 @@ def compare_control_flow(context: Context) -> None:
         new = [op for op in row["ops"] if bare(op) in CONTROL_FLOW]
         if new:
             message = ", ".join(f"{op} 0 -> {row['ops'][op]}" for op in new) + " in a new module"
-            context.report(
-                "controlflow.added", message, module=path, after={op: row["ops"][op] for op in new}
-            )
+            context.report("controlflow.added", message, module=path, after={op: row["ops"][op] for op in new})
     untagged = differences(context.before["untagged"]["ops"], context.after["untagged"]["ops"])
     new = [op for op, count in untagged.items() if count > 0 and bare(op) in CONTROL_FLOW]
     if new:

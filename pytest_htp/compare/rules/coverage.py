@@ -28,9 +28,7 @@ def compare_coverage(context: Context) -> None:
     if dropped or below:
         message = f"coverage {percent(before['coverage'])} -> {percent(after['coverage'])} ({direct_text})"
         if below and minimum is not None:
-            message = (
-                f"coverage {percent(after['coverage'])} is below the minimum {percent(minimum)}; {message}"
-            )
+            message = f"coverage {percent(after['coverage'])} is below the minimum {percent(minimum)}; {message}"
         context.report_once(
             "coverage.dropped", message, _losers(context), before=before["coverage"], after=after["coverage"]
         )
@@ -75,17 +73,14 @@ def _from_new_axes(context: Context, kind: str) -> bool:
     if not context.reported("io.dim_freed"):
         return False
     before, after = context.before["coverage"], context.after["coverage"]
-    old, new = (
-        part["none"] if kind == "none" else part["total_nodes"] - part["direct"] for part in (before, after)
-    )
+    old, new = (part["none"] if kind == "none" else part["total_nodes"] - part["direct"] for part in (before, after))
     return bool(0 < new - old <= after["total_nodes"] - before["total_nodes"])
 
 
 def _from_known_causes(context: Context) -> bool:
     """Bodies of control flow and operators fused from several modules can't have direct evidence."""
     causes = Neighbourhood(
-        context.modules_by_code.get("controlflow.added", set())
-        | context.modules_by_code.get("fusion.gained", set())
+        context.modules_by_code.get("controlflow.added", set()) | context.modules_by_code.get("fusion.gained", set())
     )
     concerned = [pair.path for pair in context.modules.changed if pair.change.not_direct > 0]
     no_worse = context.after["coverage"]["none"] <= context.before["coverage"]["none"]

@@ -29,9 +29,7 @@ def compare_precision(context: Context) -> None:
             "dtype.internal", "; ".join(parts) + context.source(pair), module=path,
             before=_state(change, change.before), after=_state(change, change.after),
         )  # fmt: skip
-        if path in precision or (
-            context.reported("fusion.lost") and path in context.modules_by_code["fusion.lost"]
-        ):
+        if path in precision or (context.reported("fusion.lost") and path in context.modules_by_code["fusion.lost"]):
             context.claim(path)
 
 

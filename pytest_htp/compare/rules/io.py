@@ -54,9 +54,7 @@ def compare_io(context: Context) -> None:
     _compare_symbols(found, matches)
     for code, messages in found.messages.items():
         more = f"; {len(messages) - _SHOWN} more" if len(messages) > _SHOWN else ""
-        context.report(
-            code, "; ".join(messages[:_SHOWN]) + more, before=found.before[code], after=found.after[code]
-        )
+        context.report(code, "; ".join(messages[:_SHOWN]) + more, before=found.before[code], after=found.after[code])
 
 
 def _match(
@@ -94,9 +92,7 @@ def _match(
     ):
         if names:
             values = {
-                name: _signature(
-                    (new if names is added else old)[(new_at if names is added else old_at)[name]]
-                )
+                name: _signature((new if names is added else old)[(new_at if names is added else old_at)[name]])
                 for name in names
             }
             context.report(
@@ -187,11 +183,7 @@ def _rank(tensor: Tensor) -> int | None:
 
 
 def _signature(tensor: Tensor) -> str:
-    dims = (
-        "?"
-        if tensor["dims"] is None
-        else ", ".join("?" if dim is None else str(dim) for dim in tensor["dims"])
-    )
+    dims = "?" if tensor["dims"] is None else ", ".join("?" if dim is None else str(dim) for dim in tensor["dims"])
     return f"{tensor['dtype']}[{dims}]"
 
 

@@ -16,9 +16,7 @@ def compare_modules(context: Context) -> None:
     for pair in modules.changed:
         if pair.change.class_changed:
             old, new = pair.change.before["class"], pair.change.after["class"]
-            context.report(
-                "module.class_changed", f"class {old} -> {new}", module=pair.path, before=old, after=new
-            )
+            context.report("module.class_changed", f"class {old} -> {new}", module=pair.path, before=old, after=new)
     _report_moves(context, modules.moves)
     inside = reclassified - {""}  # a changed root would hide everything
     for code, rows, verb in (
@@ -32,9 +30,7 @@ def compare_modules(context: Context) -> None:
     _claim_inlined(context)
 
 
-def _report_subtree(
-    context: Context, code: str, verb: str, path: str, row: Row, totals: tuple[int, int]
-) -> None:
+def _report_subtree(context: Context, code: str, verb: str, path: str, row: Row, totals: tuple[int, int]) -> None:
     count, nodes = totals
     size = f"{count} modules, {nodes} nodes" if count > 1 else f"{nodes} node{'s' * (nodes != 1)}"
     message = f"{verb} module {row['class']} ({size})"
@@ -42,9 +38,7 @@ def _report_subtree(
         message += "; the modules after it are renumbered"
     value = {"class": row["class"], "modules": count, "nodes": nodes}
     added = code == "module.added"
-    context.report(
-        code, message, module=path, before=None if added else value, after=value if added else None
-    )
+    context.report(code, message, module=path, before=None if added else value, after=value if added else None)
 
 
 def _totals(rows: Rows) -> dict[str, tuple[int, int]]:

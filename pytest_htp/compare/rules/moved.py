@@ -41,9 +41,7 @@ def _sum(pairs: Iterable[Pair]) -> Counter[str]:
     return total
 
 
-def _claim_within(
-    context: Context, pairs: list[Pair], available: Counter[str], *, share: float = 1.0
-) -> None:
+def _claim_within(context: Context, pairs: list[Pair], available: Counter[str], *, share: float = 1.0) -> None:
     """Claim modules of whose changed nodes at least ``share`` are among the available ones, and use those
     up."""
     for pair in pairs:
@@ -91,14 +89,10 @@ def _report(context: Context, moves: list[tuple[Pair, list[Pair]]]) -> None:
         places = fold_paths({target.path for _, ends in group for target in ends})
         ops = group[0][0].change.ops
         what = ", ".join(f"{op} {abs(count)}" for op, count in ops.items())
-        message = (
-            f"{what} of {_names(sources)} {'is' if len(ops) == 1 else 'are'} now tagged {_names(places)}"
-        )
+        message = f"{what} of {_names(sources)} {'is' if len(ops) == 1 else 'are'} now tagged {_names(places)}"
         for source, ends in group:
             deeper = max((source, *ends), key=lambda pair: _depth(pair.path)).path
-            context.report(
-                "tags.moved", message, module=deeper, before={"modules": sources}, after={"modules": places}
-            )
+            context.report("tags.moved", message, module=deeper, before={"modules": sources}, after={"modules": places})
             involved.update({source.path, *(end.path for end in ends)})
 
 

@@ -47,10 +47,7 @@ def compare_ops(context: Context) -> None:
 def _growth_of_others(context: Context) -> int:
     """Nodes that new modules and more specific findings account for."""
     named = set().union(
-        *(
-            context.modules_by_code.get(code, ())
-            for code in ("fusion.lost", "controlflow.added", "dtype.internal")
-        )
+        *(context.modules_by_code.get(code, ()) for code in ("fusion.lost", "controlflow.added", "dtype.internal"))
     )
     grown = sum(pair.change.nodes for pair in context.modules.changed if pair.path in named)
     return max(grown, 0) + sum(int(row["nodes"]) for row in context.modules.added.values())

@@ -17,9 +17,7 @@ def compare_opset(context: Context) -> None:
     users: dict[str, set[str]] = {}
     for path, pair in list(context.open.items()):
         gained = {op for op, count in pair.change.ops.items() if count > 0}
-        foreign = {
-            op: domain for op in gained for domain in added if op.startswith((f"{domain}::", f"{domain}."))
-        }
+        foreign = {op: domain for op in gained for domain in added if op.startswith((f"{domain}::", f"{domain}."))}
         for domain in foreign.values():
             users.setdefault(domain, set()).add(path)
         if foreign and foreign.keys() == gained and not pair.change.new_floats:

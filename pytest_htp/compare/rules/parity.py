@@ -38,16 +38,12 @@ def compare_parity(context: Context) -> None:
     worse = {
         output["name"]: (output, errors[output["name"]])
         for output in before["outputs"]
-        if output["name"] in errors
-        and output["name"] not in failed
-        and _worse(output, errors[output["name"]])
+        if output["name"] in errors and output["name"] not in failed and _worse(output, errors[output["name"]])
     }
     if worse:
         context.report(
             "parity.worse",
-            "; ".join(
-                f"output {name}: {_abs(old)} -> {_abs(new)}" for name, (old, new) in list(worse.items())[:4]
-            )
+            "; ".join(f"output {name}: {_abs(old)} -> {_abs(new)}" for name, (old, new) in list(worse.items())[:4])
             + (f"; {len(worse) - 4} more" if len(worse) > 4 else ""),
             module=module,
             before={name: _abs(old) for name, (old, _) in worse.items()},

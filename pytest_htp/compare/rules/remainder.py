@@ -19,11 +19,7 @@ def report_remainder(context: Context) -> None:
             names = [section] if old != new else []
         else:
             keys = sorted(old.keys() | new.keys())
-            names = [
-                f"{section}.{key}"
-                for key in keys
-                if old.get(key) != new.get(key) and not _expected(section, key)
-            ]
+            names = [f"{section}.{key}" for key in keys if old.get(key) != new.get(key) and not _expected(section, key)]
             names = [name for name in names if not _unmeasured(context, name)]
         parts += names
     modules = fold_paths(pair.path for pair in context.modules.changed)

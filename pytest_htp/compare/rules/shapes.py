@@ -138,8 +138,6 @@ def casts_follow_io(context: Context, paths: list[str]) -> bool:
         if draft.code == "io.dtype":
             types = {*draft.before.values(), *draft.after.values()}
             pairs = [context.open[path].change for path in paths]
-            casts = sum(
-                abs(count) for change in pairs for op, count in change.ops.items() if bare(op) == "Cast"
-            )
+            casts = sum(abs(count) for change in pairs for op, count in change.ops.items() if bare(op) == "Cast")
             return casts <= len(draft.after) and all(types.issuperset(change.dtypes) for change in pairs)
     return False

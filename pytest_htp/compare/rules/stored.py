@@ -15,11 +15,7 @@ _GROWTH = 0.01
 
 
 def compare_stored_bytes(context: Context) -> None:
-    grown = {
-        pair.path: total
-        for pair in context.modules.changed
-        if (total := sum(pair.change.weights.values())) > 0
-    }
+    grown = {pair.path: total for pair in context.modules.changed if (total := sum(pair.change.weights.values())) > 0}
     untied = _report_untied(context, grown)
     duplicated, duplicated_bytes = _report_duplicated(context, grown, untied)
     _report_grown(context, grown, untied | duplicated, duplicated_bytes)
@@ -123,11 +119,7 @@ def _report_grown(context: Context, grown: dict[str, int], copied: Iterable[str]
     if growth <= before * _GROWTH:
         return
     owners = {_owner(name) for name in copied}
-    retyped = {
-        pair.path
-        for pair in context.modules.changed
-        if stored_dtype_move(pair.change, parameters_changed=True)
-    }
+    retyped = {pair.path for pair in context.modules.changed if stored_dtype_move(pair.change, parameters_changed=True)}
     explained = max(sum(grown.get(owner, 0) for owner in owners), copies)
     explained += sum(total for path, total in grown.items() if path in retyped and path not in owners)
     explained += sum(sum(row["weights"].values()) for row in context.modules.added.values())

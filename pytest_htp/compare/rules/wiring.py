@@ -20,9 +20,9 @@ def claim_rewired(context: Context) -> None:
     for code in _CAUSES:
         causes.update(context.modules_by_code.get(code, ()))
     causes.update(newly_contradicted(context))
-    # Nodes that lost their tag are foreign to the module they belong to.
+    # Nodes that lost their tag are foreign to the module they belong to, and at home again once they have it back.
     causes.update(
-        pair.path for pair in modules.changed if pair.change.direct < 0 and pair.path not in context.open
+        pair.path for pair in modules.changed if pair.change.direct != 0 and pair.path not in context.open
     )
     near = Neighbourhood(causes)
     for path, pair in list(context.open.items()):

@@ -28,9 +28,5 @@ class RecordedStackPass:
             facts.decide(Evidence.DIRECT, stack[-1], "recorded")
             if graph.provenance is None:
                 continue
-            calls = {
-                origin.frames[-1].call
-                for origin, paths in graph.origin_stacks(facts)
-                if paths[-1] == stack[-1]
-            }
+            calls = {origin.frames[-1].call for origin, paths in graph.origin_stacks(facts) if paths[-1] == stack[-1]}
             facts.call = min(calls) if calls else None
