@@ -52,20 +52,21 @@ class Exported:
         return tag_graph(self.program, self.hierarchy.modules, provenance, shared_parameters=shared)
 
 
-def _make(name: str) -> tuple[nn.Module, Any]:
+def _make(name: str, seed: int) -> tuple[nn.Module, Any]:
     if name in MODELS:
         return MODELS[name].make(), MODELS[name].inputs()
     if name in config_names():
         model, inputs = resolve_model(config_dir(name)).module, None
     else:
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         model, inputs = htp_odd_modules.MODELS[name]()
     make_parameters_distinct(model)
     return model.eval(), inputs
 
 
-def export(name: str, **options: Any) -> Exported:
-    model, inputs = _make(name)
+def export(name: str, *, seed: int = 0, **options: Any) -> Exported:
+    """``seed``: of the weights of the modules in ``htp_odd_modules``."""
+    model, inputs = _make(name, seed)
     prepared = make_inputs(model, inputs)
     args, kwargs = prepared.copies()
     observer = ProvenanceObserver()

@@ -210,6 +210,33 @@ class SizesPerLayer(nn.Module):
         return x
 
 
+class _Cross(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.query = nn.Linear(6, 6)
+        self.key = nn.Linear(6, 6)
+        self.value = nn.Linear(6, 6)
+
+    def forward(self, x: Tensor, memory: Tensor) -> Tensor:
+        scores = torch.softmax(self.query(x) @ self.key(memory).transpose(-1, -2), dim=-1)
+        return scores @ self.value(memory) + x
+
+
+class CrossAttentions(nn.Module):
+    """Repeated layers that read two tensors each; what a projection reads is decided by the layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.Linear(6, 6)
+        self.layers = nn.ModuleList(_Cross() for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        memory = torch.tanh(self.encoder(x))
+        for layer in self.layers:
+            x = layer(x, memory)
+        return x
+
+
 def _x(*shape: int) -> dict[str, Tensor]:
     return {"x": torch.randn(*shape)}
 
@@ -224,5 +251,6 @@ MODELS: dict[str, Callable[[], tuple[nn.Module, dict[str, Any]]]] = {
     "functions": lambda: (Functions(), _x(2, 6)),
     "compiled": lambda: (Compiled(), _x(2, 6)),
     "sizes_per_layer": lambda: (SizesPerLayer(), _x(2, 5, 6)),
+    "cross_attentions": lambda: (CrossAttentions(), _x(2, 5, 6)),
     "mask_per_layer": lambda: (MaskPerLayer(), {**_x(2, 6), "mask": torch.randn(2, 6)}),
 }
