@@ -34,6 +34,11 @@ def kind_of(dtype: torch.dtype) -> str:
     return "float" if dtype.is_floating_point or dtype.is_complex else "int"
 
 
+def group_of(tensor: torch.Tensor) -> Group:
+    """Tensors of different groups are never the same value. Complex numbers are two elements each."""
+    return kind_of(tensor.dtype), tensor.numel() * (2 if tensor.is_complex() else 1)
+
+
 @dataclass(slots=True)
 class Content:
     """Elements that PyTorch recorded; ``scale`` is their largest magnitude, ``constant`` says all are
@@ -101,7 +106,7 @@ class Contents:
 
     def candidates(self, value: torch.Tensor) -> list[Content]:
         """Contents that agree with ``value`` on a sample, to within one percent of their magnitude."""
-        group = (kind_of(value.dtype), value.numel())
+        group = group_of(value)
         members = self.groups.get(group)
         if not members:
             return []
@@ -126,7 +131,7 @@ class Contents:
         if known is not None:
             return known
         elements = flat(tensor)
-        group = (kind_of(tensor.dtype), elements.numel())
+        group = group_of(tensor)
         key = (group, bytes(sample(elements).view(torch.uint8).tolist()))
         for other in self._by_sample.get(key, ()):
             if other.tensor.dtype == tensor.dtype and torch.equal(flat(other.tensor), elements):

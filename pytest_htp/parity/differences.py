@@ -46,9 +46,7 @@ def is_constant(elements: torch.Tensor) -> bool:
     return bool((few == elements[0]).all()) and bool((elements == elements[0]).all())
 
 
-def difference(
-    name: str, expected: torch.Tensor, got: torch.Tensor, tolerance: Tolerance | None = None
-) -> Difference:
+def difference(name: str, expected: torch.Tensor, got: torch.Tensor, tolerance: Tolerance | None = None) -> Difference:
     """Compare what ONNX Runtime gave with what PyTorch gave; a wrong shape is reported, not raised.
 
     Tolerances follow the element type of ``expected``.

@@ -101,14 +101,10 @@ def _credible(
     return results | going_on
 
 
-def first_divergence(
-    hierarchy: Hierarchy, contents: Contents, located: dict[int, Located]
-) -> Divergence | None:
+def first_divergence(hierarchy: Hierarchy, contents: Contents, located: dict[int, Located]) -> Divergence | None:
     """The call where an error enters, None where none does."""
     noise = 0.0
-    completed = sorted(
-        (call for call in hierarchy.calls if call.completed is not None), key=lambda c: c.completed or 0
-    )
+    completed = sorted((call for call in hierarchy.calls if call.completed is not None), key=lambda c: c.completed or 0)
     for call in completed:
         worst = _worst(contents.borders[call.order].outputs.contents, located)
         if worst is None:
@@ -127,9 +123,7 @@ def first_divergence(
     return None
 
 
-def module_differences(
-    hierarchy: Hierarchy, contents: Contents, located: dict[int, Located]
-) -> dict[str, Difference]:
+def module_differences(hierarchy: Hierarchy, contents: Contents, located: dict[int, Located]) -> dict[str, Difference]:
     """Module path → its worst difference over calls and returned tensors, in execution order, where one was
     located.
     """

@@ -5,13 +5,15 @@ values.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import operator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import onnx_ir as ir
 import torch
 
-from pytest_htp.parity.contents import Content, Contents, matches
+from pytest_htp.parity.contents import Content, Contents, group_of, matches, stored_shape
 from pytest_htp.parity.differences import compare_flat, flat, is_constant
 from pytest_htp.parity.flow import Flow, Placement
 from pytest_htp.parity.result import Difference
@@ -28,7 +30,7 @@ class Observation:
     Attributes:
         hits: value → contents whose sample it agrees with to a percent, with the full difference.
         expected: value → contents that it should be by its place (it crosses the border of a call that took
-            or returned one with as many elements), with the full difference.
+            or returned one of such a shape), with the full difference.
         constant: values whose elements are all equal; they prove nothing.
         shapes: value → its shape.
     """
@@ -53,7 +55,7 @@ class Observation:
         by_place = {}
         for index in sorted(places.get(value, ())):
             content = contents.items[index]
-            if content.group[1] == tensor.numel():
+            if content.group == group_of(tensor) and mergeable(stored_shape(content.tensor), tensor.shape):
                 by_place[index] = hits[index] if index in hits else _compare(content, tensor)
         if by_place:
             self.expected[value] = by_place
@@ -88,6 +90,12 @@ def _compare(content: Content, tensor: torch.Tensor) -> Difference:
     return compare_flat("", content.tensor, tensor, content.tolerance, content.scale)
 
 
+def mergeable(one: Sequence[int], other: Sequence[int]) -> bool:
+    """Whether one shape comes from the other by joining neighbouring axes, as in [2, 16, 64] and [32, 64]."""
+    joints = [set(accumulate((size for size in shape if size != 1), operator.mul)) for shape in (one, other)]
+    return joints[0] <= joints[1] or joints[1] <= joints[0]
+
+
 def expected_places(flow: Flow, placement: Placement, contents: Contents) -> dict[ir.Value, set[int]]:
     """Value → contents at the borders that it crosses by the tags.
 
@@ -103,15 +111,9 @@ def expected_places(flow: Flow, placement: Placement, contents: Contents) -> dic
             key=lambda left: calls[left[-1]].completed or 0,
             default=(),
         )
-        entering = min(
-            (entered for _, entered in crossings if entered), key=lambda entered: entered[-1], default=()
-        )
-        found = {
-            c.index for order in leaving for c in contents.borders[order].outputs.contents if not c.constant
-        }
-        found |= {
-            c.index for order in entering for c in contents.borders[order].inputs.contents if not c.constant
-        }
+        entering = min((entered for _, entered in crossings if entered), key=lambda entered: entered[-1], default=())
+        found = {c.index for order in leaving for c in contents.borders[order].outputs.contents if not c.constant}
+        found |= {c.index for order in entering for c in contents.borders[order].inputs.contents if not c.constant}
         if found:
             places.setdefault(edge.value, set()).update(found)
     return places

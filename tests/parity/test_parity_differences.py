@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pytest_htp.parity import differences
 from pytest_htp.parity.differences import compare_flat, difference, magnitude
+from pytest_htp.parity.observe import mergeable
 from pytest_htp.parity.result import decade
 from pytest_htp.parity.tolerance import tolerance_for
 
@@ -110,3 +111,18 @@ def test_a_users_tolerance_leaves_integers_exact() -> None:
     assert tolerance_for(torch.int64, rtol=0.1, atol=1.0).rtol == 0
     assert tolerance_for(torch.float32, rtol=0.1).localise == pytest.approx(1e-3)
     assert tolerance_for(torch.float32, rtol=1e-9).localise == tolerance_for(torch.float32).localise
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ((2, 16, 64), (32, 64), True),
+        ((2, 16, 64), (1, 2, 16, 64), True),
+        ((2, 16, 4, 16), (2, 16, 64), True),
+        ((2, 1, 16, 16), (1, 16, 32), False),
+        ((4, 6), (6, 4), False),
+        ((), (1,), True),
+    ],
+)
+def test_shapes_that_joining_axes_relates(one: tuple[int, ...], other: tuple[int, ...], expected: bool) -> None:
+    assert mergeable(one, other) is mergeable(other, one) is expected
