@@ -15,6 +15,7 @@ import copy
 import difflib
 import statistics
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,9 @@ def measure(nodes: int, every: int, rounds: int, *, diff: bool) -> dict[str, Any
     else:
         times = [seconds(ours) for _ in range(rounds)]
     result["seconds"] = round(statistics.median(times), 4)
+    started = time.process_time()
+    ours()
+    result["cpu_seconds"] = round(time.process_time() - started, 4)  # tells a busy machine from slow code
     result["microseconds_per_node"] = round(statistics.median(times) / nodes * 1e6, 3)
     result["added_megabytes"] = round(memory.growth / 1e6, 1)
     return result
