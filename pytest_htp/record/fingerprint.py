@@ -65,9 +65,7 @@ class Fingerprints:
             return ""
         return _digest("\n".join((*sorted(described.values()), *sorted(handed))))[:_HEX_DIGITS]
 
-    def _handed(
-        self, path: str, described: Mapping[ir.Node, str], outside: Mapping[ir.Value, int]
-    ) -> set[str]:
+    def _handed(self, path: str, described: Mapping[ir.Node, str], outside: Mapping[ir.Value, int]) -> set[str]:
         """One line for each value that a called child reads and does not make."""
         lines = set()
         for facts in self._subtree[path]:
@@ -170,9 +168,7 @@ class Fingerprints:
 def _made_by_rewriting(value: ir.Value) -> bool:
     """Whether a rewrite rule may have computed the constant from weights (a folded batch norm's bias)."""
     assert value.const_value is not None
-    return value.const_value.dtype.is_floating_point() and any(
-        _RULE in use.node.metadata_props for use in value.uses()
-    )
+    return value.const_value.dtype.is_floating_point() and any(_RULE in use.node.metadata_props for use in value.uses())
 
 
 def small_values(tensor: ir.TensorProtocol) -> str:

@@ -21,9 +21,7 @@ def claim_rewired(context: Context) -> None:
         causes.update(context.modules_by_code.get(code, ()))
     causes.update(newly_contradicted(context))
     # Nodes that lost their tag are foreign to the module they belong to, and at home again once they have it back.
-    causes.update(
-        pair.path for pair in modules.changed if pair.change.direct != 0 and pair.path not in context.open
-    )
+    causes.update(pair.path for pair in modules.changed if pair.change.direct != 0 and pair.path not in context.open)
     near = Neighbourhood(causes)
     for path, pair in list(context.open.items()):
         if not pair.change.ops and not pair.change.dtypes and path in near:
