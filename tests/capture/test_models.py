@@ -164,7 +164,7 @@ def test_a_changed_config_has_another_key() -> None:
     [
         (None, "not a model: None; pass an nn.Module instance, a transformers model or config, a function"),
         ({"a": 1}, "not a model: dict {'a': 1};"),
-        (MLP, r"got the class MLP, not an instance: make one \(MLP\(…\)\)"),
+        (nn.Linear, r"got the class Linear, not an instance: make one \(Linear\(…\)\)"),
         ("bert-base-uncased", r"'bert-base-uncased' is no saved model: no such folder \(names on the Hub"),
         (Path(__file__), "a file, not a folder"),
         (Path(__file__).parent, "no config.json in it"),
@@ -181,6 +181,12 @@ def test_a_changed_config_has_another_key() -> None:
 def test_what_is_no_model_is_explained(model: object, message: str) -> None:
     with pytest.raises(HTPUsageError, match=message):
         resolve_model(model)
+
+
+def test_a_class_without_arguments_is_a_factory() -> None:
+    resolved = resolve_model(MLP)
+    assert isinstance(resolved.module, MLP)
+    assert resolved.source == "factory"
 
 
 def test_weights_is_checked() -> None:

@@ -223,8 +223,9 @@ def test_eight_billion_parameters_take_no_memory() -> None:
     measured, parameters = done.stdout.splitlines()
     seconds, peak_mib = measured.split()
     assert int(parameters) == 8_030_261_248
-    assert int(peak_mib) < 500, "MiB, most of it torch and transformers"
-    assert float(seconds) < 30  # 0.2 s here
+    # The weights would be 30 GiB; what is used is torch and transformers, 380 to 540 MiB by what gets imported.
+    assert int(peak_mib) < 1024
+    assert float(seconds) < 300  # never a timed test: this only tells making weights (minutes, swapping) from not
 
 
 def _structure(program: ir.Model) -> object:
