@@ -66,14 +66,14 @@ def build_record(source: RecordSource) -> dict[str, Any]:
             for value, name in zip(model.graph.outputs, names, strict=True)
         ]
     )
-    executed = [info for info in graph.modules.values() if info.executed]
+    rows = _module_rows(tagging)
     return {
         "schema": SCHEMA,
         "model": {
             "class": source.model_class,
             "exporter": source.exporter,
             "modules": len(graph.modules),
-            "executed": len(executed),
+            "executed": sum(row["calls"] > 0 for row in rows),
             "parameters": source.total_parameters,
         },
         "toolchain": dict(sorted(source.toolchain.items())),
@@ -94,7 +94,7 @@ def build_record(source: RecordSource) -> dict[str, Any]:
         "coverage": tagging.coverage.to_dict(),
         "attestation": dict(source.attestation),
         "parity": _parity_row(source.parity, model, outputs),
-        "modules": fold_rows(_module_rows(tagging)),
+        "modules": fold_rows(rows),
         "untagged": _untagged(tagging.nodes),
     }
 
@@ -104,19 +104,24 @@ def _module_rows(tagging: Tagging) -> list[dict[str, Any]]:
     fingerprints = Fingerprints(graph)
     weights = weights_by_module(graph)
     own: dict[str, list[NodeFacts]] = {}
+    exported: set[str] = set()
     for facts in tagging.nodes:
         if facts.path is not None:
+            if facts.path not in own:
+                exported.update(graph.call_path(facts.path))
             own.setdefault(facts.path, []).append(facts)
     rows = []
     for path, info in graph.modules.items():
         nodes = own.get(path, [])
-        if not info.executed and not nodes and path not in weights:
+        # Which branch of a torch.cond ran depends on weights and inputs; that it is in the graph doesn't.
+        called = info.executed or path in exported
+        if not called and path not in weights:
             continue
         rows.append(
             {
                 "path": path,  # fold_rows escapes it
                 "class": info.class_name,
-                "calls": info.calls,
+                "calls": max(info.calls, 1) if called else 0,
                 "nodes": len(nodes),
                 "ops": _histogram(facts.node for facts in nodes),
                 "dtypes": dict(

@@ -99,7 +99,8 @@ def _input_ids(wanted: _Wanted, made: dict[str, torch.Tensor]) -> torch.Tensor |
         return None
     positions = getattr(wanted.text, "max_position_embeddings", None)
     length = min(TOKENS, positions) if isinstance(positions, int) and positions > 0 else TOKENS
-    ids = random_tokens(wanted.text, vocabulary(wanted.model), (wanted.batch, length), wanted.generator)
+    vocab_size = vocabulary(wanted.model)
+    ids = random_tokens(wanted.text, vocab_size, (wanted.batch, length), wanted.generator, whole=wanted.config)
     placeholder = wanted.field("image_token_id", "image_token_index")
     if isinstance(placeholder, int) and "pixel_values" in wanted.arguments:
         images = torch.full((wanted.batch, _image_tokens(wanted)), placeholder)

@@ -18,11 +18,16 @@ def vocabulary(model: nn.Module) -> int:
     return min(sizes, default=10)
 
 
-def random_tokens(config: Any, vocab_size: int, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
-    """Random token ids without the special ones (padding, begin, end, image placeholders) of ``config``."""
+def random_tokens(
+    config: Any, vocab_size: int, shape: tuple[int, ...], generator: torch.Generator, *, whole: Any = None
+) -> torch.Tensor:
+    """Random token ids without the special ones (padding, begin, end) of ``config``, nor those of the ``whole``
+    config it is a part of, which has the placeholders of images."""
     special = {
         token
-        for name, value in vars(config).items()
+        for part in (config, whole)
+        if part is not None
+        for name, value in vars(part).items()
         if name.endswith(("_token_id", "_token_index"))
         for token in (value if isinstance(value, list) else [value])
         if isinstance(token, int)
