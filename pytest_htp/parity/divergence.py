@@ -82,7 +82,8 @@ def _closest(found: list[Located]) -> Located:
 def _credible(
     doubtful: dict[int, Located], located: dict[int, Located], contents: Contents, flow: Flow
 ) -> dict[int, Located]:
-    """Those of the doubtful that are graph outputs, or whose error goes on: a content located next is clearly off.
+    """Those of the doubtful that are graph outputs, or whose error goes on: a content located next is clearly
+    off.
 
     Clearly, since what is far off here can't be only just beyond noise there.
     """

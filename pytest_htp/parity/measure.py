@@ -117,6 +117,7 @@ def examine(request: ParityRequest) -> Examination:
         watched_values(program, flow, contents, feeds),
         request.providers,
         batch_bytes=request.batch_bytes or BATCH_BYTES,
+        program=program,
     )
     values = {value.name: value for node in flow.nodes for value in node.outputs}
     observation = Observation()

@@ -1,13 +1,11 @@
 """One ONNX Runtime session over a saved model that yields the values inside the graph.
 
-The graph file is read without its weights and given more outputs; ONNX Runtime maps the weights from the file
+The graph file is read without its weights and given more outputs; ONNX Runtime takes the weights from the file
 beside it, so nothing is written and no weight is copied. The in-memory program is never touched.
 
-A plain extra output keeps its value alive until the end of a run, whether it is fetched or not: with every
-    value an
-output, each run holds them all. Above a limit, values leave through gates instead (``Slice`` up to an end
-that is fed: 0 keeps nothing), a batch of them per run. Same session, same values; memory of a plain run plus
-    one batch.
+A plain extra output keeps its value alive until the end of a run, whether it is fetched or not: with every value
+an output, each run holds them all. Above a limit, values leave through gates instead (``Slice`` up to an end that
+is fed: 0 keeps nothing), a batch of them per run. Same session, same values; memory of a plain run plus one batch.
 """
 
 from __future__ import annotations
@@ -18,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import onnx
+import onnx_ir as ir
 import onnxruntime as ort
 import torch
 from onnx import TensorProto, helper
@@ -25,6 +24,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from torch.utils.dlpack import from_dlpack
 
 from pytest_htp.errors import HTPUsageError
+from pytest_htp.parity.weights import weights_in_memory
 
 # Values of one run are held at once up to this many bytes; beyond it they come in batches of at most this
 # size.
@@ -51,6 +51,8 @@ class ValueSession:
         extra: value name → its estimated size in bytes.
         providers: execution providers, in order of preference.
         batch_bytes: see :data:`BATCH_BYTES`.
+        program: the same graph in memory, whose weights are used where the file stores the same (see
+            ``weights``).
         proto: the graph to run in place of the file's; it may refer to the file's external data. Modified.
 
     Raises:
@@ -65,6 +67,7 @@ class ValueSession:
         providers: Sequence[str],
         *,
         batch_bytes: int = BATCH_BYTES,
+        program: ir.Model | None = None,
         proto: onnx.ModelProto | None = None,
     ) -> None:
         available = ort.get_available_providers()
@@ -81,7 +84,10 @@ class ValueSession:
             _add_gates(proto, self.batches)
         else:
             proto.graph.output.extend(onnx.ValueInfoProto(name=name) for batch in self.batches for name in batch)
-        self._session = _open(proto, path, providers)
+        arrays = {} if program is None else weights_in_memory(proto, path, program)
+        # The session refers to these without owning them.
+        self._weights = {name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in arrays.items()}
+        self._session = _open(proto, path, providers, self._weights)
 
     def run(self, feeds: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:
         """Yield ``(name, value)``: the graph's own outputs first, then the extra ones (flattened in gated
@@ -161,8 +167,12 @@ def _add_gates(proto: onnx.ModelProto, batches: Iterable[Iterable[str]]) -> None
             graph.node.extend(gates.get(name, ()))
 
 
-def _open(proto: onnx.ModelProto, path: Path, providers: Sequence[str]) -> ort.InferenceSession:
+def _open(
+    proto: onnx.ModelProto, path: Path, providers: Sequence[str], weights: Mapping[str, ort.OrtValue]
+) -> ort.InferenceSession:
     options = ort.SessionOptions()
+    for name, value in weights.items():
+        options.add_initializer(name, value)
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL  # values as in the file
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.intra_op_num_threads = min(os.cpu_count() or 1, MAX_THREADS)

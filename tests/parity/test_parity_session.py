@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import onnx
+import onnx_ir as ir
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.parity.session import KernelMissing, RuntimeRefused, ValueSession
+from pytest_htp.parity.weights import weights_in_memory
 
 CPU = ("CPUExecutionProvider",)
 
@@ -112,3 +114,42 @@ def test_a_missing_kernel_names_no_node(tmp_path: Path) -> None:
     with pytest.raises(KernelMissing, match=r"no kernel for Erf\(13\)") as caught:
         ValueSession(saved(model(nodes, TensorProto.DOUBLE), tmp_path), {}, CPU)
     assert "node_of_this_export" not in str(caught.value)
+
+
+def _large(folder: Path) -> tuple[Path, ir.Model]:
+    """``y = x @ w`` with a weight of 256 KiB beside the graph."""
+    weight = torch.randn(256, 256, generator=torch.Generator().manual_seed(0))
+    proto = model([helper.make_node("MatMul", ["x", "w"], ["y"])])
+    proto.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 256
+    proto.graph.initializer[0].CopyFrom(numpy_helper.from_array(weight.numpy(), "w"))
+    program = ir.from_proto(proto)
+    program.graph.initializers["w"].const_value = ir.tensor(weight.numpy(), name="w")
+    path = folder / "m.onnx"
+    onnx.save(proto, path, save_as_external_data=True, location="m.onnx.data", size_threshold=0)
+    return path, program
+
+
+def test_weights_are_shared_with_memory_where_the_file_agrees(tmp_path: Path) -> None:
+    path, program = _large(tmp_path)
+    proto = onnx.load(path, load_external_data=False)
+    assert list(weights_in_memory(proto, path, program)) == ["w"]
+    x = torch.ones(2, 256)
+    shared = dict(ValueSession(path, {}, CPU, program=program).run({"x": x}))
+    plain = dict(ValueSession(path, {}, CPU).run({"x": x}))
+    assert torch.equal(shared["y"], plain["y"])
+
+
+def test_a_file_that_stores_other_weights_is_what_runs(tmp_path: Path) -> None:
+    path, program = _large(tmp_path)
+    data = tmp_path / "m.onnx.data"
+    data.write_bytes(bytes(data.stat().st_size))
+    assert weights_in_memory(onnx.load(path, load_external_data=False), path, program) == {}
+    [(_, y)] = ValueSession(path, {}, CPU, program=program).run({"x": torch.ones(2, 256)})
+    assert not y.any()
+
+
+def test_a_missing_data_file_is_refused(tmp_path: Path) -> None:
+    path, program = _large(tmp_path)
+    (tmp_path / "m.onnx.data").unlink()
+    with pytest.raises(RuntimeRefused, match="can't load the exported model"):
+        ValueSession(path, {}, CPU, program=program)
