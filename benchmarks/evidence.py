@@ -38,8 +38,8 @@ from pytest_htp.tagging.tagger import tag_graph  # noqa: E402
 
 ARCHITECTURES = (
     "albert", "bart", "bert", "bloom", "branches", "chinese_clip", "convnet", "convnext", "deberta_v2",
-    "detr", "distilbert", "gemma3", "gpt2", "levit", "llama", "mamba", "mixtral", "mobilevit", "modernbert",
-    "nest", "qwen2_moe", "recurrent", "resnet", "segformer", "swin", "t5", "vit", "wav2vec2", "whisper",
+    "detr", "deit", "distilbert", "gemma3", "gpt2", "levit", "llama", "mamba", "mixtral", "mobilevit", "modernbert",
+    "nest", "qwen2_moe", "recurrent", "resnet", "segformer", "t5", "vit", "wav2vec2", "whisper",
     "xlnet",
 )  # fmt: skip
 OUTCOMES = ("exact", "enclosing", "inside", "wrong")

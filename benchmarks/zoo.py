@@ -14,6 +14,7 @@ import contextlib
 import io
 import json
 import logging
+import signal
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 Row = dict[str, Any]
+LIMIT = 300  # seconds of CPU time that one export may take; the slowest one that ends takes about a third
 
 
 def measure(name: str, *, dynamic: bool) -> Row:
@@ -113,17 +115,29 @@ def uneven_layers(tagging: Any) -> list[str]:
 
 def work(names: list[tuple[str, bool]], cache: Path) -> None:
     """In the child process: measure each and append its row."""
+    from pytest_htp.errors import ExportTimeout
+
     logging.disable(logging.ERROR)
+    signal.signal(signal.SIGPROF, _too_long)
     warnings.simplefilter("ignore")
     for name, dynamic in names:
         _append(cache, {"name": name, "dynamic": dynamic, "started": True})
+        signal.setitimer(signal.ITIMER_PROF, LIMIT)
         try:
             with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
                 row = measure(name, dynamic=dynamic)
-        except Exception as error:
+        except (Exception, ExportTimeout) as error:
             text = " ".join(str(error.__cause__ or error).split())
             row = {"name": name, "dynamic": dynamic, "error": f"{type(error).__name__}: {text[:160]}"}
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
         _append(cache, row)
+
+
+def _too_long(*_: object) -> None:
+    from pytest_htp.errors import ExportTimeout
+
+    raise ExportTimeout(f"took more than {LIMIT} s of CPU time")
 
 
 def collect(names: list[tuple[str, bool]], cache: Path) -> list[Row]:
