@@ -9,6 +9,10 @@ import onnx_ir as ir
 from pytest_htp.tagging.coverage import Evidence
 from pytest_htp.tagging.facts import GraphFacts, NodeFacts
 
+# A helper chain that a fix put in has a few nodes. A larger group is not a gap between known nodes but a graph
+# that lost its record: what little is left around it says nothing about where inside its nodes belong.
+_LARGEST_GROUP = 16
+
 
 class DataFlowPass:
     """Place what is still undecided by the nodes around it.
@@ -44,7 +48,7 @@ class DataFlowPass:
         """``(module path, rule)`` for a group of undecided nodes, or None where no rule applies."""
         sources, at_input = self._sources(graph, group)
         readers, at_output = self._readers(graph, group)
-        if not sources and not readers:
+        if (not sources and not readers) or len(group) > _LARGEST_GROUP:
             return self._enclosing(graph, group) if "body" in rules else None
         before = sources | ({""} if at_input else set())
         after = readers | ({""} if at_output else set())
