@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_htp.compare import Comparison, Finding, compare_exports, render_failure
-from pytest_htp.compare.extra import with_findings
 from pytest_htp.errors import HTPExportError, HTPUsageError
 from pytest_htp.session.commands import as_typed, commands_for
 from pytest_htp.session.exports import SECTION, TestExports
@@ -20,6 +18,7 @@ from pytest_htp.session.settings import ExportSettings, RunSettings
 if TYPE_CHECKING:
     from syrupy.assertion import SnapshotAssertion
 
+    from pytest_htp.compare import Comparison
     from pytest_htp.exporter import HTPExport
     from pytest_htp.session.run import HtpRun
 
@@ -174,6 +173,8 @@ class HtpExportFixture:
 
     def _failed(self, export_name: str, settings: ExportSettings, error: HTPExportError) -> None:
         """An export that did not finish: recorded with everything the earlier steps produced."""
+        from pytest_htp.compare import Finding  # the comparison's modules are not for every pytest run to import
+
         finding = Finding(
             "step.failed",
             str(error).partition("\n")[0],
@@ -261,6 +262,9 @@ class HtpExportFixture:
         return self._run.keep_artifacts(nodeid_of(self._item), export_name, export, output_path)
 
     def _compare(self, settings: ExportSettings, export: HTPExport, before: dict[str, Any] | None) -> Comparison:
+        from pytest_htp.compare import compare_exports
+        from pytest_htp.compare.extra import with_findings
+
         run: RunSettings = self._run.settings
         comparison = compare_exports(
             before if before is not None else export.record,
@@ -305,6 +309,8 @@ class HtpExportFixture:
         shown = dict(result["commands"])
         if self._run.settings.report_dir is not None:
             shown["report"] = as_typed(self._run.settings.report_dir / "index.html", self._item.config)
+        from pytest_htp.compare import render_failure
+
         return render_failure(comparison, name=result["name"], fail_on=result["fail_on"], commands=shown)
 
     def _fail(self, result: dict[str, Any], text: str) -> None:
