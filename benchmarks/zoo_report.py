@@ -91,9 +91,9 @@ def _uneven(rows: Sequence[Row]) -> list[str]:
     found = [f"- {_title(row)}: {', '.join(f'`{path}`' for path in row['uneven'])}" for row in rows if row["uneven"]]
     lines = ["## Repeated modules whose own operators differ", ""]
     lines += [
-        "Each was looked at: stages of different size or stride, a first layer that computes the position",
-        "bias or whose input is a constant, transposes that cancel against the next layer's. None is a layer",
-        "that was given what all layers share.",
+        "Each was looked at: stages of different size or stride, shifted windows, a first layer that computes",
+        "the position bias or whose input is a constant, a last one that nobody reads, transposes that cancel",
+        "against the next layer's, members of a `Sequential`. None is a layer that was given what all share.",
         "",
     ]
     return [*lines, *(found or ["None."]), ""]
