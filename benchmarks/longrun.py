@@ -68,9 +68,7 @@ def main(exports: int) -> dict[str, object]:
         "left_files": [name for name in left if not name.startswith("model")],
         "left_descriptors": descriptors() - opened,
         "left_threads": threading.active_count() - running,
-        "left_hooks": sum(
-            len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules()
-        ),
+        "left_hooks": sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules()),
         "training": all(module.training for module in model.modules()),
     }
 

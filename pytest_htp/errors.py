@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pytest_htp.vocabulary import HTPExportData, HTPExportStep
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pytest_htp.vocabulary import HTPExportData, HTPExportStep
 
 
 class HTPUsageError(ValueError):

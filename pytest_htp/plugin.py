@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_htp.session.artifacts import hand_on
+from pytest_htp.session import RESULTS
 from pytest_htp.session.fixture import htp_export  # noqa: F401 - pytest finds the fixture here
 from pytest_htp.session.identity import remember
+from pytest_htp.session.inventory import Inventory
+from pytest_htp.session.settings import RunSettings
+from pytest_htp.session.terminal import close_terminal, open_terminal
 
 if TYPE_CHECKING:
     from pytest_htp.session.collect import Collector
-    from pytest_htp.session.inventory import Inventory
 
-_COLLECTOR = pytest.StashKey["Collector"]()
-_INVENTORY = pytest.StashKey["Inventory"]()
+_INVENTORY = pytest.StashKey[Inventory]()
 _REPORT = "--htp-report"
 
 MARKER = (
@@ -94,30 +96,20 @@ def pytest_load_initial_conftests(args: list[str]) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
-    from pytest_htp.session.inventory import Inventory
-    from pytest_htp.session.run import HtpRun
-
-    run = HtpRun.of(config)
-    config.stash[_INVENTORY] = Inventory(config)
+    settings = RunSettings.of(config)
+    config.stash[_INVENTORY] = inventory = Inventory(config)
     if hasattr(config, "workerinput"):
         return
-    from pytest_htp.session.collect import Collector
+    open_terminal(config)
+    if settings.report_dir is not None:
+        from pytest_htp.session.artifacts import sweep
 
-    config.stash[_COLLECTOR] = collector = Collector(config, run.settings)
-    collector.start()
-    config.pluginmanager.register(_Controller(collector, config.stash[_INVENTORY]), "htp-controller")
-    from pytest_htp.session.terminal import open_terminal
-
-    run.terminal = open_terminal()
+        sweep(settings.report_dir)
+    config.pluginmanager.register(_Controller(config, settings, inventory), "htp-controller")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    from pytest_htp.session.run import KEY
-
-    run = config.stash.get(KEY, None)
-    if run is not None and run.terminal is not None:
-        run.terminal.close()
-        run.terminal = None
+    close_terminal(config)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -183,37 +175,47 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
         close(item)
 
 
-@pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    config = session.config
-    config.stash[_INVENTORY].leave_worker()
-    collector = config.stash.get(_COLLECTOR, None)
-    if (
-        collector is not None
-        and not collector.finish(config.stash[_INVENTORY])
-        and session.exitstatus == pytest.ExitCode.OK
-    ):
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    collector = config.stash.get(_COLLECTOR, None)
-    if collector is not None:
-        collector.print_summary(terminalreporter)
+    session.config.stash[_INVENTORY].leave_worker()
 
 
 class _Controller:
-    """Hooks of the controlling process: what workers send, and what they no longer can."""
+    """Hooks of the controlling process (not of xdist's workers): results from every process to one report."""
 
-    def __init__(self, collector: Collector, inventory: Inventory) -> None:
-        self._collector = collector
+    def __init__(self, config: pytest.Config, settings: RunSettings, inventory: Inventory) -> None:
+        self._config = config
+        self._settings = settings
         self._inventory = inventory
 
+    @cached_property
+    def _collector(self) -> Collector:
+        from pytest_htp.session.collect import Collector
+
+        return Collector(self._config, self._settings)
+
+    def _is_idle(self) -> bool:
+        """Whether this run has no exports, no report to write and no baselines to look at."""
+        return "_collector" not in vars(self) and not self._inventory and self._settings.report_dir is None
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self._collector.take(report)
+        if hasattr(report, RESULTS):
+            self._collector.take(report)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self._is_idle():
+            return
+        if not self._collector.finish(self._inventory) and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        if not self._is_idle():
+            self._collector.print_summary(terminalreporter)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
+        from pytest_htp.session.artifacts import hand_on
+
         hand_on(node.config, node.workerinput)
 
     @pytest.hookimpl(optionalhook=True)

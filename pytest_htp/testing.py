@@ -40,7 +40,7 @@ from typing import Any
 
 import pytest
 
-from pytest_htp.baseline.naming import FOLDER
+from pytest_htp.baseline import FOLDER
 from pytest_htp.record.load import load
 
 __all__ = ["Example", "Run"]

@@ -13,7 +13,7 @@ from syrupy.data import SnapshotCollection, SnapshotCollections
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 from syrupy.location import PyTestLocation
 
-from pytest_htp.baseline.naming import FOLDER
+from pytest_htp.baseline import FOLDER
 from pytest_htp.record.serialize import dumps
 
 _TEMPORARY = ".htp-"

@@ -13,7 +13,8 @@ import re
 import unicodedata
 from pathlib import Path
 
-FOLDER = "__htp_baselines__"
+from pytest_htp.baseline import FOLDER
+
 SUFFIX = ".json"
 _SLUG_LENGTH = 80
 _NAME = re.compile(r"^(?P<slug>.+)-(?P<test>[0-9a-f]{4})(?P<export>[0-9a-f]{4})$")

@@ -13,7 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pytest_htp.baseline.naming import FOLDER, digest_of_file
+from pytest_htp.baseline import FOLDER
+from pytest_htp.baseline.naming import digest_of_file
 
 
 @dataclass

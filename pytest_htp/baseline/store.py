@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_htp.baseline.naming import FOLDER, baseline_folder, baseline_path
+from pytest_htp.baseline import FOLDER
+from pytest_htp.baseline.naming import baseline_folder, baseline_path
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.record.load import load
 from pytest_htp.record.serialize import dumps

@@ -6,6 +6,7 @@ the tensors that parity and attestation hold against ONNX Runtime.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -223,6 +224,7 @@ class _Watcher:
         self._open: list[ModuleCall] = []
         self._paths: dict[int, list[str]] = {}
         self._completed = 0
+        self._copies: dict[int, tuple[weakref.ref[torch.Tensor] | None, int, torch.Tensor]] = {}
         for path, module in model.named_modules(remove_duplicate=False):
             self._paths.setdefault(id(module), []).append(path)
         hierarchy.aliases = tuple(tuple(paths) for paths in self._paths.values() if len(paths) > 1)
@@ -248,7 +250,7 @@ class _Watcher:
         inputs = [*tensors_in(args, "args"), *tensors_in(kwargs, "kwargs")]
         call.input_shapes = [list(record.tensor.shape) for record in inputs]
         if self._keep:
-            call.inputs = inputs
+            call.inputs = [self._kept(record) for record in inputs]
         self._hierarchy.calls.append(call)
         self._hierarchy.execution_steps += 1
         self._open.append(call)
@@ -267,7 +269,22 @@ class _Watcher:
         outputs = list(tensors_in(output, "output"))
         call.output_shapes = [list(record.tensor.shape) for record in outputs]
         if self._keep:
-            call.outputs = outputs
+            call.outputs = [self._kept(record) for record in outputs]
+
+    def _kept(self, record: TensorRecord) -> TensorRecord:
+        """The record with a copy of its tensor, which no later in-place operation changes.
+
+        One copy serves all borders where the same tensor is seen unchanged, and the original can go when the model is
+        done with it, so that memory holds each activation once. Parameters are not copied.
+        """
+        tensor = record.tensor
+        if isinstance(tensor, nn.Parameter):
+            return record
+        original, version, copy = self._copies.get(id(tensor), (None, -1, tensor))
+        if original is None or original() is not tensor or version != record.version:
+            copy = tensor.detach().clone()
+            self._copies[id(tensor)] = (weakref.ref(tensor), record.version, copy)
+        return TensorRecord(record.where, copy, copy._version)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import pytest
 
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.manifest.parse import ManifestExport, read_manifest
-from pytest_htp.session.fixture import HtpExportFixture
+from pytest_htp.session.gate import HtpExportFixture
 
 
 class ManifestFile(pytest.Module):

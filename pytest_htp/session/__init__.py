@@ -3,3 +3,6 @@
 Imported by the plugin in every pytest run on the machine, so nothing here imports torch, onnx, rich or syrupy
 at import.
 """
+
+RESULTS = "htp_results"
+"""The attribute of a test's report that carries its exports' results between xdist's processes."""

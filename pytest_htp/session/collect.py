@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.session import artifacts
+from pytest_htp.session import RESULTS, artifacts
 from pytest_htp.session.commands import as_typed
 from pytest_htp.session.exports import KEY
 from pytest_htp.session.settings import RunSettings
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from pytest_htp.session.inventory import Inventory
 
-ATTRIBUTE = "htp_results"
 _PACKAGES = (
     "pytest-htp",
     "pytest",
@@ -54,7 +53,7 @@ def put_on_report(item: pytest.Item, report: pytest.TestReport, *, html: bool) -
         # that expected it (pytest.raises, xfail) is no failure.
         if report.outcome != "failed" or result["outcome"] == "passed":
             result["outcome"] = report.outcome
-    setattr(report, ATTRIBUTE, exports.results)
+    setattr(report, RESULTS, exports.results)
     # JUnit files take the properties from the report of the teardown, which copies the item's.
     others = [given for given in item.user_properties if not given[0].startswith("htp.")]
     item.user_properties[:] = others + list(junit_properties(exports.results))
@@ -79,14 +78,9 @@ class Collector:
         self.problems: list[str] = []  # what was asked for and could not be done
         self._report: dict[str, Any] | None = None
 
-    def start(self) -> None:
-        """Clear what killed runs left in the report folder."""
-        if self._settings.report_dir is not None:
-            artifacts.sweep(self._settings.report_dir)
-
     def take(self, report: pytest.TestReport) -> None:
         if report.outcome in ("passed", "failed", "skipped"):  # not one that is about to be run again
-            self.results.extend(getattr(report, ATTRIBUTE, ()))
+            self.results.extend(getattr(report, RESULTS, ()))
 
     def worker_lost(self, name: str, reason: object) -> None:
         self.notes.append(f"worker {name} died: only the test it was running is lost ({reason})")

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_htp.baseline.naming import FOLDER, digest_of_test
-from pytest_htp.baseline.prune import Collected
+from pytest_htp.baseline import FOLDER
 from pytest_htp.session.identity import test_id_of
+
+if TYPE_CHECKING:
+    from pytest_htp.baseline.prune import Collected
 
 _WORKER_KEY = "htp_inventory"
 
 
 class Inventory:
-    """Fills in :class:`Collected` while pytest collects; joins what xdist workers collected.
+    """Notes what pytest collects; joins what xdist workers collected.
 
     A file counts as collected as a whole when nothing on the command line selected inside it (``::``),
     collecting it raised no error and the run wasn't narrowed to last failures. Only what lies beside a
@@ -27,7 +29,19 @@ class Inventory:
         self._has_baselines: dict[Path, bool] = {}
         self._digests: dict[Path, set[str]] = {}
         self._visited: set[Path] = set()
-        self.collected = Collected()
+        self._whole: dict[Path, set[str]] = {}
+        self._folders: set[Path] = set()
+
+    def __bool__(self) -> bool:
+        """Whether a test or a folder beside baselines was collected as a whole."""
+        return bool(self._whole or self._folders)
+
+    @property
+    def collected(self) -> Collected:
+        """What was collected as a whole."""
+        from pytest_htp.baseline.prune import Collected  # only projects with baselines need it
+
+        return Collected(digests=self._whole, folders=self._folders)
 
     def visit(self, collector: pytest.Collector, report: pytest.CollectReport) -> None:
         """A folder or file was collected."""
@@ -42,6 +56,8 @@ class Inventory:
 
     def add(self, item: pytest.Item) -> None:
         if self._beside_baselines(item.path.parent):
+            from pytest_htp.baseline.naming import digest_of_test
+
             self._digests.setdefault(item.path, set()).add(digest_of_test(test_id_of(item)))
 
     def finish(self, session: pytest.Session) -> None:
@@ -57,11 +73,9 @@ class Inventory:
                 partial.add(target)
             elif target.is_dir():
                 folders.add(target)
-        self.collected.digests = {
-            file: digests for file, digests in self._digests.items() if not _within(file, partial)
-        }
+        self._whole = {file: digests for file, digests in self._digests.items() if not _within(file, partial)}
         if not partial:
-            self.collected.folders = {folder for folder in self._visited if _within(folder, folders)}
+            self._folders = {folder for folder in self._visited if _within(folder, folders)}
 
     def _beside_baselines(self, folder: Path) -> bool:
         if folder not in self._has_baselines:
@@ -78,8 +92,8 @@ class Inventory:
         output: dict[str, Any] | None = getattr(self._config, "workeroutput", None)
         if output is not None:
             output[_WORKER_KEY] = {
-                "digests": {str(file): sorted(digests) for file, digests in self.collected.digests.items()},
-                "folders": sorted(str(folder) for folder in self.collected.folders),
+                "digests": {str(file): sorted(digests) for file, digests in self._whole.items()},
+                "folders": sorted(str(folder) for folder in self._folders),
             }
 
     def join(self, output: dict[str, Any]) -> None:
@@ -87,8 +101,8 @@ class Inventory:
         sent = output.get(_WORKER_KEY)
         if sent:
             for file, digests in sent["digests"].items():
-                self.collected.digests.setdefault(Path(file), set()).update(digests)
-            self.collected.folders.update(Path(folder) for folder in sent["folders"])
+                self._whole.setdefault(Path(file), set()).update(digests)
+            self._folders.update(Path(folder) for folder in sent["folders"])
 
 
 def _within(path: Path, places: set[Path]) -> bool:

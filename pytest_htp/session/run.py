@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from shutil import copyfile
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,6 +16,7 @@ from pytest_htp.session.extensions import Extensions
 from pytest_htp.session.identity import nodeid_of, test_id_of
 from pytest_htp.session.settings import RunSettings
 from pytest_htp.session.sharing import SharedExports, request_key
+from pytest_htp.session.terminal import terminal_of
 
 if TYPE_CHECKING:
     from syrupy.assertion import SnapshotAssertion
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from pytest_htp.exporter.options import ExportOptions
     from pytest_htp.monitor import LiveProgress
 
-KEY = pytest.StashKey["HtpRun"]()
+_KEY = pytest.StashKey["HtpRun"]()
 
 
 class HtpRun:
@@ -35,14 +36,13 @@ class HtpRun:
     def __init__(self, config: pytest.Config, settings: RunSettings) -> None:
         self.config = config
         self.settings = settings
-        self.terminal: TextIO | None = None  # outside of pytest's capture; None where there is nothing to draw on
         self._shared = SharedExports()
 
     @classmethod
     def of(cls, config: pytest.Config) -> HtpRun:
-        if KEY not in config.stash:
-            config.stash[KEY] = cls(config, RunSettings.from_config(config))
-        return config.stash[KEY]
+        if _KEY not in config.stash:
+            config.stash[_KEY] = cls(config, RunSettings.of(config))
+        return config.stash[_KEY]
 
     def export(
         self, item: pytest.Item, model: Any, inputs: Any, options: dict[str, Any], folder: Path
@@ -92,13 +92,14 @@ class HtpRun:
             return None
 
     def _live(self) -> LiveProgress | None:
-        if self.terminal is None:
+        terminal = terminal_of(self.config)
+        if terminal is None:
             return None
         from pytest_htp.monitor import LiveProgress
 
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")
         writer = getattr(reporter, "_tw", None)
-        return LiveProgress(stream=self.terminal, column=lambda: getattr(writer, "width_of_current_line", 0))
+        return LiveProgress(stream=terminal, column=lambda: getattr(writer, "width_of_current_line", 0))
 
     def baselines(self, item: pytest.Item, snapshot: SnapshotAssertion) -> BaselineStore:
         from pytest_htp.baseline.store import BaselineStore

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_htp.baseline.variant import resolve_variant
-from pytest_htp.compare.policy import Policy
 from pytest_htp.compare.verdicts import VERDICTS
 from pytest_htp.errors import HTPUsageError
 
+if TYPE_CHECKING:
+    from pytest_htp.compare.policy import Policy
+
 # Keywords of the call and the marker that are not options of the export itself.
 GATE_KEYWORDS = ("min_coverage", "fail_on")
+
+_KEY = pytest.StashKey["RunSettings"]()
 
 
 @dataclass(frozen=True)
@@ -30,13 +33,35 @@ class RunSettings:
     min_coverage: float | None
     fail_on: str
     coverage_tolerance: float
-    policy: Policy
+    policy_text: str
     parity: bool
     keep_artifacts: bool
     timeout: float
     providers: tuple[str, ...]
     variant: str
     prune: bool
+
+    @property
+    def policy(self) -> Policy:
+        """``htp_policy``, read.
+
+        Raises:
+            HTPUsageError: an unknown code or verdict.
+        """
+        from pytest_htp.compare.policy import Policy  # not for a run without exports to import
+
+        return Policy.parse(self.policy_text)
+
+    @classmethod
+    def of(cls, config: pytest.Config) -> RunSettings:
+        """The settings of this run, read at the first call.
+
+        Raises:
+            pytest.UsageError: as :meth:`from_config`.
+        """
+        if _KEY not in config.stash:
+            config.stash[_KEY] = cls.from_config(config)
+        return config.stash[_KEY]
 
     @classmethod
     def from_config(cls, config: pytest.Config) -> RunSettings:
@@ -56,19 +81,22 @@ class RunSettings:
             minimum = config.getoption("htp_min_coverage")
             if minimum is None:
                 minimum = config.getini("htp_min_coverage") or None
-            return cls(
+            settings = cls(
                 report_dir=report_dir,
                 min_coverage=None if minimum is None else percent("htp_min_coverage", minimum),
                 fail_on=verdict("htp_fail_on", config.getoption("htp_fail_on") or config.getini("htp_fail_on")),
                 coverage_tolerance=percent("htp_coverage_tolerance", config.getini("htp_coverage_tolerance")),
-                policy=Policy.parse(config.getini("htp_policy")),
+                policy_text=config.getini("htp_policy").strip(),
                 parity=not config.getoption("htp_no_parity"),
                 keep_artifacts=bool(config.getini("htp_keep_artifacts")),
                 timeout=seconds("htp_timeout", config.getini("htp_timeout")),
                 providers=tuple(config.getini("htp_providers")),
-                variant=resolve_variant(config.getini("htp_baseline_variant")),
+                variant=_variant(config.getini("htp_baseline_variant")),
                 prune=bool(config.getoption("htp_prune")),
             )
+            if settings.policy_text:
+                settings.policy  # noqa: B018 - checked before any test runs
+            return settings
         except HTPUsageError as error:
             raise pytest.UsageError(str(error)) from None
 
@@ -100,6 +128,14 @@ class ExportSettings:
             fail_on=verdict("fail_on", gates["fail_on"]),
             options=merged,
         )
+
+
+def _variant(template: str) -> str:
+    if not template:
+        return ""
+    from pytest_htp.baseline.variant import resolve_variant  # few projects have variants; every run reads settings
+
+    return resolve_variant(template)
 
 
 def percent(name: str, value: object) -> float:

@@ -6,18 +6,34 @@ import os
 import sys
 from typing import TextIO
 
+import pytest
 
-def open_terminal() -> TextIO | None:
-    """A stream to the terminal that capturing does not redirect; None where there is none, or in CI.
+_KEY = pytest.StashKey[TextIO]()
+
+
+def open_terminal(config: pytest.Config) -> None:
+    """Keep a stream to the terminal that capturing does not redirect, unless there is none, or in CI.
 
     Called while capturing is suspended (configuration), when file descriptor 1 is still the real one.
     """
     if os.environ.get("CI"):
-        return None
+        return
     try:
         if not sys.stdout.isatty():
-            return None
+            return
         descriptor = os.dup(sys.stdout.fileno())
     except (AttributeError, OSError, ValueError):
-        return None
-    return os.fdopen(descriptor, "w", encoding=sys.stdout.encoding or "utf-8", errors="replace")
+        return
+    config.stash[_KEY] = os.fdopen(descriptor, "w", encoding=sys.stdout.encoding or "utf-8", errors="replace")
+
+
+def terminal_of(config: pytest.Config) -> TextIO | None:
+    """The stream that was kept."""
+    return config.stash.get(_KEY, None)
+
+
+def close_terminal(config: pytest.Config) -> None:
+    stream = terminal_of(config)
+    if stream is not None:
+        stream.close()
+        del config.stash[_KEY]

@@ -72,10 +72,7 @@ def test_a_folder_in_place_of_a_baseline_or_a_file_in_place_of_the_folder(tmp_pa
     example.remove(name)
     (example.folder / name).mkdir()
     assert "is a folder" in example.run_pytest(outcomes={"failed": 1}).stdout
-    assert (
-        "is a folder, baselines are files"
-        in example.run_pytest("--snapshot-update", outcomes={"failed": 1}).stdout
-    )
+    assert "is a folder, baselines are files" in example.run_pytest("--snapshot-update", outcomes={"failed": 1}).stdout
     (example.folder / name).rmdir()
     (example.folder / name).parent.rmdir()
     (example.folder / "__htp_baselines__").rmdir()
