@@ -37,7 +37,15 @@ from pytest_htp.exporter.save import SavedModel, remove_model, save_model
 from pytest_htp.exporter.steps import StepRunner
 from pytest_htp.exporter.toolchain import toolchain_versions
 from pytest_htp.monitor import HTPExportMonitor, LiveProgress
-from pytest_htp.parity import ParityRequest, ParityResult, measure_parity, parity_unavailable
+from pytest_htp.parity import (
+    InputSet,
+    ParityRequest,
+    ParityResult,
+    derived_sets,
+    given_sets,
+    measure_parity,
+    parity_unavailable,
+)
 from pytest_htp.record.build import RecordSource, build_record
 from pytest_htp.tagging.embed import embed_tags, strip_tags
 from pytest_htp.tagging.sources import source_lines
@@ -283,6 +291,7 @@ class _Export:
                     rtol=options.rtol,
                     atol=options.atol,
                     providers=options.providers,
+                    extra_inputs=self._further_inputs(),
                 )
             )
         else:
@@ -302,6 +311,10 @@ class _Export:
                 parity=self.parity.to_record(),
             )
         )
+
+    def _further_inputs(self) -> list[InputSet]:
+        given = given_sets(self.model, self.options.parity_inputs, seed=self.options.seed)
+        return [*given, *derived_sets(self.model, self.inputs, self.hierarchy.result, self.program)]
 
     def _parity_reason(self) -> str | None:
         """Why parity is not measured, or None where it is."""

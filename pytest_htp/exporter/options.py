@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from typing import Any, Literal, get_args
@@ -31,6 +31,8 @@ class ExportOptions:
         weights: ``"none"`` exports the structure without ever allocating the weights.
         parity: compare with ONNX Runtime where it is installed.
         rtol, atol: tolerances of parity; None takes defaults by dtype.
+        parity_inputs: further input sets, each like ``inputs``; outputs are compared on them as well. Beside them, the
+            example with other sizes on dynamic axes, and with padding.
         providers: ONNX Runtime execution providers.
         seed: of generated weights and inputs.
         config: of the monitor (:class:`pytest_htp.HTPExportMonitor`).
@@ -52,6 +54,7 @@ class ExportOptions:
     parity: bool = True
     rtol: float | None = None
     atol: float | None = None
+    parity_inputs: Sequence[Any] = ()
     providers: tuple[str, ...] = ("CPUExecutionProvider",)
     seed: int = 0
     config: Mapping[str, Any] | None = None
@@ -86,6 +89,12 @@ class ExportOptions:
             )
         if isinstance(self.providers, str) or not all(isinstance(item, str) for item in self.providers):
             raise HTPUsageError(f"option providers must be a list of provider names, got {self.providers!r}")
+
+        if not isinstance(self.parity_inputs, (list, tuple)):
+            raise HTPUsageError(
+                f"option parity_inputs must be a list of input sets, got {type(self.parity_inputs).__name__}; "
+                "put a single one into a list: parity_inputs=[inputs]"
+            )
 
     @classmethod
     def known(cls) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """PyTorch against ONNX Runtime: does each module compute the same, and do its tags tell the truth?"""
 
+from pytest_htp.parity.further import derived_sets, given_sets
 from pytest_htp.parity.measure import measure_parity, parity_unavailable
 from pytest_htp.parity.result import Difference, Divergence, InputSet, ParityRequest, ParityResult
 
@@ -9,6 +10,8 @@ __all__ = [
     "InputSet",
     "ParityRequest",
     "ParityResult",
+    "derived_sets",
+    "given_sets",
     "measure_parity",
     "parity_unavailable",
 ]

@@ -154,13 +154,14 @@ class ParityResult:
         if not self.measured:
             return {"measured": False, "reason": self.reason}
         entering = self.first_divergence
+        failed_on = [name for name, outputs in self.input_sets.items() if any(output.failed for output in outputs)]
         columns = zip(self.outputs, *self.input_sets.values(), strict=True)
         return {
             "measured": True,
             "outputs": [_decades(column) for column in columns],
             "first_divergence": None if entering is None else escape_path(entering.module),
             "failed": self.failed,
-        }
+        } | ({"failed_on": failed_on} if failed_on else {})
 
     def attestation_record(self) -> dict[str, Any]:
         """Canonical form of the attestation for the record: modules as folded patterns, in natural order."""

@@ -154,10 +154,10 @@ def _object(required: Mapping[str, _Check], optional: Mapping[str, _Check] | Non
     return run
 
 
-def _measured(required: Mapping[str, _Check]) -> _Check:
+def _measured(required: Mapping[str, _Check], optional: Mapping[str, _Check] | None = None) -> _Check:
     """``{"measured": true, …}`` or ``{"measured": false, "reason": …}``."""
     full, absent = (
-        _object({"measured": _boolean, **required}),
+        _object({"measured": _boolean, **required}, optional or {}),
         _object({"measured": _boolean}, {"reason": _text}),
     )
 
@@ -250,7 +250,8 @@ _RECORD = _object(
                 "outputs": _list(_PARITY_OUTPUT),
                 "first_divergence": _optional(_text),
                 "failed": _list(_text),
-            }
+            },
+            {"failed_on": _list(_text)},
         ),
         "modules": _list(_module),
         "untagged": _object({"nodes": _count, "ops": _HISTOGRAM}),

@@ -65,11 +65,13 @@ def request_key(resolved: ResolvedModel, inputs: Any, options: ExportOptions) ->
     """
     from torch.utils import _pytree as pytree
 
-    leaves, structure = pytree.tree_flatten(inputs)  # knows transformers' caches as well
+    # knows transformers' caches as well
+    leaves, structure = pytree.tree_flatten((inputs, list(options.parity_inputs)))
     digest = hashlib.sha256(repr(structure).encode("utf-8", "surrogatepass"))
     if not all(_feed(digest, leaf) for leaf in leaves):
         return None
-    chosen = tuple((field.name, repr(getattr(options, field.name))) for field in fields(options))
+    names = [field.name for field in fields(options) if field.name != "parity_inputs"]
+    chosen = tuple((name, repr(getattr(options, name))) for name in names)
     return (*resolved.key, digest.hexdigest(), chosen)
 
 

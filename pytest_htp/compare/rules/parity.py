@@ -28,6 +28,7 @@ def compare_parity(context: Context) -> None:
             "parity.failed",
             "; ".join(f"output {name} differs by {_abs(errors.get(name))}" for name in failed[:4])
             + (f"; {len(failed) - 4} more" if len(failed) > 4 else "")
+            + (f" (with {', '.join(after['failed_on'])})" if after.get("failed_on") else "")
             + (", first in this module" if module is not None else ""),
             module=module,
             before={name: _abs(old.get(name)) for name in failed},
