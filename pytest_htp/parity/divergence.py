@@ -8,7 +8,9 @@
 3. Calls are taken in completion order. A call is off where an output differs by more than the threshold of
    its element type *and* by ten times more than anything before it: noise that accumulates over hundreds of
    layers rises slowly, an error jumps.
-4. The first call that is off is blamed if its inputs agree. Where an input is off too, the error came from
+4. A call that returns what it took (a scale of one) is judged by the value that leaves its own nodes, not by the equal
+   one it was made of.
+5. The first call that is off is blamed if its inputs agree. Where an input is off too, the error came from
    the code between the calls, which is the enclosing call's own: it is blamed instead, and so on outwards. So
    it is where an input was overwritten in place since, which leaves open whether it agreed.
 """
@@ -22,7 +24,7 @@ import onnx_ir as ir
 
 from pytest_htp.capture.hierarchy import Hierarchy, ModuleCall
 from pytest_htp.parity.contents import Content, Contents
-from pytest_htp.parity.flow import Flow
+from pytest_htp.parity.flow import Flow, Placement
 from pytest_htp.parity.observe import Observation
 from pytest_htp.parity.result import Difference, Divergence
 
@@ -61,6 +63,29 @@ def locate(contents: Contents, observation: Observation, flow: Flow) -> dict[int
             target = located if closest.difference.max_rel <= SAME_PLACE else doubtful
             target[index] = closest
     return located | _credible(doubtful, located, contents, flow)
+
+
+def locate_passed_on(
+    contents: Contents, observation: Observation, flow: Flow, placement: Placement
+) -> dict[int, Located]:
+    """Call → the value that leaves its nodes, for calls whose one result equals what they took, where that value
+    does not.
+    """
+    passing = {
+        order: border.outputs.contents[0].index
+        for order, border in enumerate(contents.borders)
+        if len(border.outputs.contents) == 1 and border.outputs.contents[0].index in border.inputs.ids
+    }
+    equal = observation.equal_values(contents) if passing else {}
+    found: dict[int, Located] = {}
+    for edge in flow.edges if passing else ():
+        row = observation.expected.get(edge.value, {})
+        for left, _ in placement.crossings(edge, later=False) if row else ():
+            for order in left:
+                index = passing.get(order, -1)
+                if index in row and edge.value not in equal.get(index, {}) and row[index].max_rel <= SAME_PLACE:
+                    found[order] = Located(edge.value, row[index])
+    return found
 
 
 def is_off(content: Content, difference: Difference) -> bool:
@@ -102,12 +127,18 @@ def _credible(
     return results | going_on
 
 
-def first_divergence(hierarchy: Hierarchy, contents: Contents, located: dict[int, Located]) -> Divergence | None:
+def first_divergence(
+    hierarchy: Hierarchy, contents: Contents, located: dict[int, Located], passed_on: dict[int, Located]
+) -> Divergence | None:
     """The call where an error enters, None where none does."""
     noise = 0.0
     completed = sorted((call for call in hierarchy.calls if call.completed is not None), key=lambda c: c.completed or 0)
     for call in completed:
-        worst = _worst(contents.borders[call.order].outputs.contents, located)
+        border = contents.borders[call.order].outputs.contents
+        if call.order in passed_on:
+            worst: tuple[Content, Difference] | None = (border[0], passed_on[call.order].difference)
+        else:
+            worst = _worst(border, located)
         if worst is None:
             continue
         content, found = worst

@@ -16,7 +16,7 @@ from pytest_htp.errors import HTPUsageError
 from pytest_htp.parity.attestation import attest
 from pytest_htp.parity.contents import Contents
 from pytest_htp.parity.differences import difference, incomparable
-from pytest_htp.parity.divergence import Located, first_divergence, locate, module_differences
+from pytest_htp.parity.divergence import Located, first_divergence, locate, locate_passed_on, module_differences
 from pytest_htp.parity.evidences import Evidences
 from pytest_htp.parity.feeds import match_inputs, match_outputs
 from pytest_htp.parity.flow import Flow, Placement
@@ -79,7 +79,7 @@ def _measure(request: ParityRequest) -> ParityResult:
         outputs=examined.outputs,
         modules=module_differences(hierarchy, contents, located),
         input_sets=examined.input_sets,
-        first_divergence=first_divergence(hierarchy, contents, located),
+        first_divergence=first_divergence(hierarchy, contents, located, examined.passed_on),
         attestation=attest(examined.evidences(hierarchy), examined.placement).to_dict(),
     )
 
@@ -93,6 +93,7 @@ class Examination:
     placement: Placement
     observation: Observation
     located: dict[int, Located]
+    passed_on: dict[int, Located]
     outputs: list[Difference]
     input_sets: dict[str, list[Difference]]
 
@@ -134,7 +135,8 @@ def examine(request: ParityRequest) -> Examination:
     del got
     input_sets = {further.name: _further_outputs(session, further, request) for further in request.extra_inputs}
     located = locate(contents, observation, flow)
-    return Examination(flow, contents, placement, observation, located, outputs, input_sets)
+    passed_on = locate_passed_on(contents, observation, flow, placement)
+    return Examination(flow, contents, placement, observation, located, passed_on, outputs, input_sets)
 
 
 def _outputs(

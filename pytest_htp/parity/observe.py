@@ -122,8 +122,7 @@ def expected_places(flow: Flow, placement: Placement, contents: Contents) -> dic
 def watched_values(
     program: ir.Model, flow: Flow, contents: Contents, feeds: Mapping[str, torch.Tensor]
 ) -> dict[str, int]:
-    """Names of the values worth fetching → estimated bytes: all that hold numbers and depend on more than
-    shapes.
+    """Names of the values worth fetching → estimated bytes: all that a module may have returned.
 
     Dynamic dimensions are worked out from the inputs; a value whose size stays unknown is counted as large as
     the largest recorded tensor.
@@ -133,7 +132,10 @@ def watched_values(
     watched: dict[str, int] = {}
     for node in flow.nodes:
         for value in node.outputs:
-            if not value.name or value in flow.shape_only or isinstance(value.type, ir.SequenceType):
+            if not value.name or isinstance(value.type, ir.SequenceType):
+                continue
+            # Of what depends on shapes and constants alone, modules return numbers (position embeddings), no indices.
+            if value in flow.shape_only and not (value.dtype is not None and value.dtype.is_floating_point()):
                 continue
             count = _elements(value, sizes)
             itemsize = value.dtype.itemsize if value.dtype is not None else 4

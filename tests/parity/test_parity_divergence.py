@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+import torch
 from conftest import Prepare, every_fault, facts_at, with_fault
+from torch import nn
 
-from pytest_htp.parity import measure_parity
+from pytest_htp import HTPExporter
+from pytest_htp.capture.hierarchy import watch_forward
+from pytest_htp.parity import ParityRequest, measure_parity
 from pytest_htp.parity.divergence import GROWTH
 from pytest_htp.tagging.coverage import Evidence
+from pytest_htp.tagging.tagger import tag_graph
 
 KINDS = [
     "weight element",
@@ -47,6 +54,34 @@ def test_a_fault_that_the_outputs_hide_is_found(prepared: Prepare, tmp_path: Pat
     assert result.failed == []
     assert result.first_divergence is not None
     assert result.first_divergence.module == "encoder.layer.0.attention.self.key"
+
+
+class Scale(nn.Module):
+    """At its initial weight of one it returns what it takes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(8))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.weight + 0.0 * self.weight
+
+
+def test_a_module_that_returns_what_it_took_is_blamed_for_its_own_fault(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Linear(8, 8), Scale(), nn.Linear(8, 8)).eval()
+    x = torch.randn(2, 8, generator=torch.Generator().manual_seed(2))
+    made = HTPExporter(optimize=False).export(model, x, tmp_path / "m.onnx")
+    assert made.parity.first_divergence is None
+    hierarchy = watch_forward(model, (x,), {}, keep_tensors=True)
+    tagging = tag_graph(made.program, hierarchy.modules, None)
+    request = ParityRequest(made.onnx_path, made.program, {"x": x}, hierarchy, tagging)
+    proto = onnx.load(made.onnx_path)
+    weight = next(w for w in proto.graph.initializer if "1.weight" in w.name)
+    weight.CopyFrom(onnx.numpy_helper.from_array(np.full(8, 1.01, "float32"), weight.name))
+    onnx.save(proto, tmp_path / "m.onnx")
+    found = measure_parity(request).first_divergence
+    assert found is not None
+    assert found.module == "1"
 
 
 def test_a_fault_accuses_no_tag(prepared: Prepare, tmp_path: Path) -> None:
