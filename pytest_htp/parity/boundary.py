@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import onnx_ir as ir
 
+from pytest_htp.parity.contents import Side
 from pytest_htp.parity.evidences import Evidences
 from pytest_htp.parity.flow import Chain, Edge, Placement
 
@@ -35,10 +36,15 @@ def _unrecorded(value: ir.Value, left: Chain, entered: Chain, evidences: Evidenc
 
     Two ways out of a call are no returned value, and allowed: a cache object that the call wrote to and the
     root returns; and, into code of an enclosing call, what an inner module returned to a hook (transformers
-    records hidden states so).
+    records hidden states so). One way in is no argument: a mask that the model leaves out where it masks nothing,
+    except when it is exported.
     """
     borders = evidences.contents.borders
-    bad = [order for order in entered if evidences.lacks(value, borders[order].inputs)]
+    bad = [
+        order
+        for order in entered
+        if evidences.lacks(value, borders[order].inputs) and not _left_out(value, borders[order].inputs)
+    ]
     if left and not evidences.equal.get(value, set()) & evidences.contents.result:
         seen_inside = False
         for order in reversed(left):
@@ -47,3 +53,7 @@ def _unrecorded(value: ir.Value, left: Chain, entered: Chain, evidences: Evidenc
             if not (seen_inside and not entered) and evidences.lacks(value, borders[order].outputs):
                 bad.append(order)
     return tuple(bad)
+
+
+def _left_out(value: ir.Value, inputs: Side) -> bool:
+    return value.dtype is ir.DataType.BOOL and all(content.group[0] != "bool" for content in inputs.contents)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from conftest import Prepare, facts_at, tagged
 
+from pytest_htp import HTPExporter
 from pytest_htp.parity import ParityRequest, measure_parity
 from pytest_htp.parity.attestation import REASONS, attest
 from pytest_htp.parity.flow import Placement
@@ -120,3 +123,18 @@ def test_an_untagged_producer_is_a_reason(prepared: Prepare) -> None:
 def test_modules_in_a_branch_are_inside_a_body(prepared: Prepare) -> None:
     found = reasons(prepared("branches"))
     assert set(found.values()) == {"the root's own output", "inside a control-flow body"}
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_mask_that_only_the_export_passes_on_accuses_nobody(layers: int, tmp_path: Path) -> None:
+    """With a mask of ones transformers runs attention without one, and exports it with one."""
+    from transformers import LlamaConfig
+
+    config = LlamaConfig(
+        vocab_size=128, hidden_size=32, intermediate_size=48, num_hidden_layers=layers, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=64,
+    )  # fmt: skip
+    config.architectures = ["LlamaModel"]
+    attestation = HTPExporter().export(config, None, tmp_path / "m.onnx").attestation
+    assert attestation["contradicted"] == []
+    assert attestation["attested"] > 10 * layers
