@@ -78,13 +78,12 @@ class RunSettings:
                 report_dir = config.invocation_params.dir / name
                 if report_dir.exists() and not report_dir.is_dir():
                     raise HTPUsageError(f"--htp-report: {name} is a file; give a folder: --htp-report=DIR")
-            minimum = config.getoption("htp_min_coverage")
-            if minimum is None:
-                minimum = config.getini("htp_min_coverage") or None
+            minimum_name, minimum = _typed_or_ini(config, "htp_min_coverage")
+            fail_on_name, fail_on = _typed_or_ini(config, "htp_fail_on")
             settings = cls(
                 report_dir=report_dir,
-                min_coverage=None if minimum is None else percent("htp_min_coverage", minimum),
-                fail_on=verdict("htp_fail_on", config.getoption("htp_fail_on") or config.getini("htp_fail_on")),
+                min_coverage=percent(minimum_name, minimum) if minimum or minimum_name.startswith("--") else None,
+                fail_on=verdict(fail_on_name, fail_on),
                 coverage_tolerance=percent("htp_coverage_tolerance", config.getini("htp_coverage_tolerance")),
                 policy_text=config.getini("htp_policy").strip(),
                 parity=not config.getoption("htp_no_parity"),
@@ -118,6 +117,7 @@ class ExportSettings:
         if run.providers:
             merged["providers"] = run.providers
         for source in (marker, call):
+            _refuse_misspelt(source)
             merged.update({key: value for key, value in source.items() if key not in GATE_KEYWORDS})
         gates: dict[str, Any] = {"min_coverage": run.min_coverage, "fail_on": run.fail_on}
         for source in (marker, call):
@@ -128,6 +128,22 @@ class ExportSettings:
             fail_on=verdict("fail_on", gates["fail_on"]),
             options=merged,
         )
+
+
+def _refuse_misspelt(keywords: Mapping[str, Any]) -> None:
+    """Of the names that the exporter doesn't know, those that are nearly one it never sees."""
+    from difflib import get_close_matches
+
+    for name in keywords:
+        near = get_close_matches(name, GATE_KEYWORDS, n=1, cutoff=0.8)
+        if near and name not in GATE_KEYWORDS:
+            raise HTPUsageError(f"unknown export option {name!r} (did you mean {near[0]!r}?)")
+
+
+def _typed_or_ini(config: pytest.Config, name: str) -> tuple[str, str]:
+    """The name of a setting as the user wrote it, and its value."""
+    typed = config.getoption(name)
+    return (name, config.getini(name)) if typed is None else (f"--{name.replace('_', '-')}", typed)
 
 
 def _variant(template: str) -> str:

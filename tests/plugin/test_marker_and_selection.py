@@ -45,7 +45,7 @@ def test_selection_and_usage_errors(tmp_path: Path) -> None:
     assert run.outcomes == {"passed": 2, "failed": 5, "deselected": 1}
     for message in (
         "@pytest.mark.htp takes keywords only, like min_coverage=95; got 90",
-        "unknown export option 'min_covrage'",
+        "unknown export option 'min_covrage' (did you mean 'min_coverage'?)",
         "have the name 'a'; give each its own name=",
         "htp_export(name=…) must be a non-empty string, got ' '",
         "min_coverage must be a percentage from 0 to 100, got 'most'",

@@ -59,9 +59,9 @@ def test_updating_does_not_accept_what_is_below_the_minimum(tmp_path: Path) -> N
     assert len(example.baselines) == 1
 
 
-@pytest.mark.parametrize("value", ["abc", "-1", "101", "nan"])
+@pytest.mark.parametrize("value", ["abc", "-1", "101", "nan", ""])
 def test_bad_values_are_refused_before_anything_runs(tmp_path: Path, value: str) -> None:
     example = project(tmp_path, "def test_a(): pass\n")
     run = example.run_pytest(f"--htp-min-coverage={value}", report=False)
     assert run.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "htp_min_coverage must be a percentage from 0 to 100" in run.stderr
+    assert "--htp-min-coverage must be a percentage from 0 to 100" in run.stderr
