@@ -117,9 +117,11 @@ def duplicates(graph: GraphFacts) -> list[dict[str, Any]]:
 
 
 def _sample(value: ir.Value) -> bytes:
-    array = _raw(value)
-    step = max(1, array.size // _SAMPLES)
-    return array.reshape(-1)[::step].tobytes()
+    assert value.const_value is not None
+    array = value.const_value.numpy()
+    # By coordinates: flattening a transposed weight would copy it.
+    index = np.arange(0, array.size, max(1, array.size // _SAMPLES))
+    return array[np.unravel_index(index, array.shape)].tobytes()
 
 
 def _raw(value: ir.Value) -> np.ndarray[Any, Any]:
@@ -138,8 +140,10 @@ def _equal_groups(graph: GraphFacts, values: list[ir.Value]) -> list[dict[str, A
             groups.append([value])
     rows = []
     for group in groups:
+        if len(group) < 2:
+            continue
         first = _raw(group[0])
-        if len(group) < 2 or bool((first.reshape(-1)[:1] == first).all()):
+        if bool((first.reshape(-1)[:1] == first).all()):
             continue  # a constant fill (ones, zeros) is equal by default initialisation, not by duplication
         names = sorted(name for value in group for name in _public_names(graph, value))
         size = int(group[0].const_value.nbytes)  # type: ignore[union-attr]
