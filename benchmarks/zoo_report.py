@@ -91,9 +91,10 @@ def _uneven(rows: Sequence[Row]) -> list[str]:
     found = [f"- {_title(row)}: {', '.join(f'`{path}`' for path in row['uneven'])}" for row in rows if row["uneven"]]
     lines = ["## Repeated modules whose own operators differ", ""]
     lines += [
-        "Each was looked at: stages of different size or stride, shifted windows, a first layer that computes",
-        "the position bias or whose input is a constant, a last one that nobody reads, transposes that cancel",
-        "against the next layer's, members of a `Sequential`. None is a layer that was given what all share.",
+        "A layer that was given what all share would show up here. Causes that were found: stages of different",
+        "size or stride, shifted windows, a first layer that computes the position bias or whose input is a",
+        "constant, a last one that nobody reads, transposes that cancel against the next layer's, members of a",
+        "`Sequential`. Not every line below was traced to its cause.",
         "",
     ]
     return [*lines, *(found or ["None."]), ""]
