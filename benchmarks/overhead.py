@@ -40,9 +40,7 @@ def bare(model: Any, inputs: dict[str, Any], folder: Path) -> None:
     from transformers.exporters import OnnxConfig
     from transformers.exporters.exporter_onnx import OnnxExporter
 
-    with tempfile.TemporaryDirectory(
-        dir=folder
-    ) as fresh:  # overwriting 400 MB costs by itself
+    with tempfile.TemporaryDirectory(dir=folder) as fresh:  # overwriting 400 MB costs by itself
         exported = OnnxExporter().export(model, dict(inputs), OnnxConfig())
         ir.save(exported.program, Path(fresh) / "bare.onnx", external_data="bare.onnx.data")
 
