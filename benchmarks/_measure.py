@@ -45,8 +45,12 @@ def ratio(alternative: list[float], ours: list[float]) -> float:
 
 
 def peak_rss() -> int:
-    """Peak resident memory of this process so far, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """Peak resident memory of this process so far, in bytes.
+
+    Not ``ru_maxrss``: after a fork and exec that one still holds the peak of the parent.
+    """
+    status = Path("/proc/self/status").read_text()
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) * 1024
 
 
 class RssWatch:

@@ -46,6 +46,7 @@ def export(parity: bool, rounds: int) -> list[dict[str, float]]:
 def against_torch() -> dict[str, Any]:
     """Both on one exported program; the comparison's outcomes are not the point, its time is."""
     import torch
+    from torch.onnx.verification import verify_onnx_program
     from transformers import BertConfig, BertModel
 
     from pytest_htp.capture.hierarchy import watch_forward
@@ -77,7 +78,7 @@ def against_torch() -> dict[str, Any]:
         ours = time.perf_counter() - started
         assert found.measured
     started = time.perf_counter()
-    infos = torch.onnx.verification.verify_onnx_program(program, kwargs=inputs, compare_intermediates=True)
+    infos = verify_onnx_program(program, kwargs=inputs, compare_intermediates=True)
     theirs = time.perf_counter() - started
     return {
         "torch_s": round(theirs, 2), "torch_values": len(infos), "ours_s": round(ours, 3),
