@@ -22,9 +22,10 @@ _EXPORTER_LOGGERS = ("torch.onnx", "torch.export", "transformers.exporters", "on
 # with every failing test. torch itself writes it only where TORCH_TRACE names a folder.
 _TRACE_LOGGER = "torch.__trace"
 _MAX_NOTES = 20
-# Said by torch in every export, about operators that the model does not use.
+# Said by torch in every export: its progress, and operators that the model does not use.
 _KNOWN_NOISE = re.compile(
     r"torchvision is not installed|Failed to infer the signature for function|isinstance\(treespec, LeafSpec\)"
+    r"|^\[torch\.onnx\] (Obtain|Run decompositions|Translate|Optimize|Check)[^❌]*$"
 )
 
 StepListener = Callable[[HTPExportStep, HTPExportData], None]

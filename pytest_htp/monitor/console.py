@@ -175,6 +175,9 @@ class HTPConsoleWriter(StepAwareWriter):
         for output in facts.parity_outputs(data):
             worst = f"max abs {_short(output.get('max_abs'))}, max rel {_short(output.get('max_rel'))}"
             self._fact("parity", f"{output.get('name')}: {worst}")
+        further = facts.further_sets(data)
+        if further:
+            self._fact("also with", ", ".join(further))
         for label, part in (("parity", data.parity), ("attestation", data.attestation)):
             reason = facts.not_measured(part)
             self._fact(label, f"not measured: {reason}" if reason else "")

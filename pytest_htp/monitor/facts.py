@@ -84,6 +84,17 @@ def parity_outputs(data: HTPExportData) -> Iterator[dict[str, Any]]:
     yield from (output for output in outputs or () if isinstance(output, dict))
 
 
+def further_sets(data: HTPExportData) -> list[str]:
+    """Names of the further input sets that outputs were compared on; failed ones say so."""
+    sets = (data.parity or {}).get("input_sets") or {}
+    return [
+        f"{name}: beyond tolerance"
+        if any(output.get("beyond") or output.get("shape_mismatch") for output in outputs)
+        else str(name)
+        for name, outputs in sets.items()
+    ]
+
+
 def not_measured(part: dict[str, Any] | None) -> str | None:
     """Why parity or attestation says it was not measured; None where it was, or nothing is known."""
     if part is None or part.get("measured", True):

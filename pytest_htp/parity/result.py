@@ -156,12 +156,17 @@ class ParityResult:
         entering = self.first_divergence
         failed_on = [name for name, outputs in self.input_sets.items() if any(output.failed for output in outputs)]
         columns = zip(self.outputs, *self.input_sets.values(), strict=True)
-        return {
+        record = {
             "measured": True,
             "outputs": [_decades(column) for column in columns],
             "first_divergence": None if entering is None else escape_path(entering.module),
             "failed": self.failed,
-        } | ({"failed_on": failed_on} if failed_on else {})
+        }
+        if entering is not None:
+            record["divergence"] = decade(entering.max_rel, self.outputs[0].floor if self.outputs else "1e-05")
+        if failed_on:
+            record["failed_on"] = failed_on
+        return record
 
     def attestation_record(self) -> dict[str, Any]:
         """Canonical form of the attestation for the record: modules as folded patterns, in natural order."""

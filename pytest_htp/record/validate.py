@@ -251,7 +251,7 @@ _RECORD = _object(
                 "first_divergence": _optional(_text),
                 "failed": _list(_text),
             },
-            {"failed_on": _list(_text)},
+            {"failed_on": _list(_text), "divergence": _text},
         ),
         "modules": _list(_module),
         "untagged": _object({"nodes": _count, "ops": _HISTOGRAM}),

@@ -32,6 +32,8 @@ class TreeNode:
     bytes: int = 0  # of the initializers that those modules own
     attestation: str = ""  # attested | contradicted | unmatched | "" (not measured or proves nothing)
     attestation_reason: str = ""
+    diverges: bool = False  # the first module whose output is off while its inputs agree
+    divergence: str = ""
     findings: list[int] = field(default_factory=list)  # positions in the export's findings
     children: list[TreeNode] = field(default_factory=list)
     open: bool = False
@@ -50,6 +52,7 @@ def build_tree(result: Mapping[str, Any]) -> TreeNode | None:
     placed = _place(record["modules"], (result["before"] or {}).get("modules"))
     _mark_findings(placed, result["findings"])
     _mark_attestation(placed, record.get("attestation") or {})
+    _mark_divergence(placed, record.get("parity") or {})
     root = _nest(placed)
     _open_changes(root)
     root.open = True
@@ -152,6 +155,16 @@ def _mark_attestation(placed: Sequence[TreeNode], attestation: Mapping[str, Any]
     if sum(node.count for node in marked) == attestation.get("attested"):
         for node in marked:
             node.attestation = "attested"
+
+
+def _mark_divergence(placed: Sequence[TreeNode], parity: Mapping[str, Any]) -> None:
+    entering = parity.get("first_divergence")
+    if entering is None:
+        return
+    pattern = parse_path(entering)
+    for node in placed:
+        if node.status != "removed" and pattern.overlaps(parse_path(node.path)):
+            node.diverges, node.divergence = True, str(parity.get("divergence") or "")
 
 
 def _nest(placed: Iterable[TreeNode]) -> TreeNode:

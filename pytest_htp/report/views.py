@@ -169,16 +169,40 @@ def parity_view(result: Result) -> dict[str, Any] | None:
     return {
         "measured": True,
         "worst": worst or "–",
-        "before": before if before and before != worst else "",
+        # A baseline holds decades, rounded up: only a larger number is a change.
+        "before": before if before and _as_float(worst) > _as_float(before) else "",
         "failed": parity.get("failed") or [],
-        "first_divergence": parity.get("first_divergence"),
-        "outputs": parity.get("outputs") or [],
+        "first_divergence": _divergence(parity.get("first_divergence")),
+        "outputs": [
+            {**output, "max_abs": _short(output.get("max_abs")), "max_rel": _short(output.get("max_rel"))}
+            for output in parity.get("outputs") or []
+        ],
+        "sets": [
+            {"name": name, "failed": any(output.get("beyond") or output.get("shape_mismatch") for output in outputs)}
+            for name, outputs in (parity.get("input_sets") or {}).items()
+        ],
     }
 
 
+def _divergence(entering: Any) -> dict[str, str] | None:
+    """Module and size of a first divergence; a record has the module's path only."""
+    if entering is None:
+        return None
+    if not isinstance(entering, Mapping):
+        return {"module": str(entering), "size": ""}
+    return {"module": str(entering.get("module")), "size": f"relative {_short(entering.get('max_rel'))}"}
+
+
+def _short(value: Any) -> str:
+    """A difference with three digits; a decade of a record as it is."""
+    if value is None:
+        return "not finite"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
 def _worst(parity: Mapping[str, Any]) -> str:
-    """The largest ``max_abs`` of the outputs, as it was written; empty where there is none."""
-    values = [str(output["max_abs"]) for output in parity.get("outputs") or () if output.get("max_abs") is not None]
+    """The largest ``max_abs`` of the outputs; empty where there is none."""
+    values = [_short(output["max_abs"]) for output in parity.get("outputs") or () if output.get("max_abs") is not None]
     return max(values, key=_as_float, default="")
 
 

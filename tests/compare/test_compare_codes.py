@@ -278,6 +278,16 @@ FAULTS: dict[str, tuple[str, str | None, Record | tuple[Record, Record]]] = {
             first_divergence="encoder.layer.1.dense",
         ),
     ),
+    "hidden error": (
+        "parity.worse",
+        "encoder.layer.1.dense",
+        parity(first_divergence="encoder.layer.1.dense", divergence="1e-02"),
+    ),
+    "worse numbers, and from where": (
+        "parity.worse",
+        "encoder.layer.1.dense",
+        parity(outputs=output_error("1e-03"), first_divergence="encoder.layer.1.dense", divergence="1e-02"),
+    ),
     "worse numbers": ("parity.worse", None, parity(outputs=output_error("1e-03"))),
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import Prepare, facts_at, tagged
+from htp_prepared import Prepare, facts_at, tagged
 
 from pytest_htp import HTPExporter
 from pytest_htp.parity import ParityRequest, measure_parity

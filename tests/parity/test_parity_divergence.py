@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from conftest import Prepare, every_fault, facts_at, with_fault
+from htp_prepared import Prepare, every_fault, facts_at, with_fault
 from torch import nn
 
 from pytest_htp import HTPExporter
@@ -54,6 +54,9 @@ def test_a_fault_that_the_outputs_hide_is_found(prepared: Prepare, tmp_path: Pat
     assert result.failed == []
     assert result.first_divergence is not None
     assert result.first_divergence.module == "encoder.layer.0.attention.self.key"
+    record = result.to_record()
+    assert record["first_divergence"] == "encoder.layer.0.attention.self.key"
+    assert float(record["divergence"]) >= result.first_divergence.max_rel
 
 
 class Scale(nn.Module):

@@ -9,7 +9,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 import torch
-from conftest import Prepare
+from htp_prepared import Prepare
 from torch import nn
 
 from pytest_htp.errors import HTPUsageError

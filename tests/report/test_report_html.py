@@ -150,3 +150,25 @@ def test_console_falls_back_to_plain_text_and_is_cut() -> None:
     cut = str(console_html("<span>" + "x" * CONSOLE_LIMIT + "</span>y" * 2, ""))
     assert cut.count("<span>") == cut.count("</span>")
     assert "STEP 5/8" in str(console_html(CONSOLE_HTML, ""))
+
+
+def test_where_an_error_enters_is_shown_in_the_facts_and_in_the_tree() -> None:
+    today = sample_results()[0]["record"]
+    assert today is not None
+    module = today["modules"][-1]["path"]
+    parity = {**today["parity"], "first_divergence": module, "divergence": "1e-02", "failed_on": ["other sizes"]}
+    one = result("test_bert", {**today, "parity": parity})
+    beyond = {"name": "last_hidden_state", "max_abs": 0.012345678, "max_rel": 0.0098765, "beyond": 0.5}
+    one["parity"] = {
+        "measured": True,
+        "outputs": [{**beyond, "max_abs": 7.152557e-07, "beyond": 0.0}],
+        "input_sets": {"other sizes": [beyond], "padding": [{**beyond, "beyond": 0.0}]},
+        "first_divergence": {"module": module, "call": 0, "max_abs": 0.3, "max_rel": 0.0123456},
+        "failed": ["last_hidden_state"],
+    }
+    page = render_html(build_report([one], ENVIRONMENT))
+    facts = page[page.index("Parity with PyTorch") :]
+    assert f"<code>{module}</code> relative 0.0123" in facts
+    assert re.search(r'other sizes <span class="state">beyond tolerance</span>, padding</dd>', facts)
+    assert "absolute 7.15e-07, relative 0.00988" in facts
+    assert page.count("✗ an error enters here (1e-02)") == 1

@@ -58,14 +58,14 @@ def test_repeated_layers_are_equal_and_different_ones_are_not(cross: Any) -> Non
 
 
 def test_another_weight_seed_changes_nothing(cross: Any) -> None:
-    from conftest import export  # type: ignore[import-not-found]
+    from htp_exported import export  # type: ignore[import-not-found]
 
     assert prints(export("cross_attentions", seed=1)) == prints(cross)
 
 
 def test_another_process_and_hash_seed_changes_nothing(cross: Any) -> None:
     code = (
-        "import json, sys; from conftest import export; from test_fingerprints import prints;"
+        "import json, sys; from htp_exported import export; from test_fingerprints import prints;"
         "json.dump(prints(export('cross_attentions')), sys.stdout)"
     )
     paths = os.pathsep.join([str(HERE), str(HERE.parents[1])])
