@@ -16,6 +16,7 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.timm_models import PREFIX, TIMM, available, make_timm
 from fixtures import config_dir, config_names
 from fixtures.plain import MODELS
 from pytest_htp.capture.distinct import make_parameters_distinct
@@ -282,7 +283,9 @@ def kinds() -> dict[str, str]:
     found = {name: _OF_FIXTURE.get(name, "text") for name in config_names()}
     found |= {name: group for group, entries in GROUPS.items() for name in entries}
     found |= dict.fromkeys(MODELS, "plain module")
-    order = [*GROUPS, "plain module"]
+    if available():
+        found |= {f"{PREFIX}{name}": "timm" for name in TIMM}
+    order = [*GROUPS, "timm", "plain module"]
     return dict(sorted(found.items(), key=lambda item: (order.index(item[1]), item[0])))
 
 
@@ -292,6 +295,8 @@ def make(name: str) -> tuple[nn.Module, Any]:
 
     if name in MODELS:
         return MODELS[name].make(), MODELS[name].inputs()
+    if name.startswith(PREFIX):
+        return make_timm(name)
     if name in ENTRIES:
         model_class, config_class, values = ENTRIES[name]
         config = getattr(transformers, config_class)(**values)

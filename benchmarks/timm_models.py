@@ -1,0 +1,61 @@
+"""timm's CNNs and ViTs with random weights, for the zoo, where timm is installed (it is in no extra of ours).
+
+timm imports torchvision, whose wheel on PyPI is built for CUDA: beside a CPU build of torch its operators are
+missing, and registering their shapes fails (``operator torchvision::nms does not exist``). None of these models uses
+one of them, so declaring the names is enough.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from pytest_htp.capture.distinct import make_parameters_distinct
+
+# Name in timm → size of its square images.
+TIMM = {
+    "convnext_atto": 64,
+    "densenet121": 64,
+    "efficientnet_b0": 64,
+    "mixer_s32_224": 224,
+    "mobilenetv3_small_100": 64,
+    "regnetx_002": 64,
+    "resnet18": 64,
+    "vit_tiny_patch16_224": 224,
+}
+PREFIX = "timm."
+
+_KEPT: list[torch.library.Library] = []
+
+
+def available() -> bool:
+    return importlib.util.find_spec("timm") is not None and importlib.util.find_spec("torchvision") is not None
+
+
+def make_timm(name: str) -> tuple[nn.Module, Any]:
+    """``timm.resnet18``: the model in eval mode and two images."""
+    _declare_operators()
+    import timm
+
+    torch.manual_seed(0)
+    model = timm.create_model(name.removeprefix(PREFIX), pretrained=False)
+    make_parameters_distinct(model)
+    size = TIMM[name.removeprefix(PREFIX)]
+    return model.eval(), (torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(1)),)
+
+
+def _declare_operators() -> None:
+    spec = importlib.util.find_spec("torchvision")
+    if _KEPT or spec is None or spec.origin is None or torch.cuda.is_available():
+        return
+    source = Path(spec.origin).with_name("_meta_registrations.py").read_text(encoding="utf-8")
+    library = torch.library.Library("torchvision", "DEF")
+    names = re.findall(r'(?:register_meta|register_fake)\("(?:torchvision::)?(\w+)"', source)
+    for name in dict.fromkeys(names):
+        library.define(f"{name}(Tensor x) -> Tensor")
+    _KEPT.append(library)
