@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import gc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from pytest_htp.compare.context import Context, Record
 from pytest_htp.compare.finding import Comparison
@@ -55,6 +57,19 @@ def compare_exports(
         sources=sources or {},
         toolchain_changed=changed_versions(baseline, current),
     )
-    for rule in RULES:
-        rule(context)
-    return Comparison(context.findings(), context.toolchain_changed)
+    with _no_search_for_cycles():
+        for rule in RULES:
+            rule(context)
+        return Comparison(context.findings(), context.toolchain_changed)
+
+
+@contextmanager
+def _no_search_for_cycles() -> Iterator[None]:
+    """Comparing makes many small objects and no cycles; each search for some would walk both records again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
