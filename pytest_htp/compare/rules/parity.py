@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_htp.compare.context import Context
@@ -26,8 +26,7 @@ def compare_parity(context: Context) -> None:
         old = {output["name"]: output for output in before["outputs"]} if before["measured"] else {}
         context.report(
             "parity.failed",
-            "; ".join(f"output {name} differs by {_abs(errors.get(name))}" for name in failed[:4])
-            + (f"; {len(failed) - 4} more" if len(failed) > 4 else "")
+            "; ".join(_described(failed, errors))
             + (f" (with {', '.join(after['failed_on'])})" if after.get("failed_on") else "")
             + (", first in this module" if module is not None else ""),
             module=module,
@@ -60,6 +59,20 @@ def compare_parity(context: Context) -> None:
             before={name: _abs(old) for name, (old, _) in worse.items()},
             after={name: _abs(new) for name, (_, new) in worse.items()},
         )
+
+
+def _described(failed: Sequence[str], errors: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """``output logits differs by 1e-02``; outputs that differ equally are named together."""
+    by_size: dict[str | None, list[str]] = {}
+    for name in failed:
+        by_size.setdefault(_abs(errors.get(name)), []).append(name)
+    for size, names in by_size.items():
+        shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+        one = len(names) == 1
+        how = f"differ{'s' if one else ''} by {size}"
+        if size == "inf":
+            how = f"{'has' if one else 'have'} another shape, no value, or infinities"
+        yield f"{'output' if one else 'outputs'} {shown} {how}"
 
 
 def _abs(output: Mapping[str, Any] | None) -> str | None:
