@@ -98,6 +98,11 @@ class HtpExportFixture:
 
         prefix = f"{name}-" if name else ""
         settings = self._settings({**options, "min_coverage": min_coverage, "fail_on": fail_on})
+        if settings.options.get("parity_inputs"):
+            raise HTPUsageError(
+                "parity_inputs are inputs of one forward, and for_generation exports several; leave them out (other "
+                "sizes and padding are tried anyway)"
+            )
         components = generation_components(
             model,
             inputs,

@@ -34,6 +34,10 @@ def test_twice_the_same_name(htp_export):
 def test_bad_name(htp_export):
     htp_export(make, X, name=" ")
 
+@pytest.mark.htp(parity_inputs=[X])
+def test_parity_inputs_of_several(htp_export):
+    htp_export.for_generation(make)
+
 def test_bad_value(htp_export):
     htp_export(make, X, min_coverage="most")
 """
@@ -42,12 +46,13 @@ def test_bad_value(htp_export):
 def test_selection_and_usage_errors(tmp_path: Path) -> None:
     example = project(tmp_path, TEST)
     run = example.run_pytest("--strict-markers", "-m", "htp")
-    assert run.outcomes == {"passed": 2, "failed": 5, "deselected": 1}
+    assert run.outcomes == {"passed": 2, "failed": 6, "deselected": 1}
     for message in (
         "@pytest.mark.htp takes keywords only, like min_coverage=95; got 90",
         "unknown export option 'min_covrage' (did you mean 'min_coverage'?)",
         "have the name 'a'; give each its own name=",
         "htp_export(name=…) must be a non-empty string, got ' '",
+        "parity_inputs are inputs of one forward, and for_generation exports several",
         "min_coverage must be a percentage from 0 to 100, got 'most'",
     ):
         assert message in run.stdout
