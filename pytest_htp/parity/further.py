@@ -15,7 +15,7 @@ Rules:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -151,11 +151,12 @@ def _answers_again(model: nn.Module, example: PreparedInputs, result: Any) -> bo
         again = _run(model, "", example).result
     except Exception:
         return False
-    return all(torch.equal(one, other) for one, other in zip(_tensors(result), _tensors(again), strict=True))
+    before, now = _tensors(result), _tensors(again)
+    return len(before) == len(now) and all(torch.equal(one, other) for one, other in zip(before, now, strict=True))
 
 
-def _tensors(result: Any) -> Iterator[torch.Tensor]:
-    return (leaf for leaf in pytree.tree_leaves(result) if isinstance(leaf, torch.Tensor))
+def _tensors(result: Any) -> list[torch.Tensor]:
+    return [leaf for leaf in pytree.tree_leaves(result) if isinstance(leaf, torch.Tensor)]
 
 
 def _try(model: nn.Module, name: str, example: PreparedInputs, changes: dict[int, Change]) -> InputSet | None:
