@@ -30,19 +30,23 @@ def record(name: str, *, seed: int = 0, larger: bool = False, **options: Any) ->
 
     Args:
         seed: of its weights and, for those made from a config, of its inputs.
-        larger: with one more example in the batch, and for token models longer sequences.
+        larger: with one more example in the batch where that is dynamic, and for token models longer sequences.
     """
     model: Any = config_dir(name) if name not in MODELS else reseeded(MODELS[name].make(), seed)
     inputs: Mapping[str, torch.Tensor] | None = MODELS[name].inputs() if name in MODELS else None
     if larger:
         if inputs is None:
             inputs = make_inputs(resolve_model(model).module, None, seed=seed).named
-        inputs = {key: _enlarged(key, value, text=name in _TEXT) for key, value in inputs.items()}
+        inputs = {
+            key: _enlarged(value, batch=name != _OF_ITS_IMAGES, text=name in _TEXT) for key, value in inputs.items()
+        }
     with tempfile.TemporaryDirectory() as folder:
         return HTPExporter(seed=seed, **options).export(model, inputs, Path(folder) / "model.onnx").record
 
 
-_TEXT = frozenset({"bert", "distilbert", "gpt2", "llama", "mixtral"})
+_TEXT = frozenset({"bert", "distilbert", "gpt2", "llama", "llava", "mixtral"})
+# transformers loops over the images, so that their number, and with it the batch, is a constant of the graph.
+_OF_ITS_IMAGES = "llava"
 
 
 def reseeded(model: nn.Module, seed: int) -> nn.Module:
@@ -55,9 +59,11 @@ def reseeded(model: nn.Module, seed: int) -> nn.Module:
     return model
 
 
-def _enlarged(name: str, value: torch.Tensor, *, text: bool) -> torch.Tensor:
-    value = torch.cat([value, value[:1]])
-    return torch.cat([value, value[:, :3]], dim=1) if text and value.ndim == 2 else value
+def _enlarged(value: torch.Tensor, *, batch: bool, text: bool) -> torch.Tensor:
+    if batch:
+        value = torch.cat([value, value[:1]])
+    # The last tokens: the first ones may stand for an image.
+    return torch.cat([value, value[:, -3:]], dim=1) if text and value.ndim == 2 else value
 
 
 def texts(names: Iterable[str], **options: Any) -> dict[str, str]:

@@ -47,8 +47,6 @@ def test_no_weights(name: str) -> None:
 
 @every_model
 def test_another_batch_and_length_on_dynamic_axes(name: str) -> None:
-    if name == "llava":
-        pytest.skip("transformers loops over the images: their number is a constant of the graph")
     assert_silent(baseline(name, dynamic=True), record(name, dynamic=True, larger=True))
 
 
