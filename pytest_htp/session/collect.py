@@ -115,8 +115,9 @@ class Collector:
         directory = self._settings.report_dir
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            artifacts.put_in_place(self._config, directory)
-            write_reports(self._report, directory, step_summary=True)
+            with artifacts.one_at_a_time(directory):
+                artifacts.put_in_place(self._config, directory)
+                write_reports(self._report, directory, step_summary=True)
         except HTPUsageError as error:
             self.problems.append(str(error))
         except OSError as error:
