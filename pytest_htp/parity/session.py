@@ -24,7 +24,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from torch.utils.dlpack import from_dlpack
 
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.parity.weights import weights_in_memory
+from pytest_htp.parity.weights import take_from_memory
 
 # Values of one run are held at once up to this many bytes; beyond it they come in batches of at most this
 # size.
@@ -84,7 +84,7 @@ class ValueSession:
             _add_gates(proto, self.batches)
         else:
             proto.graph.output.extend(onnx.ValueInfoProto(name=name) for batch in self.batches for name in batch)
-        arrays = {} if program is None else weights_in_memory(proto, path, program)
+        arrays = {} if program is None else take_from_memory(proto, path, program)
         # The session refers to these without owning them.
         self._weights = {name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in arrays.items()}
         self._session = _open(proto, path, providers, self._weights)

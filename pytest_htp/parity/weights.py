@@ -1,57 +1,141 @@
-"""Weights that ONNX Runtime may take from memory instead of the file beside the model.
+"""Weights that ONNX Runtime takes from memory instead of the file beside the model.
 
 The export still holds every weight when its file is checked; letting ONNX Runtime map the file as well would
 count the weights twice in the process's memory. A weight is taken from memory only where the file holds the
 same bytes, so that a file written wrongly is still what is run.
+
+Most linear layers' weights are stored transposed (the exporter folded ``weight.T``). Memory holds no such bytes
+in a row, so ONNX Runtime is given the weight as it lies there and transposes it just before it is read: the node
+reads what the file stores, and one transposed weight exists at a time.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 import onnx_ir as ir
+import torch
+from onnx import helper
+
+Array = npt.NDArray[np.generic]
 
 # Smaller ones cost more to look at than they take.
 SHARED_BYTES = 2**16
 _CHUNK_BYTES = 2**22
 _KINDS = "biuf"  # numpy's own types; ONNX Runtime takes no others (bfloat16) this way
+# Operators that don't mind a weight which is computed: others want it as an initializer (quantized ones), or
+# prepare it once.
+_COMPUTED = frozenset({"MatMul", "Gemm"})
+_PREFIX = "pytest_htp.held"
 
 
-def weights_in_memory(proto: onnx.ModelProto, path: Path, program: ir.Model) -> dict[str, npt.NDArray[np.generic]]:
-    """Initializer name → its elements, for those stored beside ``path`` with the bytes that ``program``
-    holds.
+def take_from_memory(proto: onnx.ModelProto, path: Path, program: ir.Model) -> dict[str, Array]:
+    """Let ``proto`` read weights that ``program`` holds.
+
+    Args:
+        proto: the graph of the file at ``path``; modified where a weight is stored transposed.
+        path: the saved model, whose weights are in a file beside it.
+        program: the same graph in memory.
+
+    Returns:
+        Initializer name in ``proto`` → its elements, for ``SessionOptions.add_initializer``.
     """
-    used = {name for node in proto.graph.node for name in node.input}
-    found = {}
+    readers = _readers(proto.graph)
+    found: dict[str, Array] = {}
+    transposed: dict[str, onnx.NodeProto] = {}
     for tensor in proto.graph.initializer:
         value = program.graph.initializers.get(tensor.name)
         held = value.const_value if value is not None else None
-        if held is None or isinstance(held, ir.ExternalTensor) or held.nbytes < SHARED_BYTES or tensor.name not in used:
+        if held is None or isinstance(held, ir.ExternalTensor) or held.nbytes < SHARED_BYTES:
             continue
-        if tensor.data_location != onnx.TensorProto.EXTERNAL:
+        if tensor.data_location != onnx.TensorProto.EXTERNAL or tensor.name not in readers:
             continue
         array = held.numpy()
-        if array.dtype.kind in _KINDS and array.flags.c_contiguous and _stores(path.parent, tensor, array):
-            found[tensor.name] = array
+        lies_transposed = array.ndim == 2 and array.T.flags.c_contiguous and not array.flags.c_contiguous
+        if array.dtype.kind not in _KINDS or not (array.flags.c_contiguous or lies_transposed):
+            continue
+        if lies_transposed and not readers[tensor.name] <= _COMPUTED:
+            continue
+        if not _stores(path.parent, tensor, array):
+            continue
+        if lies_transposed:
+            name = f"{_PREFIX}.{tensor.name}"
+            transposed[tensor.name] = helper.make_node("Transpose", [name], [tensor.name], perm=[1, 0])
+            tensor.name, array = name, array.T
+            tensor.dims[:] = array.shape
+        found[tensor.name] = array
+    _insert_before_readers(proto.graph, transposed)
     return found
 
 
-def _stores(folder: Path, tensor: onnx.TensorProto, array: npt.NDArray[np.generic]) -> bool:
-    """Whether the file a tensor refers to has exactly these bytes there. Reads a few MB at a time."""
+def _readers(graph: onnx.GraphProto) -> dict[str, set[str]]:
+    """Name → operators of the main graph that read it; names that a control-flow node's bodies may read count as
+    that operator's.
+    """
+    readers: dict[str, set[str]] = {}
+    for node in graph.node:
+        for name in _read_by(node):
+            readers.setdefault(name, set()).add(node.op_type if not node.domain else f"{node.domain}.{node.op_type}")
+    return readers
+
+
+def _read_by(node: onnx.NodeProto) -> Iterator[str]:
+    yield from node.input
+    for attribute in node.attribute:
+        for body in (attribute.g, *attribute.graphs):
+            for inner in body.node:
+                yield from _read_by(inner)
+            yield from (output.name for output in body.output)
+
+
+def _insert_before_readers(graph: onnx.GraphProto, made: dict[str, onnx.NodeProto]) -> None:
+    """Put each node before the first that reads its result, so that the result lives no longer than needed."""
+    if not made:
+        return
+    waiting = dict(made)
+    nodes = list(graph.node)
+    del graph.node[:]
+    for node in nodes:
+        graph.node.extend(waiting.pop(name) for name in dict.fromkeys(node.input) if name in waiting)
+        graph.node.append(node)
+
+
+def _stores(folder: Path, tensor: onnx.TensorProto, array: Array) -> bool:
+    """Whether the file a tensor refers to has exactly the array's bytes there, in C order. Reads a few MB at a
+    time.
+    """
     entries = {entry.key: entry.value for entry in tensor.external_data}
-    expected = array.reshape(-1).view(np.uint8).data
-    if int(entries.get("length", len(expected))) != len(expected):
+    if int(entries.get("length", array.nbytes)) != array.nbytes:
         return False
+    read = np.empty(_CHUNK_BYTES, np.uint8)
     try:
-        with (folder / entries["location"]).open("rb") as file:
+        with (folder / entries["location"]).open("rb", buffering=0) as file:
             file.seek(int(entries.get("offset", 0)))
-            return all(
-                file.read(len(part)) == part
-                for start in range(0, len(expected), _CHUNK_BYTES)
-                if (part := expected[start : start + _CHUNK_BYTES])
-            )
+            for part in _parts(array):
+                stored = read[: part.nbytes]
+                if file.readinto(stored) != part.nbytes or not np.array_equal(_words(stored), _words(part)):
+                    return False
     except OSError:
         return False
+    return True
+
+
+def _parts(array: Array) -> Iterator[npt.NDArray[np.uint8]]:
+    """The bytes of an array in C order, a few MB at a time."""
+    if array.flags.c_contiguous:
+        flat = array.reshape(-1).view(np.uint8)
+        yield from (flat[start : start + _CHUNK_BYTES] for start in range(0, flat.size, _CHUNK_BYTES))
+        return
+    rows = max(1, _CHUNK_BYTES // array[0].nbytes)
+    for start in range(0, len(array), rows):
+        part = torch.from_numpy(array[start : start + rows]).contiguous()  # several times faster than numpy's copy
+        yield from _parts(part.numpy())
+
+
+def _words(data: npt.NDArray[np.uint8]) -> Array:
+    """The same bytes in as few elements as they divide into."""
+    return data.view(np.int64) if data.size % 8 == 0 else data

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
@@ -12,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.parity.session import KernelMissing, RuntimeRefused, ValueSession
-from pytest_htp.parity.weights import weights_in_memory
+from pytest_htp.parity.weights import take_from_memory
 
 CPU = ("CPUExecutionProvider",)
 
@@ -116,12 +117,13 @@ def test_a_missing_kernel_names_no_node(tmp_path: Path) -> None:
     assert "node_of_this_export" not in str(caught.value)
 
 
-def _large(folder: Path) -> tuple[Path, ir.Model]:
-    """``y = x @ w`` with a weight of 256 KiB beside the graph."""
-    weight = torch.randn(256, 256, generator=torch.Generator().manual_seed(0))
-    proto = model([helper.make_node("MatMul", ["x", "w"], ["y"])])
+def _large(folder: Path, *, transposed: bool = False, operator: str = "MatMul") -> tuple[Path, ir.Model]:
+    """``y = x @ w`` with a weight of 512 KiB beside the graph; ``transposed``: memory holds ``w.T`` in a row."""
+    held = torch.randn(512, 256, generator=torch.Generator().manual_seed(0))
+    weight = held.T if transposed else held.reshape(256, 512)
+    proto = model([helper.make_node("Relu", ["x"], ["r"]), helper.make_node(operator, ["r", "w"], ["y"])])
     proto.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 256
-    proto.graph.initializer[0].CopyFrom(numpy_helper.from_array(weight.numpy(), "w"))
+    proto.graph.initializer[0].CopyFrom(numpy_helper.from_array(weight.contiguous().numpy(), "w"))
     program = ir.from_proto(proto)
     program.graph.initializers["w"].const_value = ir.tensor(weight.numpy(), name="w")
     path = folder / "m.onnx"
@@ -129,21 +131,32 @@ def _large(folder: Path) -> tuple[Path, ir.Model]:
     return path, program
 
 
-def test_weights_are_shared_with_memory_where_the_file_agrees(tmp_path: Path) -> None:
-    path, program = _large(tmp_path)
+@pytest.mark.parametrize(("transposed", "taken"), [(False, "w"), (True, "pytest_htp.held.w")])
+def test_weights_are_shared_with_memory_where_the_file_agrees(tmp_path: Path, transposed: bool, taken: str) -> None:
+    path, program = _large(tmp_path, transposed=transposed)
     proto = onnx.load(path, load_external_data=False)
-    assert list(weights_in_memory(proto, path, program)) == ["w"]
-    x = torch.ones(2, 256)
+    [(name, array)] = take_from_memory(proto, path, program).items()
+    assert name == taken
+    assert program.graph.initializers["w"].const_value is not None
+    assert np.shares_memory(array, program.graph.initializers["w"].const_value.numpy())
+    assert [node.op_type for node in proto.graph.node] == ["Relu", *["Transpose"] * transposed, "MatMul"]
+    x = torch.randn(2, 256)
     shared = dict(ValueSession(path, {}, CPU, program=program).run({"x": x}))
     plain = dict(ValueSession(path, {}, CPU).run({"x": x}))
     assert torch.equal(shared["y"], plain["y"])
 
 
-def test_a_file_that_stores_other_weights_is_what_runs(tmp_path: Path) -> None:
-    path, program = _large(tmp_path)
+def test_an_operator_that_may_want_an_initializer_gets_one(tmp_path: Path) -> None:
+    path, program = _large(tmp_path, transposed=True, operator="PRelu")
+    assert take_from_memory(onnx.load(path, load_external_data=False), path, program) == {}
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_file_that_stores_other_weights_is_what_runs(tmp_path: Path, transposed: bool) -> None:
+    path, program = _large(tmp_path, transposed=transposed)
     data = tmp_path / "m.onnx.data"
     data.write_bytes(bytes(data.stat().st_size))
-    assert weights_in_memory(onnx.load(path, load_external_data=False), path, program) == {}
+    assert take_from_memory(onnx.load(path, load_external_data=False), path, program) == {}
     [(_, y)] = ValueSession(path, {}, CPU, program=program).run({"x": torch.ones(2, 256)})
     assert not y.any()
 
