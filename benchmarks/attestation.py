@@ -4,7 +4,8 @@ example's sizes.
     python benchmarks/attestation.py [--only NAME ...] [--limit SECONDS]
 
 Prints one line of JSON per export and the totals at the end. ``share`` is attested modules over those that returned a
-tensor of their own (pass-throughs and the root prove nothing and are left out).
+tensor of their own (pass-throughs and the root prove nothing and are left out); ``share_with_joint`` counts those as
+well that agree jointly with the modules a rewrite joined them with.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ def measure(name: str, dynamic: bool) -> dict[str, Any]:
 
 
 def totals(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    from pytest_htp.parity.attestation import JOINED
+
     measured = [row for row in rows if "attested" in row]
     reasons: Counter[str] = Counter()
     for row in measured:
@@ -65,6 +68,7 @@ def totals(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "contradicted": contradicted,
         "reasons": dict(reasons),
         "share": round(attested / claims, 4),
+        "share_with_joint": round((attested + reasons[JOINED]) / claims, 4),
         "failed_on_further_sets": [[row["name"], row["failed_on"]] for row in measured if row["failed_on"]],
         "divergences": sum(row["first_divergence"] is not None for row in measured),
         "last_step_of_export": round(

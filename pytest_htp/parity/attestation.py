@@ -13,7 +13,8 @@ nothing about tags.
 
 A module (the counting unit: one path) is *attested* when the output check holds for a tensor of one of its
 calls and nothing contradicts it; *contradicted* when one of its calls fails either check; *unmatched*, with a
-reason, otherwise.
+reason, otherwise. A module whose result a rewrite folded away may still agree *jointly*, with those it was joined
+with (``joined``): a reason of its own, since no value of the graph is the module's result.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from pytest_htp.parity.boundary import bad_crossings
 from pytest_htp.parity.contents import Content
 from pytest_htp.parity.evidences import Evidences
 from pytest_htp.parity.flow import Edge, Flow, Placement, bodies_of
+from pytest_htp.parity.joined import agrees_jointly
 from pytest_htp.tagging.coverage import Evidence
 
 ATTESTED = "attested"
@@ -45,13 +47,14 @@ ELSEWHERE = "same value elsewhere"
 ABSENT = "not in the optimized graph"
 STORED = "folded into a constant"
 BODY = "inside a control-flow body"
+JOINED = "folded away by a rewrite, agrees jointly"
 FOLDED = "folded away by a rewrite"
 UNTAGGED = "made by a node without a tag"
 UNSEEN = "made by a node of a module that was not seen running"
 ASTRAY = "values differ"
 REASONS = (
-    NO_TENSOR, ROOT, PASS_THROUGH, OVERWRITTEN, CONSTANT, ELSEWHERE, ABSENT, STORED, BODY, FOLDED, UNTAGGED,
-    UNSEEN, ASTRAY,
+    NO_TENSOR, ROOT, PASS_THROUGH, OVERWRITTEN, CONSTANT, ELSEWHERE, ABSENT, STORED, BODY, JOINED, FOLDED,
+    UNTAGGED, UNSEEN, ASTRAY,
 )  # fmt: skip
 
 
@@ -177,8 +180,9 @@ def _why_absent(call: ModuleCall, evidences: Evidences, placement: Placement) ->
         return BODY if in_body else ABSENT
     if any(value in evidences.astray for i in region for value in evidences.flow.nodes[i].outputs):
         return ASTRAY
-    if any(placement.facts[i].evidence is Evidence.FUSED for i in region):
-        return FOLDED
+    joint = [i for i in region if placement.facts[i].evidence is Evidence.FUSED]
+    if joint:
+        return JOINED if agrees_jointly(call, joint, evidences, placement) else FOLDED
     return ABSENT
 
 

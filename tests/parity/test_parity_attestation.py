@@ -48,9 +48,23 @@ def test_a_convolution_folded_with_its_norm_is_no_contradiction(prepared: Prepar
     request = prepared("convnet")
     assert reasons(request) == {
         "": "the root's own output",
-        "stages.0.0": "folded away by a rewrite",
-        "stages.1.0": "folded away by a rewrite",
+        "stages.0.0": "folded away by a rewrite, agrees jointly",
+        "stages.1.0": "folded away by a rewrite, agrees jointly",
     }
+
+
+def test_joint_nodes_with_swapped_members_do_not_agree(prepared: Prepare) -> None:
+    request = prepared("convnet")
+    first, second = node(request, "stages.0.0", "Conv"), node(request, "stages.1.0", "Conv")
+    assert set(first.origins) == {"stages.0.0", "stages.0.1"}
+    before = first.path, first.origins, second.path, second.origins
+    first.path, first.origins = "stages.1.0", ("stages.0.1", "stages.1.0")
+    second.path, second.origins = "stages.0.0", ("stages.0.0", "stages.1.1")
+    try:
+        found = reasons(request)
+    finally:
+        first.path, first.origins, second.path, second.origins = before
+    assert found["stages.0.0"] == found["stages.1.0"] == "folded away by a rewrite"
 
 
 def test_modules_called_twice_are_one_module(prepared: Prepare) -> None:

@@ -1,0 +1,57 @@
+"""Modules that a rewrite joined into one node: their own results exist nowhere, what they compute together does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import onnx_ir as ir
+
+from pytest_htp.capture.hierarchy import ModuleCall
+from pytest_htp.parity.evidences import Evidences
+from pytest_htp.parity.flow import Placement
+
+
+def agrees_jointly(call: ModuleCall, nodes: Iterable[int], evidences: Evidences, placement: Placement) -> bool:
+    """Whether a joint node takes what the call took, and makes what PyTorch made of the call's result.
+
+    Three tensors must agree: what enters the node is an argument of the call, or of an enclosing one whose own code
+    (padding) the node stands for as well; in PyTorch, the call's result is the argument of another call that the
+    node stands for; and that call's result, or that of one further along, leaves the node.
+
+    Args:
+        nodes: positions of the nodes that the call belongs to by its tag.
+    """
+    for position in nodes:
+        joined = [placement.calls.all[chain[-1]] for chain in placement.chains[position].own]
+        node = evidences.flow.nodes[position]
+        made = {content for value in _telling(node.outputs, evidences) for content in evidences.equal.get(value, ())}
+        if _takes_its_input(call, node, joined, evidences, placement) and _leads_to(call, made, joined, evidences):
+            return True
+    return False
+
+
+def _takes_its_input(
+    call: ModuleCall, node: ir.Node, joined: Iterable[ModuleCall], evidences: Evidences, placement: Placement
+) -> bool:
+    borders = evidences.contents.borders
+    around = placement.calls.chain(call.order)
+    takers = [call.order, *(other.order for other in joined if other.order in around)]
+    return any(
+        evidences.is_on(value, borders[order].inputs) for value in _telling(node.inputs, evidences) for order in takers
+    )
+
+
+def _telling(values: Iterable[ir.Value | None], evidences: Evidences) -> Iterator[ir.Value]:
+    """Values that prove something."""
+    for value in values:
+        if value is not None and value not in evidences.astray and value not in evidences.constant:
+            yield value
+
+
+def _leads_to(call: ModuleCall, made: set[int], joined: Iterable[ModuleCall], evidences: Evidences) -> bool:
+    borders = evidences.contents.borders
+    returned = borders[call.order].outputs.ids
+    followers = [other for other in joined if other.order > call.order and returned & borders[other.order].inputs.ids]
+    return any(
+        borders[other.order].outputs.ids & made or _leads_to(other, made, joined, evidences) for other in followers
+    )
