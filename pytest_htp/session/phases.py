@@ -47,6 +47,16 @@ def settle(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRe
             report.longrepr = call.excinfo.getrepr(style="value", chain=False)
         elif isinstance(error, HTPUsageError):
             report.longrepr = _users_frames(item, call.excinfo)
+        found = exports is not None and exports.failures and isinstance(error, pytest.fail.Exception)
+        if found or isinstance(error, (HTPExportError, HTPUsageError)):
+            _first_line_in_short_summary(report, error)
+
+
+def _first_line_in_short_summary(report: pytest.TestReport, error: BaseException) -> None:
+    """On CI, pytest doesn't cut its summary to the terminal's width: the whole message would be there twice."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if crash is not None:
+        crash.message = str(error).partition("\n")[0]
 
 
 def close(item: pytest.Item) -> None:

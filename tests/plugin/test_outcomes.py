@@ -87,6 +87,17 @@ def test_findings_come_besides_the_tests_own_failure(tmp_path: Path) -> None:
     assert "ops.changed" in run.stdout
 
 
+def test_ci_shows_the_message_once(tmp_path: Path) -> None:
+    """There pytest doesn't cut its short summary to one line."""
+    example = recorded(tmp_path)
+    change_the_model(example)
+    run = example.run_pytest(outcomes={"failed": 1}, env={"CI": "true"})
+    summary = run.stdout[run.stdout.index("= short test summary info =") :].splitlines()
+    assert summary[1] == "FAILED test_net.py::test_net - test_net: drift (1 finding at or above drift)"
+    assert "= 1 failed in " in summary[2]
+    assert run.stdout.count("reproduce this one:") == 1
+
+
 def test_a_test_that_is_run_again_starts_afresh(tmp_path: Path) -> None:
     """As pytest-rerunfailures does it: the same item, a second time."""
     conftest = """
