@@ -7,10 +7,11 @@ import json
 import shutil
 from typing import Any
 
+from pytest_htp.cli.given import read_given
 from pytest_htp.compare import Comparison, compare_exports, render_failure
 from pytest_htp.compare.markdown import render_markdown
 from pytest_htp.compare.verdicts import VERDICTS
-from pytest_htp.record.load import load
+from pytest_htp.record.load import loads
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -27,7 +28,8 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    comparison = compare_exports(load(arguments.old), load(arguments.new), policy=arguments.policy)
+    old, new = (loads(read_given(path), source=path) for path in (arguments.old, arguments.new))
+    comparison = compare_exports(old, new, policy=arguments.policy)
     name = f"{arguments.old} -> {arguments.new}"
     print(_FORMATS[arguments.format](comparison, name, arguments.fail_on))
     return 1 if comparison.at_or_above(arguments.fail_on) else 0

@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _summary(shown: Shown) -> str:
-    parts = [shown.kind]
+    parts = [inert(shown.kind)]
     if shown.nodes is not None:
         parts.append(f"{shown.nodes:,} node{'s' * (shown.nodes != 1)}")
     if shown.coverage is not None:

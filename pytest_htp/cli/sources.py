@@ -7,15 +7,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_htp.cli.given import read_given
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.monitor.module_tree import ModuleRow, ModuleTree
 from pytest_htp.record.fold import unfold_rows
-from pytest_htp.record.load import parse_json, read_regular_file
+from pytest_htp.record.load import parse_json
 from pytest_htp.record.validate import validate_record
 from pytest_htp.tag import HierarchyTag
 from pytest_htp.vocabulary import HTPExportData, ModuleInfo
 
-_METADATA = "pytest-htp/metadata/"
+_METADATA_PREFIX = "pytest-htp/metadata/"
+_METADATA = f"{_METADATA_PREFIX}1"
+# How every serialized ModelProto begins (field 1, the IR version), and no JSON does: a pipe's name tells nothing.
+_ONNX_START = b"\x08"
 # 100,000 nodes take some 30 MB of metadata; protobuf itself can't hold more than 2 GiB.
 _MAX_METADATA = 512 * 1024 * 1024
 _MAX_ONNX = 2 * 1024 * 1024 * 1024
@@ -42,13 +46,19 @@ class Shown:
 
 def read(path: str) -> Shown:
     """Read a baseline, a metadata file or an ``.onnx``. Raises HTPUsageError for anything else."""
-    if path.lower().endswith(".onnx"):
-        return _read_onnx(path)
-    value = parse_json(read_regular_file(path, _MAX_METADATA), path, _MAX_METADATA)
+    is_onnx = path.lower().endswith(".onnx")
+    content = read_given(path, _MAX_ONNX if is_onnx else _MAX_METADATA)
+    if is_onnx or content.startswith(_ONNX_START):
+        return _read_onnx(path, content)
+    value = parse_json(content, path, _MAX_METADATA)
     schema = value.get("schema") if isinstance(value, dict) else None
     try:
-        if isinstance(schema, str) and schema.startswith(_METADATA):
+        if schema == _METADATA:
             return _from_metadata(value)
+        if isinstance(schema, str) and schema.startswith(_METADATA_PREFIX):
+            raise HTPUsageError(
+                f"its schema is {schema[:60]!a}, this pytest-htp reads {_METADATA!r}: update it, or export again"
+            )
         return _from_record(value)
     except HTPUsageError as error:
         raise HTPUsageError(f"{path}: {error}") from None
@@ -110,15 +120,21 @@ def _number(value: object) -> float | None:
     return float(value) if isinstance(value, (int, float)) and 0 <= value <= 100 else None
 
 
-def _read_onnx(path: str) -> Shown:
+def _read_onnx(path: str, content: bytes) -> Shown:
     """Tags from node metadata; weights beside the file are never opened."""
-    content = read_regular_file(path, _MAX_ONNX)
-    import onnx  # deferred: the other files need no onnx (0.4 s)
+    if not content:
+        raise HTPUsageError(f"{path}: not an ONNX model (it is empty): export it again")
+    try:
+        import onnx  # deferred: the other files need no onnx (0.4 s)
+    except ImportError:
+        raise HTPUsageError(f"{path}: reading an .onnx needs the package onnx: pip install onnx") from None
 
     try:
         model = onnx.ModelProto.FromString(content)
     except Exception as error:  # protobuf's DecodeError; its class depends on the backend
         raise HTPUsageError(f"{path}: not an ONNX model ({type(error).__name__}): export it again") from None
+    if not model.HasField("graph"):  # protobuf reads many a file that holds something else
+        raise HTPUsageError(f"{path}: not an ONNX model (it has no graph): export it again")
     data, evidence = HTPExportData(), Counter[str]()
     for number, node in enumerate(_all_nodes(model)):
         props = {entry.key.rpartition(".hierarchy.")[2]: entry.value for entry in node.metadata_props

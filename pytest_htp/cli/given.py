@@ -1,0 +1,47 @@
+"""Reading what the user named on the command line.
+
+A path that somebody typed is a choice of theirs: links are followed, and a pipe is as good as a file
+(``htp compare <(git show HEAD:old.json) new.json``). Its content is trusted no more than any other: never more
+than ``limit`` bytes are read. Paths that are found, as in a baseline folder, go through
+:func:`pytest_htp.record.load.read_regular_file`, which is stricter.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+from pytest_htp.errors import HTPUsageError
+from pytest_htp.record.load import MAX_BYTES
+
+_REASONS = {
+    errno.ENOENT: "does not exist: check the path",
+    errno.EISDIR: "is a folder: give the path of one file",
+    errno.EACCES: "can't be read: check its permissions",
+    errno.ELOOP: "is a symbolic link that leads in a circle: give the file itself",
+}
+
+
+def read_given(path: str, limit: int = MAX_BYTES) -> bytes:
+    """The bytes of a file, a pipe or a character device, at most ``limit`` of them.
+
+    Raises:
+        HTPUsageError: with the reason and the remedy.
+    """
+    name = path if path.isprintable() else repr(path)
+    try:
+        with Path(path).open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
+                raise HTPUsageError(f"{name} is not a file: give the path of one file or pipe")
+            content = file.read(limit + 1)
+    except OSError as error:
+        reason = _REASONS.get(error.errno or 0, f"can't be read: {error.strerror or error}")
+        raise HTPUsageError(f"{name} {reason}") from None
+    except ValueError as error:  # a null character in the path
+        raise HTPUsageError(f"{name} can't be read: {error}") from None
+    if len(content) > limit:
+        raise HTPUsageError(f"{name} is larger than {limit // 2**20} MiB; this is no file of pytest-htp")
+    return content
