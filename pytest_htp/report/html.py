@@ -33,6 +33,8 @@ SYMBOLS = {
 }
 ROW_LIMIT = 250  # module rows of one export on the page (about 70 kB); report.json has all of them
 FINDING_LIMIT = 200  # findings of one export on the page; report.json has all of them
+_NO_FACTS = dict.fromkeys(("exporter", "parameters", "modules", "executed"))  # which a record may lack
+_NO_GRAPH = dict.fromkeys(("functions", "subgraphs"))
 _TEXT_LIMIT = 20_000  # longest single value on the page; commands need room, an error message may be long
 
 
@@ -82,8 +84,8 @@ def _export_view(result: Result) -> dict[str, Any]:
         "result": result,
         "id": views.anchor(result),
         "model": views.model_class(result),
-        "model_facts": record.get("model") or {},
-        "graph": record.get("graph") or {},
+        "model_facts": {**_NO_FACTS, **(record.get("model") or {})},
+        "graph": {**_NO_GRAPH, **record["graph"]} if record else None,
         "untagged": record.get("untagged") or {},
         "attention": needs_attention(result),
         "label": views.verdict_label(result),

@@ -23,5 +23,6 @@ def junit_properties(results: Iterable[Result]) -> list[tuple[str, str]]:
             if result.get("coverage") and result["coverage"].get(key) is not None
         ]
         if values:
-            properties.append((name, f"{min(values):.2f}"))
+            lowest = min(values)
+            properties.append((name, f"{min(lowest, 99.99) if lowest < 100 else lowest:.2f}"))
     return properties

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from pytest_htp.compare.verdicts import VERDICTS
 from pytest_htp.errors import HTPUsageError
@@ -44,7 +45,15 @@ def merge_reports(directories: Sequence[Path], output: Path) -> Report:
             _copy_artifacts(directory, output, result)
     except OSError as error:
         raise HTPUsageError(f"the exports' files can't be copied to {output}: {error}") from error
-    write_reports(merged, output)
+    try:
+        write_reports(merged, output)
+    except HTPUsageError:
+        raise
+    except Exception as error:  # a report holds more than its schema can say: nesting, sums, texts of any length
+        raise HTPUsageError(
+            f"the merged report can't be drawn ({type(error).__name__}: {error}); "
+            "are all report.json files as pytest --htp-report wrote them?"
+        ) from error
     return merged
 
 
@@ -56,7 +65,8 @@ def read_report(directory: Path) -> Report:
     """
     path = directory / "report.json"
     try:
-        report: Any = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        report: Any = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except OSError as error:
         reason = error.strerror or error
         raise HTPUsageError(f"{path}: {reason}; expected a directory that pytest --htp-report=DIR wrote") from error
@@ -70,6 +80,17 @@ def read_report(directory: Path) -> Report:
     except HTPUsageError as error:
         raise HTPUsageError(f"{path} does not fit its schema: {error}") from error
     return cast(Report, report)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"it holds {name}, which is no JSON number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {text[:20]} is too large")
+    return value
 
 
 def _choose(shards: Sequence[tuple[Path, Report]]) -> tuple[list[tuple[Path, Mapping[str, Any]]], list[str]]:

@@ -140,7 +140,7 @@ def _mark_attestation(placed: Sequence[TreeNode], attestation: Mapping[str, Any]
     if not attestation.get("measured"):
         return
     contradicted = [(parse_path(path), "") for path in attestation.get("contradicted") or ()]
-    unmatched = [(parse_path(item["module"]), item["reason"]) for item in attestation.get("unmatched") or ()]
+    unmatched = [(parse_path(item["module"]), item.get("reason", "")) for item in attestation.get("unmatched") or ()]
     marked: list[TreeNode] = []
     for node in placed:
         pattern = parse_path(node.path)

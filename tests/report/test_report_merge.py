@@ -7,7 +7,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from htp_sample_results import ENVIRONMENT, TOOLCHAIN, result, sample_results
+from htp_sample_results import ENVIRONMENT, TOOLCHAIN, record, result, row, sample_results
 
 import pytest_htp
 from pytest_htp.cli import merge as command
@@ -76,6 +76,16 @@ def test_duplicates_count_once_with_a_note(tmp_path: Path) -> None:
         ("seconds", True, "expected number or null, found True"),
         ("line", 0, "expected a minimum of 1"),
         ("record", {"modules": 1}, r"exports\[0\].record: "),
+        ("attestation", {"measured": True, "unmatched": True}, "attestation.unmatched: expected array, found True"),
+        ("attestation", {"measured": True, "attested": "3"}, "attestation.attested: expected integer, found '3'"),
+        ("attestation", {"measured": True, "contradicted": [3]}, r"contradicted\[0\]: expected string, found 3"),
+        ("attestation", {"measured": True, "unmatched": [{}]}, r"unmatched\[0\]: expected an object with 'module'"),
+        ("parity", {"measured": True, "input_sets": [1]}, "parity.input_sets: expected object"),
+        ("parity", {"measured": True, "outputs": [[1]]}, r"parity.outputs\[0\]: expected object"),
+        ("parity", {"measured": True, "outputs": [{"name": "y", "max_abs": {}}]}, "max_abs: expected number or"),
+        ("parity", {"measured": True, "first_divergence": [1]}, "first_divergence: expected one of the kinds"),
+        ("commands", {"accept": None}, "commands.accept: expected string, found None"),
+        ("seconds", 10**400, "seconds: expected a maximum of"),
     ],
 )
 def test_a_report_that_does_not_fit_its_schema_is_refused(tmp_path: Path, key: str, value: Any, words: str) -> None:
@@ -87,6 +97,42 @@ def test_a_report_that_does_not_fit_its_schema_is_refused(tmp_path: Path, key: s
     (tmp_path / "report.json").write_text(json.dumps(report), "utf-8")
     with pytest.raises(HTPUsageError, match=words):
         merge_reports([tmp_path], tmp_path / "out")
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
+def test_a_number_that_is_not_finite_is_no_json(tmp_path: Path, number: str) -> None:
+    text = dump_report(build_report([result("t", None, seconds=123.5)], {}))
+    (tmp_path / "report.json").write_text(text.replace("123.5", number), "utf-8")
+    with pytest.raises(HTPUsageError, match="is not JSON"):
+        merge_reports([tmp_path], tmp_path / "out")
+
+
+@pytest.mark.parametrize("baseline", [True, False])
+def test_a_report_of_the_least_that_its_schema_asks_for_is_merged(tmp_path: Path, baseline: bool) -> None:
+    """Whatever the schema lets through has to be drawn."""
+    today = record([row("", "M", {"Add": 1}), row("a", "N", {"Mul": 1})], "M")
+    today["model"] = {"class": "M"}
+    today["graph"] = {"nodes": 2}
+    today["attestation"] = {"measured": True, "attested": 0, "contradicted": [], "unmatched": [{"module": "a"}]}
+    one = result("t", today, today if baseline else None, commands={})
+    one["attestation"] = {"measured": True, "unmatched": [{"module": "a"}]}
+    one["parity"] = {"measured": True, "outputs": [{"name": "y"}], "first_divergence": {"module": "a"}}
+    other = result("u", None, commands={"reproduce": "pytest"}, steps={"onnx_export": {"status": "skipped"}})
+    other["attestation"], other["parity"] = {"measured": True}, {"measured": True}
+    merge_reports([shard(tmp_path / "one", [one, other])], tmp_path / "out")
+    assert "○ unmatched" in (tmp_path / "out" / "index.html").read_text("utf-8")
+
+
+def test_what_cant_be_drawn_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No such report is known: that is why what the drawing raises is made up."""
+    one = shard(tmp_path / "one", [])
+
+    def fails(*_: object) -> None:
+        raise TypeError("unexpected")
+
+    monkeypatch.setattr("pytest_htp.report.merge.write_reports", fails)
+    with pytest.raises(HTPUsageError, match=r"can't be drawn \(TypeError: unexpected\)"):
+        merge_reports([one], tmp_path / "out")
 
 
 def test_different_environments_are_kept_and_noted(tmp_path: Path) -> None:
