@@ -43,7 +43,7 @@ class Change:
         before, after: the two rows.
         ops, dtypes, weights: signed differences by operator, element type of node outputs, type of stored
         bytes.
-        structural: operators, their types, attributes or wiring changed.
+        structural: operators, their number or types, attributes or wiring changed.
         new_floats: floating-point types that the module's nodes produce only now; a module that produced no
         floats at
             all may begin with ``known_floats``, those that any module of the baseline produces.
@@ -57,7 +57,7 @@ class Change:
         self.dtypes = differences(before["dtypes"], after["dtypes"])
         self.weights = differences(before["weights"], after["weights"])
         prints = before.get("fingerprint"), after.get("fingerprint")
-        self.structural = bool(self.ops or self.dtypes or (None not in prints and prints[0] != prints[1]))
+        self.structural = bool(self.ops or self.dtypes or self.nodes or (None not in prints and prints[0] != prints[1]))
         old = before["dtypes"]
         new = [kind for kind in self.dtypes if kind not in old and is_float(kind)]
         if new and not any(map(is_float, old)):
@@ -105,7 +105,8 @@ class Change:
     def description(self) -> str:
         """``Add 2 -> 3, Mul 0 -> 1; 14 -> 16 nodes``."""
         if not self.ops:
-            return "same operators, other attributes or wiring"
+            same = "same operators, other attributes or wiring"
+            return f"{self.before['nodes']} -> {self.after['nodes']} nodes" if self.nodes else same
         parts = [f"{op} {self.before['ops'].get(op, 0)} -> {self.after['ops'].get(op, 0)}" for op in self.ops]
         shown = ", ".join(parts[:8]) + (f", {len(parts) - 8} more operators" if len(parts) > 8 else "")
         return f"{shown}; {self.before['nodes']} -> {self.after['nodes']} nodes" if self.nodes else shown

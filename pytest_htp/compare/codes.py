@@ -143,7 +143,8 @@ _CONTRACT = (
     Code(
         "ops.exploded", "regression",
         "A module's own nodes, or the graph's, more than doubled, and no more specific finding says so. "
-        "A module of a single node has nothing to multiply: 1 -> 3 is ops.changed.",
+        "From no node or a single one they must also grow by more than two: 1 -> 3 (an activation that gains "
+        "a mul and an add) and 0 -> 2 are ops.changed, 1 -> 4 and 0 -> 3 exploded.",
         "4 -> 31 nodes",
     ),
     Code(

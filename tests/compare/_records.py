@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from pytest_htp.compare import compare_exports
 from pytest_htp.record.fold import fold_rows, unfold_rows
 
 Record = dict[str, Any]
@@ -133,6 +134,18 @@ def changed(change: Callable[[dict[str, Row]], None], base: Record | None = None
     rows = {item["path"]: copy.deepcopy(item) for item in unfold_rows(source["modules"])}
     change(rows)
     return record_of(rows.values(), **totals)
+
+
+def edited(edit: Callable[[Record], Any], base: Record | None = None) -> Record:
+    """A copy of ``base`` (or ``bert()``) after ``edit``; totals and rows stay as the edit leaves them."""
+    record = copy.deepcopy(base or bert())
+    edit(record)
+    return record
+
+
+def codes(before: Record, after: Record, **options: Any) -> list[str]:
+    """The codes of all findings between two records, worst first."""
+    return [finding.code for finding in compare_exports(before, after, **options).findings]
 
 
 def add_ops(item: Row, ops: dict[str, int], dtype: str = "FLOAT", evidence: str = "direct") -> None:

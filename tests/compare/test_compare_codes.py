@@ -15,6 +15,8 @@ from tests.compare._records import (
     add_ops,
     bert,
     changed,
+    codes,
+    edited,
     layer_rows,
     linear,
     model_rows,
@@ -24,12 +26,6 @@ from tests.compare._records import (
 
 SELF = "encoder.layer.{0..11}.attention.self"
 LAYERS = range(12)
-
-
-def edited(edit: Callable[[Record], Any], base: Record | None = None) -> Record:
-    record = copy.deepcopy(base or bert())
-    edit(record)
-    return record
 
 
 def each_layer(change: Callable[[dict[str, Any], str], None], **totals: Any) -> Record:
@@ -306,10 +302,6 @@ def test_every_code_that_comparing_can_report_has_a_fault() -> None:
     milder = {"fusion.gained", "coverage.improved", "toolchain.changed", "record.changed"}  # tested below
     by_plugin = {"step.failed"}  # an export that failed has no record to compare
     assert {code for code, _, _ in FAULTS.values()} | milder | by_plugin == set(CODES)
-
-
-def codes(before: Record, after: Record, **options: Any) -> list[str]:
-    return [finding.code for finding in compare_exports(before, after, **options).findings]
 
 
 def test_gained_fusions_are_an_improvement_though_fused_nodes_have_no_direct_evidence() -> None:

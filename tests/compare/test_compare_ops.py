@@ -1,0 +1,64 @@
+"""ops.exploded and ops.changed: from how many nodes to how many it is which."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pytest_htp.compare import compare_exports
+from tests.compare._records import add_ops, bert, changed, codes, edited, model_rows, record_of, row
+
+ACTIVATION, CONTAINER, LINEAR = "encoder.layer.1.act", "encoder.layer.1", "encoder.layer.1.dense"
+
+
+@pytest.mark.parametrize(
+    ("module", "more", "code"),
+    [
+        (ACTIVATION, 2, "ops.changed"),  # 1 -> 3
+        (ACTIVATION, 3, "ops.exploded"),
+        (ACTIVATION, 29, "ops.exploded"),
+        (CONTAINER, 1, "ops.changed"),  # 0 -> 1
+        (CONTAINER, 2, "ops.changed"),
+        (CONTAINER, 3, "ops.exploded"),
+        (CONTAINER, 3000, "ops.exploded"),
+        (LINEAR, 2, "ops.changed"),  # 2 -> 4: doubled, not more
+        (LINEAR, 3, "ops.exploded"),
+    ],
+)
+def test_a_module_explodes_when_its_nodes_more_than_double(module: str, more: int, code: str) -> None:
+    after = changed(lambda rows: add_ops(rows[module], {"Sin": more}))
+    (finding,) = compare_exports(bert(), after).findings
+    assert (finding.code, finding.module) == (code, module)
+
+
+def test_a_row_whose_count_of_nodes_alone_grew_is_no_silent_difference() -> None:
+    def change(rows: dict[str, Any]) -> None:
+        rows[LINEAR]["nodes"] = 31
+
+    (finding,) = compare_exports(bert(), changed(change)).at_or_above("drift")
+    assert (finding.code, finding.module, finding.message) == ("ops.exploded", LINEAR, "2 -> 31 nodes")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "found"), [(1, 3, True), (1, 2, False), (100, 200, False), (100, 201, True)]
+)
+def test_a_graph_of_more_than_twice_the_nodes_explodes(before: int, after: int, found: bool) -> None:
+    def of(nodes: int) -> Any:
+        return edited(lambda r: r["graph"].update(nodes=nodes))
+
+    assert codes(of(before), of(after)) == (["ops.exploded"] if found else ["record.changed"])
+
+
+@pytest.mark.parametrize(("nodes", "code"), [(3, "ops.changed"), (4, "ops.exploded")])
+def test_a_graph_of_one_node_is_told_by_its_module(nodes: int, code: str) -> None:
+    def of(count: int) -> Any:
+        rows = [row("", "Net"), row("act", "Sine", {"Sin": count})]
+        return edited(lambda r: r["weights"].update(tied=[]), record_of(rows))
+
+    (finding,) = compare_exports(of(1), of(nodes)).findings
+    assert (finding.code, finding.module) == (code, "act")
+
+
+def test_a_graph_that_grew_by_new_modules_did_not_explode() -> None:
+    assert codes(record_of(model_rows(1)), record_of(model_rows(12))) == ["module.added"]
