@@ -158,10 +158,11 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     from pytest_htp.session.collect import put_on_report
-    from pytest_htp.session.phases import settle
+    from pytest_htp.session.phases import is_running, settle
 
     settle(item, call, report)
-    put_on_report(item, report, html=item.config.pluginmanager.hasplugin("html"))
+    if not is_running(item):
+        put_on_report(item, report, html=item.config.pluginmanager.hasplugin("html"))
     return report
 
 

@@ -18,6 +18,7 @@ from pytest_htp.errors import HTPUsageError
 from pytest_htp.session import RESULTS, artifacts
 from pytest_htp.session.commands import as_typed
 from pytest_htp.session.exports import KEY
+from pytest_htp.session.phases import subtest_failed
 from pytest_htp.session.settings import RunSettings
 
 if TYPE_CHECKING:
@@ -47,12 +48,13 @@ def put_on_report(item: pytest.Item, report: pytest.TestReport, *, html: bool) -
         return
     from pytest_htp.report.junit import junit_properties
 
+    outcome = "failed" if subtest_failed(item) and report.outcome == "passed" else report.outcome
     for result in exports.results:
         # An export that was fine in a test that fails for another reason has not been accepted; one that
         # failed in a test
         # that expected it (pytest.raises, xfail) is no failure.
-        if report.outcome != "failed" or result["outcome"] == "passed":
-            result["outcome"] = report.outcome
+        if outcome != "failed" or result["outcome"] == "passed":
+            result["outcome"] = outcome
     setattr(report, RESULTS, exports.results)
     # JUnit files take the properties from the report of the teardown, which copies the item's.
     others = [given for given in item.user_properties if not given[0].startswith("htp.")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +15,57 @@ from pytest_htp.session.exports import KEY, TestExports
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
+@dataclass
+class _Call:
+    """The call phase of a test. Subtests make reports of their own while it is still running."""
+
+    running: bool = True
+    subtest_failed: bool = False
+
+
+_CALL = pytest.StashKey[_Call]()
+
+
 def around_call(item: pytest.Item) -> Generator[None, Any, Any]:
     """Wraps ``pytest_runtest_call``.
 
     A test that passes by itself fails if any of its exports did, with all messages at once. A test that fails
     by itself keeps its own error and gets ours as a note.
     """
+    item.stash[_CALL] = call = _Call()
     try:
         result = yield
     except (Exception, pytest.fail.Exception) as error:
-        exports = _exports(item)
-        if exports is not None and exports.failures:
-            error.add_note(f"pytest-htp, besides:\n{exports.message()}")
+        _add_note(item, error)
         raise
+    finally:
+        call.running = False
     exports = _exports(item)
-    if exports is not None and exports.failures:
+    # unittest keeps the errors of a TestCase to itself until pytest makes the report of them.
+    errors = getattr(item, "_excinfo", None)
+    if errors:
+        _add_note(item, errors[0].value)
+    elif exports is not None and exports.failures:
         pytest.fail(exports.message(), pytrace=False)
     return result
+
+
+def is_running(item: pytest.Item) -> bool:
+    """Whether the test's call is still running: a report made now is that of a subtest."""
+    return _CALL in item.stash and item.stash[_CALL].running
+
+
+def subtest_failed(item: pytest.Item) -> bool:
+    """Whether the test is not passed, whatever pytest says of it (it lets unittest's pass)."""
+    return _CALL in item.stash and item.stash[_CALL].subtest_failed
 
 
 def settle(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
     """The outcome is known, also of xfails: write the baselines of a passed test, shorten our own errors."""
     exports = _exports(item)
-    if exports is not None and report.when == "call" and report.passed:
+    if is_running(item):
+        item.stash[_CALL].subtest_failed |= report.failed
+    elif exports is not None and report.when == "call" and report.passed and not subtest_failed(item):
         problems = exports.accept()
         if problems:
             report.outcome, report.longrepr = "failed", "\n\n".join(problems)
@@ -57,6 +86,12 @@ def _first_line_in_short_summary(report: pytest.TestReport, error: BaseException
     crash = getattr(report.longrepr, "reprcrash", None)
     if crash is not None:
         crash.message = str(error).partition("\n")[0]
+
+
+def _add_note(item: pytest.Item, error: BaseException) -> None:
+    exports = _exports(item)
+    if exports is not None and exports.failures:
+        error.add_note(f"pytest-htp, besides:\n{exports.message()}")
 
 
 def close(item: pytest.Item) -> None:

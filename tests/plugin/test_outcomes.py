@@ -118,3 +118,28 @@ def pytest_runtest_protocol(item, nextitem):
     example = recorded(tmp_path).write({"conftest.py": conftest})
     run = example.run_pytest(outcomes={"passed": 1, "rerun": 1})
     assert len(run.exports) == 1
+
+
+def test_a_test_case_keeps_our_findings_besides_its_own_failure(tmp_path: Path) -> None:
+    test = """
+import unittest
+import pytest
+from net import X, make
+
+class TestUnit(unittest.TestCase):
+    @pytest.fixture(autouse=True)
+    def _take(self, htp_export):
+        self.htp_export = htp_export
+
+    def test_fails(self):
+        self.htp_export(make, X, parity=False)
+        self.fail("its own")
+
+    def test_only_ours(self):
+        self.htp_export(make, X, parity=False)
+"""
+    run = project(tmp_path, test).run_pytest(outcomes={"failed": 2})
+    assert "AssertionError: its own" in run.stdout
+    assert run.stdout.count("pytest-htp, besides:") == 1
+    assert "TestUnit::test_fails --snapshot-update" in run.stdout
+    assert "TestUnit::test_only_ours --snapshot-update" in run.stdout
