@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_htp.session import RESULTS
+from pytest_htp.session import INCOMPLETE, RESULTS
 from pytest_htp.session.fixture import htp_export  # noqa: F401 - pytest finds the fixture here
 from pytest_htp.session.identity import remember
 from pytest_htp.session.inventory import Inventory
@@ -158,18 +158,21 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     from pytest_htp.session.collect import put_on_report
+    from pytest_htp.session.incomplete import note_on_report
     from pytest_htp.session.phases import is_running, settle
 
     settle(item, call, report)
     if not is_running(item):
         put_on_report(item, report, html=item.config.pluginmanager.hasplugin("html"))
+    note_on_report(item, report)
     return report
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
-    from pytest_htp.session.phases import close
+    from pytest_htp.session.phases import close, end
 
+    end(item)
     try:
         return (yield)
     finally:
@@ -199,14 +202,21 @@ class _Controller:
         return "_collector" not in vars(self) and not self._inventory and self._settings.report_dir is None
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if hasattr(report, RESULTS):
+        if hasattr(report, RESULTS) or hasattr(report, INCOMPLETE):
             self._collector.take(report)
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        # Such a file may have held exports; a run that has nothing to do with them need not hear of it.
+        if report.failed and self._settings.report_dir is not None:
+            self._collector.not_collected(report)
+
     @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int | pytest.ExitCode) -> None:
         if self._is_idle():
             return
-        if not self._collector.finish(self._inventory) and session.exitstatus == pytest.ExitCode.OK:
+        early = exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
+        stopped = early or bool(session.shouldstop or session.shouldfail)
+        if not self._collector.finish(self._inventory, stopped=stopped) and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
@@ -226,3 +236,7 @@ class _Controller:
             self._inventory.join(output)
         if error is not None:
             self._collector.worker_lost(node.gateway.id, error)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, crashitem: str) -> None:
+        self._collector.test_lost(crashitem)

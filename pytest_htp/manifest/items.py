@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
+from typing import NoReturn
 
 import pytest
 
@@ -71,7 +72,14 @@ def _test_of(export: ManifestExport, where: str) -> Callable[[HtpExportFixture],
         run = htp_export.for_generation if export.generation else htp_export
         problem = None
         try:
-            run(export.model.load(), export.inputs, **export.options)
+            model = export.model.load()
+        except HTPUsageError as error:
+            problem = f"{where}: export.{export.name}: {error}"
+        if problem is not None:
+            # An export that fails in its first step is in the report; a test that fails before it would not be.
+            htp_export(_no_model(problem), baseline=not export.generation)
+        try:
+            run(model, export.inputs, **export.options)
         except HTPUsageError as error:
             problem = str(error)
         if problem is not None:  # outside of the handler, so that only the message is shown
@@ -80,3 +88,12 @@ def _test_of(export: ManifestExport, where: str) -> Callable[[HtpExportFixture],
     test.__name__ = test.__qualname__ = export.name
     test.__doc__ = f"export {export.model.text}"
     return test
+
+
+def _no_model(problem: str) -> Callable[[], NoReturn]:
+    """A factory that can only say why there is no model."""
+
+    def make() -> NoReturn:
+        raise HTPUsageError(problem)
+
+    return make

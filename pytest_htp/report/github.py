@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
 from pytest_htp.report import views
-from pytest_htp.report.model import Report, Result, by_severity, needs_attention
+from pytest_htp.report.model import Incomplete, Report, Result, by_severity, is_failed, needs_attention
 from pytest_htp.report.text import NAME_LIMIT, inert, plural
 
 ANNOTATION_LIMIT = 10  # GitHub shows ten a step
@@ -28,19 +29,34 @@ def github_annotations(
     for result in by_severity(report["exports"]):
         if needs_attention(result):
             worst.setdefault(result["nodeid"], []).append(result)
-    return [_annotation(results) for results in list(worst.values())[:limit]]
+    lines = [_annotation(results) for results in worst.values()]
+    known = {"", *worst}  # without a node id it is about the run, which has no line to stand at
+    untold = {entry["nodeid"]: entry for entry in report["incomplete"] if entry["nodeid"] not in known}
+    return [*lines, *map(_incomplete_annotation, untold.values())][:limit]
 
 
 def _annotation(results: list[Result]) -> str:
     result = results[0]
-    level = "error" if result["outcome"] not in ("passed", "skipped") else "warning"
-    properties = {"file": inert(result["file"] or result["nodeid"].partition("::")[0], _PATH_LIMIT)}
-    if isinstance(result["line"], int):
-        properties["line"] = str(result["line"])
+    level = "error" if is_failed(result) else "warning"
     label = views.verdict_label(result) or result["verdict"]
-    properties["title"] = f"{label}: {inert(result['name'], NAME_LIMIT)}"
+    return _command(level, result, f"{label}: {inert(result['name'], NAME_LIMIT)}", _message(results))
+
+
+def _incomplete_annotation(entry: Incomplete) -> str:
+    title = f"{entry['outcome']}: {inert(entry['nodeid'] or 'the run', NAME_LIMIT)}"
+    return _command("error", entry, title, inert(entry["message"], _MESSAGE_LIMIT))
+
+
+def _command(level: str, place: Mapping[str, Any], title: str, message: str) -> str:
+    """A workflow command for the test at ``place`` (``nodeid``, ``file``, ``line``)."""
+    properties = {}
+    if path := place["file"] or place["nodeid"].partition("::")[0]:
+        properties["file"] = inert(path, _PATH_LIMIT)
+    if isinstance(place["line"], int):
+        properties["line"] = str(place["line"])
+    properties["title"] = title
     given = ",".join(f"{key}={_escape_property(value)}" for key, value in properties.items())
-    return f"::{level} {given}::{_escape(_message(results))}"
+    return f"::{level} {given}::{_escape(message)}"
 
 
 def _message(results: list[Result]) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_htp.report import views
+from pytest_htp.report.headline import attention_words, headline
 from pytest_htp.report.model import Report, Result, by_severity, needs_attention
 from pytest_htp.report.text import NAME_LIMIT, duration, inert, number, percent, plural, size
 from pytest_htp.report.tree import TreeNode, build_tree, limit_rows
@@ -30,9 +31,11 @@ SYMBOLS = {
     "improvement": "▲",
     "info": "i",
     "unchanged": "=",
+    "open": "?",
 }
 ROW_LIMIT = 250  # module rows of one export on the page (about 70 kB); report.json has all of them
 FINDING_LIMIT = 200  # findings of one export on the page; report.json has all of them
+INCOMPLETE_LIMIT = 50  # tests without an export on the page; report.json has all of them
 _NO_FACTS = dict.fromkeys(("exporter", "parameters", "modules", "executed"))  # which a record may lack
 _NO_GRAPH = dict.fromkeys(("functions", "subgraphs"))
 _TEXT_LIMIT = 20_000  # longest single value on the page; commands need room, an error message may be long
@@ -44,8 +47,9 @@ def render_html(report: Report) -> str:
     style, script = _asset("style.css"), _asset("script.js")
     context = {
         "report": report,
+        "headline": headline(report),
+        "attention_words": attention_words(report),
         "exports": exports,
-        "attention": [export for export in exports if export["attention"]],
         "counts": views.verdict_counts(report["exports"]),
         "environment": flatten_environment(report["environment"]),
         "style": style,
@@ -163,7 +167,9 @@ def _environment() -> Environment:
     environment.globals.update(
         symbols=SYMBOLS,
         finding_limit=FINDING_LIMIT,
+        incomplete_limit=INCOMPLETE_LIMIT,
         row_changes=row_changes,
+        label_kind=views.label_kind,
         plural=plural,
         map_width=WIDTH,
         map_height=HEIGHT,

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 from pytest_htp.report import views
+from pytest_htp.report.headline import attention_words, headline
 from pytest_htp.report.model import Report, Result, by_severity, needs_attention
 from pytest_htp.report.text import MESSAGE_LIMIT, NAME_LIMIT, duration, inert, number, plural, size
 
@@ -13,6 +14,7 @@ MARKER = "<!-- pytest-htp report -->"  # lets a bot find its earlier comment and
 SUMMARY_LIMIT = 900 * 1024  # bytes of UTF-8
 _HEADER = "\n| verdict | export | nodes | weights | coverage | parity | time |\n|---|---|--:|--:|--:|--:|--:|\n"
 _FINDINGS_LIMIT = 50  # per export
+_INCOMPLETE_LIMIT = 20
 _COMMAND_LIMIT = 4_000
 _ICONS = {
     "breaking": "❌",
@@ -21,8 +23,8 @@ _ICONS = {
     "improvement": "🔺",
     "info": "ℹ️",
     "unchanged": "✅",
+    "open": "❔",  # nothing was compared
 }
-_OPEN = "❔"  # nothing was compared
 # What Markdown, GFM's autolinks, GitHub's shortcodes and maths, or HTML give a meaning within a line; a
 # numeric reference never has one. An underscore inside a word has none, and most names are full of them.
 _SPECIAL = re.compile(r"[&<>`*\[\]#|~@$\\:]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|(?<=www)\.", re.IGNORECASE)
@@ -36,6 +38,7 @@ def render_markdown(report: Report, *, limit: int = SUMMARY_LIMIT) -> str:
     room = limit - 600  # for the closing note
     parts = [MARKER, "\n", verdict_line(report), "\n"]
     parts += [f"\n> ⚠️ {text(note)}\n" for note in report["notes"][:20]]
+    parts.append(_incomplete(report))
     parts.append(_toolchain_line(changed))
     room -= _bytes("".join(parts))
     left_out = []
@@ -67,17 +70,25 @@ def render_markdown(report: Report, *, limit: int = SUMMARY_LIMIT) -> str:
 
 
 def verdict_line(report: Report) -> str:
-    """One line: the verdict, and how many exports stand where."""
-    totals = report["totals"]
-    verdict = totals["verdict"]
-    attention = sum(needs_attention(result) for result in report["exports"])
+    """One line: the headline, and how many exports stand where."""
+    top = headline(report)
     counts = views.verdict_counts(report["exports"])
-    verb = "needs" if attention == 1 else "need"
-    exports = plural(totals["exports"], "export")
-    parts = [f"{attention} of {exports} {verb} a look" if attention else f"{exports}, nothing to look at"]
+    parts = [attention_words(report)]
     if counts:
         parts.append(", ".join(f"{count} {word}" for word, count in counts.items()))
-    return f"### {_ICONS[verdict]} ONNX exports: {verdict}\n\n{' · '.join(parts)}\n"
+    return f"### {_ICONS[top.kind]} ONNX exports: {top.word}\n\n{' · '.join(parts)}\n"
+
+
+def _incomplete(report: Report) -> str:
+    """The tests that have no export to show, one line each."""
+    entries = report["incomplete"]
+    lines = [
+        f"- **{entry['outcome']}** {code(entry['nodeid'] or 'the run')}: {text(entry['message'])}\n"
+        for entry in entries[:_INCOMPLETE_LIMIT]
+    ]
+    if len(entries) > len(lines):
+        lines.append(f"- … and {len(entries) - len(lines):,} more in `report.json`\n")
+    return "\n" + "".join(lines) if lines else ""
 
 
 def _fit(chunks: Iterable[str], room: int) -> tuple[list[str], int]:
@@ -96,7 +107,7 @@ def _fit(chunks: Iterable[str], room: int) -> tuple[list[str], int]:
 def _rows(exports: Iterable[Result]) -> Iterable[str]:
     for result in exports:
         label = views.verdict_label(result)
-        verdict = f"{_OPEN if label else _ICONS[result['verdict']]} {label or result['verdict']}"
+        verdict = f"{_icon(result)} {label or result['verdict']}"
         if states := views.state_words(result):
             verdict += "<br>" + text(", ".join(states))
         model = views.model_class(result)
@@ -112,6 +123,11 @@ def _rows(exports: Iterable[Result]) -> Iterable[str]:
             duration(result["seconds"]),
         )
         yield f"| {' | '.join(cells)} |\n"
+
+
+def _icon(result: Result) -> str:
+    label = views.verdict_label(result)
+    return _ICONS[views.label_kind(label) if label else result["verdict"]]
 
 
 def _with(value: str, delta: str) -> str:
@@ -135,7 +151,7 @@ def _toolchain_line(changed: Iterable[Result]) -> str:
 
 def _details(result: Result, *, short: bool = False) -> str:
     label = views.verdict_label(result)
-    icon = _OPEN if label else _ICONS[result["verdict"]]
+    icon = _icon(result)
     label = label or result["verdict"]
     findings = result["findings"]
     count = plural(len(findings), "finding")

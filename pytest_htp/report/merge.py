@@ -39,6 +39,7 @@ def merge_reports(directories: Sequence[Path], output: Path) -> Report:
         [result for _, result in chosen],
         _environment([shard["environment"] for _, shard in shards], notes),
         notes=[*dict.fromkeys(note for _, shard in shards for note in shard["notes"]), *notes],
+        incomplete=[entry for _, shard in shards for entry in shard.get("incomplete", ())],
     )
     try:
         for directory, result in chosen:

@@ -15,6 +15,7 @@ SCHEMA = "pytest-htp/report/1"
 CHANGED = VERDICTS[:4]  # verdicts that say the export itself differs; "info" is about its surroundings
 
 Result = Mapping[str, Any]
+Incomplete = Mapping[str, Any]  # {"nodeid", "outcome": "lost" | "failed", "message", "file", "line"}
 Report = dict[str, Any]
 
 # An export that stopped early has fewer keys; every reader may rely on these being there.
@@ -46,13 +47,21 @@ _DEFAULTS: dict[str, Any] = {
 }
 
 
-def build_report(results: Iterable[Result], environment: Mapping[str, Any], *, notes: Sequence[str] = ()) -> Report:
+def build_report(
+    results: Iterable[Result],
+    environment: Mapping[str, Any],
+    *,
+    notes: Sequence[str] = (),
+    incomplete: Iterable[Incomplete] = (),
+) -> Report:
     """The content of report.json.
 
     Args:
         results: one mapping per export, in any order.
         environment: toolchain versions, Python, platform family; no host, user or path.
         notes: sentences about the run itself, such as a lost worker or a duplicate that a merge dropped.
+        incomplete: tests whose exports the report lacks or only has in part: lost ones, and such as failed
+            elsewhere than in an export; an empty nodeid stands for the run.
 
     Raises:
         HTPUsageError: a result without nodeid or name, or with an unknown verdict.
@@ -64,8 +73,18 @@ def build_report(results: Iterable[Result], environment: Mapping[str, Any], *, n
         "environment": dict(environment),
         "totals": _totals(exports),
         "notes": list(notes),
+        "incomplete": _incomplete(incomplete),
         "exports": exports,
     }
+
+
+def _incomplete(entries: Iterable[Incomplete]) -> list[dict[str, Any]]:
+    """Each once (every worker tells of a file that can't be collected), lost ones first."""
+    known = {(entry["nodeid"], entry["outcome"], entry["message"]): dict(entry) for entry in entries}
+    return sorted(
+        ({"file": None, "line": None, **entry} for entry in known.values()),
+        key=lambda entry: (entry["outcome"] != "lost", entry["nodeid"], entry["message"]),
+    )
 
 
 def _complete(result: Result) -> dict[str, Any]:
@@ -114,6 +133,11 @@ def by_severity(exports: Iterable[Result]) -> list[Result]:
 def needs_attention(result: Result) -> bool:
     """True for an export a reviewer has to look at: changed, failed, or without a baseline."""
     return result["verdict"] in CHANGED or result["outcome"] != "passed" or is_missing(result)
+
+
+def is_failed(result: Result) -> bool:
+    """True where the test failed, for whatever reason."""
+    return result["outcome"] not in ("passed", "skipped")
 
 
 def is_missing(result: Result) -> bool:

@@ -8,11 +8,13 @@ from pathlib import Path
 from unicodedata import combining, east_asian_width
 
 from pytest_htp.report import views
+from pytest_htp.report.headline import incomplete_words
 from pytest_htp.report.model import CHANGED, Report, Result, by_severity, needs_attention
 from pytest_htp.report.text import inert, percent, plural
 
 WIDTH = 80
 ROW_LIMIT = 30  # unchanged exports are listed only while the table stays this short
+_INCOMPLETE_LIMIT = 20
 _COMMAND_LIMIT = 400  # characters; a longer command names one test and says how many more there are
 
 Line = tuple[str, dict[str, bool]]  # text and the markup of pytest's TerminalWriter
@@ -39,15 +41,29 @@ def summary_lines(report: Report, *, html: Path | str | None = None) -> list[Lin
     """
     exports = by_severity(report["exports"])
     lines: list[Line] = [(f"note: {_safe(note)}", {"yellow": True}) for note in report["notes"]]
+    lines += _incomplete(report)
     if not exports:
         return lines
     shown = exports if len(exports) <= ROW_LIMIT else [item for item in exports if needs_attention(item)]
     if shown:
         lines.append((_row([title for title, _ in _COLUMNS]), {"bold": True}))
         lines += [(_row(_cells(result)), _markup(result)) for result in shown]
-    words = ", ".join(f"{count} {word}" for word, count in views.verdict_counts(exports).items())
+    counts = [f"{count} {word}" for word, count in views.verdict_counts(exports).items()]
+    words = ", ".join([*counts, *incomplete_words(report["incomplete"])])
     lines.append((f"{plural(len(exports), 'export')}: {words}", {}))
     lines += _next_steps(exports, html)
+    return lines
+
+
+def _incomplete(report: Report) -> list[Line]:
+    """The tests that have no export to show."""
+    entries = report["incomplete"]
+    lines: list[Line] = [
+        (f"{entry['outcome']}: {_safe(entry['nodeid'] or 'the run')}: {_safe(entry['message'])}", {"red": True})
+        for entry in entries[:_INCOMPLETE_LIMIT]
+    ]
+    if len(entries) > len(lines):
+        lines.append((f"and {len(entries) - len(lines):,} more tests", {"red": True}))
     return lines
 
 
@@ -107,7 +123,9 @@ def _columns(text: str) -> int:
 
 
 def _markup(result: Result) -> dict[str, bool]:
-    if views.verdict_label(result):
+    if label := views.verdict_label(result):
+        if views.label_kind(label) != "open":
+            return _MARKUP[views.label_kind(label)]
         return {"yellow": True} if needs_attention(result) else {}
     return _MARKUP[result["verdict"]]
 

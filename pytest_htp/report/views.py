@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pytest_htp.compare.verdicts import VERDICTS
-from pytest_htp.report.model import Result
+from pytest_htp.report.model import Result, is_failed
 from pytest_htp.report.text import NAME_LIMIT, duration, inert, percent, signed, size
 from pytest_htp.vocabulary import HTPExportStep
 
@@ -49,19 +49,36 @@ _NOT_COMPARED = {
     "error": "bad baseline",
 }
 _STATUS = {"updated": "baseline updated", "stale": "stale baseline", "error": "unreadable baseline"}
+_TEST_FAILED, _TEST_SKIPPED = "test failed", "test skipped"
+# Labels that tell of a failure; the others tell that there is nothing to judge.
+_FAILURES = ("incomplete", _TEST_FAILED, "bad baseline")
 
 
 def verdict_label(result: Result) -> str:
-    """What to say instead of "unchanged" where nothing was compared; empty where the verdict says it all."""
+    """What to say instead of "unchanged" where nothing was compared, or the test failed all the same.
+
+    Empty where the verdict says it all.
+    """
     if result["verdict"] != "unchanged":
         return ""
-    return _NOT_COMPARED.get(result["baseline_status"], "")
+    status = result["baseline_status"]
+    if status not in ("missing", "error"):  # which say why the test failed
+        if is_failed(result):
+            return _TEST_FAILED
+        if result["outcome"] == "skipped":
+            return _TEST_SKIPPED
+    return _NOT_COMPARED.get(status, "")
+
+
+def label_kind(label: str) -> str:
+    """Whose colour and symbol a label has: ``breaking``'s where something failed, else ``open``."""
+    return "breaking" if label in _FAILURES else "open"
 
 
 def verdict_counts(exports: Iterable[Result]) -> dict[str, int]:
     """Exports by verdict, worst first, then by the reason for which they were not compared; no zeros."""
     counts = Counter(verdict_label(result) or result["verdict"] for result in exports)
-    known = [*VERDICTS, *_NOT_COMPARED.values()]
+    known = [*VERDICTS, _TEST_FAILED, _TEST_SKIPPED, *_NOT_COMPARED.values()]
     return {word: counts[word] for word in known if counts[word]}
 
 
@@ -75,7 +92,7 @@ def state_words(result: Result) -> list[str]:
     words = []
     if result["error"]:
         words.append(f"failed at {step_words(result['error'])}")
-    elif result["outcome"] != "passed":
+    elif result["outcome"] != "passed" and verdict_label(result) not in (_TEST_FAILED, _TEST_SKIPPED):
         words.append(f"test {result['outcome']}")
     if status := _STATUS.get(result["baseline_status"]):
         words.append(status)

@@ -6,3 +6,6 @@ at import.
 
 RESULTS = "htp_results"
 """The attribute of a test's report that carries its exports' results between xdist's processes."""
+
+INCOMPLETE = "htp_incomplete"
+"""The attribute that says of a test's report why it has no results."""

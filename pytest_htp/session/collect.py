@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.session import RESULTS, artifacts
+from pytest_htp.session import INCOMPLETE, RESULTS, artifacts
 from pytest_htp.session.commands import as_typed
 from pytest_htp.session.exports import KEY
+from pytest_htp.session.incomplete import lost, uncollected
 from pytest_htp.session.phases import subtest_failed
 from pytest_htp.session.settings import RunSettings
 
@@ -75,6 +76,7 @@ class Collector:
         self._settings = settings
         self.results: list[dict[str, Any]] = []
         self.notes: list[str] = []
+        self.incomplete: list[dict[str, Any]] = []
         self.stale: list[Path] = []
         self.pruned: list[Path] = []
         self.problems: list[str] = []  # what was asked for and could not be done
@@ -83,13 +85,24 @@ class Collector:
     def take(self, report: pytest.TestReport) -> None:
         if report.outcome in ("passed", "failed", "skipped"):  # not one that is about to be run again
             self.results.extend(getattr(report, RESULTS, ()))
+            if (entry := getattr(report, INCOMPLETE, None)) is not None:
+                self.incomplete.append(entry)
+
+    def not_collected(self, report: pytest.CollectReport) -> None:
+        self.incomplete.append(uncollected(report))
 
     def worker_lost(self, name: str, reason: object) -> None:
         self.notes.append(f"worker {name} died: only the test it was running is lost ({reason})")
 
-    def finish(self, inventory: Inventory) -> bool:
+    def test_lost(self, nodeid: str) -> None:
+        self.incomplete.append(lost(nodeid, "its worker died while it ran"))
+
+    def finish(self, inventory: Inventory, *, stopped: bool) -> bool:
         """At the end of the session: look for stale baselines (and prune them where asked), write the report
         files.
+
+        Args:
+            stopped: the session ended before all tests had run.
 
         Returns whether all that was asked for could be done.
         """
@@ -103,8 +116,10 @@ class Collector:
             self.stale = [path for path in self.stale if path not in self.pruned]
             self.problems += [f"{as_typed(path, self._config)} can't be deleted" for path in self.stale]
         wanted = self._settings.report_dir is not None and not looking_only
-        if self.results or self.notes or wanted:
-            self._report = build_report(self.results, environment(), notes=self.notes)
+        if stopped and (self.results or wanted):
+            self.incomplete.append(lost("", "stopped early: what had not run is missing"))
+        if self.results or self.notes or self.incomplete or wanted:
+            self._report = build_report(self.results, environment(), notes=self.notes, incomplete=self.incomplete)
         if wanted:
             self._write_report()
         return not self.problems
@@ -133,7 +148,7 @@ class Collector:
         self._print_baselines(terminal)
         for problem in self.problems:
             terminal.write_line(f"htp: {problem}", red=True)
-        if self._report is None or not (self.results or self.notes):
+        if self._report is None or not (self.results or self.notes or self.incomplete):
             return
         from pytest_htp.report.github import github_annotations
         from pytest_htp.report.terminal import summary_lines

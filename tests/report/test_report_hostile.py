@@ -21,7 +21,8 @@ from pytest_htp.report.terminal import summary_lines
 @pytest.fixture(scope="module")
 def report() -> Report:
     environment = {**ENVIRONMENT, **{value: value for value in HOSTILE}}
-    return build_report(hostile_results(), environment, notes=HOSTILE)
+    lost = [{"nodeid": text, "outcome": "lost", "message": text, "file": text, "line": 1} for text in HOSTILE]
+    return build_report(hostile_results(), environment, notes=HOSTILE, incomplete=lost)
 
 
 class Tags(HTMLParser):
@@ -87,6 +88,13 @@ def test_annotations_are_inert(report: Report) -> None:
         properties = re.fullmatch(r"::error file=([^:,]*),line=12,title=([^:,]*)::.*", line)
         assert properties is not None
         assert len(line) < 8_000
+    alone = {**report, "exports": []}
+    lines = github_annotations(alone, environ={"GITHUB_ACTIONS": "true"})
+    assert len(lines) == 10
+    for line in lines:
+        assert_inert(line)
+        assert "##[" not in line
+        assert re.fullmatch(r"::error file=([^:,]*),line=1,title=([^:,]*)::.*", line)
 
 
 def test_terminal_is_inert(report: Report) -> None:
