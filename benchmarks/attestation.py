@@ -51,7 +51,7 @@ def measure(name: str, dynamic: bool) -> dict[str, Any]:
 
 
 def totals(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    from pytest_htp.parity.attestation import JOINED
+    from pytest_htp.parity.reasons import JOINED
 
     measured = [row for row in rows if "attested" in row]
     reasons: Counter[str] = Counter()

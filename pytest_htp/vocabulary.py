@@ -37,6 +37,7 @@ class ModuleInfo:
     ``path`` is the module's qualified name (root: ``""``). ``execution_order`` is the 0-based position of the
     module's first call, or None when it was registered but never ran. ``parameters`` counts the elements of the
     module's own parameters (children excluded). Shapes are one list of ints per tensor of the first call.
+    ``has_forward`` is False for containers that can't be called (``ModuleList``, ``ModuleDict``).
     """
 
     path: str = ""
@@ -47,6 +48,7 @@ class ModuleInfo:
     parameters: int = 0
     input_shapes: list[list[int]] = field(default_factory=list)
     output_shapes: list[list[int]] = field(default_factory=list)
+    has_forward: bool = True
     name_in_tags: str = ""  # where a naming rule chose another one than the class's
 
     @property

@@ -15,7 +15,9 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
+from torch.utils import _pytree as pytree
 
+from pytest_htp.capture.writes import writes_to
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.tag import HierarchyTag
 from pytest_htp.vocabulary import ModuleInfo
@@ -37,7 +39,7 @@ class TensorRecord:
 
     @property
     def overwritten(self) -> bool:
-        return self.tensor._version != self.version
+        return writes_to(self.tensor) != self.version
 
 
 @dataclass(slots=True)
@@ -136,7 +138,8 @@ def module_table(model: nn.Module) -> dict[str, ModuleInfo]:
     table = {}
     for path, module in model.named_modules(remove_duplicate=False):
         own = sum(parameter.numel() for parameter in module.parameters(recurse=False))
-        table[path] = ModuleInfo(path=path, class_name=class_name_of(module), parameters=own)
+        can_run = getattr(getattr(module, "forward", None), "__func__", None) is not nn.Module.forward
+        table[path] = ModuleInfo(path=path, class_name=class_name_of(module), parameters=own, has_forward=can_run)
     retag(table)
     return table
 
@@ -146,21 +149,32 @@ def retag(table: dict[str, ModuleInfo], also_called: Collection[str] = ()) -> No
 
     Containers without a forward of their own (``ModuleList``, ``ModuleDict``, an unrolled ``Sequential``)
     never are on a call path, so their names stay part of their children's relative path. A module that itself
-    never ran still gets the tag it would have.
+    never ran still gets the tag it would have; around it, one that can be called counts as called if nothing
+    inside of it ran, since that says nothing of how it would have been reached.
 
     Args:
         also_called: paths that count as called beside those that were seen to run.
     """
+    reached = {outer for path, info in table.items() if info.executed for outer in _around(path)}
     for path, info in table.items():
         parts = path.split(".") if path else []
         chain = [("", _tag_name(table[""]))]
         for depth in range(1, len(parts)):
             enclosing = table.get(".".join(parts[:depth]))
-            if enclosing is not None and (enclosing.executed or enclosing.path in also_called):
+            if enclosing is None:
+                continue
+            called = enclosing.executed or enclosing.path in also_called
+            if called or (enclosing.has_forward and enclosing.path not in reached):
                 chain.append((enclosing.path, _tag_name(enclosing)))
         if path:
             chain.append((path, _tag_name(info)))
         info.tag = str(HierarchyTag.from_modules(chain))
+
+
+def _around(path: str) -> Iterator[str]:
+    while path:
+        path = path.rpartition(".")[0]
+        yield path
 
 
 def _tag_name(info: ModuleInfo) -> str:
@@ -193,7 +207,7 @@ def name_modules(table: dict[str, ModuleInfo], model: nn.Module, rule: NamingRul
 def tensors_in(value: Any, where: str, _depth: int = 0) -> Iterator[TensorRecord]:
     """Every tensor in nested tuples, lists, mappings, dataclasses and caches, with where it was found."""
     if isinstance(value, torch.Tensor):
-        yield TensorRecord(where, value, value._version)
+        yield TensorRecord(where, value, writes_to(value))
     elif _depth >= 8 or value is None or isinstance(value, (str, bytes, int, float, bool, torch.Size)):
         return
     elif isinstance(value, Mapping):
@@ -250,10 +264,19 @@ class _Watcher:
         inputs = [*tensors_in(args, "args"), *tensors_in(kwargs, "kwargs")]
         call.input_shapes = [list(record.tensor.shape) for record in inputs]
         if self._keep:
-            call.inputs = [self._kept(record) for record in inputs]
+            call.inputs = [self._record(record) for record in inputs]
         self._hierarchy.calls.append(call)
         self._hierarchy.execution_steps += 1
         self._open.append(call)
+
+    def see(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """What the user's hooks made of the arguments crosses no border (an exporter puts their operators inside the
+        module), but is what forward takes: both are the call's inputs."""
+        call = self._open[-1]
+        if self._keep:
+            known = {id(record.tensor) for record in call.inputs}
+            seen = (self._record(record) for record in [*tensors_in(args, "args"), *tensors_in(kwargs, "kwargs")])
+            call.inputs += [record for record in seen if id(record.tensor) not in known]
 
     def leave(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         # A call whose forward raised inside a caught exception never leaves: drop what is still open above
@@ -269,22 +292,27 @@ class _Watcher:
         outputs = list(tensors_in(output, "output"))
         call.output_shapes = [list(record.tensor.shape) for record in outputs]
         if self._keep:
-            call.outputs = [self._kept(record) for record in outputs]
+            call.outputs = [self._record(record) for record in outputs]
 
-    def _kept(self, record: TensorRecord) -> TensorRecord:
-        """The record with a copy of its tensor, which no later in-place operation changes.
+    def _record(self, record: TensorRecord) -> TensorRecord:
+        """The record with a copy of its tensor."""
+        copy = self.kept(record.tensor)
+        return TensorRecord(record.where, copy, writes_to(copy))
+
+    def kept(self, tensor: torch.Tensor) -> torch.Tensor:
+        """A copy of a tensor, which no later in-place operation changes; the tensor itself where none is asked for.
 
         One copy serves all borders where the same tensor is seen unchanged, and the original can go when the model is
         done with it, so that memory holds each activation once. Parameters are not copied.
         """
-        tensor = record.tensor
-        if isinstance(tensor, nn.Parameter):
-            return record
+        if not self._keep or isinstance(tensor, nn.Parameter):
+            return tensor
+        now = writes_to(tensor)
         original, version, copy = self._copies.get(id(tensor), (None, -1, tensor))
-        if original is None or original() is not tensor or version != record.version:
+        if original is None or original() is not tensor or version != now:
             copy = tensor.detach().clone()
-            self._copies[id(tensor)] = (weakref.ref(tensor), record.version, copy)
-        return TensorRecord(record.where, copy, copy._version)
+            self._copies[id(tensor)] = (weakref.ref(tensor), now, copy)
+        return copy
 
 
 @contextmanager
@@ -292,9 +320,10 @@ def _hooked(model: nn.Module, watcher: _Watcher) -> Iterator[None]:
     handles = []
     try:
         for module in model.modules():
-            # prepend/always_call stay off: the user's own hooks run as they always do, ours see what they
-            # leave.
-            handles.append(module.register_forward_pre_hook(watcher.enter, with_kwargs=True))
+            # The user's own hooks run as they always do, between ours; always_call stays off.
+            if module._forward_pre_hooks:
+                handles.append(module.register_forward_pre_hook(watcher.see, with_kwargs=True))
+            handles.append(module.register_forward_pre_hook(watcher.enter, with_kwargs=True, prepend=True))
             handles.append(module.register_forward_hook(watcher.leave, with_kwargs=True))
         yield
     finally:
@@ -316,7 +345,7 @@ def watch_forward(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any
     # Compiled submodules and the operators of control flow would trace our hooks with dynamo, which refuses
     # them.
     with torch.no_grad(), torch.compiler.set_stance("force_eager"), _hooked(model, watcher):
-        hierarchy.result = model(*args, **kwargs)
+        hierarchy.result = pytree.tree_map_only(torch.Tensor, watcher.kept, model(*args, **kwargs))
     hierarchy._summarize()
     retag(hierarchy.modules)
     return hierarchy

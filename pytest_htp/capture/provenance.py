@@ -12,7 +12,9 @@ marks travel:
    keeping the first value of a key; for our key a merger is registered that joins the marks;
 4. *version conversion* through onnx's C++ converter loses all node metadata: marks are put back by value
    name;
-5. *initializer deduplication* is written down (which name was merged into which), since it depends on weight
+5. *regions under another grad mode or autocast* are sub-graphs that decomposition inlines by calling them, and all
+   of their nodes get the caller's stack; run node by node, each keeps its own;
+6. *initializer deduplication* is written down (which name was merged into which), since it depends on weight
    values.
 
 All of this only observes: no decision of the exporter changes. Where torch or onnxscript no longer has the
@@ -31,6 +33,7 @@ from functools import reduce
 from typing import Any
 
 import onnx_ir as ir
+from torch import fx
 
 from pytest_htp.capture.marks import (
     ORIGIN_KEY,
@@ -44,6 +47,7 @@ from pytest_htp.capture.marks import (
 from pytest_htp.capture.program import FxOrigin, ProgramIndex
 from pytest_htp.capture.scopes import read_stack
 
+_REGIONS = "torch._higher_order_ops.wrap"
 _CORE = "torch.onnx._internal.exporter._core"
 _VALUES = "onnx_ir"
 _DEDUP = "onnx_ir.passes.common.initializer_deduplication"
@@ -93,6 +97,8 @@ class ProvenanceObserver:
     def __enter__(self) -> ProvenanceObserver:
         with ExitStack() as stack:
             for module, attribute, wrap in (
+                (_REGIONS, "WrapWithSetGradEnabled.__call__", self._watch_region),
+                (_REGIONS, "WrapWithAutocast.__call__", self._watch_region),
                 (_CORE, "_prepare_exported_program_for_export", self._watch_traced),
                 (_CORE, "_exported_program_to_onnx_program", self._watch_translation),
                 (_VALUES, "Value.replace_all_uses_with", self._watch_replacement),
@@ -158,6 +164,14 @@ class ProvenanceObserver:
             yield
         except Exception as error:
             self.provenance.unobserved.append(f"{what}: {type(error).__name__}: {error}")
+
+    @staticmethod
+    def _watch_region(original: Any) -> Any:
+        def call(operator: Any, *args: Any, **kwargs: Any) -> Any:
+            interpreted = (fx.Interpreter(arg).run if isinstance(arg, fx.GraphModule) else arg for arg in args)
+            return original(operator, *interpreted, **kwargs)
+
+        return call
 
     def _watch_traced(self, original: Any) -> Any:
         def prepare(exported_program: Any, *args: Any, **kwargs: Any) -> Any:

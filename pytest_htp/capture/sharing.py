@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from pytest_htp.capture.distinct import sample
+from pytest_htp.capture.writes import writes_to
 
 _MAX_DEPTH = 4
 _ATTRIBUTES_OF_TORCH = ("_parameters", "_buffers", "_modules")
@@ -57,7 +58,7 @@ def module_key(module: nn.Module, *, owner: object = None) -> tuple[str, ...]:
 def _tensor(tensor: torch.Tensor | None, by_identity: bool) -> object:
     if tensor is None:
         return None
-    identity = (id(tensor), 0 if tensor.is_inference() else tensor._version) if by_identity else ()
+    identity = (id(tensor), writes_to(tensor)) if by_identity else ()
     values = b"" if tensor.device.type == "meta" or tensor.layout != torch.strided else sample(tensor)
     return str(tensor.dtype), tuple(tensor.shape), tensor.stride(), str(tensor.device), values, identity
 

@@ -22,6 +22,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from pytest_htp.capture.writes import writes_to
+
 BUFFER_COPY_LIMIT = 64 * 2**20
 """Bytes of one buffer's storage up to which its values are copied and restored.
 
@@ -61,6 +63,17 @@ def preserved(model: nn.Module) -> Iterator[None]:
             RuntimeWarning,
             stacklevel=3,
         )
+
+
+@contextmanager
+def put_back(model: nn.Module) -> Iterator[None]:
+    """Give the model alone back as it was: what one pass leaves in it must not show in the next."""
+    restore_modules, tensors = _modules(model), _Tensors(model)
+    try:
+        yield
+    finally:
+        restore_modules()
+        tensors.restore()
 
 
 @contextmanager
@@ -179,10 +192,13 @@ def _modules(model: nn.Module) -> _Restore:
     snapshots = [_attributes(module) for module in model.modules()]
     configs = {id(c): c for m in model.modules() for c in (vars(m).get("config"), vars(m).get("generation_config"))}
     snapshots += [_attributes(config) for config in configs.values() if hasattr(config, "__dict__")]
+    scripted = [(m, m.training) for m in model.modules() if isinstance(m, torch.jit.ScriptModule)]
 
     def restore() -> None:
         for undo in snapshots:
             undo()
+        for module, training in scripted:  # their flags live in C++
+            module.training = training
 
     return restore
 
@@ -218,7 +234,7 @@ class _Tensors:
     def __init__(self, model: nn.Module) -> None:
         self._parameters = [
             # `.data` is another tensor on the same storage: it keeps the storage, and costs no copy.
-            (name, parameter, parameter.data, parameter.requires_grad, parameter.grad, _version(parameter))
+            (name, parameter, parameter.data, parameter.requires_grad, parameter.grad, writes_to(parameter))
             for name, parameter in model.named_parameters()
             if not nn.parameter.is_lazy(parameter)
         ]
@@ -235,7 +251,7 @@ class _Tensors:
             if storage.nbytes() <= BUFFER_COPY_LIMIT:
                 self._buffers.append((storage, storage.clone()))  # type: ignore[no-untyped-call]
             else:
-                self._large.append((name, buffer, _version(buffer)))
+                self._large.append((name, buffer, writes_to(buffer)))
 
     def restore(self) -> None:
         # Whole storages, so that buffers that are views (also of each other, also of stride 0) need no
@@ -253,12 +269,7 @@ class _Tensors:
     def written(self) -> list[str]:
         """Names of parameters and large buffers whose values were written in place."""
         versions = [(name, tensor, version) for name, tensor, *_, version in self._parameters] + self._large
-        return [name for name, tensor, version in versions if _version(tensor) != version]
-
-
-def _version(tensor: torch.Tensor) -> int:
-    """The count of in-place writes; inference tensors don't keep one."""
-    return 0 if tensor.is_inference() else tensor._version
+        return [name for name, tensor, version in versions if writes_to(tensor) != version]
 
 
 def _elsewhere(tensor: torch.Tensor, data: torch.Tensor) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -12,6 +13,7 @@ import torch
 from onnx_ir.tensor_adapters import from_torch_dtype
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
+from pytest_htp.capture.compiled import uncompiled
 from pytest_htp.capture.engines import EngineRequest, select_engine
 from pytest_htp.capture.hierarchy import (
     Hierarchy,
@@ -28,7 +30,7 @@ from pytest_htp.capture.models import ResolvedModel, resolve_model
 from pytest_htp.capture.parameters import distinct_parameters, shared_parameters
 from pytest_htp.capture.provenance import ProvenanceObserver
 from pytest_htp.capture.shapes import shapes_only
-from pytest_htp.capture.state import preserved
+from pytest_htp.capture.state import preserved, put_back
 from pytest_htp.capture.weightless import weightless
 from pytest_htp.errors import HTPExportError, HTPUsageError
 from pytest_htp.exporter.options import ExportOptions
@@ -55,6 +57,10 @@ from pytest_htp.vocabulary import HTPExportData, HTPExportStep
 
 if TYPE_CHECKING:
     import onnx_ir as ir
+
+
+# Exporters patch torch while they run, for the whole process: two at once in threads would undo each other's.
+_ONE_AT_A_TIME = threading.RLock()
 
 
 class HTPExporter:
@@ -94,7 +100,7 @@ class HTPExporter:
         path = Path(output_path)
         if path.is_dir() or not path.name:
             raise _refused_path(path)
-        with self._progress or LiveProgress() as progress:
+        with _ONE_AT_A_TIME, self._progress or LiveProgress() as progress:
             return _Export(self.options, path, progress, self._module_name).run(model, inputs)
 
 
@@ -145,13 +151,14 @@ class _Export:
                     self._verify_and_describe()
             self.data.export_time = time.perf_counter() - started
             self.steps.finish()
+            files = self._written()
         except BaseException as error:
             self.data.export_time = time.perf_counter() - started
             failure = self._abandon(error)
             if failure is None:
                 raise
             raise failure from error
-        return self._result()
+        return self._result(files)
 
     # 1. model preparation
 
@@ -177,6 +184,7 @@ class _Export:
             stack.enter_context(preserved(self.model))
             if self.options.weights == "none":
                 stack.enter_context(weightless(self.model))
+            stack.enter_context(uncompiled(self.model))
             self.model.eval()
             yield
 
@@ -194,15 +202,16 @@ class _Export:
     def _watch_hierarchy(self) -> None:
         keep = self._parity_reason() is None
         args, kwargs = self.inputs.copies()  # a call lets caches grow
-        if self.options.weights == "none":
-            try:
-                with shapes_only(self.model, args, kwargs) as (fake_args, fake_kwargs):
-                    self.hierarchy = watch_forward(self.model, fake_args, fake_kwargs, keep_tensors=False)
-            except GuardOnDataDependentSymNode:  # it decides by values: those of the inputs are real, at least
-                args, kwargs = self.inputs.copies()
-                self.hierarchy = watch_forward(self.model, args, kwargs, keep_tensors=False)
-        else:
-            self.hierarchy = watch_forward(self.model, args, kwargs, keep_tensors=keep)
+        with put_back(self.model):
+            if self.options.weights == "none":
+                try:
+                    with shapes_only(self.model, args, kwargs) as (fake_args, fake_kwargs):
+                        self.hierarchy = watch_forward(self.model, fake_args, fake_kwargs, keep_tensors=False)
+                except GuardOnDataDependentSymNode:  # it decides by values: those of the inputs are real, at least
+                    args, kwargs = self.inputs.copies()
+                    self.hierarchy = watch_forward(self.model, args, kwargs, keep_tensors=False)
+            else:
+                self.hierarchy = watch_forward(self.model, args, kwargs, keep_tensors=keep)
         name_modules(self.hierarchy.modules, self.model, self.module_name)
         self.data.hierarchy = self.hierarchy.modules
         self.data.execution_steps = self.hierarchy.execution_steps
@@ -341,8 +350,13 @@ class _Export:
             error.add_note(f"pytest-htp: {unwritten}")
         return failure
 
-    def _result(self) -> HTPExport:
-        files = self.monitor.finalize()
+    def _written(self) -> dict[str, Path]:
+        try:
+            return self.monitor.finalize()
+        except OSError as error:
+            raise HTPUsageError(f"{error.strerror} ({error.filename})") from error
+
+    def _result(self, files: Mapping[str, Path]) -> HTPExport:
         return HTPExport(
             onnx_path=self.path,
             metadata_path=files["metadata"],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pytest_htp.errors import ExportTimeout, HTPUsageError
 from pytest_htp.vocabulary import HTPExportStep
@@ -31,8 +33,14 @@ _UNSUPPORTED = re.compile(
 )
 
 
-def explain(step: HTPExportStep, model_name: str, error: BaseException) -> str:
-    """``export of X failed in step 4/8 (model tracing): cause. Remedy.`` on as few lines as the cause allows."""
+def explain(
+    step: HTPExportStep, model_name: str, error: BaseException, *, inputs: Sequence[Mapping[str, Any]] = ()
+) -> str:
+    """``export of X failed in step 4/8 (model tracing): cause. Remedy.`` on as few lines as the cause allows.
+
+    Args:
+        inputs: what the model was called with (name, dtype, shape), told where the model itself raises.
+    """
     cause = root_cause(error)
     text = summary(cause)
     remedy = _REMEDIES[step]
@@ -52,6 +60,9 @@ def explain(step: HTPExportStep, model_name: str, error: BaseException) -> str:
     message = f"export of {name} failed in step {step.number}/8 ({step.title}): {text}"
     if remedy and not remedy.startswith("torch."):  # a name keeps its spelling
         remedy = remedy[:1].upper() + remedy[1:]
+    if step is HTPExportStep.HIERARCHY and inputs:
+        called = ", ".join(f"{given['name']} {given['dtype']} {given['shape']}" for given in inputs)
+        message += f"\nIt was called with {called}."
     return f"{message}\n{remedy}." if remedy else message
 
 

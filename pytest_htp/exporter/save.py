@@ -61,6 +61,8 @@ def save_model(model: ir.Model, path: Path, *, structure_only: bool, parameters:
         if external_size is not None:
             os.replace(external, path.with_name(external.name))  # noqa: PTH105 - fault injection patches os.replace
         os.replace(staged, path)  # noqa: PTH105
+        if external_size is None:  # weights of an earlier model of this name belong to nothing any more
+            path.with_name(external.name).unlink(missing_ok=True)
         return SavedModel(path, size, external_size)
     finally:
         shutil.rmtree(staging, ignore_errors=True)

@@ -73,7 +73,7 @@ class StepRunner:
             self.data.steps.setdefault(later.value, {"status": "skipped", "seconds": 0.0})
         if not isinstance(error, (Exception, ExportTimeout)):
             return None
-        message = explain(step, self.data.model_name, error)
+        message = explain(step, self.data.model_name, error, inputs=self.data.inputs)
         return HTPExportError(message, step=step, cause=error, data=self.data)
 
     def _next(self) -> HTPExportStep:

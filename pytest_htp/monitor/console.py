@@ -166,7 +166,8 @@ class HTPConsoleWriter(StepAwareWriter):
             self._entry("size", (size(data.file_size), "number"))
         if data.external_data_size is not None:
             self._entry("external data", (size(data.external_data_size), "number"))
-        self._fact("tags embedded", "yes" if data.embed_hierarchy_attributes else "no")
+        if facts.status(data, step) != "failed" and (data.file_size is not None or facts.nodes(data) is not None):
+            self._fact("tags embedded", "yes" if data.embed_hierarchy_attributes else "no")
 
     @handles(HTPExportStep.COMPLETE)
     def completed(self, step: HTPExportStep, data: HTPExportData) -> None:

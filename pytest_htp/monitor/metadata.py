@@ -89,16 +89,17 @@ def _head(data: HTPExportData) -> dict[str, Any]:
 
 
 def _modules(data: HTPExportData) -> Iterator[tuple[str, dict[str, Any]]]:
+    watched = any(info.executed for info in data.hierarchy.values())
     for path, info in data.hierarchy.items():
-        yield str(path), _module(info)
+        yield str(path), _module(info, watched=watched)
 
 
-def _module(info: ModuleInfo) -> dict[str, Any]:
+def _module(info: ModuleInfo, *, watched: bool) -> dict[str, Any]:
     described = {
         "class": info.class_name,
         "tag": info.tag or None,
         "execution_order": info.execution_order,
-        "calls": info.calls,
+        "calls": info.calls if watched else None,
         "parameters": info.parameters,
         "input_shapes": info.input_shapes,
         "output_shapes": info.output_shapes,

@@ -5,9 +5,9 @@
 2. A value far from the content at its place is only believed to be that content gone wrong if the error goes
    on: where everything computed from it that was recorded agrees, it is simply another value (the optimizer
    moved the border).
-3. Calls are taken in completion order. A call is off where an output differs by more than the threshold of
-   its element type *and* by ten times more than anything before it: noise that accumulates over hundreds of
-   layers rises slowly, an error jumps.
+3. Calls are taken in completion order. A call is off where an output is beyond tolerance; and already where it
+   differs by more than the threshold of its element type *and* by ten times more than anything before it: noise that
+   accumulates over hundreds of layers rises slowly, an error jumps.
 4. A call that returns what it took (a scale of one) is judged by the value that leaves its own nodes, not by the equal
    one it was made of.
 5. The first call that is off is blamed if its inputs agree. Where an input is off too, the error came from
@@ -88,8 +88,11 @@ def locate_passed_on(
     return found
 
 
-def is_off(content: Content, difference: Difference) -> bool:
-    return bool(difference.nonfinite) or difference.max_rel > content.tolerance.localise
+def is_off(content: Content, difference: Difference, noise: float = 0.0) -> bool:
+    """Whether a value is off; ``noise`` is the largest difference of what came before it and is not."""
+    if difference.nonfinite or difference.beyond:
+        return True
+    return difference.max_rel > max(content.tolerance.localise, GROWTH * noise)
 
 
 def _by_content(table: dict[ir.Value, dict[int, Difference]]) -> dict[int, list[Located]]:
@@ -134,34 +137,29 @@ def first_divergence(
     noise = 0.0
     completed = sorted((call for call in hierarchy.calls if call.completed is not None), key=lambda c: c.completed or 0)
     for call in completed:
-        border = contents.borders[call.order].outputs.contents
-        if call.order in passed_on:
-            worst: tuple[Content, Difference] | None = (border[0], passed_on[call.order].difference)
-        else:
-            worst = _worst(border, located)
+        worst = _worst_returned(call, contents, located, passed_on)
         if worst is None:
             continue
         content, found = worst
-        if not is_off(content, found):
+        if not is_off(content, found, noise):
             noise = max(noise, found.max_rel if content.group[0] == "float" else 0.0)
             continue
-        if not found.nonfinite and found.max_rel <= GROWTH * noise:
-            noise = max(noise, found.max_rel)
-            continue
-        blamed = _blame(hierarchy, call, contents, located, limit=GROWTH * noise)
+        blamed = _blame(hierarchy, call, contents, located, noise)
         if found.nonfinite:
             return Divergence(blamed.path, math.inf, math.inf, blamed.call)
         return Divergence(blamed.path, found.max_abs, found.max_rel, blamed.call)
     return None
 
 
-def module_differences(hierarchy: Hierarchy, contents: Contents, located: dict[int, Located]) -> dict[str, Difference]:
+def module_differences(
+    hierarchy: Hierarchy, contents: Contents, located: dict[int, Located], passed_on: dict[int, Located]
+) -> dict[str, Difference]:
     """Module path → its worst difference over calls and returned tensors, in execution order, where one was
     located.
     """
     modules: dict[str, Difference] = {}
     for call in hierarchy.calls:
-        worst = _worst(contents.borders[call.order].outputs.contents, located)
+        worst = _worst_returned(call, contents, located, passed_on)
         if worst is None:
             continue
         known = modules.get(call.path)
@@ -171,16 +169,25 @@ def module_differences(hierarchy: Hierarchy, contents: Contents, located: dict[i
 
 
 def _blame(
-    hierarchy: Hierarchy, call: ModuleCall, contents: Contents, located: dict[int, Located], limit: float
+    hierarchy: Hierarchy, call: ModuleCall, contents: Contents, located: dict[int, Located], noise: float
 ) -> ModuleCall:
     while call.parent is not None:
         border = contents.borders[call.order]
         worst = _worst(border.inputs.contents, located)
-        off = worst is not None and is_off(*worst) and (worst[1].nonfinite > 0 or worst[1].max_rel > limit)
+        off = worst is not None and is_off(*worst, noise)
         if not off and not border.inputs.overwritten:
             break
         call = hierarchy.calls[call.parent]
     return call
+
+
+def _worst_returned(
+    call: ModuleCall, contents: Contents, located: dict[int, Located], passed_on: dict[int, Located]
+) -> tuple[Content, Difference] | None:
+    returned = contents.borders[call.order].outputs.contents
+    if call.order in passed_on:
+        return returned[0], passed_on[call.order].difference
+    return _worst(returned, located)
 
 
 def _worst(border: list[Content], located: dict[int, Located]) -> tuple[Content, Difference] | None:

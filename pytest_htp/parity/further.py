@@ -25,6 +25,7 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from pytest_htp.capture.inputs import PreparedInputs, make_inputs
+from pytest_htp.capture.state import put_back
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.parity.feeds import match_inputs
 from pytest_htp.parity.result import InputSet
@@ -179,5 +180,5 @@ def _try(model: nn.Module, name: str, example: PreparedInputs, changes: dict[int
 
 def _run(model: nn.Module, name: str, prepared: PreparedInputs) -> InputSet:
     args, kwargs = prepared.copies()
-    with torch.no_grad():
+    with torch.no_grad(), put_back(model):
         return InputSet(name, prepared.named, model(*args, **kwargs))

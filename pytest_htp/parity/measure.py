@@ -77,7 +77,7 @@ def _measure(request: ParityRequest) -> ParityResult:
     return ParityResult(
         measured=True,
         outputs=examined.outputs,
-        modules=module_differences(hierarchy, contents, located),
+        modules=module_differences(hierarchy, contents, located, examined.passed_on),
         input_sets=examined.input_sets,
         first_divergence=first_divergence(hierarchy, contents, located, examined.passed_on),
         attestation=attest(examined.evidences(hierarchy), examined.placement).to_dict(),

@@ -173,18 +173,14 @@ class _Symbols:
 def _output_names(source: RecordSource) -> list[str]:
     """Names of the graph's outputs as the record tells them.
 
-    ``torch.onnx`` calls an output that nobody named after the FX node that makes it (``linear_15``). Such
-    a name is nobody's contract and moves with every inserted node; the record numbers it by place instead
-    (``output.0``).
+    ``torch.onnx``, which no output names are given to here, calls an output after the FX node that makes it
+    (``linear_15``, ``linear_alias_1``). Such a name is nobody's contract and moves with every inserted node; the
+    record numbers it by place instead (``output.0``).
     """
-    graph = source.tagging.graph
-    program = graph.provenance.program if graph.provenance is not None else None
-    return [
-        f"output.{place}"
-        if source.exporter == "torch" and program is not None and ("", value.name) in program.origins
-        else value.name or ""
-        for place, value in enumerate(graph.model.graph.outputs)
-    ]
+    outputs = source.tagging.graph.model.graph.outputs
+    if source.exporter == "torch":
+        return [f"output.{place}" for place in range(len(outputs))]
+    return [value.name or "" for value in outputs]
 
 
 def _origin(tagging: Tagging, value: ir.Value, *, named: bool) -> dict[str, Any]:

@@ -20,8 +20,8 @@ class Evidence(StrEnum):
 class Coverage:
     """Counts per evidence class and the shares that follow from them.
 
-    ``coverage``, ``direct_coverage`` and ``root_share`` are percent of all nodes, rounded to two decimals so
-    that a stored value reads back equal. An empty graph has coverage 100 with total 0.
+    ``coverage``, ``direct_coverage`` and ``root_share`` are percent of all nodes, not rounded (what is shown is).
+    An empty graph has coverage 100 with total 0.
     """
 
     total_nodes: int = 0
@@ -59,8 +59,4 @@ class Coverage:
 
 
 def _percent(part: int, total: int, *, empty: float) -> float:
-    if not total:
-        return empty
-    percent = round(100.0 * part / total, 2)
-    # One lost node among very many must not round away.
-    return percent if part == total else min(percent, 99.99)
+    return 100.0 * part / total if total else empty

@@ -8,7 +8,8 @@ here:
   (``@1``);
 - iterating over a slice of a ``ModuleList`` gives ``layers.slice(1, None, None).0`` where a model shares
   modules (``AttrProxy.__getitem__`` in torch/fx/experimental/proxy_tensor.py), counted from the slice's
-  start; a called slice of a ``Sequential`` is a temporary module, and its children keep their names.
+  start; a called slice of a ``Sequential`` is a temporary module, and its children keep their names;
+- a compiled root goes by the class of torch.export's own wrapper around it (``_trace._aot_export_non_strict``).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pytest_htp.capture.program import ProgramIndex
 from pytest_htp.vocabulary import ModuleInfo
 
 _STRICT_ROOT = "_export_root"
+_EXPORTS_OWN_ROOT = re.compile(r"torch\.export\._trace\..*\.Wrapper")
 _CALL_SUFFIX = re.compile(r"@\d+$")
 _BOUND = r"(None|-?\d{1,9})"
 _SLICE = re.compile(
@@ -77,6 +79,8 @@ class StackReader:
             if unsliced is None or unsliced == _TEMPORARY:
                 return unsliced
             path = unsliced
+        if not path and _EXPORTS_OWN_ROOT.fullmatch(kind):
+            return path
         return path if _same_class(kind, self._modules[path].class_name) else None
 
     def _unsliced(self, path: str) -> str | None:

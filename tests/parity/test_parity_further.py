@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +43,10 @@ class Counting(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.calls = 0
+        self.calls = itertools.count()  # what a module can't be given back
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        self.calls += 1
-        return x if torch.compiler.is_exporting() else x * min(self.calls, 2) / min(self.calls, 2) + (self.calls > 1)
+        return x if torch.compiler.is_exporting() else x + min(next(self.calls), 1)
 
 
 def export(folder: Path, model: Any, inputs: Any, **options: Any) -> HTPExport:
@@ -83,13 +83,12 @@ class Once(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.calls = 0
+        self.calls = itertools.count()
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         if torch.compiler.is_exporting():
             return x * 2, x + 1
-        self.calls += 1
-        return (x * 2, x + 1) if self.calls == 1 else (x * 2,)
+        return (x * 2,) if next(self.calls) else (x * 2, x + 1)
 
 
 @pytest.mark.parametrize("model", [Counting, Once])

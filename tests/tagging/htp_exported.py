@@ -18,6 +18,7 @@ from torch import nn
 
 from fixtures import config_dir, config_names
 from fixtures.plain import MODELS
+from pytest_htp.capture.compiled import uncompiled
 from pytest_htp.capture.distinct import make_parameters_distinct
 from pytest_htp.capture.engines import EngineRequest, select_engine
 from pytest_htp.capture.hierarchy import Hierarchy, watch_forward
@@ -74,7 +75,7 @@ def export(name: str, *, seed: int = 0, **options: Any) -> Exported:
     previous = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), uncompiled(model):
             warnings.simplefilter("ignore")
             hierarchy = watch_forward(model, args, kwargs, keep_tensors=False)
             args, kwargs = prepared.copies()

@@ -32,7 +32,7 @@ def test_shares() -> None:
         + [(Evidence.NONE, False)] * 3
     )
     assert list(coverage.to_dict()) == KEYS
-    assert list(coverage.to_dict().values()) == [7, 2, 1, 1, 3, 57.14, 28.57, 28.57]
+    assert list(coverage.to_dict().values()) == [7, 2, 1, 1, 3, 400 / 7, 200 / 7, 200 / 7]
 
 
 @given(st.lists(st.tuples(st.sampled_from(Evidence), st.booleans())))
@@ -48,4 +48,4 @@ def test_coverage_falls_by_exactly_what_is_lost(decisions: list[tuple[Evidence, 
 
 def test_one_lost_node_among_very_many_does_not_round_away() -> None:
     decisions = [(Evidence.DIRECT, False)] * 100_000 + [(Evidence.NONE, False)]
-    assert Coverage.of(decisions).coverage == 99.99
+    assert Coverage.of(decisions).coverage == 100 * 100_000 / 100_001

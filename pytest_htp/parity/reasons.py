@@ -1,0 +1,23 @@
+"""Why a module could not be attested: the whole vocabulary.
+
+Where calls of a module differ, the last of these that applies is given.
+"""
+
+NO_TENSOR = "no tensor"
+ROOT = "the root's own output"
+PASS_THROUGH = "pass-through"
+OVERWRITTEN = "overwritten in place"
+CONSTANT = "constant"
+ELSEWHERE = "same value elsewhere"
+ABSENT = "not in the optimized graph"
+STORED = "folded into a constant"
+BODY = "inside a control-flow body"
+JOINED = "folded away by a rewrite, agrees jointly"
+FOLDED = "folded away by a rewrite"
+UNTAGGED = "made by a node without a tag"
+UNSEEN = "made by a node of a module that was not seen running"
+ASTRAY = "values differ"
+REASONS = (
+    NO_TENSOR, ROOT, PASS_THROUGH, OVERWRITTEN, CONSTANT, ELSEWHERE, ABSENT, STORED, BODY, JOINED, FOLDED,
+    UNTAGGED, UNSEEN, ASTRAY,
+)  # fmt: skip
