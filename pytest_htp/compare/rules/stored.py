@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_htp.compare.context import Context, Record
-from pytest_htp.compare.rules.weights import stored_dtype_move
+from pytest_htp.compare.rules.weights import FEW_ELEMENTS, gained_elements, stored_dtype_move
 from pytest_htp.compare.text import size
 from pytest_htp.record.fold import fold_paths
+
+Group = Mapping[str, Any]  # {"names", "bytes", "copies"}: initializers that hold the same bytes
 
 # Contract: weights.grown above 1%.
 _GROWTH = 0.01
@@ -73,35 +76,61 @@ def _report_duplicated(context: Context, grown: dict[str, int], untied: set[str]
     old_groups, new_groups = (record["weights"]["duplicates"] for record in (context.before, context.after))
     if old_groups is None or new_groups is None:
         return set(), 0
-    known = {name: position for position, group in enumerate(old_groups) for name in group["names"]}
     names: set[str] = set()
     copies = 0
-    for group in new_groups:
-        old_homes = {known.get(name) for name in group["names"]}
-        count = _copies(group)
-        old = next((old_groups[home] for home in old_homes if home is not None), None)
-        if not group["names"] or count < 2:
-            continue
-        if len(old_homes) == 1 and old is not None and _copies(old) >= count:
+    for group, old in _with_earlier(context, old_groups, new_groups):
+        count, earlier = _copies(group), 1 if old is None else _copies(old)
+        known = set() if old is None else {_now(name, context) for name in old["names"]}
+        fresh = [name for name in group["names"] if name not in known]
+        if old is not None and not fresh and count <= earlier:
             continue
         names.update(group["names"])
-        fresh = [name for name in group["names"] if name not in known]
-        copies += group["bytes"] * max(count - (1 if old is None else _copies(old)), 1)
-        if untied.issuperset(fresh or group["names"]):
+        copies += group["bytes"] * max(count - earlier, 1)
+        if group["names"] and untied.issuperset(fresh or group["names"]):
             continue
-        listed = ", ".join(fold_paths(group["names"])[:4])
+        listed = ", ".join(fold_paths(group["names"])[:4]) or "copies that the exporter made"
         context.report(
             "weights.duplicated",
-            f"{size(group['bytes'])} stored {count} times: {listed}",
-            module=_culprit(fresh or group["names"], grown),
-            before=None,
+            f"{size(group['bytes'])} stored {count} times{'' if old is None else f' ({earlier} before)'}: {listed}",
+            module=_culprit(fresh or group["names"], grown) if group["names"] else None,
+            before=None if old is None else dict(old),
             after=dict(group),
         )
         _claim_readers(context, group["names"])
     return names, copies
 
 
-def _copies(group: Mapping[str, Any]) -> int:
+def _with_earlier(context: Context, old: Sequence[Group], new: Sequence[Group]) -> Iterator[tuple[Group, Group | None]]:
+    """What is newly stored at least twice, with what it was in the baseline: known by one of its names; copies
+    that are no parameter's by their size, the most copied first."""
+    unchanged = Counter(map(_key, old)) & Counter(map(_key, new))
+    by_name = {_now(name, context): group for group in old for name in group["names"]}
+    nameless: dict[int, list[Group]] = {}
+    for group in sorted(_without(old, unchanged), key=_copies):
+        if not group["names"]:
+            nameless.setdefault(group["bytes"], []).append(group)
+    for group in sorted(_without(new, unchanged), key=_copies, reverse=True):
+        if _copies(group) < 2:
+            continue
+        alike = nameless.get(group["bytes"]) if not group["names"] else None
+        earlier = alike.pop() if alike else next((by_name[name] for name in group["names"] if name in by_name), None)
+        yield group, earlier
+
+
+def _without(groups: Sequence[Group], some: Counter[Any]) -> Iterator[Group]:
+    left = Counter(some)
+    for group in groups:
+        if left[_key(group)]:
+            left[_key(group)] -= 1
+        else:
+            yield group
+
+
+def _key(group: Group) -> tuple[Any, ...]:
+    return (*group["names"], group["bytes"], _copies(group))
+
+
+def _copies(group: Group) -> int:
     return int(group.get("copies", len(group["names"])))
 
 
@@ -120,14 +149,16 @@ def _report_grown(context: Context, grown: dict[str, int], copied: Iterable[str]
         return
     owners = {_owner(name) for name in copied}
     retyped = {pair.path for pair in context.modules.changed if stored_dtype_move(pair.change, parameters_changed=True)}
+    constants = _constants_of_code(context)
+    elsewhere = (retyped | constants) - owners
     explained = max(sum(grown.get(owner, 0) for owner in owners), copies)
-    explained += sum(total for path, total in grown.items() if path in retyped and path not in owners)
+    explained += sum(total for path, total in grown.items() if path in elsewhere)
     explained += sum(sum(row["weights"].values()) for row in context.modules.added.values())
     if context.reported("weights.untied") and not grown and context.after["weights"]["duplicates"] is None:
         return  # nothing else grew, and the size of the second copy was not measured
     if growth - explained <= before * _GROWTH:
         return
-    unexplained = {path: total for path, total in grown.items() if path not in retyped and path not in owners}
+    unexplained = {path: total for path, total in grown.items() if path not in elsewhere and path not in owners}
     share = f" (+{100 * growth / before:.1f}%)" if before else ""
     message = f"initializers {size(before)} -> {size(after)}{share}"
     module = None
@@ -138,6 +169,15 @@ def _report_grown(context: Context, grown: dict[str, int], copied: Iterable[str]
         message += f", in {', '.join(where[:3])}" + (f" and {len(where) - 3} more" if len(where) > 3 else "")
         _claim_folded_constants(context, unexplained)
     context.report("weights.grown", message, module=module, before=before, after=after)
+
+
+def _constants_of_code(context: Context) -> set[str]:
+    """Modules whose operators changed and that store a few elements more for them: a scale, a shape, an epsilon."""
+    return {
+        pair.path
+        for pair in context.modules.changed
+        if pair.change.ops and gained_elements(pair.change) <= FEW_ELEMENTS
+    }
 
 
 def _claim_folded_constants(context: Context, grown: dict[str, int]) -> None:

@@ -12,9 +12,9 @@ _SIZES = {
     "INT32": 4.0, "UINT32": 4.0, "FLOAT16": 2.0, "BFLOAT16": 2.0, "INT16": 2.0, "UINT16": 2.0,
     "INT4": 0.5, "UINT4": 0.5, "FLOAT4E2M1": 0.5,
 }  # fmt: skip
-# Below this, a "parameter" is likely a scalar constant of the code; one changes type whenever the code
-# around it does.
-_FEW_ELEMENTS = 16
+# Up to this many elements are likely constants of the code and no parameter: they come, go and change type
+# whenever the code around them does.
+FEW_ELEMENTS = 16
 # Operators that convert between stored and computed types.
 CONVERSIONS = frozenset({"Cast", "CastLike", "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"})
 
@@ -22,11 +22,16 @@ CONVERSIONS = frozenset({"Cast", "CastLike", "QuantizeLinear", "DequantizeLinear
 def compare_stored_dtypes(context: Context) -> None:
     before, after = (record["weights"]["parameters"]["dtypes"] for record in (context.before, context.after))
     parameters_changed = before != after
+    found = [
+        pair
+        for pair in context.modules.changed
+        if stored_dtype_move(pair.change, parameters_changed)
+        and (parameters_changed or not _converts_within(pair.change))
+    ]
+    # A module that stores a constant or two has no parameters; its code follows those that have.
+    parameters = [pair for pair in found if gained_elements(pair.change) >= FEW_ELEMENTS]
     moved: dict[str, set[str]] = {}
-    for pair in context.modules.changed:
-        new = stored_dtype_move(pair.change, parameters_changed)
-        if new is None or (not parameters_changed and _converts_within(pair.change)):
-            continue
+    for pair in parameters or found:
         old_types, new_types = pair.change.before["weights"], pair.change.after["weights"]
         moved[pair.path] = {kind for kind in new_types if not old_types.get(kind)}
         context.report(
@@ -37,6 +42,15 @@ def compare_stored_dtypes(context: Context) -> None:
             after=dict(new_types),
         )
     _claim_same_move(context, moved)
+    lost, new = before.keys() - after.keys(), after.keys() - before.keys()
+    if lost and new and not (found or context.modules.added or context.modules.removed):
+        message = f"parameters stored as {', '.join(sorted(new))}, were {', '.join(sorted(lost))}"
+        context.report("weights.dtype", message, before=dict(before), after=dict(after))
+
+
+def gained_elements(change: Change) -> float:
+    """How many elements a module stores more, by element type: a tensor that changed type is gained in the new one."""
+    return sum(count / _SIZES.get(kind, 1.0) for kind, count in change.weights.items() if count > 0)
 
 
 def stored_dtype_move(change: Change, parameters_changed: bool) -> str | None:
@@ -51,7 +65,7 @@ def stored_dtype_move(change: Change, parameters_changed: bool) -> str | None:
     # Packed 4-bit weights and added scales keep the count of elements within a small factor.
     if not lost / 4 <= elements <= lost * 4:
         return None
-    return kind if elements >= _FEW_ELEMENTS or (parameters_changed and is_float(kind)) else None
+    return kind if elements >= FEW_ELEMENTS or (parameters_changed and is_float(kind)) else None
 
 
 def _converts_within(change: Change) -> bool:
