@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from argparse import ArgumentParser
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,24 @@ def commands_for(item: pytest.Item) -> dict[str, str]:
     path, separator, inside = nodeid_of(item).partition("::")
     target = shlex.quote(f"{as_typed(item.config.rootpath / path, item.config)}{separator}{inside}")
     ini = item.config.getoption("inifilename", None)
-    command = f"pytest -c {shlex.quote(str(ini))} {target}" if ini else f"pytest {target}"
+    options = ["-c", str(ini)] if ini else []
+    options += _selection(item.config)
+    command = " ".join(["pytest", *map(shlex.quote, options), target])
     return {"reproduce": command, "accept": f"{command} --snapshot-update"}
+
+
+def _selection(config: pytest.Config) -> list[str]:
+    """``-m`` and ``-k`` where they override ini ``addopts``, which would deselect the test again."""
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("-m")
+    parser.add_argument("-k")
+    words = [*config.getini("addopts"), *shlex.split(os.environ.get("PYTEST_ADDOPTS", ""))]
+    configured, _ = parser.parse_known_args(words)
+    used = {
+        "-m": (configured.m, config.getoption("markexpr", "")),
+        "-k": (configured.k, config.getoption("keyword", "")),
+    }
+    return [word for option, (ini, now) in used.items() if ini and now != ini for word in (option, now)]
 
 
 def as_typed(path: Path, config: pytest.Config) -> str:
