@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 # a new file.
 _PARITY_DECADES = 2
 
+# Equal in two records of one graph, whether or not weights and ONNX Runtime were there.
+_STRUCTURE = ("graph", "inputs", "model", "modules", "opset", "outputs", "untagged")
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -167,9 +170,10 @@ def carried_over(before: dict[str, Any] | None, current: dict[str, Any]) -> dict
     """The record to store: today's, with what today could not measure taken from the baseline.
 
     So a team can record with real weights and gate without them; and parity that moved within its noise
-    leaves the file as it is.
+    leaves the file as it is. What was measured holds for the graph it was measured on: with another structure
+    the record says "not measured".
     """
-    if before is None:
+    if before is None or any(before.get(section) != current.get(section) for section in _STRUCTURE):
         return current
     merged = dict(current)
     for section in ("parity", "attestation"):

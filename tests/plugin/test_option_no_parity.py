@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from htp_examples import project
+import pytest
+from htp_examples import change_the_model, project
 
 TEST = """
 from net import X, make
@@ -51,3 +52,23 @@ def test_parity_failed_is_not_accepted_by_an_update(tmp_path: Path) -> None:
     run = example.run_pytest("--snapshot-update", outcomes={"failed": 1})
     assert "parity.failed" in run.codes
     assert run.touched_files == []
+
+
+@pytest.mark.parametrize("how", ["--htp-no-parity", "weights"])
+def test_what_was_measured_on_another_graph_is_not_kept(tmp_path: Path, how: str) -> None:
+    example = project(tmp_path, TEST.format(call=""))
+    example.run_pytest("--snapshot-update", outcomes={"passed": 1})
+    assert example.baseline["attestation"]["measured"] is True
+    change_the_model(example)
+    if how == "weights":
+        example.write({"test_net.py": TEST.format(call=", weights='none'").replace("make()", "make")})
+        example.run_pytest("--snapshot-update", outcomes={"passed": 1})
+    else:
+        example.run_pytest(how, "--snapshot-update", outcomes={"passed": 1})
+    stored = example.baseline
+    assert stored["parity"]["measured"] is stored["attestation"]["measured"] is False
+    assert (stored["weights"]["duplicates"] is None) == (how == "weights")
+    example.write({"test_net.py": TEST.format(call="")})
+    example.run_pytest(outcomes={"passed": 1})
+    assert example.run_pytest("--snapshot-update", outcomes={"passed": 1}).changed_files == example.baseline_paths
+    assert example.baseline["parity"]["measured"] is True
