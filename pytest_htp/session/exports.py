@@ -26,6 +26,7 @@ class TestExports:
         on_pass: what to do with each export's baseline once the test has passed.
         cleanup: what to remove after the test.
         names: of the exports so far.
+        over: whether the test has ended, so that nothing more may be added.
     """
 
     __test__ = False
@@ -35,6 +36,7 @@ class TestExports:
     on_pass: list[Callable[[], None]] = field(default_factory=list)
     cleanup: list[Callable[[], None]] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
+    over: bool = False
 
     @classmethod
     def start(cls, item: pytest.Item) -> TestExports:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,9 +137,16 @@ class HtpExportFixture:
 
     def _name(self, name: str | None) -> str:
         names = self._exports.names
+        if self._exports.over:
+            raise HTPUsageError(
+                f"htp_export was called after {nodeid_of(self._item)} had ended, such as behind a fixture's yield: "
+                "nothing could fail the test for what it finds, nor store a baseline; call it in the test, or before "
+                "the yield"
+            )
         if name is None:
-            count = len(names)
-            name = "" if count == 0 else str(count + 1)
+            # A number that the test itself gave as a name is passed over.
+            numbers = (str(number) for number in count(len(names) + 1))
+            name = next(number for number in numbers if number not in names) if names else ""
         elif not isinstance(name, str) or not name.strip():
             raise HTPUsageError(f"htp_export(name=…) must be a non-empty string, got {name!r}")
         if name in names:

@@ -94,6 +94,13 @@ def _add_note(item: pytest.Item, error: BaseException) -> None:
         error.add_note(f"pytest-htp, besides:\n{exports.message()}")
 
 
+def end(item: pytest.Item) -> None:
+    """The test has ended: from now on its fixtures are torn down, and an export would be nobody's."""
+    exports = _exports(item)
+    if exports is not None:
+        exports.over = True
+
+
 def close(item: pytest.Item) -> None:
     """After the test and its fixtures: remove what it left on disk."""
     exports = _exports(item)

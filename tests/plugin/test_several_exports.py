@@ -64,3 +64,9 @@ class TestHub:
     kept = example.run_pytest("--htp-prune", outcomes={"passed": 11})
     assert kept.touched_files == []
     assert len({export["artifacts"] for export in kept.exports}) == 11
+
+
+def test_a_number_given_as_a_name_is_passed_over(tmp_path: Path) -> None:
+    test = SEVERAL.replace("make(4), X, parity=False", 'make(4), X, parity=False, name="2"')
+    run = project(tmp_path, test).run_pytest("--snapshot-update", outcomes={"passed": 1})
+    assert {export["name"] for export in run.exports} == {"test_net [2]", "test_net [3]", "test_net [wide/one]"}
