@@ -164,7 +164,7 @@ def pytest_runtest_makereport(
     settle(item, call, report)
     if not is_running(item):
         put_on_report(item, report, html=item.config.pluginmanager.hasplugin("html"))
-    note_on_report(item, report)
+        note_on_report(item, report)
     return report
 
 

@@ -75,8 +75,8 @@ def _message(results: list[Result]) -> str:
         lines = [views.verdict_label(result) or f"test {result['outcome']}"]
     if len(results) > 1:
         lines.append(f"{plural(len(results) - 1, 'other export')} of this test changed too")
-    if (command := (result["commands"] or {}).get("accept")) and not result["error"]:
-        lines.append(f"{'Create' if result['baseline_status'] == 'missing' else 'Accept'}: {command}")
+    if command := views.accept_command(result):
+        lines.append(f"{views.accept_title(result).partition(' ')[0]}: {command}")
     return "\n".join(inert(line, _MESSAGE_LIMIT) for line in lines)
 
 

@@ -93,6 +93,8 @@ def _export_view(result: Result) -> dict[str, Any]:
         "untagged": record.get("untagged") or {},
         "attention": needs_attention(result),
         "label": views.verdict_label(result),
+        "accept": views.accept_command(result),
+        "accept_title": views.accept_title(result),
         "states": views.state_words(result),
         "nodes_change": views.change(result["nodes"], views.nodes_before(result)),
         "bytes_change": views.size_change(result["bytes"], views.bytes_before(result)),

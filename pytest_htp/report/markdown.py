@@ -180,12 +180,10 @@ def _details(result: Result, *, short: bool = False) -> str:
 
 
 def _commands(result: Result) -> list[str]:
-    commands = result["commands"] or {}
-    accept = "Create the baseline" if result["baseline_status"] == "missing" else "Accept the change"
+    reproduce = (result["commands"] or {}).get("reproduce") or ""
     lines = []
-    for title, key in (("Reproduce", "reproduce"), (accept, "accept")):
-        command = commands.get(key)
-        if command and len(command) <= _COMMAND_LIMIT and not (key == "accept" and result["error"]):
+    for title, command in (("Reproduce", reproduce), (views.accept_title(result), views.accept_command(result))):
+        if command and len(command) <= _COMMAND_LIMIT:
             shown = inert(command)
             longest = max((len(run) for run in re.findall(r"`+", shown)), default=0)
             fence = "`" * max(3, longest + 1)

@@ -36,6 +36,7 @@ _DEFAULTS: dict[str, Any] = {
     "bytes": None,
     "baseline": None,
     "baseline_status": "off",
+    "model_class": None,
     "record": None,
     "before": None,
     "artifacts": None,

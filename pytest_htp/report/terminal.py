@@ -136,10 +136,7 @@ def _next_steps(exports: Sequence[Result], html: Path | str | None) -> list[Line
     changed = [
         item
         for item in exports
-        if item["verdict"] in CHANGED
-        and not item["error"]
-        and item["baseline_status"] not in ("missing", "created", "updated")
-        and (item["commands"] or {}).get("accept")
+        if item["verdict"] in CHANGED and item["baseline_status"] != "missing" and views.accept_command(item)
     ]
     lines: list[Line] = []
     if html is not None:

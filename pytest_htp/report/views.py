@@ -30,8 +30,23 @@ def anchor(result: Result) -> str:
 
 def model_class(result: Result) -> str:
     """Class of the exported model, or an empty string."""
+    if not result["record"] and result["model_class"]:  # it stopped before there was a record
+        return str(result["model_class"])
     model = (result["record"] or result["before"] or {}).get("model") or {}
     return str(model.get("class") or "")
+
+
+def accept_command(result: Result) -> str:
+    """The command that makes today's export the baseline; empty where there is nothing (left) to accept."""
+    status = result["baseline_status"]
+    waiting = status in ("missing", "error") or (status == "changed" and result["verdict"] != "unchanged")
+    return str((result["commands"] or {}).get("accept") or "") if waiting and not result["error"] else ""
+
+
+def accept_title(result: Result) -> str:
+    """What that command does."""
+    titles = {"missing": "Create the baseline", "error": "Replace the baseline"}
+    return titles.get(result["baseline_status"], "Accept the change")
 
 
 def value_text(value: Any) -> str:
@@ -287,8 +302,10 @@ def _tensor(item: Mapping[str, Any]) -> str:
 
 def toolchain_view(result: Result) -> list[dict[str, Any]]:
     """Versions and opsets, today's and the baseline's."""
-    record, before = result["record"] or {}, result["before"]
+    record, before = result["record"], result["before"]
     rows: list[dict[str, Any]] = []
+    if not record:  # what it stopped with is not known
+        return rows
     now, then = _versions(record), _versions(before or {})
     for name in sorted(now.keys() | then.keys()):
         new, old = now.get(name, "–"), then.get(name, "–") if before else ""

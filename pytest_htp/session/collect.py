@@ -48,6 +48,7 @@ def put_on_report(item: pytest.Item, report: pytest.TestReport, *, html: bool) -
     if report.when != "call" and not (report.when == "setup" and report.outcome != "passed"):
         return
     from pytest_htp.report.junit import junit_properties
+    from pytest_htp.report.views import accept_command
 
     outcome = "failed" if subtest_failed(item) and report.outcome == "passed" else report.outcome
     for result in exports.results:
@@ -56,6 +57,7 @@ def put_on_report(item: pytest.Item, report: pytest.TestReport, *, html: bool) -
         # that expected it (pytest.raises, xfail) is no failure.
         if outcome != "failed" or result["outcome"] == "passed":
             result["outcome"] = outcome
+        result["commands"] = {**result["commands"], "accept": accept_command(result)}
     setattr(report, RESULTS, exports.results)
     # JUnit files take the properties from the report of the teardown, which copies the item's.
     others = [given for given in item.user_properties if not given[0].startswith("htp.")]

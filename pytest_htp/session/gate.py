@@ -68,7 +68,7 @@ class HtpExportFixture:
         try:
             export, shared_with = self._run.export(self._item, model, inputs, settings.options, folder)
         except HTPExportError as error:
-            self._failed(export_name, settings, error)
+            self._failed(export_name, settings, error, baseline=baseline)
             self._add_sections()
             raise
         self._attach(export.console)
@@ -184,8 +184,11 @@ class HtpExportFixture:
             "commands": commands_for(self._item),
         }
 
-    def _failed(self, export_name: str, settings: ExportSettings, error: HTPExportError) -> None:
-        """An export that did not finish: recorded with everything the earlier steps produced."""
+    def _failed(self, export_name: str, settings: ExportSettings, error: HTPExportError, *, baseline: bool) -> None:
+        """An export that did not finish: recorded with what the earlier steps produced and the baseline it has.
+
+        A baseline that is there and readable counts as ``changed``: what it describes could not be made.
+        """
         from pytest_htp.compare import Finding  # the comparison's modules are not for every pytest run to import
 
         finding = Finding(
@@ -197,17 +200,24 @@ class HtpExportFixture:
         data = error.data
         console = self._run.console_of(error)
         self._attach(console)
+        stored = self._store.read(export_name) if baseline else None
+        before = stored.record if stored is not None else None
+        found = "missing" if stored is None else "error" if before is None else "changed"
         self._exports.results.append(
             {
                 **self._result(export_name, settings),
+                "model_class": data.model_class or (before["model"]["class"] if before is not None else None),
                 "verdict": finding["verdict"],
                 "outcome": "failed",
                 "findings": [dict(finding)],
                 "steps": data.steps,
                 "seconds": data.export_time,
                 "coverage": data.tagging_stats or None,
+                "coverage_before": before["coverage"] if before is not None else None,
                 "console": console,
-                "baseline_status": "off",
+                "baseline": self._store.shown_path(export_name) if baseline else None,
+                "baseline_status": found if baseline else "off",
+                "before": before,
                 "error": {
                     "step": error.step.value,
                     "type": type(error.cause).__name__,

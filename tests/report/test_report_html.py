@@ -6,11 +6,13 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from htp_sample_results import CONSOLE_HTML, ENVIRONMENT, large_results, result, sample_results
+from htp_sample_results import CONSOLE_HTML, ENVIRONMENT, large_results, record, result, row, sample_results
 
 from pytest_htp.report.console import CONSOLE_LIMIT, console_html
 from pytest_htp.report.html import render_html
+from pytest_htp.report.markdown import render_markdown
 from pytest_htp.report.model import build_report
+from pytest_htp.report.terminal import summary_lines
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +113,31 @@ def test_a_failed_export_offers_no_acceptance() -> None:
     page = render_html(build_report([failed], {}))
     assert "Reproduce" in page
     assert "Accept the change" not in page
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict", "title"),
+    [
+        ("missing", "unchanged", "Create the baseline"),
+        ("error", "unchanged", "Replace the baseline"),
+        ("changed", "drift", "Accept the change"),
+        ("changed", "unchanged", None),
+        ("unchanged", "unchanged", None),
+        ("created", "unchanged", None),
+        ("updated", "drift", None),
+        ("off", "unchanged", None),
+    ],
+)
+def test_acceptance_is_offered_where_there_is_something_to_accept(status: str, verdict: str, title: str | None) -> None:
+    clean = record([row("", "M", {"Add": 1})], "M")
+    one = result("t", clean, clean, baseline_status=status, verdict=verdict, outcome="failed")
+    report = build_report([one], {})
+    for output in (render_html(report), render_markdown(report)):
+        assert ("--snapshot-update" in output) is (title is not None)
+    told = any("--snapshot-update" in line for line, _ in summary_lines(report))
+    assert told is (title is not None and status != "error")  # what is wrong with it is told by pytest
+    if title is not None:
+        assert f"<h4>{title}</h4>" in render_html(report)
 
 
 def test_an_empty_run_says_so() -> None:
