@@ -9,13 +9,17 @@ from typing import Any
 from pytest_htp.compare.context import Context
 from pytest_htp.record.fold import expand_pattern
 
-# Contract: worse by more than two decades. Below single precision's own noise a decade means nothing.
-_DECADES = 2
-_NOISE = 1e-7
+_DECADES = 2  # contract: worse by more than two
+# Decades below which a difference is rounding noise and a record never goes, by the output's element type;
+# types that aren't listed are exact. parity/tolerance.py says where the numbers come from.
+NOISE = {
+    "DOUBLE": 1e-08, "COMPLEX128": 1e-08, "FLOAT": 1e-05, "COMPLEX64": 1e-05, "FLOAT16": 1e-02, "BFLOAT16": 1e-01,
+}  # fmt: skip
 
 
 def compare_parity(context: Context) -> None:
-    before, after = context.before["parity"], context.after["parity"]
+    records = context.before, context.after
+    before, after = (record["parity"] for record in records)
     if not after["measured"]:
         return
     divergence = after["first_divergence"]
@@ -45,10 +49,13 @@ def compare_parity(context: Context) -> None:
             before=None,
             after=after.get("divergence"),
         )
+    old_types, new_types = ({output["name"]: output["dtype"] for output in record["outputs"]} for record in records)
     worse = {
-        output["name"]: (output, errors[output["name"]])
+        name: (output, errors[name])
         for output in before["outputs"]
-        if output["name"] in errors and output["name"] not in failed and _worse(output, errors[output["name"]])
+        if (name := output["name"]) in errors
+        and name not in failed
+        and _worse(output, errors[name], old_types.get(name), new_types.get(name))
     }
     if worse and not context.reported("parity.worse"):
         context.report(
@@ -79,16 +86,25 @@ def _abs(output: Mapping[str, Any] | None) -> str | None:
     return output["max_abs"] if output else None
 
 
-def _worse(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    absolute, relative = (_decades(old[key], new[key]) for key in ("max_abs", "max_rel"))
+def _worse(old: Mapping[str, Any], new: Mapping[str, Any], old_type: str | None, new_type: str | None) -> bool:
+    noise = NOISE.get(new_type or "", 0.0)
+    # Another element type has a floor of its own: what was below that could not have been told apart from it.
+    least = noise if old_type != new_type else 0.0
+    absolute, relative = (_decades(old[key], new[key], least, noise) for key in ("max_abs", "max_rel"))
+    if all(old[key] is not None and float(old[key]) == noise for key in ("max_abs", "max_rel")):
+        # The floor stands for both, whatever the magnitude of the tensor: a decade up may be many in the absolute one.
+        return relative > _DECADES
     # Relative differences of values near zero jump about; they count when the absolute one grew too.
     return absolute > _DECADES or (relative > _DECADES and absolute > 0)
 
 
-def _decades(old: str | None, new: str | None) -> float:
+def _decades(old: str | None, new: str | None, least: float, noise: float) -> float:
+    """By how many decades a difference grew, 0 where it didn't; beyond any number from zero to more than noise."""
     if old is None or new is None:
         return 0.0
-    before, after = max(float(old), _NOISE), max(float(new), _NOISE)
-    if math.isinf(before) or math.isinf(after):
-        return 0.0 if math.isinf(before) else math.inf
+    before, after = max(float(old), least), float(new)
+    if after <= before or (before == 0 and after <= noise):
+        return 0.0
+    if before == 0 or math.isinf(after):
+        return math.inf
     return round(math.log10(after) - math.log10(before), 6)
