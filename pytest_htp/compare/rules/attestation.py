@@ -21,12 +21,19 @@ def newly_contradicted(context: Context) -> set[str]:
     return set(new) - {renamed.get(path, path) for path in old}
 
 
+def _more_not_direct(context: Context) -> bool:
+    old, new = (
+        part["total_nodes"] - part["direct"] for part in (context.before["coverage"], context.after["coverage"])
+    )
+    return bool(new > old)
+
+
 def compare_attestation(context: Context) -> None:
     if context.reported("parity.failed"):
         return  # wrong values match no tag; where they begin is said there
     # A tag known to be moved or guessed is contradicted as a consequence; those findings say so.
     causes = set(context.modules_by_code.get("tags.moved", ()))
-    if context.reported("coverage.dropped", "direct.dropped"):
+    if context.reported("coverage.dropped", "direct.dropped") and _more_not_direct(context):
         causes.update(pair.path for pair in context.modules.changed if pair.change.direct < 0)
     suspect = Neighbourhood(causes)
     contradicted = newly_contradicted(context)
