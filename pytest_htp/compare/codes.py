@@ -120,13 +120,14 @@ _CONTRACT = (
     Code(
         "module.added", "drift",
         "An executed module that the baseline lacks, or a known one under another path (the message then "
-        "names both; nothing else is said of it).",
+        "names both; nothing else is said of it). An operator per new module that joins its result to others' "
+        "is told with it.",
         "new module Adapter (3 modules, 7 nodes)",
         "model",
     ),
     Code(
         "module.removed", "drift",
-        "An executed module of the baseline is gone.",
+        "An executed module of the baseline is gone, with an operator per module that joined its result to others'.",
         "module BertPooler is gone",
         "model",
     ),

@@ -34,6 +34,7 @@ RULES: tuple[Callable[[Context], None], ...] = (
     stored.compare_stored_bytes,
     shapes.claim_shape_code,
     shapes.claim_output_code,
+    shapes.claim_input_types,
     moved.claim_lost_tags,
     moved.compare_tags,
     controlflow.compare_control_flow,

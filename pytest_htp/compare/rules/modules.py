@@ -7,7 +7,11 @@ from pytest_htp.compare.changes import Row, differences
 from pytest_htp.compare.context import Context
 from pytest_htp.compare.match import Move, Rows
 from pytest_htp.compare.paths import ancestors, nearest, parent_of, topmost
+from pytest_htp.compare.rules.ops import exploded
 from pytest_htp.record.fold import fold_paths, path_template
+
+# Operators that make one value of several.
+_JOINS = frozenset({"Add", "Sub", "Mul", "Div", "Concat", "Sum", "Mean", "Max", "Min"})
 
 
 def compare_modules(context: Context) -> None:
@@ -23,17 +27,19 @@ def compare_modules(context: Context) -> None:
         ("module.added", modules.added, "new"),
         ("module.removed", modules.removed, "removed"),
     ):
-        totals = _totals(rows)
-        for path in topmost(rows):
-            if nearest(path, inside) is None:
-                _report_subtree(context, code, verb, path, rows[path], totals[path])
+        told = [path for path in topmost(rows) if nearest(path, inside) is None]
+        totals, joins = _totals(rows), _claim_joins(context, told, added=code == "module.added")
+        for path in told:
+            _report_subtree(context, code, verb, path, rows[path], totals[path], joins.get(path, ""))
     _claim_inlined(context)
 
 
-def _report_subtree(context: Context, code: str, verb: str, path: str, row: Row, totals: tuple[int, int]) -> None:
+def _report_subtree(
+    context: Context, code: str, verb: str, path: str, row: Row, totals: tuple[int, int], joins: str
+) -> None:
     count, nodes = totals
     size = f"{count} modules, {nodes} nodes" if count > 1 else f"{nodes} node{'s' * (nodes != 1)}"
-    message = f"{verb} module {row['class']} ({size})"
+    message = f"{verb} module {row['class']} ({size}{joins})"
     if parent_of(path) in context.modules.renumbered_in:
         message += "; the modules after it are renumbered"
     value = {"class": row["class"], "modules": count, "nodes": nodes}
@@ -81,6 +87,29 @@ def _without_common_end(old: str, new: str) -> tuple[str, str]:
         old_parts.pop()
         new_parts.pop()
     return ".".join(old_parts), ".".join(new_parts)
+
+
+def _claim_joins(context: Context, paths: list[str], *, added: bool) -> dict[str, str]:
+    """Path → words on the operators around it that joined a child's result to others' (a sum of experts, a
+    residual adapter) and came or went with it: no more than children, and nothing else changed there."""
+    around: dict[str, list[str]] = {}
+    for path in paths:
+        outer = nearest(path, context.modules.after)
+        if outer in context.open:
+            around.setdefault(outer, []).append(path)
+    joins = {}
+    for outer, children in around.items():
+        change = context.open[outer].change
+        one_way = change.only_gains if added else change.only_losses
+        if (
+            one_way
+            and change.amount <= len(children)
+            and _JOINS.issuperset(change.ops)
+            and not (change.new_floats or exploded(change.before["nodes"], change.after["nodes"]))
+        ):
+            context.claim(outer)
+            joins.update(dict.fromkeys(children, f"; around it {change.description}"))
+    return joins
 
 
 def _claim_inlined(context: Context) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pytest_htp.compare.changes import Change, bare, is_float
 from pytest_htp.compare.context import Context
+from pytest_htp.record.tensors import unfold_tensors
 
 # Operators that read, build or apply shapes and masks; they may produce floats without computing any.
 _SHAPE_OPS = frozenset(
@@ -118,6 +119,31 @@ def claim_output_code(context: Context) -> None:
             one_way = change.only_losses if alone == "after" else change.only_gains
             if one_way and not row["nodes"]:
                 context.claim(path)
+
+
+def claim_input_types(context: Context) -> None:
+    """With an input of another element type, the fingerprint of what reads it changes, and the type of integers
+    made of it. A module that computes in another floating-point type is not explained by it."""
+    moves = _moved_input_types(context)
+    if not moves:
+        return
+    integers = {kind for move in moves for kind in move if not any(map(is_float, move))}
+    for path, pair in list(context.open.items()):
+        change = pair.change
+        if not change.ops and not change.nodes and integers.issuperset(change.dtypes):
+            context.claim(path)
+
+
+def _moved_input_types(context: Context) -> set[tuple[str, str]]:
+    """The element types before and after of all inputs of another type, None (unknown) aside."""
+    inputs = {tensor["name"] for tensor in unfold_tensors(context.after["inputs"])}
+    return {
+        (draft.before[name], draft.after[name])
+        for draft in context.drafts
+        if draft.code == "io.dtype"
+        for name in inputs.intersection(draft.after)
+        if draft.before[name] and draft.after[name]
+    }
 
 
 def claim_io_nodes(context: Context) -> None:

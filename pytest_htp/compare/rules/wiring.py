@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pytest_htp.compare.changes import Change
 from pytest_htp.compare.context import Context
 from pytest_htp.compare.paths import Neighbourhood
 from pytest_htp.compare.rules.attestation import newly_contradicted
@@ -22,7 +23,15 @@ def claim_rewired(context: Context) -> None:
     causes.update(newly_contradicted(context))
     # Nodes that lost their tag are foreign to the module they belong to, and at home again once they have it back.
     causes.update(pair.path for pair in modules.changed if pair.change.direct != 0 and pair.path not in context.open)
+    # Another class with other operators, or a module that stopped or began to compute: what passes through it now
+    # comes from elsewhere. The root encloses everything and would hide it.
+    causes.update(pair.path for pair in modules.changed if pair.path and _is_another(pair.change))
     near = Neighbourhood(causes)
     for path, pair in list(context.open.items()):
         if not pair.change.ops and not pair.change.dtypes and path in near:
             context.claim(path)
+
+
+def _is_another(change: Change) -> bool:
+    stopped_or_began = (change.before["nodes"] == 0) != (change.after["nodes"] == 0)
+    return bool(change.ops) and (change.class_changed or stopped_or_began)
