@@ -348,6 +348,8 @@ class _Export:
             self.monitor.finalize()
         except OSError as unwritten:
             error.add_note(f"pytest-htp: {unwritten}")
+        if failure is not None:
+            failure.console_html = self.monitor.console_writer.export_html()
         return failure
 
     def _written(self) -> dict[str, Path]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 
+import onnx
 import onnx_ir as ir
 
 # Above this, weights go beside the graph: serializing them into the protobuf would copy them twice, and protobuf
@@ -85,15 +86,11 @@ def _save_structure(model: ir.Model, path: Path, parameters: set[str]) -> None:
                 if tensor is None or not (value.name in parameters or tensor.nbytes > STRUCTURE_BYTES):
                     continue
                 replaced.append((value, tensor))
-                value.const_value = ir.ExternalTensor(
-                    "weights-not-stored",
-                    offset=0,
-                    length=0,
-                    dtype=tensor.dtype,
-                    shape=ir.Shape(tensor.shape.numpy()),
-                    name=value.name or "",
-                    base_dir=str(path.parent),
+                # Without data of any kind: onnx.load refuses a model whose external data is not there.
+                described = onnx.TensorProto(
+                    name=value.name or "", data_type=tensor.dtype.value, dims=tensor.shape.numpy()
                 )
+                value.const_value = ir.TensorProtoTensor(described)
         model.metadata_props[STRUCTURE_ONLY] = "true"
         path.write_bytes(ir.to_proto(model).SerializeToString())
     finally:

@@ -16,6 +16,7 @@ from torch.utils import _pytree as pytree
 
 from pytest_htp.capture.hierarchy import Hierarchy, TensorRecord
 from pytest_htp.parity.differences import flat, is_constant, magnitude
+from pytest_htp.parity.precision import coarser, precision_at_borders
 from pytest_htp.parity.result import Difference
 from pytest_htp.parity.tolerance import Tolerance, tolerance_for
 
@@ -80,7 +81,8 @@ class Border:
 class Contents:
     """All contents of a watched forward pass, and each call's border.
 
-    ``borders`` is indexed by :attr:`ModuleCall.order`; ``result`` are indices of what the root returned.
+    ``borders`` is indexed by :attr:`ModuleCall.order`; ``result`` are indices of what the root returned;
+    ``computed_in`` is the coarsest floating-point type that any module returned.
     """
 
     def __init__(self, hierarchy: Hierarchy, rtol: float | None = None, atol: float | None = None) -> None:
@@ -88,9 +90,14 @@ class Contents:
         self.items: list[Content] = []
         self._by_tensor: dict[int, Content] = {}
         self._by_sample: dict[tuple[Group, bytes], list[Content]] = {}
-        self.borders = [Border(self._side(call.inputs), self._side(call.outputs)) for call in hierarchy.calls]
+        before, after = precision_at_borders(hierarchy.calls)
+        self.computed_in = after[0] if after else None
+        self.borders = [
+            Border(self._side(call.inputs, before[call.order]), self._side(call.outputs, after[call.order]))
+            for call in hierarchy.calls
+        ]
         leaves = [leaf for leaf in pytree.tree_leaves(hierarchy.result) if isinstance(leaf, torch.Tensor)]
-        self.result = {self._content(leaf).index for leaf in leaves if _is_dense(leaf)}
+        self.result = {self._content(leaf, None).index for leaf in leaves if _is_dense(leaf)}
         self.groups: dict[Group, list[Content]] = {}
         for content in self.items:
             self.groups.setdefault(content.group, []).append(content)
@@ -114,19 +121,19 @@ class Contents:
         limits = torch.tensor([loose(content) * content.scale for content in members], dtype=torch.float64)
         return [members[index] for index in torch.nonzero(error <= limits).flatten().tolist()]
 
-    def _side(self, records: Iterable[TensorRecord]) -> Side:
+    def _side(self, records: Iterable[TensorRecord], computed_in: torch.dtype | None) -> Side:
         side = Side()
         for record in records:
             if record.overwritten:
                 side.overwritten += 1
             elif _is_dense(record.tensor):
-                content = self._content(record.tensor)
+                content = self._content(record.tensor, computed_in)
                 if content.index not in side.shapes:
                     side.contents.append(content)
                 side.shapes.setdefault(content.index, set()).add(stored_shape(record.tensor))
         return side
 
-    def _content(self, tensor: torch.Tensor) -> Content:
+    def _content(self, tensor: torch.Tensor, computed_in: torch.dtype | None) -> Content:
         known = self._by_tensor.get(id(tensor))
         if known is not None:
             return known
@@ -143,7 +150,7 @@ class Contents:
             group=group,
             scale=magnitude(tensor),
             constant=is_constant(elements),
-            tolerance=tolerance_for(tensor.dtype, *self._tolerances),
+            tolerance=tolerance_for(coarser(tensor.dtype, computed_in), *self._tolerances),
         )
         self.items.append(content)
         self._by_tensor[id(tensor)] = content

@@ -21,6 +21,7 @@ from pytest_htp.parity.evidences import Evidences
 from pytest_htp.parity.feeds import match_inputs, match_outputs
 from pytest_htp.parity.flow import Flow, Placement
 from pytest_htp.parity.observe import Observation, expected_places, watched_values
+from pytest_htp.parity.precision import coarser
 from pytest_htp.parity.result import Difference, InputSet, ParityRequest, ParityResult
 from pytest_htp.parity.tolerance import tolerance_for
 
@@ -131,9 +132,12 @@ def examine(request: ParityRequest) -> Examination:
             got[name] = tensor
         if name in values:
             observation.add(values[name], tensor, contents, places)
-    outputs = _outputs(match_outputs(program, request.hierarchy.result), got, request)
+    outputs = _outputs(match_outputs(program, request.hierarchy.result), got, request, contents.computed_in)
     del got
-    input_sets = {further.name: _further_outputs(session, further, request) for further in request.extra_inputs}
+    input_sets = {
+        further.name: _further_outputs(session, further, request, contents.computed_in)
+        for further in request.extra_inputs
+    }
     located = locate(contents, observation, flow)
     passed_on = locate_passed_on(contents, observation, flow, placement)
     return Examination(flow, contents, placement, observation, located, passed_on, outputs, input_sets)
@@ -143,6 +147,7 @@ def _outputs(
     expected: Sequence[tuple[str, torch.Tensor | None]],
     got: Mapping[str, torch.Tensor],
     request: ParityRequest,
+    computed_in: torch.dtype | None,
 ) -> list[Difference]:
     outputs = []
     for name, tensor in expected:
@@ -150,12 +155,14 @@ def _outputs(
             lacking = "PyTorch returned" if tensor is None else "onnxruntime gave"
             outputs.append(incomparable(name, f"{lacking} no tensor for it"))
         else:
-            tolerance = tolerance_for(tensor.dtype, request.rtol, request.atol)
+            tolerance = tolerance_for(coarser(tensor.dtype, computed_in), request.rtol, request.atol)
             outputs.append(difference(name, tensor, got[name], tolerance))
     return outputs
 
 
-def _further_outputs(session: ValueSession, further: InputSet, request: ParityRequest) -> list[Difference]:
+def _further_outputs(
+    session: ValueSession, further: InputSet, request: ParityRequest, computed_in: torch.dtype | None
+) -> list[Difference]:
     """An export that is right only at its example's shapes fails here, also by not running at all."""
     from pytest_htp.parity.session import RuntimeRefused
 
@@ -164,7 +171,7 @@ def _further_outputs(session: ValueSession, further: InputSet, request: ParityRe
         got = dict(session.run_outputs(match_inputs(request.program, further.inputs)))
     except (RuntimeRefused, HTPUsageError) as error:
         return [incomparable(name, str(error)) for name, _ in expected]
-    return _outputs(expected, got, request)
+    return _outputs(expected, got, request, computed_in)
 
 
 def random_nodes(program: ir.Model) -> list[str]:

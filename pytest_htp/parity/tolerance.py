@@ -14,7 +14,8 @@ ints   0     0     0        0      0      exact; so are booleans
 
 An element is beyond tolerance where ``|got - expected| > rtol * |expected| + atol * max(1, max|expected|)``:
 the absolute part grows with the tensor, since the error of an element near zero comes from sums of elements
-that are not. A user's own ``atol`` is taken as it is.
+that are not. A user's own ``atol`` is taken as it is. The type that counts is the one a value was computed in
+(``precision``), not the one it was cast up to.
 """
 
 from __future__ import annotations

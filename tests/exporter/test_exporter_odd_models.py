@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import onnx
+import onnx_ir as ir
 import pytest
 import torch
 from torch import nn
@@ -248,3 +250,36 @@ def test_exports_in_threads(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert [export.coverage.coverage for export in made] == [100] * 3
+
+
+class Upcast(nn.Module):
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+        self.embed = nn.Embedding(50, 64)
+        self.layers = nn.ModuleList([nn.Linear(64, 64) for _ in range(4)])
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        x = self.embed(ids)
+        for layer in self.layers:
+            x = x + torch.relu(layer(x))
+        return x.to(self.dtype)
+
+
+@pytest.mark.parametrize(
+    "model", [lambda: Upcast(torch.float32).half(), lambda: Upcast(torch.float64)], ids=["half-float", "float-double"]
+)
+def test_casting_up_brings_no_digits_back(tmp_path: Path, model: Callable[[], nn.Module]) -> None:
+    parity = export(tmp_path, model(), torch.arange(18).reshape(2, 9)).parity
+    assert parity.failed == []
+    assert parity.first_divergence is None
+
+
+def test_a_structure_opens_everywhere(tmp_path: Path) -> None:
+    made = export(tmp_path, lambda: nn.Linear(300, 300), torch.randn(1, 300), weights="none", parity=False)
+    assert made.onnx_path.stat().st_size < 10_000
+    proto = onnx.load(made.onnx_path)
+    assert {tuple(tensor.dims) for tensor in proto.graph.initializer} == {(300, 300), (300,)}
+    loaded = ir.load(made.onnx_path)
+    assert loaded.metadata_props["pytest-htp.structure_only"] == "true"
+    assert {str(value.dtype) for value in loaded.graph.initializers.values()} == {"FLOAT"}
