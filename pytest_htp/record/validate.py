@@ -114,6 +114,12 @@ def _optional(check: _Check) -> _Check:
     return run
 
 
+def _keys_are_text(value: Mapping[Any, Any], where: str) -> None:
+    for key in value:
+        if not isinstance(key, str):
+            _fail(f"a key of {where or 'the record'}", "a string", key)
+
+
 def _list(check: _Check) -> _Check:
     def run(value: Any, where: str) -> None:
         if not isinstance(value, list):
@@ -130,9 +136,8 @@ def _table(check: _Check) -> _Check:
     def run(value: Any, where: str) -> None:
         if not isinstance(value, dict):
             _fail(where, "an object", value)
-        for key, item in value.items():
-            if not isinstance(key, str):
-                _fail(f"a key of {where}", "a string", key)
+        _keys_are_text(value, where)
+        for item in value.values():
             check(item, where)
 
     return run
@@ -142,6 +147,7 @@ def _object(required: Mapping[str, _Check], optional: Mapping[str, _Check] | Non
     def run(value: Any, where: str) -> None:
         if not isinstance(value, dict):
             _fail(where, "an object", value)
+        _keys_are_text(value, where)
         for key, check in required.items():
             place = f"{where}.{key}" if where else key
             if key not in value:

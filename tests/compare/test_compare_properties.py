@@ -98,6 +98,17 @@ def test_no_record_is_a_usage_error_that_says_which(bad: Any) -> None:
         compare_exports(bert(), bad)
 
 
+@pytest.mark.parametrize("key", [1, None, (1, 2), b"bytes"])
+@pytest.mark.parametrize("section", [None, "model", "graph", "weights", "untagged", "coverage", "opset"])
+def test_a_key_that_is_no_text_is_a_usage_error(section: str | None, key: Any) -> None:
+    odd = bert()
+    (odd if section is None else odd[section])[key] = 1
+    with pytest.raises(HTPUsageError, match=f"a key of {section or 'the record'} must be a string"):
+        compare_exports(odd, bert())
+    with pytest.raises(HTPUsageError, match="current: a key of"):
+        compare_exports(bert(), odd)
+
+
 @pytest.mark.parametrize("options", [{"coverage_tolerance": -1}, {"min_coverage": 101}, {"min_coverage": "x"}])
 def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(HTPUsageError, match="from 0 to 100"):
