@@ -140,6 +140,11 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         group_by_shared_models(item)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config) -> None:
+    config.stash[_INVENTORY].complete()
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
     session.config.stash[_INVENTORY].finish(session)

@@ -70,7 +70,23 @@ def _readable(test_id: str, export_name: str) -> str:
     return slugify(test_id.replace("::", "-") + (f"-{export_name}" if export_name else ""))
 
 
+def slug_of_function(test_id: str) -> str:
+    """What the slugs of all exports of a test function begin with, whatever its parameters; not cut."""
+    function = test_id.partition("[")[0]
+    return slugify(function.replace("::", "-"), max(len(function), 1))
+
+
 def digest_of_file(name: str) -> str | None:
     """The test digest in a baseline's file name, None for a file that isn't named like one."""
-    match = _NAME.match(name.removesuffix(SUFFIX)) if name.endswith(SUFFIX) else None
+    match = _match(name)
     return match["test"] if match else None
+
+
+def slug_of_file(name: str) -> str:
+    """The readable part of a baseline's file name."""
+    match = _match(name)
+    return match["slug"] if match else ""
+
+
+def _match(name: str) -> re.Match[str] | None:
+    return _NAME.match(name.removesuffix(SUFFIX)) if name.endswith(SUFFIX) else None

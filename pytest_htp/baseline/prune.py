@@ -1,9 +1,10 @@
 """Which baselines have no test any more.
 
-A baseline is stale when its test file is gone, or was collected as a whole without errors and no test in it
-has the file name's test digest. Everything that was not collected as a whole (a node id on the command line,
+A baseline is stale when its test file is gone, or was collected as a whole without errors, no test in it has the
+file name's test digest, and its source doesn't say that the test may be there after all
+(:mod:`pytest_htp.baseline.source`). Everything that was not collected as a whole (a node id on the command line,
 ``--ignore``, an import error, a last-failed run) says nothing about its baselines. Deselection (``-k``,
-``-m``) doesn't matter: those tests were collected.
+``-m``, ``--deselect``) doesn't matter: those tests were collected.
 """
 
 from __future__ import annotations
@@ -14,7 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pytest_htp.baseline import FOLDER
-from pytest_htp.baseline.naming import digest_of_file
+from pytest_htp.baseline.naming import digest_of_file, slug_of_file
+from pytest_htp.baseline.source import TestSource
+
+# A file of another kind beside a test file may hold tests for some other plugin; data that big holds none.
+_MAX_BYTES = 1 << 20
 
 
 @dataclass
@@ -24,15 +29,30 @@ class Collected:
     Attributes:
         digests: test file → digests of all its tests, for files collected as a whole.
         folders: folders whose test files were all looked at.
+        parameters: test file → slugs of its functions whose parameters all come from decorators → their names.
     """
 
     digests: dict[Path, set[str]] = field(default_factory=dict)
     folders: set[Path] = field(default_factory=set)
+    parameters: dict[Path, dict[str, set[str]]] = field(default_factory=dict)
 
 
-def stale_baselines(collected: Collected) -> list[Path]:
-    """Baseline files without a test, sorted; never links, nor files that aren't named like a baseline."""
-    found: set[Path] = set()
+@dataclass
+class Stale:
+    """Baseline files that no collected test has, sorted.
+
+    Attributes:
+        certain: their tests are gone.
+        doubtful: their tests may be there, though this run did not collect them.
+    """
+
+    certain: list[Path] = field(default_factory=list)
+    doubtful: list[Path] = field(default_factory=list)
+
+
+def stale_baselines(collected: Collected) -> Stale:
+    """Baseline files without a test; never links, nor files that aren't named like a baseline."""
+    found = Stale()
     for folder in sorted({*collected.folders, *(file.parent for file in collected.digests)}):
         for test_folder in _subfolders(folder / FOLDER):
             known = _tests_of(test_folder.name, folder, collected.digests)
@@ -40,11 +60,13 @@ def stale_baselines(collected: Collected) -> list[Path]:
                 if folder not in collected.folders or _file_exists(folder, test_folder.name):
                     continue
                 known = set()
-            for path in _files(test_folder):
-                digest = digest_of_file(path.name)
-                if digest is not None and digest not in known:
-                    found.add(path)
-    return sorted(found)
+            missing = [path for path in _files(test_folder) if _digest_is_not_in(known, path)]
+            sources = _sources(folder, test_folder.name, collected) if missing else []
+            for path in missing:
+                slug = slug_of_file(path.name)
+                doubtful = any(source.may_hold(slug, parameters) for source, parameters in sources)
+                (found.doubtful if doubtful else found.certain).append(path)
+    return found
 
 
 def prune(paths: Iterable[Path]) -> list[Path]:
@@ -65,6 +87,34 @@ def prune(paths: Iterable[Path]) -> list[Path]:
             with suppress(OSError):
                 folder.rmdir()
     return deleted
+
+
+def _digest_is_not_in(known: set[str], path: Path) -> bool:
+    digest = digest_of_file(path.name)
+    return digest is not None and digest not in known
+
+
+def _sources(folder: Path, stem: str, collected: Collected) -> list[tuple[TestSource, dict[str, set[str]]]]:
+    """The files that may hold the tests of one baseline folder, each with what was collected of it.
+
+    Python files, and such of other kinds as were not collected and speak of the fixture.
+    """
+    found = []
+    for path in folder.iterdir():
+        if path.stem != stem or not path.is_file():
+            continue
+        if path.suffix == ".py":
+            found.append((TestSource(_text_of(path)), collected.parameters.get(path, {})))
+        elif path not in collected.digests and "htp_export" in (_text_of(path) or ""):
+            found.append((TestSource(None), {}))
+    return found
+
+
+def _text_of(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8-sig") if path.stat().st_size <= _MAX_BYTES else None
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def _tests_of(stem: str, folder: Path, digests: Mapping[Path, set[str]]) -> set[str] | None:

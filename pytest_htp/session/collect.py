@@ -80,6 +80,8 @@ class Collector:
         self.notes: list[str] = []
         self.incomplete: list[dict[str, Any]] = []
         self.stale: list[Path] = []
+        self.spared: list[Path] = []
+        self.not_judged = ""
         self.pruned: list[Path] = []
         self.problems: list[str] = []  # what was asked for and could not be done
         self._report: dict[str, Any] | None = None
@@ -112,8 +114,10 @@ class Collector:
         from pytest_htp.report.model import build_report
 
         looking_only = self._config.option.collectonly
-        self.stale = stale_baselines(inventory.collected)
+        found = stale_baselines(inventory.collected)
+        self.stale = found.certain
         if self._settings.prune and not looking_only:
+            self.spared, self.not_judged = found.doubtful, inventory.not_judged
             self.pruned = prune(self.stale)
             self.stale = [path for path in self.stale if path not in self.pruned]
             self.problems += [f"{as_typed(path, self._config)} can't be deleted" for path in self.stale]
@@ -177,6 +181,15 @@ class Collector:
             terminal.write_line(f"htp: baselines: {', '.join(counts)}")
         for path in self.pruned:
             terminal.write_line(f"htp: deleted {as_typed(path, self._config)}: its test no longer exists")
+        for path in self.spared:
+            terminal.write_line(
+                f"htp: kept {as_typed(path, self._config)}: not collected now, but its file may still hold its test; "
+                "delete it yourself if it is gone",
+                yellow=True,
+            )
+        if self.not_judged:
+            judged = "not all baselines were judged" if self.pruned else "nothing pruned"
+            terminal.write_line(f"htp: {judged}: {self.not_judged}", yellow=True)
         if self.stale:
             terminal.write_line("")
             for path in self.stale[:10]:

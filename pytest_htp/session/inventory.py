@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,28 +21,35 @@ class Inventory:
     """Notes what pytest collects; joins what xdist workers collected.
 
     A file counts as collected as a whole when nothing on the command line selected inside it (``::``),
-    collecting it raised no error and the run wasn't narrowed to last failures. Only what lies beside a
+    collecting it raised no error and the run wasn't narrowed to last failures. What ``--ignore`` leaves out is
+    not visited, and what ``--deselect`` and ``--stepwise`` leave out was collected before. Only what lies beside a
     baseline folder is looked at, so that projects without baselines pay one look-up per folder.
+
+    Attributes:
+        not_judged: why baselines of all or some files can't be told to be stale; empty where they can.
     """
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._has_baselines: dict[Path, bool] = {}
+        self._complete = False
+        self.not_judged = ""
         self._digests: dict[Path, set[str]] = {}
+        self._parameters: dict[Path, dict[str, set[str]]] = {}
         self._visited: set[Path] = set()
         self._whole: dict[Path, set[str]] = {}
         self._folders: set[Path] = set()
 
     def __bool__(self) -> bool:
-        """Whether a test or a folder beside baselines was collected as a whole."""
-        return bool(self._whole or self._folders)
+        """Whether there is anything to say of baselines."""
+        return bool(self._whole or self._folders or (self.not_judged and self._config.option.htp_prune))
 
     @property
     def collected(self) -> Collected:
         """What was collected as a whole."""
         from pytest_htp.baseline.prune import Collected  # only projects with baselines need it
 
-        return Collected(digests=self._whole, folders=self._folders)
+        return Collected(digests=self._whole, folders=self._folders, parameters=self._parameters)
 
     def visit(self, collector: pytest.Collector, report: pytest.CollectReport) -> None:
         """A folder or file was collected."""
@@ -56,23 +64,38 @@ class Inventory:
 
     def add(self, item: pytest.Item) -> None:
         if self._beside_baselines(item.path.parent):
-            from pytest_htp.baseline.naming import digest_of_test
+            from pytest_htp.baseline.naming import digest_of_test, slug_of_function
 
-            self._digests.setdefault(item.path, set()).add(digest_of_test(test_id_of(item)))
+            test_id = test_id_of(item)
+            self._digests.setdefault(item.path, set()).add(digest_of_test(test_id))
+            parameters = _decorated_parameters(item)
+            if parameters is not None:
+                of_file = self._parameters.setdefault(item.path, {})
+                of_file.setdefault(slug_of_function(test_id), set()).update(parameters)
+
+    def complete(self) -> None:
+        """All items are there; without this (Ctrl-C, a node id that isn't found) collection was broken off."""
+        self._complete = True
 
     def finish(self, session: pytest.Session) -> None:
         """Collection is over: keep what is known as a whole."""
-        if session.testsfailed or self._narrowed():
+        if session.testsfailed or not self._complete:
+            self.not_judged = "collecting the tests failed"
             return
-        here = self._config.invocation_params.dir
+        if self._config.getoption("lf", False):
+            self.not_judged = "--lf collects a part of the tests"
+            return
         partial, folders = set(), set()
         for argument in self._config.args:
             path, separator, _ = argument.partition("::")
-            target = (here / path).resolve()
+            target = self._place(path)
             if separator:
                 partial.add(target)
+                self.not_judged = f"{argument} selects inside a file"
             elif target.is_dir():
                 folders.add(target)
+        if partial and self._config.getoption("pyargs", False):
+            return  # which file a module's name stands for is for pytest to say: better none than a wrong one
         self._whole = {file: digests for file, digests in self._digests.items() if not _within(file, partial)}
         if not partial:
             self._folders = {folder for folder in self._visited if _within(folder, folders)}
@@ -82,10 +105,18 @@ class Inventory:
             self._has_baselines[folder] = (folder / FOLDER).is_dir()
         return self._has_baselines[folder]
 
-    def _narrowed(self) -> bool:
-        option = self._config.option
-        narrowing = ("lf", "ignore", "ignore_glob", "stepwise", "deselect", "pyargs")
-        return any(getattr(option, name, None) for name in narrowing)
+    def _place(self, argument: str) -> Path:
+        """The file or folder that an argument names; with ``--pyargs`` modules go first, as in pytest."""
+        if self._config.getoption("pyargs", False):
+            try:
+                spec = find_spec(argument)
+            except (AttributeError, ImportError, ValueError):
+                spec = None
+            if spec is not None and spec.submodule_search_locations:
+                return Path(next(iter(spec.submodule_search_locations))).resolve()
+            if spec is not None and spec.origin:
+                return Path(spec.origin).resolve()
+        return (self._config.invocation_params.dir / argument).resolve()
 
     def leave_worker(self) -> None:
         """On an xdist worker: send what was collected to the controller."""
@@ -94,6 +125,11 @@ class Inventory:
             output[_WORKER_KEY] = {
                 "digests": {str(file): sorted(digests) for file, digests in self._whole.items()},
                 "folders": sorted(str(folder) for folder in self._folders),
+                "parameters": {
+                    str(file): {slug: sorted(names) for slug, names in functions.items()}
+                    for file, functions in self._parameters.items()
+                },
+                "not_judged": self.not_judged,
             }
 
     def join(self, output: dict[str, Any]) -> None:
@@ -103,6 +139,22 @@ class Inventory:
             for file, digests in sent["digests"].items():
                 self._whole.setdefault(Path(file), set()).update(digests)
             self._folders.update(Path(folder) for folder in sent["folders"])
+            for file, functions in sent["parameters"].items():
+                self._parameters[Path(file)] = {slug: set(names) for slug, names in functions.items()}
+            self.not_judged = sent["not_judged"]
+
+
+def _decorated_parameters(item: pytest.Item) -> set[str] | None:
+    """Names of a test's parameters; None where a ``pytest_generate_tests`` of the project may have made them."""
+    if not isinstance(item, pytest.Function):
+        return None
+    hooks = item.ihook.pytest_generate_tests.get_hookimpls()
+    if any(Path(hook.plugin_name).name == "conftest.py" for hook in hooks):
+        return None
+    if hasattr(item.module, "pytest_generate_tests") or hasattr(item.cls, "pytest_generate_tests"):
+        return None
+    callspec = getattr(item, "callspec", None)
+    return set(callspec.params) if callspec is not None else set()
 
 
 def _within(path: Path, places: set[Path]) -> bool:

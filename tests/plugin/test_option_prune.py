@@ -40,6 +40,7 @@ def gone(example: Example) -> list[str]:
 
 # None of these runs exports anything: -k deselects, and deselected tests are collected.
 NO_TESTS = ("-k", "nothing_at_all")
+IMPORTABLE = "[pytest]\npythonpath = .\n"
 
 
 def test_a_stale_baseline_is_a_warning_and_pruned_on_request(example: Example) -> None:
@@ -79,19 +80,46 @@ def test_a_test_file_without_tests(example: Example) -> None:
         ("test_net.py::test_kept", *NO_TESTS),
         ("test_net.py::test_kept", "test_net.py", *NO_TESTS),
         ("--ignore=test_net.py", *NO_TESTS),
-        ("--deselect=test_net.py::test_kept", *NO_TESTS),
+        ("--ignore-glob=*net*", *NO_TESTS),
         ("--pyargs", "test_net::test_kept", *NO_TESTS),
-        ("--stepwise", *NO_TESTS),
     ],
     ids=" ".join,
 )
 def test_a_narrowed_run_says_nothing_about_the_rest(example: Example, selection: tuple[str, ...]) -> None:
-    example.write({"test_net.py": ONE})
+    example.write({"test_net.py": ONE, "pytest.ini": IMPORTABLE})
     run = example.run_pytest("--htp-prune", *selection, report=False)
     assert run.touched_files == []
+    assert ("htp: nothing pruned: test_net" in run.stdout) == any("::" in word for word in selection)
 
 
-@pytest.mark.parametrize("selection", [NO_TESTS, ("-m", "not htp")], ids=" ".join)
+def test_collecting_that_is_broken_off_says_nothing(example: Example) -> None:
+    example.write({"conftest.py": "def pytest_itemcollected(item):\n    raise KeyboardInterrupt\n"})
+    run = example.run_pytest("--htp-prune", report=False)
+    assert run.touched_files == []
+    assert "htp: nothing pruned: collecting the tests failed" in run.stdout
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [
+        ("--ignore=test_more.py",),
+        ("--ignore=elsewhere",),
+        ("--deselect=test_net.py::test_kept",),
+        ("--stepwise",),
+        ("--pyargs", "."),
+        ("--pyargs", "test_net"),
+    ],
+    ids=" ".join,
+)
+def test_what_narrows_elsewhere_does_not_switch_pruning_off(example: Example, selection: tuple[str, ...]) -> None:
+    """As in ``addopts``, where such options stand for good."""
+    example.write({"test_net.py": ONE, "pytest.ini": IMPORTABLE})
+    run = example.run_pytest("--htp-prune", *selection, *NO_TESTS, report=False)
+    assert run.deleted_files == run.touched_files != []
+    assert "nothing pruned" not in run.stdout
+
+
+@pytest.mark.parametrize("selection", [NO_TESTS, ("-m", "not htp"), ("--deselect=test_net.py",)], ids=" ".join)
 def test_deselected_tests_exist(example: Example, selection: tuple[str, ...]) -> None:
     assert example.run_pytest("--htp-prune", *selection, report=False).touched_files == []
 
@@ -111,7 +139,8 @@ def test_a_file_that_was_not_collected_keeps_its_baselines(example: Example, con
     run = example.run_pytest("--htp-prune", *NO_TESTS, report=False)
     assert run.touched_files == []
     # Nor does a collection error elsewhere let anything go.
-    example.run_pytest("--htp-prune", "--continue-on-collection-errors", *NO_TESTS, report=False)
+    run = example.run_pytest("--htp-prune", "--continue-on-collection-errors", *NO_TESTS, report=False)
+    assert ("nothing pruned: collecting the tests failed" in run.stdout) == ("error" in run.outcomes)
     assert len(example.baseline_paths) == 3
 
 
@@ -119,7 +148,11 @@ def test_last_failed(example: Example) -> None:
     example.replace("test_more.py", "parity=False)", "parity=False)\n    assert not htp_export")
     example.run_pytest("test_more.py", report=False, outcomes={"failed": 1})
     example.write({"test_net.py": ONE})
-    assert example.run_pytest("--lf", "--htp-prune", report=False, outcomes={"failed": 1}).touched_files == []
+    run = example.run_pytest("--lf", "--htp-prune", report=False, outcomes={"failed": 1})
+    assert run.touched_files == []
+    assert "htp: nothing pruned: --lf collects a part of the tests" in run.stdout
+    quiet = example.run_pytest("--lf", report=False, outcomes={"failed": 1})
+    assert "pruned" not in quiet.stdout
 
 
 def test_files_that_are_not_ours_and_links_stay(example: Example, tmp_path: Path) -> None:
