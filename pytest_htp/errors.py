@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 class HTPUsageError(ValueError):
     """An option, input or file that can't be used as given; the message says what is known and the remedy."""
 
+    def __str__(self) -> str:
+        return _inert_lines(super().__str__())
+
 
 class HTPExportError(Exception):
     """One of the eight steps failed.
@@ -19,13 +22,30 @@ class HTPExportError(Exception):
         step: the step that failed.
         cause: the exception it raised (also ``__cause__``).
         data: what the earlier steps produced, with the error recorded in ``data.errors``.
+        console_html: the coloured console log as HTML, where there is one.
+
+    pytest and Python print the message as it is, and names in it come from models: it is inert.
     """
 
     def __init__(self, message: str, *, step: HTPExportStep, cause: BaseException, data: HTPExportData) -> None:
-        super().__init__(message)
+        for name in filter(None, (data.model_name, data.model_class)):
+            message = message.replace(name, _inert(name))  # a line break in a name is part of the name
+        super().__init__(_inert_lines(message))
         self.step = step
         self.cause = cause
         self.data = data
+        self.console_html: str | None = None
+
+
+def _inert_lines(text: str) -> str:
+    return "\n".join(_inert(line) for line in text.split("\n"))
+
+
+def _inert(text: str) -> str:
+    """``text`` with every character that prints nothing of its own as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 class ExportTimeout(BaseException):

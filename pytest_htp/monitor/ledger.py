@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -11,6 +12,7 @@ from pytest_htp.errors import HTPExportError, HTPUsageError
 from pytest_htp.vocabulary import HTPExportData, HTPExportStep, ModuleInfo
 
 _FIELDS = {field.name: str(field.type) for field in fields(HTPExportData)}
+_ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 _CONTAINERS: dict[str, type | tuple[type, ...]] = {"dict": Mapping, "list": (list, tuple), "str": str}
 
 
@@ -52,7 +54,7 @@ class Ledger:
         entry: dict[str, Any] = {
             "step": step.value if step else None,
             "type": type(cause).__name__ if isinstance(cause, BaseException) else "error",
-            "message": _without_home(_words(error)),
+            "message": _plain(_words(error)),
         }
         if step is None and any(_same(known, entry, "type", "message") for known in self.data.errors):
             return None  # logged with its step before
@@ -72,7 +74,7 @@ class Ledger:
         return entry
 
     def _add_error(self, entry: dict[str, Any]) -> bool:
-        entry["message"] = _without_home(str(entry.get("message", "")))
+        entry["message"] = _plain(str(entry.get("message", "")))
         if any(_same(known, entry, "step", "type", "message") for known in self.data.errors):
             return False
         self.data.errors.append(entry)
@@ -124,7 +126,7 @@ def _inert_notes(entry: Mapping[str, Any]) -> dict[str, Any]:
     notes = entry.get("notes")
     if not isinstance(notes, list | tuple):
         return dict(entry)
-    return {**entry, "notes": [_without_home(str(note)) for note in notes]}
+    return {**entry, "notes": [_plain(str(note)) for note in notes]}
 
 
 def _words(error: BaseException | str) -> str:
@@ -134,8 +136,9 @@ def _words(error: BaseException | str) -> str:
         return f"(a {type(error).__name__} whose message can't be read)"
 
 
-def _without_home(message: str) -> str:
-    """Messages end in files that are shared; the user's home folder has no business there."""
+def _plain(message: str) -> str:
+    """Messages end in files that are shared: the user's home folder has no business there, nor have colours."""
+    message = _ANSI.sub("", message)
     try:
         home = str(Path.home())
     except RuntimeError:

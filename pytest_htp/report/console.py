@@ -13,7 +13,7 @@ from html import unescape
 
 from markupsafe import Markup, escape
 
-from pytest_htp.report.text import inert
+from pytest_htp.report.text import inert, without_ansi
 
 CONSOLE_LIMIT = 30_000  # characters of a log shown in the page; the whole log is among the artifacts
 
@@ -31,7 +31,7 @@ def console_html(fragment: str | None, plain: str) -> Markup:
         plain: the same log as text, used where there is no fragment.
     """
     if not fragment:
-        return Markup(escape(inert(_cut(plain), newlines=True)))
+        return Markup(escape(inert(_cut(without_ansi(plain)), newlines=True)))
     parts: list[str] = []
     room = CONSOLE_LIMIT
     depth = 0

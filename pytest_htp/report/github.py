@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_htp.report import views
 from pytest_htp.report.model import Incomplete, Report, Result, by_severity, is_failed, needs_attention
-from pytest_htp.report.text import NAME_LIMIT, inert, plural
+from pytest_htp.report.text import NAME_LIMIT, inert, message_lines, plural
 
 ANNOTATION_LIMIT = 10  # GitHub shows ten a step
 _MESSAGE_LIMIT = 1_000
@@ -63,7 +63,8 @@ def _message(results: list[Result]) -> str:
     result = results[0]
     if result["error"]:
         step = views.step_words(result["error"])
-        lines = [f"{result['error'].get('type')} at {step}: {result['error'].get('message')}"]
+        message = f"{result['error'].get('type')} at {step}: {result['error'].get('message')}"
+        lines = message_lines(message, _MESSAGE_LIMIT)
     else:
         lines = [
             f"{item['code']}{' ' + item['module'] if item['module'] else ''}: {item['message']}"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_htp.report import views
 from pytest_htp.report.headline import attention_words, headline
 from pytest_htp.report.model import Report, Result, by_severity, needs_attention
-from pytest_htp.report.text import NAME_LIMIT, duration, inert, number, percent, plural, size
+from pytest_htp.report.text import NAME_LIMIT, duration, inert, message_lines, number, percent, plural, size
 from pytest_htp.report.tree import TreeNode, build_tree, limit_rows
 from pytest_htp.report.treemap import HEIGHT, WIDTH, treemap
 
@@ -36,6 +36,8 @@ SYMBOLS = {
 ROW_LIMIT = 250  # module rows of one export on the page (about 70 kB); report.json has all of them
 FINDING_LIMIT = 200  # findings of one export on the page; report.json has all of them
 INCOMPLETE_LIMIT = 50  # tests without an export on the page; report.json has all of them
+# From here on the browser draws only the exports that are in view, and a screenshot of the whole page only those.
+MANY = 50
 _NO_FACTS = dict.fromkeys(("exporter", "parameters", "modules", "executed"))  # which a record may lack
 _NO_GRAPH = dict.fromkeys(("functions", "subgraphs"))
 _TEXT_LIMIT = 20_000  # longest single value on the page; commands need room, an error message may be long
@@ -92,6 +94,7 @@ def _export_view(result: Result) -> dict[str, Any]:
         "graph": {**_NO_GRAPH, **record["graph"]} if record else None,
         "untagged": record.get("untagged") or {},
         "attention": needs_attention(result),
+        "error_lines": message_lines(str(result["error"].get("message") or ""), _TEXT_LIMIT) if result["error"] else [],
         "label": views.verdict_label(result),
         "accept": views.accept_command(result),
         "accept_title": views.accept_title(result),
@@ -170,6 +173,7 @@ def _environment() -> Environment:
         symbols=SYMBOLS,
         finding_limit=FINDING_LIMIT,
         incomplete_limit=INCOMPLETE_LIMIT,
+        many=MANY,
         row_changes=row_changes,
         label_kind=views.label_kind,
         plural=plural,

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pytest_htp.report import views
 from pytest_htp.report.headline import attention_words, headline
 from pytest_htp.report.model import Report, Result, by_severity, needs_attention
-from pytest_htp.report.text import MESSAGE_LIMIT, NAME_LIMIT, duration, inert, number, plural, size
+from pytest_htp.report.text import MESSAGE_LIMIT, NAME_LIMIT, duration, inert, message_lines, number, plural, size
 
 MARKER = "<!-- pytest-htp report -->"  # lets a bot find its earlier comment and replace it
 SUMMARY_LIMIT = 900 * 1024  # bytes of UTF-8
@@ -164,8 +164,8 @@ def _details(result: Result, *, short: bool = False) -> str:
     if result["error"]:
         error = result["error"]
         step = views.step_words(error)
-        message = str(error.get("message") or "")
-        lines += [f"Failed at {text(step)}: {code(str(error.get('type')))} {text(message)}", ""]
+        message = "<br>".join(text(line) for line in message_lines(str(error.get("message") or "")))
+        lines += [f"Failed at {text(step)}: {code(str(error.get('type')))} {message}", ""]
     shown = findings[: 3 if short else _FINDINGS_LIMIT]
     for item in shown:
         module = f" {code(item['module'] or '(root)')}" if item["module"] is not None else ""

@@ -7,10 +7,13 @@ what remains is the quoting of the output's own format (Jinja2 for HTML, ``markd
 
 from __future__ import annotations
 
+import re
+
 NAME_LIMIT = 160  # characters of a name that are shown; report.json keeps all of them
 MESSAGE_LIMIT = 2_000
 
 _ELLIPSIS = "…"
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\))")
 
 
 def inert(text: str, limit: int | None = None, *, newlines: bool = False) -> str:
@@ -27,6 +30,20 @@ def inert(text: str, limit: int | None = None, *, newlines: bool = False) -> str
     kept = "\n\t" if newlines else ""
     unprintable = [char for char in set(text) if not char.isprintable() and char not in kept]
     return text.translate({ord(char): char.encode("unicode_escape").decode("ascii") for char in unprintable})
+
+
+def message_lines(text: str, limit: int = MESSAGE_LIMIT) -> list[str]:
+    """The lines of an error's message, each inert and without colours.
+
+    Args:
+        limit: longest message in characters.
+    """
+    return [inert(line) for line in shorten(without_ansi(text), limit).splitlines()]
+
+
+def without_ansi(text: str) -> str:
+    """``text`` without the codes that colour it on a terminal, which mean nothing elsewhere."""
+    return _ANSI.sub("", text)
 
 
 def shorten(text: str, limit: int) -> str:

@@ -248,22 +248,23 @@ def _as_float(text: str) -> float:
 def steps_view(result: Result) -> list[dict[str, Any]]:
     """The steps that ran, in order, with where each begins and ends on an axis 100 wide."""
     steps = result["steps"] or {}
-    total = sum(step.get("seconds") or 0 for step in steps.values())
+    total = sum(step.get("seconds") or 0 for step in steps.values() if step.get("status") != "skipped")
     rows, x = [], 0.0
     for step in HTPExportStep:
         data = steps.get(step.value)
         if data is None:
             continue
-        seconds = data.get("seconds")
+        status = data.get("status") or "unknown"
+        seconds = None if status == "skipped" else data.get("seconds")  # it took no time, it did not run
         width = 100 * (seconds or 0) / total if total else 0.0
         rows.append(
             {
                 "number": step.number,
                 "title": step.title,
-                "status": data.get("status") or "unknown",
+                "status": status,
                 "seconds": duration(seconds),
                 "x": round(x, 2),
-                "width": round(max(width, 0.4), 2),
+                "width": 0.0 if seconds is None else round(max(width, 0.4), 2),
             }
         )
         x += width

@@ -215,6 +215,7 @@ class HtpExportFixture:
                 "coverage": data.tagging_stats or None,
                 "coverage_before": before["coverage"] if before is not None else None,
                 "console": console,
+                "console_html": error.console_html,
                 "baseline": self._store.shown_path(export_name) if baseline else None,
                 "baseline_status": found if baseline else "off",
                 "before": before,

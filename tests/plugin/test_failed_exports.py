@@ -44,3 +44,32 @@ def test_accepting_is_offered_only_where_there_is_something_to_accept(tmp_path: 
     change_the_model(example)
     changed = example.run_pytest(outcomes={"failed": 1})
     assert "--snapshot-update" in changed.export["commands"]["accept"]
+
+
+EVIL = """
+import torch
+from net import Raises, X
+
+class Colours(torch.nn.Module):
+    def forward(self, x):
+        raise RuntimeError("first line\\n\\x1b[96msecond line\\x1b[0m")
+
+def test_class(htp_export):
+    htp_export(type("\\u202eevil\\x1b[31m\\nowned", (Raises,), {})(), X)
+
+def test_colours(htp_export):
+    htp_export(Colours(), X)
+"""
+
+
+def test_names_and_messages_act_on_nothing(tmp_path: Path) -> None:
+    run = project(tmp_path, EVIL).run_pytest("--color=no", outcomes={"failed": 2})
+    assert run.stdout.replace("\n", "").isprintable()
+    assert r"export of \u202eevil\x1b[31m\nowned failed in step 3/8" in run.stdout
+    by_name = {export["name"]: export for export in run.exports}
+    assert r"export of \u202eevil\x1b[31m\nowned failed in step 3/8" in by_name["test_class"]["error"]["message"]
+
+    colours = by_name["test_colours"]
+    assert "first line\nsecond line" in colours["error"]["message"]
+    assert "x1b" not in colours["console"] + colours["console_html"], "colour codes of messages are gone"
+    assert "<span" in colours["console_html"], "the log has colours of its own"

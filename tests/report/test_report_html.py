@@ -199,3 +199,36 @@ def test_where_an_error_enters_is_shown_in_the_facts_and_in_the_tree() -> None:
     assert re.search(r'other sizes <span class="state">beyond tolerance</span>, padding</dd>', facts)
     assert "absolute 7.15e-07, relative 0.00988" in facts
     assert page.count("✗ an error enters here (1e-02)") == 1
+
+
+def failed_export(message: str, **more: object) -> dict[str, object]:
+    error = {"step": "model_tracing", "type": "RuntimeError", "message": message}
+    return result("t", None, verdict="breaking", outcome="failed", error=error, **more)
+
+
+def test_lines_of_an_error_are_lines_and_its_colours_are_gone() -> None:
+    report = build_report([failed_export("first\n\x1b[96msecond\x1b[0m <b>\u202e\n\nthird")], {})
+    page, summary = render_html(report), render_markdown(report)
+    assert r"first<br>second &lt;b&gt;\u202e<br><br>third</p>" in page
+    assert r"first<br>second &#60;b&#62;&#92;u202e<br><br>third" in summary
+    assert "x1b" not in page + summary
+    assert "first&#92;n" not in summary
+    assert str(console_html(None, "\x1b[1mbold\x1b[0m")) == "bold"
+
+
+def test_skipped_steps_took_no_time() -> None:
+    steps = {
+        "model_preparation": {"status": "failed", "seconds": 0.5},
+        "onnx_export": {"status": "skipped", "seconds": 0.0},
+    }
+    page = render_html(build_report([failed_export("no", steps=steps)], {}))
+    assert '<td>skipped</td><td class="r">–</td>' in page
+    assert "0.0 ms" not in page
+
+
+@pytest.mark.parametrize(("count", "many"), [(50, False), (51, True)])
+def test_only_a_long_page_leaves_exports_undrawn(count: int, many: bool) -> None:
+    """A screenshot of the whole page shows empty boxes for them."""
+    page = render_html(build_report([result(f"t{number}", None) for number in range(count)], {}))
+    assert ('<section id="exports" class="many"' in page) is many
+    assert page.count("content-visibility:auto") == page.count("\n.many .export{content-visibility:auto") == 1

@@ -69,6 +69,13 @@ def test_annotations_only_under_github_actions(report: Report) -> None:
     assert all("\n" not in line for line in lines)
 
 
+def test_an_annotation_keeps_the_lines_of_an_error() -> None:
+    error = {"step": "model_tracing", "type": "RuntimeError", "message": "first\n\x1b[96msecond\x1b[0m\n::error::x"}
+    one = result("t", None, verdict="breaking", outcome="failed", error=error)
+    (line,) = github_annotations(build_report([one], {}), environ=ACTIONS)
+    assert line.endswith("::RuntimeError at model tracing: first%0Asecond%0A::error::x")
+
+
 def test_one_annotation_per_test_and_ten_per_run() -> None:
     many = large_results(30, 20, 20)
     assert len(github_annotations(build_report(many, {}), environ=ACTIONS)) == ANNOTATION_LIMIT
