@@ -16,7 +16,8 @@ def agrees_jointly(call: ModuleCall, nodes: Iterable[int], evidences: Evidences,
 
     Three tensors must agree: what enters the node is an argument of the call, or of an enclosing one whose own code
     (padding) the node stands for as well; in PyTorch, the call's result is the argument of another call that the
-    node stands for; and that call's result, or that of one further along, leaves the node.
+    node stands for; and what that call, or one further along, returned or handed to a module inside of it (a norm
+    with its own activation) leaves the node.
 
     Args:
         nodes: positions of the nodes that the call belongs to by its tag.
@@ -25,7 +26,9 @@ def agrees_jointly(call: ModuleCall, nodes: Iterable[int], evidences: Evidences,
         joined = [placement.calls.all[chain[-1]] for chain in placement.chains[position].own]
         node = evidences.flow.nodes[position]
         made = {content for value in _telling(node.outputs, evidences) for content in evidences.equal.get(value, ())}
-        if _takes_its_input(call, node, joined, evidences, placement) and _leads_to(call, made, joined, evidences):
+        if _takes_its_input(call, node, joined, evidences, placement) and _leads_to(
+            call, made, joined, evidences, placement
+        ):
             return True
     return False
 
@@ -48,10 +51,21 @@ def _telling(values: Iterable[ir.Value | None], evidences: Evidences) -> Iterato
             yield value
 
 
-def _leads_to(call: ModuleCall, made: set[int], joined: Iterable[ModuleCall], evidences: Evidences) -> bool:
+def _leads_to(
+    call: ModuleCall, made: set[int], joined: Iterable[ModuleCall], evidences: Evidences, placement: Placement
+) -> bool:
     borders = evidences.contents.borders
     returned = borders[call.order].outputs.ids
     followers = [other for other in joined if other.order > call.order and returned & borders[other.order].inputs.ids]
     return any(
-        borders[other.order].outputs.ids & made or _leads_to(other, made, joined, evidences) for other in followers
+        borders[other.order].outputs.ids & made
+        or _hands_on(other, made, evidences, placement)
+        or _leads_to(other, made, joined, evidences, placement)
+        for other in followers
     )
+
+
+def _hands_on(call: ModuleCall, made: set[int], evidences: Evidences, placement: Placement) -> bool:
+    """Whether the call handed one of the contents to a module that it called itself."""
+    inner = (other for other in placement.calls.all if other.parent == call.order)
+    return any(evidences.contents.borders[other.order].inputs.ids & made for other in inner)
