@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from pytest_htp.report import views
@@ -14,14 +16,24 @@ ANNOTATION_LIMIT = 10  # GitHub shows ten a step
 _MESSAGE_LIMIT = 1_000
 _PATH_LIMIT = 400
 
+_Place = Callable[[str], str]  # a report's path → the repository's
+
 
 def github_annotations(
-    report: Report, *, limit: int = ANNOTATION_LIMIT, environ: Mapping[str, str] = os.environ
+    report: Report,
+    *,
+    root: Path = Path(),
+    limit: int = ANNOTATION_LIMIT,
+    environ: Mapping[str, str] = os.environ,
 ) -> list[str]:
     """Workflow commands to print, each on a line of its own; empty outside GitHub Actions.
 
     At most one per test (its worst export) and ``limit`` per run. A failed test is an error; one that passed
     although its export changed is a warning.
+
+    Args:
+        root: pytest's root directory, which the report's paths are relative to. GitHub wants them relative to the
+            repository: ``$GITHUB_WORKSPACE``, else the current folder.
     """
     if environ.get("GITHUB_ACTIONS") != "true":
         return []
@@ -29,31 +41,41 @@ def github_annotations(
     for result in by_severity(report["exports"]):
         if needs_attention(result):
             worst.setdefault(result["nodeid"], []).append(result)
-    lines = [_annotation(results) for results in worst.values()]
+    place = partial(_in_repository, root=root, repository=Path(environ.get("GITHUB_WORKSPACE") or Path.cwd()))
+    lines = [_annotation(results, place) for results in worst.values()]
     known = {"", *worst}  # without a node id it is about the run, which has no line to stand at
     untold = {entry["nodeid"]: entry for entry in report["incomplete"] if entry["nodeid"] not in known}
-    return [*lines, *map(_incomplete_annotation, untold.values())][:limit]
+    lines += [_incomplete_annotation(entry, place) for entry in untold.values()]
+    return lines[:limit]
 
 
-def _annotation(results: list[Result]) -> str:
+def _in_repository(path: str, *, root: Path, repository: Path) -> str:
+    """``path`` relative to the repository; as it is where it lies elsewhere."""
+    try:
+        return (root / path).resolve().relative_to(repository.resolve()).as_posix()
+    except (OSError, ValueError):
+        return path
+
+
+def _annotation(results: list[Result], place: _Place) -> str:
     result = results[0]
     level = "error" if is_failed(result) else "warning"
     label = views.verdict_label(result) or result["verdict"]
-    return _command(level, result, f"{label}: {inert(result['name'], NAME_LIMIT)}", _message(results))
+    return _command(level, result, place, f"{label}: {inert(result['name'], NAME_LIMIT)}", _message(results))
 
 
-def _incomplete_annotation(entry: Incomplete) -> str:
+def _incomplete_annotation(entry: Incomplete, place: _Place) -> str:
     title = f"{entry['outcome']}: {inert(entry['nodeid'] or 'the run', NAME_LIMIT)}"
-    return _command("error", entry, title, inert(entry["message"], _MESSAGE_LIMIT))
+    return _command("error", entry, place, title, inert(entry["message"], _MESSAGE_LIMIT))
 
 
-def _command(level: str, place: Mapping[str, Any], title: str, message: str) -> str:
-    """A workflow command for the test at ``place`` (``nodeid``, ``file``, ``line``)."""
+def _command(level: str, test: Mapping[str, Any], place: _Place, title: str, message: str) -> str:
+    """A workflow command for a test (``nodeid``, ``file``, ``line``)."""
     properties = {}
-    if path := place["file"] or place["nodeid"].partition("::")[0]:
-        properties["file"] = inert(path, _PATH_LIMIT)
-    if isinstance(place["line"], int):
-        properties["line"] = str(place["line"])
+    if path := test["file"] or test["nodeid"].partition("::")[0]:
+        properties["file"] = inert(place(path), _PATH_LIMIT)
+    if isinstance(test["line"], int):
+        properties["line"] = str(test["line"])
     properties["title"] = title
     given = ",".join(f"{key}={_escape_property(value)}" for key, value in properties.items())
     return f"::{level} {given}::{_escape(message)}"

@@ -169,7 +169,7 @@ class Collector:
             terminal.write_sep("=", "onnx exports")
             for line, markup in summary_lines(self._report, html=html):
                 terminal.write_line(line, **markup)
-        for command in github_annotations(self._report):
+        for command in github_annotations(self._report, root=self._config.rootpath):
             terminal.write_line(command)
 
     def _print_baselines(self, terminal: TerminalReporter) -> None:

@@ -7,6 +7,8 @@ from xml.etree import ElementTree
 
 from htp_examples import change_the_model, recorded
 
+from pytest_htp.testing import Example
+
 STEP = "STEP 6/8  NODE TAGGING"
 
 
@@ -45,3 +47,12 @@ def test_sections_junit_html_and_github(tmp_path: Path) -> None:
     assert "ops.changed" in annotations[0]
     assert summary.read_text().startswith("before\n")
     assert "ops.changed" in summary.read_text()
+
+
+def test_annotations_of_a_run_below_the_repository_name_its_files(tmp_path: Path) -> None:
+    test = "def test_x(htp_export):\n    htp_export(None)\n"
+    example = Example({"sub/pytest.ini": "[pytest]\n", "sub/test_x.py": test}, folder=tmp_path)
+    for environ in ({}, {"GITHUB_WORKSPACE": str(example.folder)}):
+        run = example.run_pytest("sub", env={"GITHUB_ACTIONS": "true", **environ}, report=False)
+        (line,) = [line for line in run.stdout.splitlines() if line.startswith("::")]
+        assert line.startswith("::error file=sub/test_x.py,line=1,")

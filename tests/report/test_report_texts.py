@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from unicodedata import east_asian_width
 
 import pytest
@@ -74,6 +75,21 @@ def test_an_annotation_keeps_the_lines_of_an_error() -> None:
     one = result("t", None, verdict="breaking", outcome="failed", error=error)
     (line,) = github_annotations(build_report([one], {}), environ=ACTIONS)
     assert line.endswith("::RuntimeError at model tracing: first%0Asecond%0A::error::x")
+
+
+def test_annotations_name_files_of_the_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = build_report([result("t", None, verdict="drift", file="test_x.py")], {})
+
+    def file(**environ: str) -> str:
+        (line,) = github_annotations(report, root=tmp_path / "sub", environ={**ACTIONS, **environ})
+        return line.split("file=")[1].split(",")[0]
+
+    assert file(GITHUB_WORKSPACE=str(tmp_path)) == "sub/test_x.py"
+    assert file(GITHUB_WORKSPACE=str(tmp_path / "elsewhere")) == "test_x.py"
+    monkeypatch.chdir(tmp_path)
+    assert file() == "sub/test_x.py"
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert file(GITHUB_WORKSPACE=str(tmp_path / "link")) == "sub/test_x.py"
 
 
 def test_one_annotation_per_test_and_ten_per_run() -> None:
