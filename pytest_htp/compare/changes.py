@@ -10,7 +10,7 @@ Row = Mapping[str, Any]
 Histogram = Mapping[str, int]
 
 # A row without its path; "evidence" and "calls" alone don't make it structurally different.
-FIELDS = ("class", "calls", "nodes", "ops", "dtypes", "evidence", "weights", "fingerprint")
+FIELDS = ("nodes", "fingerprint", "ops", "class", "dtypes", "evidence", "weights", "calls")
 
 
 def same_content(before: Row, after: Row) -> bool:
@@ -22,8 +22,14 @@ def differences(before: Histogram, after: Histogram) -> dict[str, int]:
     """Signed change per key, sorted by key, zeros left out."""
     if before == after:
         return {}
-    changed = {key: count - before.get(key, 0) for key, count in after.items() if count != before.get(key, 0)}
-    changed.update({key: -count for key, count in before.items() if count and key not in after})
+    changed = {}
+    for key, count in after.items():
+        old = before.get(key, 0)
+        if count != old:
+            changed[key] = count - old
+    for key, count in before.items():
+        if count and key not in after:
+            changed[key] = -count
     return dict(sorted(changed.items())) if len(changed) > 1 else changed
 
 
@@ -43,19 +49,23 @@ class Change:
         before, after: the two rows.
         ops, dtypes, weights: signed differences by operator, element type of node outputs, type of stored
         bytes.
+        nodes: growth of the number of own nodes.
+        class_changed: the row is of another class.
         structural: operators, their number or types, attributes or wiring changed.
         new_floats: floating-point types that the module's nodes produce only now; a module that produced no
         floats at
             all may begin with ``known_floats``, those that any module of the baseline produces.
     """
 
-    __slots__ = ("after", "before", "dtypes", "new_floats", "ops", "structural", "weights")
+    __slots__ = ("after", "before", "class_changed", "dtypes", "new_floats", "nodes", "ops", "structural", "weights")
 
     def __init__(self, before: Row, after: Row, known_floats: frozenset[str] = frozenset()) -> None:
         self.before, self.after = before, after
         self.ops = differences(before["ops"], after["ops"])
         self.dtypes = differences(before["dtypes"], after["dtypes"])
         self.weights = differences(before["weights"], after["weights"])
+        self.nodes: int = after["nodes"] - before["nodes"]
+        self.class_changed: bool = before["class"] != after["class"]
         prints = before.get("fingerprint"), after.get("fingerprint")
         self.structural = bool(self.ops or self.dtypes or self.nodes or (None not in prints and prints[0] != prints[1]))
         old = before["dtypes"]
@@ -63,15 +73,6 @@ class Change:
         if new and not any(map(is_float, old)):
             new = [kind for kind in new if kind not in known_floats]
         self.new_floats = new
-
-    @property
-    def class_changed(self) -> bool:
-        return bool(self.before["class"] != self.after["class"])
-
-    @property
-    def nodes(self) -> int:
-        """Growth of the number of own nodes."""
-        return int(self.after["nodes"] - self.before["nodes"])
 
     @property
     def not_direct(self) -> int:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from pytest_htp.compare.changes import Pair
 from pytest_htp.compare.finding import Finding, finding_order
@@ -18,8 +18,7 @@ from pytest_htp.tag import common_prefix
 Record = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class _Draft:
+class _Draft(NamedTuple):
     code: str
     module: str | None
     message: str

@@ -65,6 +65,8 @@ def _compare_direct(context: Context, *, beyond: float | None) -> None:
     """``beyond``: the points that coverage.dropped stands for, None where it isn't reported."""
     before, after = context.before["coverage"], context.after["coverage"]
     drop = before["direct_coverage"] - after["direct_coverage"]
+    if drop <= context.coverage_tolerance + _EPSILON:
+        return
     losers = _losers(context)
     if beyond is not None and context.policy.verdict("coverage.dropped") != IGNORE:
         drop -= beyond
@@ -73,8 +75,8 @@ def _compare_direct(context: Context, *, beyond: float | None) -> None:
         if losers and not away:
             return
         losers = away
-    if drop <= context.coverage_tolerance + _EPSILON:
-        return
+        if drop <= context.coverage_tolerance + _EPSILON:
+            return
     old, new = (part["total_nodes"] - part["direct"] for part in (before, after))
     if before["total_nodes"] != after["total_nodes"] and new <= old:
         return

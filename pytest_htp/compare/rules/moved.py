@@ -69,7 +69,7 @@ def compare_tags(context: Context) -> None:
         context.claim(source.path, target.path)
 
     losers = [pair for pair in context.open.values() if pair.change.only_losses]
-    gainers = [pair for pair in context.open.values() if pair.change.only_gains]
+    gainers = [pair for pair in context.open.values() if pair.change.only_gains] if losers else []
     if losers and _sum(losers) == _sum(gainers):
         _report(context, [(source, gainers) for source in losers])
         context.claim(*(pair.path for pair in (*losers, *gainers)))

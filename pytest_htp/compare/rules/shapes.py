@@ -153,7 +153,7 @@ def claim_io_nodes(context: Context) -> None:
     for draft in context.drafts:
         if draft.code in _TENSORS:
             tensors += len(draft.after or draft.before or ())
-    changes = [pair.change for pair in context.open.values()]
+    changes = [pair.change for pair in context.open.values()] if tensors else []
     if changes and sum(change.amount for change in changes) <= tensors:
         context.claim(*context.open)
 

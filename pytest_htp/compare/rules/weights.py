@@ -55,6 +55,8 @@ def gained_elements(change: Change) -> float:
 
 def stored_dtype_move(change: Change, parameters_changed: bool) -> str | None:
     """The new element type if a tensor's worth of elements went from one type to another, else None."""
+    if not change.weights:
+        return None
     old, new = change.before["weights"], change.after["weights"]
     gained = {kind: count for kind, count in change.weights.items() if count > 0 and not old.get(kind)}
     lost = sum(-count / _SIZES.get(kind, 1.0) for kind, count in change.weights.items() if count < 0)

@@ -22,7 +22,7 @@ def claim_rewired(context: Context) -> None:
         causes.update(context.modules_by_code.get(code, ()))
     causes.update(newly_contradicted(context))
     # Nodes that lost their tag are foreign to the module they belong to, and at home again once they have it back.
-    causes.update(pair.path for pair in modules.changed if pair.change.direct != 0 and pair.path not in context.open)
+    causes.update(pair.path for pair in modules.changed if pair.path not in context.open and pair.change.direct)
     # Another class with other operators, or a module that stopped or began to compute: what passes through it now
     # comes from elsewhere. The root encloses everything and would hide it.
     causes.update(pair.path for pair in modules.changed if pair.path and _is_another(pair.change))
