@@ -2,7 +2,7 @@
 
 A wrong "same" would compare one model with another's baseline, so everything that can be read cheaply is in
 the key: configs whole, plain attributes and hooks of every module, and of each tensor its write count and a
-few of its values.
+few of its values. So is the code: what a test has patched must not be answered with an export of before.
 """
 
 from __future__ import annotations
@@ -53,6 +53,35 @@ def module_key(module: nn.Module, *, owner: object = None) -> tuple[str, ...]:
             state.append((name, _tensor(tensor, by_identity)))
     identity = id(module if by_identity else owner)
     return str(identity), _digest(repr(state))
+
+
+def code_key(module: nn.Module, *, is_transformers: bool) -> str:
+    """Key of what runs: the forward of every class in the module with the globals it names, and the exporters."""
+    exporters: list[object] = [torch.onnx.export, torch.export.export]
+    if is_transformers:
+        from transformers.exporters.exporter_onnx import OnnxExporter
+
+        exporters += [vars(kind).get("export") for kind in OnnxExporter.__mro__]
+    forwards = [getattr(cls, "forward", None) for cls in dict.fromkeys(type(part) for part in module.modules())]
+    state = [_code(function) for function in (*exporters, *forwards)]
+    return _digest(repr([*state, *map(_surroundings, forwards)]))
+
+
+def _code(function: object) -> object:
+    """What a function does. Not its identity: one that a test took out again leaves its address to the next."""
+    if not isinstance(function, FunctionType):
+        return repr(type(function))
+    code = function.__code__
+    return code.co_qualname, code.co_code, repr(code.co_consts), code.co_names
+
+
+def _surroundings(function: object) -> object:
+    """Values that a function reads besides its arguments."""
+    if not isinstance(function, FunctionType):
+        return None
+    known, names = function.__globals__, function.__code__.co_names
+    closure = [_plain(cell.cell_contents, False) for cell in function.__closure__ or ()]
+    return closure, _plain(function.__defaults__, True), [(n, _plain(known[n], True)) for n in names if n in known]
 
 
 def _tensor(tensor: torch.Tensor | None, by_identity: bool) -> object:

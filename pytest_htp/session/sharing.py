@@ -65,6 +65,8 @@ def request_key(resolved: ResolvedModel, inputs: Any, options: ExportOptions) ->
     """
     from torch.utils import _pytree as pytree
 
+    from pytest_htp.capture.sharing import code_key
+
     # knows transformers' caches as well
     leaves, structure = pytree.tree_flatten((inputs, list(options.parity_inputs)))
     digest = hashlib.sha256(repr(structure).encode("utf-8", "surrogatepass"))
@@ -72,7 +74,12 @@ def request_key(resolved: ResolvedModel, inputs: Any, options: ExportOptions) ->
         return None
     names = [field.name for field in fields(options) if field.name != "parity_inputs"]
     chosen = tuple((name, repr(getattr(options, name))) for name in names)
-    return (*resolved.key, digest.hexdigest(), chosen)
+    return (
+        *resolved.key,
+        code_key(resolved.module, is_transformers=resolved.is_transformers),
+        digest.hexdigest(),
+        chosen,
+    )
 
 
 def _feed(digest: Any, leaf: Any) -> bool:

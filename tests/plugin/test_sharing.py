@@ -41,12 +41,25 @@ def test_other_options(htp_export):
 
 def test_other_inputs(htp_export):
     htp_export(MODEL, X + 1, parity=False)
+
+def test_other_code(htp_export, monkeypatch):
+    monkeypatch.setattr(Net, "forward", lambda self, x: self.first(x))
+    htp_export(MODEL, X, parity=False)
+
+def test_other_code_in_its_place(htp_export, monkeypatch):
+    monkeypatch.setattr(Net, "forward", lambda self, x: self.first(x) * 2)
+    htp_export(MODEL, X, parity=False)
+
+def test_another_exporter(htp_export, monkeypatch):
+    export = torch.onnx.export
+    monkeypatch.setattr(torch.onnx, "export", lambda *args, **kwargs: export(*args, **kwargs))
+    htp_export(MODEL, X, parity=False)
 """
 
 
 def test_what_is_shared(tmp_path: Path) -> None:
     example = project(tmp_path, TEST)
-    run = example.run_pytest("--snapshot-update", outcomes={"passed": 7})
+    run = example.run_pytest("--snapshot-update", outcomes={"passed": 10})
     shared = {export["name"]: export["shared_with"] for export in run.exports}
     assert shared == {
         "test_first": None,
@@ -56,5 +69,8 @@ def test_what_is_shared(tmp_path: Path) -> None:
         "test_changed_in_place": None,
         "test_other_options": None,
         "test_other_inputs": None,
+        "test_other_code": None,
+        "test_other_code_in_its_place": None,
+        "test_another_exporter": None,
     }
     assert "Exported once, by" in (example.folder / "htp-report" / "index.html").read_text(encoding="utf-8")
