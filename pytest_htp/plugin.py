@@ -132,17 +132,21 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 def pytest_itemcollected(item: pytest.Item) -> None:
     remember(item)
     item.config.stash[_INVENTORY].add(item)
-    if "htp_export" in getattr(item, "fixturenames", ()):
-        if item.get_closest_marker("htp") is None:
-            item.add_marker("htp")
-        from pytest_htp.session.grouping import group_by_shared_models
-
-        group_by_shared_models(item)
+    if "htp_export" in getattr(item, "fixturenames", ()) and item.get_closest_marker("htp") is None:
+        item.add_marker("htp")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
     config.stash[_INVENTORY].complete()
+    from pytest_htp.session.grouping import group_by_shared_models, groups_wanted, restore_group_names
+
+    if not groups_wanted(config):
+        return (yield)
+    group_by_shared_models(items)
+    result = yield
+    restore_group_names(items)
+    return result
 
 
 @pytest.hookimpl(trylast=True)

@@ -11,6 +11,7 @@ from typing import NoReturn
 import pytest
 
 from pytest_htp.errors import HTPUsageError
+from pytest_htp.manifest.models import ModelReference
 from pytest_htp.manifest.parse import ManifestExport, read_manifest
 from pytest_htp.session.gate import HtpExportFixture
 
@@ -33,7 +34,7 @@ class ManifestFile(pytest.Module):
         for export in exports:
             where = f"{shown_path}:{export.line}"
             item: ManifestItem = ManifestItem.from_parent(
-                self, name=export.name, callobj=_test_of(export, where), line=export.line
+                self, name=export.name, callobj=_test_of(export, where), line=export.line, htp_model=export.model
             )
             for mark in export.marks:
                 try:
@@ -55,11 +56,13 @@ class ManifestItem(pytest.Function):
 
     Args:
         line: of its table, from 1.
+        htp_model: what it exports; items of one model may share an export.
     """
 
-    def __init__(self, *, line: int, **arguments: object) -> None:
+    def __init__(self, *, line: int, htp_model: ModelReference, **arguments: object) -> None:
         super().__init__(**arguments)  # type: ignore[arg-type]
         self._line = line
+        self.htp_model = htp_model
 
     def reportinfo(self) -> tuple[Path, int, str]:
         return self.path, self._line - 1, self.name
