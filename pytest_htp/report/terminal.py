@@ -59,7 +59,7 @@ def _incomplete(report: Report) -> list[Line]:
     """The tests that have no export to show."""
     entries = report["incomplete"]
     lines: list[Line] = [
-        (f"{entry['outcome']}: {_safe(entry['nodeid'] or 'the run')}: {_safe(entry['message'])}", {"red": True})
+        (f"{entry['outcome']}: {_safe(entry['nodeid'] or 'the run')}: {_safe(entry['message'], 120)}", {"red": True})
         for entry in entries[:_INCOMPLETE_LIMIT]
     ]
     if len(entries) > len(lines):
