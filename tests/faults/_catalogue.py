@@ -13,7 +13,7 @@ from pytest_htp.compare import Finding, compare_exports
 from tests.faults import _changes as change
 from tests.faults import _edits as edit
 from tests.faults._exports import Edit, Export
-from tests.faults._models import WIDTH, Net, Repeated, Through, TiedHead, bert, llama
+from tests.faults._models import WIDTH, Experts, Net, Repeated, Through, TiedHead, bert, llama
 
 Record = dict[str, Any]
 
@@ -58,6 +58,10 @@ def tokens() -> tuple[torch.Tensor]:
     return (torch.arange(7),)
 
 
+def int32_tokens() -> tuple[torch.Tensor]:
+    return (torch.arange(7, dtype=torch.int32),)
+
+
 def ids() -> Mapping[str, torch.Tensor]:
     return {
         "input_ids": torch.arange(12).reshape(2, 6),
@@ -78,6 +82,7 @@ NAMED_AXES = replace(NET, options={"dynamic_shapes": {"x": {0: "batch", 1: "leng
 DYNAMIC = replace(NET, options={"dynamic": True})
 CHECKED = replace(NET, options={"parity": True})
 LENIENT = replace(NET, options={"parity": True, "rtol": 1.0, "atol": 1.0})
+EXPERTS = Export(Experts, vector)
 BERT = Export(bert, ids)
 BERT_DYNAMIC = replace(BERT, options={"dynamic": True})
 BERT_23 = replace(BERT, options={"opset_version": 23})
@@ -148,6 +153,13 @@ FAULTS = (
     ),
     graph_fault("io.reordered", "outputs come in another order (pytorch#188893)", None, edit.swap_outputs),
     graph_fault("io.dtype", "an output cast to another precision (pytorch#106298)", None, edit.double_output),
+    Fault(
+        "io.dtype",
+        "token ids given as int32",
+        None,
+        Export(TiedHead, tokens),
+        Export(TiedHead, int32_tokens),
+    ),
     model_fault("io.rank", "a flattened output", None, change.flat_output),
     Fault("io.dim_fixed", "dynamic_shapes ignored (pytorch#149065)", None, DYNAMIC, NET),
     Fault(
@@ -205,9 +217,12 @@ FAULTS = (
     # modules
     model_fault("module.added", "an adapter in one layer", "blocks.1.feed.adapter", change.adapter),
     model_fault("module.removed", "one layer fewer", "blocks.2", change.drop_layer),
+    model_fault("module.removed", "one expert of a sum fewer", "experts.2", change.drop_expert, EXPERTS),
+    model_fault("module.class_changed", "Tanh became Identity", "experts.1.1", change.identity, EXPERTS),
     model_fault("module.class_changed", "GELU became ReLU", "blocks.{0..2}.feed.act", change.relu),
     # operators
     model_fault("ops.changed", "mul and add in one layer", "blocks.1", change.mul_add),
+    model_fault("ops.changed", "mul and add in a model of 504 bytes", "experts.1", change.scaled_expert, EXPERTS),
     model_fault("ops.changed", "another epsilon in one norm", "blocks.1.norm1", change.epsilon),
     graph_fault(
         "ops.changed",
@@ -226,6 +241,7 @@ FAULTS = (
     model_fault("ops.changed", "BERT: mul and add in one layer", "encoder.layer.1", change.bert_mul_add, BERT),
     graph_fault("ops.exploded", "a chain of Reshapes (onnxruntime#19423)", "blocks.1.attention", edit.reshape_chain),
     model_fault("ops.exploded", "a loop over positions unrolled", "blocks.{0..2}.attention", change.unrolled),
+    model_fault("ops.exploded", "one Tanh became thirty", "experts.1.1", change.repeated_tanh, EXPERTS),
     # fusions
     Fault(
         "fusion.lost",

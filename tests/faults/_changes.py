@@ -80,6 +80,32 @@ def bert_mul_add(model: Any) -> None:
     layer.feed_forward_chunk = lambda *args: original(*args) * 1.5 + 0.25
 
 
+def scaled_expert(net: Any) -> None:
+    def forward(self: Any, x: Tensor) -> Tensor:
+        for part in self:
+            x = part(x)
+        return x * 1.5 + 0.25
+
+    _forward(net.experts[1], forward)
+
+
+def repeated_tanh(net: Any) -> None:
+    def forward(self: Any, x: Tensor) -> Tensor:
+        for _ in range(30):
+            x = torch.tanh(x)
+        return x
+
+    _forward(net.experts[1][1], forward)
+
+
+def drop_expert(net: Any) -> None:
+    del net.experts[1]
+
+
+def identity(net: Any) -> None:
+    net.experts[1][1] = nn.Identity()
+
+
 def epsilon(net: Any) -> None:
     net.blocks[1].norm1.eps = 1e-3
 
