@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import nn
 
+from fixtures import config_dir
 from pytest_htp import HTPExport, HTPExporter, HTPExportError, HTPExportStep, compare_exports
 
 X = torch.randn(2, 4, generator=torch.Generator().manual_seed(0))
@@ -283,3 +284,13 @@ def test_a_structure_opens_everywhere(tmp_path: Path) -> None:
     loaded = ir.load(made.onnx_path)
     assert loaded.metadata_props["pytest-htp.structure_only"] == "true"
     assert {str(value.dtype) for value in loaded.graph.initializers.values()} == {"FLOAT"}
+
+
+@pytest.mark.parametrize("name", ["bert", "vit"])
+def test_a_batch_of_one_leaves_its_axis_dynamic(tmp_path: Path, name: str) -> None:
+    ids = torch.arange(14).reshape(2, 7)
+    inputs = {"pixel_values": torch.rand(2, 3, 32, 32)} if name == "vit" else {"input_ids": ids}
+    one = {key: value[:1] for key, value in inputs.items()}
+    records = [export(tmp_path, config_dir(name), given, dynamic=True).record for given in (inputs, one)]
+    assert dumps(records[0]) == dumps(records[1])
+    assert records[1]["inputs"][0]["dims"][0] == "d0"

@@ -50,6 +50,20 @@ def auto_shapes(
     return {name: shapes_for(name, value) for name, value in bound_arguments(model, args, kwargs).items()}
 
 
+def batch_of_two(inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The same inputs twice over where all of them have a first axis of one: ``torch.export`` fixes axes of size 1.
+
+    Inputs that hold anything but tensors and plain values are left as they are.
+    """
+    leaves = pytree.tree_leaves(inputs)
+    tensors = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
+    plain = all(leaf is None or isinstance(leaf, torch.Tensor | bool | int | float | str) for leaf in leaves)
+    if not tensors or not plain or any(tensor.dim() == 0 or tensor.shape[0] != 1 for tensor in tensors):
+        return inputs
+    twice: Mapping[str, Any] = pytree.tree_map_only(torch.Tensor, lambda tensor: torch.cat([tensor] * 2), inputs)
+    return twice
+
+
 def without_names(shapes: Any) -> Any:
     """The same shapes with every axis name as ``Dim.DYNAMIC``, for exporters that take no strings."""
     if isinstance(shapes, str):

@@ -11,6 +11,7 @@ from torch import nn
 from pytest_htp.capture.engines import EngineRequest
 from pytest_htp.capture.engines.shapes import (
     auto_shapes,
+    batch_of_two,
     bound_arguments,
     names_in,
     rename_axes,
@@ -41,6 +42,8 @@ class TransformersEngine:
         if request.args:
             inputs = bound_arguments(request.model, request.args, request.kwargs)
         shapes = request.dynamic_shapes
+        if request.dynamic and shapes is None:
+            inputs = dict(batch_of_two(inputs))
         if shapes is None and request.axis_names:
             shapes = auto_shapes(request.model, (), inputs, request.axis_names, every_axis=request.dynamic)
         config = OnnxConfig(
