@@ -6,11 +6,11 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
-from pytest_htp.errors import HTPUsageError
+from pytest_htp.errors import HTPExportError, HTPUsageError
 from pytest_htp.manifest.models import ModelReference
 from pytest_htp.manifest.parse import ManifestExport, read_manifest
 from pytest_htp.session.gate import HtpExportFixture
@@ -82,15 +82,27 @@ def _test_of(export: ManifestExport, where: str) -> Callable[[HtpExportFixture],
             # An export that fails in its first step is in the report; a test that fails before it would not be.
             htp_export(_no_model(problem), baseline=not export.generation)
         try:
-            run(model, export.inputs, **export.options)
+            run(model, _with_tensors(export.inputs), **export.options)
         except HTPUsageError as error:
             problem = str(error)
+        except HTPExportError as error:
+            error.args = (f"{where}: export.{export.name}: {error}",)
+            raise
         if problem is not None:  # outside of the handler, so that only the message is shown
             pytest.fail(f"{where}: export.{export.name}: {problem}", pytrace=False)
 
     test.__name__ = test.__qualname__ = export.name
     test.__doc__ = f"export {export.model.text}"
     return test
+
+
+def _with_tensors(inputs: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Arrays as the tensors they spell out: whole numbers int64, others float32."""
+    import torch
+
+    if inputs is None:
+        return None
+    return {name: torch.tensor(value) if isinstance(value, list) else value for name, value in inputs.items()}
 
 
 def _no_model(problem: str) -> Callable[[], NoReturn]:

@@ -91,9 +91,13 @@ def check_value(key: str, kind: Kind, value: Any) -> str | None:
 
 
 def check_input(name: str, value: Any) -> str | None:
-    """What is wrong with an input: text describes a tensor, numbers and flags are passed as they are."""
+    """What is wrong with an input: text describes a tensor, an array is one, numbers and flags are passed as they
+    are."""
     if isinstance(value, bool | int | float):
         return None
+    if isinstance(value, list):
+        even = _shape(value) is not None
+        return None if even else f"input {name!a} must be an array of numbers whose rows are equally long"
     if not isinstance(value, str):
         return f"input {name!a} must be a description like 'int64[batch=2, seq=16]', got {shown(value)}"
     try:
@@ -101,6 +105,17 @@ def check_input(name: str, value: Any) -> str | None:
     except HTPUsageError as error:
         return f"input {name!a}: {error}"
     return None
+
+
+def _shape(value: Any) -> tuple[int, ...] | None:
+    """The shape of a nested array of numbers (or of flags), None where it has none."""
+    if isinstance(value, bool | int | float):
+        return ()
+    if not isinstance(value, list):
+        return None
+    shapes = {_shape(item) for item in value}
+    inner = shapes.pop() if len(shapes) == 1 else (None if shapes else ())
+    return None if inner is None else (len(value), *inner)
 
 
 def unknown(what: str, name: str, known: tuple[str, ...]) -> str:

@@ -161,3 +161,20 @@ def test_on_two_workers(tmp_path: Path) -> None:
     first = project.run_pytest("-n", "2", "--snapshot-update", outcomes={"passed": 3})
     assert len(first.created_files) == 3
     assert len(first.exports) == 3
+
+
+def test_values_of_inputs_may_be_spelled_out(tmp_path: Path) -> None:
+    manifest = """
+[export.net]
+model = "net:make"
+inputs = { x = [[1.0, 2.0, 3.0], [0.5, 0.25, 0.125]] }
+
+[export.other]
+model = "net:make"
+inputs = { y = "float32[2, 3]" }
+"""
+    project = example(tmp_path, manifest)
+    run = project.run_pytest("--snapshot-update", outcomes={"passed": 1, "failed": 1})
+    [net] = project.baselines.values()
+    assert net["inputs"] == [{"name": "x", "dtype": "FLOAT", "dims": [2, 3]}]
+    assert "models/nets.htp.toml:6: export.other: export of Net failed in step 2/8" in run.stdout

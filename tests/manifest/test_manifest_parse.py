@@ -115,8 +115,8 @@ GOOD = '[export.a]\nmodel = "bert"\n'
         (GOOD + 'inputs = "int64[2]"', ":3: inputs must be a table, got 'int64[2]'"),
         (GOOD + '\n[export.a.inputs]\nx = "int65[2]"', ":5: input 'x': bad input description 'int65[2]', at"),
         (
-            GOOD + "[export.a.inputs]\nx = [1, 2]",
-            ":4: input 'x' must be a description like 'int64[batch=2, seq=16]', got [1, 2]",
+            GOOD + "[export.a.inputs]\nx = [[1, 2], [3]]",
+            ":4: input 'x' must be an array of numbers whose rows are equally long",
         ),
         (
             GOOD + "[export.a.matrix]\nseeds = [1]",
