@@ -136,22 +136,24 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker("htp")
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Before xdist reads the groups, after the hooks of a conftest.py that come first as well: they may set some."""
     config.stash[_INVENTORY].complete()
-    from pytest_htp.session.grouping import group_by_shared_models, groups_wanted, restore_group_names
+    from pytest_htp.session.grouping import group_by_shared_models, groups_wanted
 
-    if not groups_wanted(config):
-        return (yield)
-    group_by_shared_models(items)
-    result = yield
-    restore_group_names(items)
-    return result
+    if groups_wanted(config):
+        group_by_shared_models(items)
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
+    """Before xdist sends the node ids."""
     session.config.stash[_INVENTORY].finish(session)
+    from pytest_htp.session.grouping import groups_wanted, restore_group_names
+
+    if groups_wanted(session.config):
+        restore_group_names(session.items)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -65,6 +65,9 @@ def test_mine(htp_export): htp_export(MODEL)
 @pytest.mark.xdist_group("mine")
 def test_mine_too(htp_export): htp_export(OTHER)
 
+def test_set_late(htp_export): htp_export(MODEL)
+def test_set_late_too(htp_export): htp_export(OTHER)
+
 def test_a_new_one(htp_export): htp_export(make())
 def test_another_new_one(htp_export): htp_export(wide(3)), htp_export(net.make())
 def test_a_class_called(htp_export): htp_export(Net(3)), isinstance(wide, int)
@@ -78,6 +81,14 @@ model = "saved"
 model = "net:make"
 """
 CONFTEST = """
+import pytest
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "_late" in item.name:
+            item.add_marker(pytest.mark.xdist_group("late"))
+
 def pytest_collection_finish(session):
     if hasattr(session.config, "workerinput"):
         with open(f"{session.config.workerinput['workerid']}.log", "w") as file:
@@ -98,6 +109,7 @@ TOGETHER = [
     {"test_parameter[a]", "test_parameter_again[a]"},
     {"test_parameter[b]", "test_parameter_again[b]"},
     {"test_mine", "test_mine_too"},
+    {"test_set_late", "test_set_late_too"},
 ]
 ALONE = {"test_a_new_one", "test_another_new_one", "test_a_class_called", "test_not_ours"}
 
@@ -116,4 +128,4 @@ def test_groups(tmp_path: Path) -> None:
         groups.setdefault(group[0], set()).add(name)
     assert groups.pop("") == ALONE
     assert sorted(groups.values(), key=sorted) == sorted(TOGETHER, key=sorted)
-    assert "mine" in groups
+    assert {"mine", "late"} <= groups.keys()
