@@ -62,3 +62,13 @@ def test_a_graph_of_one_node_is_told_by_its_module(nodes: int, code: str) -> Non
 
 def test_a_graph_that_grew_by_new_modules_did_not_explode() -> None:
     assert codes(record_of(model_rows(1)), record_of(model_rows(12))) == ["module.added"]
+
+
+def test_a_change_between_exports_with_and_without_weights_says_so() -> None:
+    after = changed(lambda rows: rows[LINEAR].update(fingerprint="other"))
+    after["weights"]["duplicates"] = None
+    (finding,) = compare_exports(bert(), after).at_or_above("drift")
+    assert finding.message.endswith(
+        "(the baseline had real weights, the other none: a bias of zeros or equal buffers may have been left out)"
+    )
+    assert "the current export had real weights" in compare_exports(after, bert()).at_or_above("drift")[0].message

@@ -28,17 +28,29 @@ def compare_ops(context: Context) -> None:
             context.claim(path)
     _report_graph(context, accounted)
 
+    doubt = _doubt(context)
     for path, pair in list(context.open.items()):
         change = pair.change
         if change.class_changed:
             continue  # module.class_changed says it
         context.report(
-            "ops.changed", f"{change.description}{context.source(pair)}", module=path,
+            "ops.changed", f"{change.description}{context.source(pair)}{doubt}", module=path,
             before=change.counts(change.before) or {"fingerprint": change.before.get("fingerprint")},
             after=change.counts(change.after) or {"fingerprint": change.after.get("fingerprint")},
         )  # fmt: skip
     _report_untagged(context)
     context.claim(*context.open)
+
+
+def _doubt(context: Context) -> str:
+    """What is said where only one of the two exports had real weights: their values may have decided."""
+    known = [record["weights"]["duplicates"] is not None for record in (context.before, context.after)]
+    if known[0] == known[1]:
+        return ""
+    return (
+        f" (the {'baseline' if known[0] else 'current export'} had real weights, the other none: "
+        "a bias of zeros or equal buffers may have been left out)"
+    )
 
 
 def _report_graph(context: Context, accounted: int) -> None:
