@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import onnx_ir as ir
 
@@ -14,10 +14,10 @@ from pytest_htp.parity.flow import Placement
 def agrees_jointly(call: ModuleCall, nodes: Iterable[int], evidences: Evidences, placement: Placement) -> bool:
     """Whether a joint node takes what the call took, and makes what PyTorch made of the call's result.
 
-    Three tensors must agree: what enters the node is an argument of the call, or of an enclosing one whose own code
-    (padding) the node stands for as well; in PyTorch, the call's result is the argument of another call that the
-    node stands for; and what that call, or one further along, returned or handed to a module inside of it (a norm
-    with its own activation) leaves the node.
+    Three tensors must agree: what enters the node is an argument of the call, of an enclosing one whose own code
+    (padding) the node stands for as well, or of one whose result the call takes and the node stands for; in PyTorch,
+    the call's result is the argument of another call that the node stands for; and what that call, or one further
+    along, returned or handed to a module inside of it (a norm with its own activation) leaves the node.
 
     Args:
         nodes: positions of the nodes that the call belongs to by its tag.
@@ -34,14 +34,24 @@ def agrees_jointly(call: ModuleCall, nodes: Iterable[int], evidences: Evidences,
 
 
 def _takes_its_input(
-    call: ModuleCall, node: ir.Node, joined: Iterable[ModuleCall], evidences: Evidences, placement: Placement
+    call: ModuleCall, node: ir.Node, joined: Sequence[ModuleCall], evidences: Evidences, placement: Placement
 ) -> bool:
     borders = evidences.contents.borders
     around = placement.calls.chain(call.order)
-    takers = [call.order, *(other.order for other in joined if other.order in around)]
+    enclosing = (other.order for other in joined if other.order in around)
+    takers = [call.order, *enclosing, *(other.order for other in _before(call, joined, evidences))]
     return any(
         evidences.is_on(value, borders[order].inputs) for value in _telling(node.inputs, evidences) for order in takers
     )
+
+
+def _before(call: ModuleCall, joined: Sequence[ModuleCall], evidences: Evidences) -> Iterator[ModuleCall]:
+    """Calls among the joined whose result the call takes, and those whose result they take."""
+    borders = evidences.contents.borders
+    for other in joined:
+        if other.order < call.order and borders[other.order].outputs.ids & borders[call.order].inputs.ids:
+            yield other
+            yield from _before(other, joined, evidences)
 
 
 def _telling(values: Iterable[ir.Value | None], evidences: Evidences) -> Iterator[ir.Value]:
