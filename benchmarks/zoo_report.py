@@ -94,7 +94,11 @@ def _uneven(rows: Sequence[Row]) -> list[str]:
         "A layer that was given what all share would show up here. Causes that were found: stages of different",
         "size or stride, shifted windows, a first layer that computes the position bias or whose input is a",
         "constant, a last one that nobody reads, transposes that cancel against the next layer's, members of a",
-        "`Sequential`. Not every line below was traced to its cause.",
+        "`Sequential`. Most lines differ in the traced program already, before any optimization. Where that is even:",
+        "weight standardization is folded for small weights only (bit), self-attention over a constant is folded",
+        "(detr), a transpose cancels (squeezebert), and shape arithmetic that layers share is tagged with the module",
+        "common to them, so that only what a layer needs for itself is left (funnel, focalnet, levit, segformer,",
+        "mobilevit with dynamic axes).",
         "",
     ]
     return [*lines, *(found or ["None."]), ""]
