@@ -277,7 +277,9 @@ class HtpExportFixture:
         elif stored.problem is not None:
             accept = result["commands"]["accept"]
             self._fail(result, f"{result['name']}: {stored.problem}\n\naccept the current export with:\n  {accept}")
-        elif self._gate(result, comparison):
+        elif comparison.at_or_above(settings.fail_on):
+            absolute = self._compare(settings, export, None)
+            self._gate(result, comparison, acceptable=not absolute.at_or_above(settings.fail_on))
             self._store.report_mismatch(export_name, export.record)
         else:
             self._exports.on_pass.append(lambda: self._store.confirm(export_name))

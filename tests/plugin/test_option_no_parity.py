@@ -53,6 +53,12 @@ def test_parity_failed_is_not_accepted_by_an_update(tmp_path: Path) -> None:
     assert "parity.failed" in run.codes
     assert run.touched_files == []
 
+    recorded = example.run_pytest("--snapshot-update", "-o", "htp_policy=parity.failed:ignore", outcomes={"passed": 1})
+    assert len(recorded.created_files) == 1
+    run = example.run_pytest(outcomes={"failed": 1})
+    assert "parity.failed" in run.codes
+    assert "--snapshot-update" not in run.stdout, "nothing is offered that would not help"
+
 
 @pytest.mark.parametrize("how", ["--htp-no-parity", "weights"])
 def test_what_was_measured_on_another_graph_is_not_kept(tmp_path: Path, how: str) -> None:
