@@ -38,13 +38,15 @@ def group_by_shared_models(items: Iterable[pytest.Item]) -> None:
 def restore_group_names(items: Iterable[pytest.Item]) -> None:
     """Name tests as xdist wanted to: it finds a test's group in the node id.
 
-    xdist 3.8 sets an attribute for that which pytest reads no more since 9.1; its groups would fall apart.
+    xdist 3.8 sets an attribute for that which pytest reads no more since 9.1; its groups would fall apart. Where
+    pytest keeps node ids in yet another way, that is xdist's to know.
     """
     for item in items:
-        named = vars(item).get("_nodeid")
-        if named and named != item.nodeid and "htp_export" in getattr(item, "fixturenames", ()):
+        named, kept = vars(item).get("_nodeid"), getattr(item, "_id", None)
+        parse = getattr(type(kept), "parse", None)
+        if named and parse and named != item.nodeid and "htp_export" in getattr(item, "fixturenames", ()):
             node: Any = item
-            node._id = type(node._id).parse(named)
+            node._id = parse(named)
 
 
 class _Groups:
