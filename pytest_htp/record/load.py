@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import json
-import math
 import os
 import stat
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, NoReturn
 
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.record.fold import unfold_rows
+from pytest_htp.record.strict_json import strict_loads
 from pytest_htp.record.tensors import unfold_tensors
 from pytest_htp.record.validate import validate_record
 
@@ -68,7 +68,7 @@ def parse_json(text: str | bytes, source: str, limit: int = MAX_BYTES) -> Any:
         what = "a Git LFS pointer (run git lfs pull)" if text.startswith("version") else "an unresolved merge"
         _refuse(source, what)
     try:
-        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unique_keys)
+        value = strict_loads(text)
     except RecursionError:
         _refuse(source, "nested too deeply")
     except json.JSONDecodeError as error:
@@ -117,26 +117,6 @@ def read_regular_file(path: str | os.PathLike[str], limit: int = MAX_BYTES) -> b
 
 def _refuse(source: str, reason: str) -> NoReturn:
     raise HTPUsageError(f"{_name(source)} can't be used, it is {reason}: {_RERECORD}") from None
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"it holds {name}, which is no JSON number")
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"the number {text[:20]} is too large")
-    return value
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        keys = [key for key, _ in pairs]
-        repeated = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {repeated[:60]!r} occurs twice in one object")
-    return value
 
 
 def _deeper_than(value: Any, limit: int) -> bool:

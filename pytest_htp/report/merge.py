@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 from pytest_htp.compare.verdicts import VERDICTS
 from pytest_htp.errors import HTPUsageError
+from pytest_htp.record.strict_json import strict_loads
 from pytest_htp.report.check import check_report
 from pytest_htp.report.model import SCHEMA, Report, build_report
 from pytest_htp.report.write import write_reports
@@ -67,7 +66,7 @@ def read_report(directory: Path) -> Report:
     path = directory / "report.json"
     try:
         text = path.read_text(encoding="utf-8")
-        report: Any = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        report: Any = strict_loads(text)
     except OSError as error:
         reason = error.strerror or error
         raise HTPUsageError(f"{path}: {reason}; expected a directory that pytest --htp-report=DIR wrote") from error
@@ -81,17 +80,6 @@ def read_report(directory: Path) -> Report:
     except HTPUsageError as error:
         raise HTPUsageError(f"{path} does not fit its schema: {error}") from error
     return cast(Report, report)
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"it holds {name}, which is no JSON number")
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"the number {text[:20]} is too large")
-    return value
 
 
 def _choose(shards: Sequence[tuple[Path, Report]]) -> tuple[list[tuple[Path, Mapping[str, Any]]], list[str]]:
