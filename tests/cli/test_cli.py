@@ -111,7 +111,8 @@ def test_show_draws_metadata(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 
 def test_show_draws_a_tagged_onnx_of_any_namespace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    helper = pytest.importorskip("onnx.helper")
+    from onnx import helper
+
     body_node = helper.make_node("Neg", ["x"], ["b"])
     body = helper.make_graph([body_node], "body", [], [])
     nodes = [helper.make_node("Relu", ["x"], ["y"]), helper.make_node("If", ["y"], ["z"], then_branch=body)]

@@ -71,7 +71,8 @@ def test_process_substitution_works(tmp_path: Path) -> None:
 
 
 def test_an_onnx_in_a_pipe_is_told_by_its_content(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    helper = pytest.importorskip("onnx.helper")
+    from onnx import helper
+
     graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [], [])
     graph.node[0].metadata_props.add(key="htp.hierarchy.tag", value="/Net")
     path = tmp_path / "fd"

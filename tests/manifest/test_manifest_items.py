@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from htp_examples import CHANGED, NET
 
 from fixtures import config_dir
@@ -156,7 +155,6 @@ def test_generation_gives_one_baseline_per_component(tmp_path: Path) -> None:
 
 
 def test_on_two_workers(tmp_path: Path) -> None:
-    pytest.importorskip("xdist")
     project = example(tmp_path)
     first = project.run_pytest("-n", "2", "--snapshot-update", outcomes={"passed": 3})
     assert len(first.created_files) == 3

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from pytest_htp.testing import Example
 
 NET = """
@@ -115,7 +113,6 @@ ALONE = {"test_a_new_one", "test_another_new_one", "test_a_class_called", "test_
 
 
 def test_groups(tmp_path: Path) -> None:
-    pytest.importorskip("xdist")
     files = {"net.py": NET, "test_net.py": TEST, "conftest.py": CONFTEST, "nets.htp.toml": MANIFEST}
     example = Example({**files, "saved/config.json": '{"model_type": "bert"}'}, folder=tmp_path)
     example.run_pytest("-n", "2", "--dist", "loadgroup", report=False)

@@ -98,7 +98,6 @@ def test_a_file_of_another_kind_that_was_not_collected(tmp_path: Path) -> None:
 
 
 def test_under_xdist(tmp_path: Path) -> None:
-    pytest.importorskip("xdist")
     _, test_id = SPARED["parameters of a condition"]
     test = SPARED["parameters of a condition"][0] + GONE["a written parameter"][0].replace("test_x", "test_z")
     example = Example({"test_m.py": test}, folder=tmp_path)

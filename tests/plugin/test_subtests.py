@@ -50,7 +50,7 @@ class TestUnit(unittest.TestCase):
 
 
 def test_exports_in_subtests(tmp_path: Path) -> None:
-    pytest.importorskip("_pytest.subtests")
+    pytest.importorskip("_pytest.subtests", reason="subtests came with pytest 9, and pytest 8.4 is supported")
     example = project(tmp_path, TEST)
     run = example.run_pytest("--snapshot-update")
     assert run.returncode == 1
@@ -64,7 +64,7 @@ def test_exports_in_subtests(tmp_path: Path) -> None:
 
 
 def test_a_finding_in_a_subtest_fails_its_test(tmp_path: Path) -> None:
-    pytest.importorskip("_pytest.subtests")
+    pytest.importorskip("_pytest.subtests", reason="subtests came with pytest 9, and pytest 8.4 is supported")
     example = project(tmp_path, TEST)
     run = example.run_pytest("-k", "test_passes")
     assert run.returncode == 1
