@@ -269,15 +269,6 @@ class _Watcher:
         self._hierarchy.execution_steps += 1
         self._open.append(call)
 
-    def see(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """What the user's hooks made of the arguments crosses no border (an exporter puts their operators inside the
-        module), but is what forward takes: both are the call's inputs."""
-        call = self._open[-1]
-        if self._keep:
-            known = {id(record.tensor) for record in call.inputs}
-            seen = (self._record(record) for record in [*tensors_in(args, "args"), *tensors_in(kwargs, "kwargs")])
-            call.inputs += [record for record in seen if id(record.tensor) not in known]
-
     def leave(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         # A call whose forward raised inside a caught exception never leaves: drop what is still open above
         # us.
@@ -320,9 +311,8 @@ def _hooked(model: nn.Module, watcher: _Watcher) -> Iterator[None]:
     handles = []
     try:
         for module in model.modules():
-            # The user's own hooks run as they always do, between ours; always_call stays off.
-            if module._forward_pre_hooks:
-                handles.append(module.register_forward_pre_hook(watcher.see, with_kwargs=True))
+            # First, since what the user's own hooks make of the arguments crosses no border: exporters put their
+            # operators inside the module. Last on the way out, for the same reason.
             handles.append(module.register_forward_pre_hook(watcher.enter, with_kwargs=True, prepend=True))
             handles.append(module.register_forward_hook(watcher.leave, with_kwargs=True))
         yield
