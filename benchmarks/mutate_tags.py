@@ -26,11 +26,11 @@ from _measure import report
 from parity_zoo import Prepared, names, prepared_models
 
 from pytest_htp.capture.hierarchy import Hierarchy
+from pytest_htp.format.fold import path_template
 from pytest_htp.parity.attestation import attest
 from pytest_htp.parity.evidences import Evidences
 from pytest_htp.parity.flow import Placement
 from pytest_htp.parity.measure import examine
-from pytest_htp.record.fold import path_template
 from pytest_htp.tagging.coverage import Evidence
 from pytest_htp.tagging.facts import NodeFacts
 from pytest_htp.tagging.tagger import Tagging

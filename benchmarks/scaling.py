@@ -65,8 +65,8 @@ def graph(nodes: int) -> tuple[Any, dict[str, Any]]:
 def share(model: Any, modules: dict[str, Any]) -> None:
     """Everything we add between the exporter's result and the verdict."""
     from pytest_htp import compare_exports
-    from pytest_htp.record.build import RecordSource, build_record
-    from pytest_htp.record.serialize import dumps
+    from pytest_htp.describe.build import RecordSource, build_record
+    from pytest_htp.format.serialize import dumps
     from pytest_htp.tagging.embed import embed_tags
     from pytest_htp.tagging.tagger import tag_graph
 

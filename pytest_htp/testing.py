@@ -41,7 +41,7 @@ from typing import Any
 import pytest
 
 from pytest_htp.baseline import FOLDER
-from pytest_htp.record.load import load
+from pytest_htp.format.load import load
 
 __all__ = ["Example", "Run"]
 

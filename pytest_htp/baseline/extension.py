@@ -14,7 +14,7 @@ from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 from syrupy.location import PyTestLocation
 
 from pytest_htp.baseline import FOLDER
-from pytest_htp.record.serialize import dumps
+from pytest_htp.format.serialize import dumps
 
 _TEMPORARY = ".htp-"
 # A temporary file lives for milliseconds; one this old (seconds) is left of a run that was killed.

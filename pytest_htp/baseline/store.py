@@ -13,8 +13,8 @@ import pytest
 from pytest_htp.baseline import FOLDER
 from pytest_htp.baseline.naming import baseline_folder, baseline_path
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.record.load import load
-from pytest_htp.record.serialize import dumps
+from pytest_htp.format.load import load
+from pytest_htp.format.serialize import dumps
 
 if TYPE_CHECKING:
     from syrupy.assertion import SnapshotAssertion

@@ -11,7 +11,7 @@ from pytest_htp.cli.given import read_given
 from pytest_htp.compare import Comparison, compare_exports, render_failure
 from pytest_htp.compare.markdown import render_markdown
 from pytest_htp.compare.verdicts import VERDICTS
-from pytest_htp.record.load import loads
+from pytest_htp.format.load import loads
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:

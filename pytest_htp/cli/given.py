@@ -3,7 +3,7 @@
 A path that somebody typed is a choice of theirs: links are followed, and a pipe is as good as a file
 (``htp compare <(git show HEAD:old.json) new.json``). Its content is trusted no more than any other: never more
 than ``limit`` bytes are read. Paths that are found, as in a baseline folder, go through
-:func:`pytest_htp.record.load.read_regular_file`, which is stricter.
+:func:`pytest_htp.format.load.read_regular_file`, which is stricter.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import stat
 from pathlib import Path
 
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.record.load import MAX_BYTES
+from pytest_htp.format.load import MAX_BYTES
 
 _REASONS = {
     errno.ENOENT: "does not exist: check the path",

@@ -9,10 +9,10 @@ from typing import Any
 
 from pytest_htp.cli.given import read_given
 from pytest_htp.errors import HTPUsageError
+from pytest_htp.format.fold import unfold_rows
+from pytest_htp.format.load import parse_json
+from pytest_htp.format.validate import validate_record
 from pytest_htp.monitor.module_tree import ModuleRow, ModuleTree
-from pytest_htp.record.fold import unfold_rows
-from pytest_htp.record.load import parse_json
-from pytest_htp.record.validate import validate_record
 from pytest_htp.tag import HierarchyTag
 from pytest_htp.vocabulary import HTPExportData, ModuleInfo
 

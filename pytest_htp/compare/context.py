@@ -12,7 +12,7 @@ from pytest_htp.compare.changes import Pair
 from pytest_htp.compare.finding import Finding, finding_order
 from pytest_htp.compare.match import Modules, match_modules
 from pytest_htp.compare.policy import IGNORE, Policy
-from pytest_htp.record.fold import fold_paths, natural_key
+from pytest_htp.format.fold import fold_paths, natural_key
 from pytest_htp.tag import common_prefix
 
 Record = Mapping[str, Any]

@@ -12,7 +12,7 @@ from pytest_htp.compare.policy import Policy
 from pytest_htp.compare.rules import RULES
 from pytest_htp.compare.rules.toolchain import changed_versions
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.record.validate import validate_record
+from pytest_htp.format.validate import validate_record
 
 
 def compare_exports(
@@ -28,7 +28,7 @@ def compare_exports(
 
     Args:
         baseline, current: records (``HTPExport.record``, or a baseline file read with
-        ``pytest_htp.record.load``),
+        ``pytest_htp.format.load``),
             folded or not.
         policy: other verdicts per code, parsed or as ``"ops.changed:ignore opset.changed:drift"``.
         coverage_tolerance: percentage points by which coverage and direct coverage may drop.

@@ -11,7 +11,7 @@ from pytest_htp.compare.changes import Change, Pair, Row, is_float, same_content
 from pytest_htp.compare.paths import ancestors, nearest, parent_of, topmost
 from pytest_htp.compare.sequences import renumbered
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.record.fold import MAX_PATHS, expand_pattern, natural_key
+from pytest_htp.format.fold import MAX_PATHS, expand_pattern, natural_key
 
 Rows = dict[str, Row]
 

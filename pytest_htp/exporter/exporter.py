@@ -32,6 +32,7 @@ from pytest_htp.capture.provenance import ProvenanceObserver
 from pytest_htp.capture.shapes import shapes_only
 from pytest_htp.capture.state import preserved, put_back
 from pytest_htp.capture.weightless import weightless
+from pytest_htp.describe.build import RecordSource, build_record
 from pytest_htp.errors import HTPExportError, HTPUsageError
 from pytest_htp.exporter.options import ExportOptions
 from pytest_htp.exporter.result import HTPExport
@@ -48,7 +49,6 @@ from pytest_htp.parity import (
     measure_parity,
     parity_unavailable,
 )
-from pytest_htp.record.build import RecordSource, build_record
 from pytest_htp.tagging.embed import embed_tags, strip_tags
 from pytest_htp.tagging.sources import source_lines
 from pytest_htp.tagging.stacks import traced_calls

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_htp.format.fold import escape_path, fold_paths
 from pytest_htp.parity.reasons import BODY
-from pytest_htp.record.fold import escape_path, fold_paths
 
 if TYPE_CHECKING:
     import onnx_ir as ir

@@ -13,7 +13,7 @@ from importlib.resources import files
 from typing import Any
 
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.record.validate import validate_record
+from pytest_htp.format.validate import validate_record
 from pytest_htp.report.text import inert
 
 _TYPES: dict[str, tuple[type, ...]] = {

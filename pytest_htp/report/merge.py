@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from pytest_htp.compare.verdicts import VERDICTS
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.record.strict_json import strict_loads
+from pytest_htp.format.strict_json import strict_loads
 from pytest_htp.report.check import check_report
 from pytest_htp.report.model import SCHEMA, Report, build_report
 from pytest_htp.report.write import write_reports

@@ -129,7 +129,7 @@ class HtpRun:
         from pytest_htp.baseline.extension import write_text
         from pytest_htp.baseline.naming import artifact_stem
         from pytest_htp.exporter.save import save_model
-        from pytest_htp.record.serialize import dumps
+        from pytest_htp.format.serialize import dumps
         from pytest_htp.session.artifacts import staging_folder
 
         stem = artifact_stem(nodeid, export_name)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pytest_htp.cli import main
-from pytest_htp.record.serialize import dumps
+from pytest_htp.format.serialize import dumps
 from tests.compare._records import Record, add_ops, bert, changed
 
 Write = Callable[[str, Record], str]

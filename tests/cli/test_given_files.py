@@ -15,7 +15,7 @@ import pytest
 from pytest_htp.cli import given, main
 from pytest_htp.cli.given import read_given
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.record.serialize import dumps
+from pytest_htp.format.serialize import dumps
 from tests.compare._records import bert
 
 EVIL = "\u202eevil\x1b[31m\x1b[2J"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from pytest_htp.compare import compare_exports
-from pytest_htp.record.fold import fold_rows, unfold_rows
+from pytest_htp.format.fold import fold_rows, unfold_rows
 
 Record = dict[str, Any]
 Row = dict[str, Any]

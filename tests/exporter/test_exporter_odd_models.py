@@ -16,7 +16,7 @@ from torch import nn
 
 from fixtures import config_dir
 from pytest_htp import HTPExport, HTPExporter, HTPExportError, HTPExportStep, compare_exports
-from pytest_htp.record.serialize import dumps
+from pytest_htp.format.serialize import dumps
 
 X = torch.randn(2, 4, generator=torch.Generator().manual_seed(0))
 

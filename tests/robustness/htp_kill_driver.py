@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pytest_htp.record.load import loads
+from pytest_htp.format.load import loads
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 

@@ -20,7 +20,7 @@ from fixtures.plain import MODELS
 from pytest_htp import HTPExporter
 from pytest_htp.capture.inputs import make_inputs
 from pytest_htp.capture.models import resolve_model
-from pytest_htp.record.serialize import dumps
+from pytest_htp.format.serialize import dumps
 
 ALL = (*sorted(MODELS), *config_names())
 

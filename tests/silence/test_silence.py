@@ -14,7 +14,7 @@ import pytest
 
 from pytest_htp.baseline.store import carried_over
 from pytest_htp.compare import compare_exports
-from pytest_htp.record.serialize import dumps
+from pytest_htp.format.serialize import dumps
 from tests.silence._exports import ALL, record, texts
 
 ROOT = Path(__file__).resolve().parents[2]

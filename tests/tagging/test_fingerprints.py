@@ -14,7 +14,7 @@ from typing import Any
 import onnx_ir as ir
 import pytest
 
-from pytest_htp.record.fingerprint import Fingerprints
+from pytest_htp.describe.fingerprint import Fingerprints
 
 HERE = Path(__file__).parent
 

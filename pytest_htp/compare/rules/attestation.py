@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pytest_htp.compare.context import Context
 from pytest_htp.compare.paths import Neighbourhood, ancestors
-from pytest_htp.record.fold import expand_pattern
+from pytest_htp.format.fold import expand_pattern
 
 
 def newly_contradicted(context: Context) -> set[str]:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_htp.compare.context import Context
-from pytest_htp.record.fold import fold_paths
-from pytest_htp.record.tensors import unfold_tensors
+from pytest_htp.format.fold import fold_paths
+from pytest_htp.format.tensors import unfold_tensors
 
 Tensor = Mapping[str, Any]
 _MADE_UP = re.compile(r"\bd\d+\b")  # symbols the record made up, alone or in an expression ("2*d0")

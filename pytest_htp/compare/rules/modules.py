@@ -8,7 +8,7 @@ from pytest_htp.compare.context import Context
 from pytest_htp.compare.match import Move, Rows
 from pytest_htp.compare.paths import ancestors, nearest, parent_of, topmost
 from pytest_htp.compare.rules.ops import exploded
-from pytest_htp.record.fold import fold_paths, path_template
+from pytest_htp.format.fold import fold_paths, path_template
 
 # Operators that make one value of several.
 _JOINS = frozenset({"Add", "Sub", "Mul", "Div", "Concat", "Sum", "Mean", "Max", "Min"})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_htp.compare.context import Context
-from pytest_htp.record.fold import fold_paths
+from pytest_htp.format.fold import fold_paths
 
 # The others have thresholds of their own (coverage, parity) or depend on what is installed (attestation).
 _SECTIONS = ("model", "opset", "inputs", "outputs", "graph", "weights", "untagged")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_htp.compare.changes import Change, bare, is_float
 from pytest_htp.compare.context import Context
-from pytest_htp.record.tensors import unfold_tensors
+from pytest_htp.format.tensors import unfold_tensors
 
 # Operators that read, build or apply shapes and masks; they may produce floats without computing any.
 _SHAPE_OPS = frozenset(

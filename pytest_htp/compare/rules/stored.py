@@ -9,7 +9,7 @@ from typing import Any
 from pytest_htp.compare.context import Context, Record
 from pytest_htp.compare.rules.weights import FEW_ELEMENTS, gained_elements, stored_dtype_move
 from pytest_htp.compare.text import size
-from pytest_htp.record.fold import fold_paths
+from pytest_htp.format.fold import fold_paths
 
 Group = Mapping[str, Any]  # {"names", "bytes", "copies"}: initializers that hold the same bytes
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.record.fold import MAX_PATHS, escape_path, expand_pattern, fold_paths, split_path
+from pytest_htp.format.fold import MAX_PATHS, escape_path, expand_pattern, fold_paths, split_path
 
 _Row = Mapping[str, Any]
 _REMEDY = "re-record the baseline with --snapshot-update"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.record.fold import (
+from pytest_htp.format.fold import (
     escape_path,
     expand_pattern,
     fold_paths,

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.record.fold import unfold_rows
-from pytest_htp.record.strict_json import strict_loads
-from pytest_htp.record.tensors import unfold_tensors
-from pytest_htp.record.validate import validate_record
+from pytest_htp.format.fold import unfold_rows
+from pytest_htp.format.strict_json import strict_loads
+from pytest_htp.format.tensors import unfold_tensors
+from pytest_htp.format.validate import validate_record
 
 # A folded 126-layer decoder takes 20 KB; the 33,000-module unfolded worst case some 12 MB.
 MAX_BYTES = 32 * 1024 * 1024

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.record.load import MAX_BYTES, load, loads
-from pytest_htp.record.serialize import dumps
+from pytest_htp.format.load import MAX_BYTES, load, loads
+from pytest_htp.format.serialize import dumps
 from tests.compare._records import bert
 
 SCHEMA = json.loads(files("pytest_htp").joinpath("schemas/baseline.schema.json").read_text("utf-8"))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.record.tensors import fold_tensors, unfold_tensors
+from pytest_htp.format.tensors import fold_tensors, unfold_tensors
 
 Row = dict[str, Any]
 

@@ -10,17 +10,17 @@ from typing import Any
 
 import onnx_ir as ir
 
-from pytest_htp.record import SCHEMA
-from pytest_htp.record.fingerprint import Fingerprints
-from pytest_htp.record.fold import fold_rows
-from pytest_htp.record.tensors import fold_tensors, unfold_tensors
-from pytest_htp.record.weights import (
+from pytest_htp.describe.fingerprint import Fingerprints
+from pytest_htp.describe.weights import (
     describe_initializers,
     describe_parameters,
     duplicates,
     ties,
     weights_by_module,
 )
+from pytest_htp.format import SCHEMA
+from pytest_htp.format.fold import fold_rows
+from pytest_htp.format.tensors import fold_tensors, unfold_tensors
 from pytest_htp.tagging.facts import NodeFacts
 from pytest_htp.tagging.tagger import Tagging
 

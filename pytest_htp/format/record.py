@@ -1,0 +1,320 @@
+"""What a record *is*: the typed rows that describe one export, and nothing of how they came about.
+
+Edition 2 (``pytest-htp/baseline/2``). The JSON Schema in ``schemas/`` is generated from these types. A field
+without default is always written; one with a default is absent from the JSON where it holds it, so that what
+was not asked for or not measured takes no room in a baseline.
+
+Paths are folded patterns (``encoder.layer.{0..11}``, see :mod:`pytest_htp.format.fold`) in a stored record and
+may be raw in one being compared.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct, field
+
+SCHEMA = "pytest-htp/baseline/2"
+
+# Far beyond any model (a count of bytes fits in 63 bits); keeps arithmetic on hostile numbers cheap.
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Step = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+Percent = Annotated[float, Meta(ge=0, le=100)]
+Decade = Annotated[
+    str, Meta(pattern=r"^([0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?|inf)$", description="rounded up to a power of ten")
+]
+Decibel = Annotated[int, Meta(ge=-3000, le=3000, description="SQNR in dB, rounded down to a multiple of 3")]
+Histogram = dict[str, Count]
+PathPattern = Annotated[
+    str,
+    Meta(
+        description="module path or folded pattern: encoder.layer.{0..4,6}.attention stands for six modules; "
+        "%, { and } of a name are written %25, %7B, %7D"
+    ),
+]
+
+
+class _Row(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    pass
+
+
+class ModelRow(_Row, frozen=True, kw_only=True, rename={"class_name": "class"}):
+    """The model that was exported.
+
+    Attributes:
+        exporter: the engine's name.
+        modules, executed: registered modules, and those that ran.
+        parameters: elements of all parameters.
+    """
+
+    class_name: str
+    exporter: str | None = None
+    modules: Count | None = None
+    executed: Count | None = None
+    parameters: Count | None = None
+
+
+class TensorRow(_Row, frozen=True, kw_only=True):
+    """A graph input or output; alike ones of repeated layers share a row (``past_key_values.layers.{0..11}.keys``).
+
+    Attributes:
+        dims: constant, symbol (equal symbols are equal sizes) or None: unknown.
+        named: False where the exporter made the name up and the record numbers it by place.
+        module: of an output: the module whose node makes it, or as many modules as the name stands for.
+        every: of a folded row: its tensors take the first free place and then every n-th.
+    """
+
+    name: PathPattern
+    dtype: str | None
+    dims: list[Count | str | None] | None
+    named: bool = True
+    module: PathPattern | None = None
+    every: Step = 1
+
+
+class StoredTensors(_Row, frozen=True, kw_only=True):
+    """How many tensors, their bytes, and how many of each element type."""
+
+    count: Count
+    bytes: Count
+    dtypes: Histogram
+
+
+class DuplicateRow(_Row, frozen=True, kw_only=True):
+    """Initializers that hold the same bytes; ``names`` are parameters', a copy the exporter made has none."""
+
+    names: list[str]
+    bytes: Count
+    copies: Count = 2
+
+
+class WeightsRow(_Row, frozen=True, kw_only=True):
+    """Parameters of the model and initializers of the graph.
+
+    Attributes:
+        kept: False where the export was made without weights, and nothing is known of their content.
+        tied: names of parameters that share one tensor in the model.
+        tied_apart: groups of these that the graph stores more than once all the same.
+        duplicates: empty without weights.
+    """
+
+    parameters: StoredTensors
+    initializers: StoredTensors
+    kept: bool
+    tied: list[list[str]]
+    tied_apart: list[list[str]]
+    duplicates: list[DuplicateRow]
+
+
+class CoverageRow(_Row, frozen=True, kw_only=True):
+    """Nodes by evidence class, and the shares in percent that follow from them."""
+
+    total_nodes: Count
+    direct: Count
+    fused: Count
+    inferred: Count
+    none: Count
+    coverage: Percent
+    direct_coverage: Percent
+    root_share: Percent
+
+
+class UnmatchedRow(_Row, frozen=True, kw_only=True):
+    """A module that could not be attested, and why."""
+
+    module: PathPattern
+    reason: str = ""
+
+
+class AttestationRow(_Row, frozen=True, kw_only=True):
+    """Tags confirmed by values; ``measured`` False with a reason where nothing was run."""
+
+    measured: bool
+    reason: str = ""
+    attested: Count = 0
+    contradicted: list[PathPattern] = field(default_factory=list)
+    unmatched: list[UnmatchedRow] = field(default_factory=list)
+
+
+class OutputParityRow(_Row, frozen=True, kw_only=True):
+    """Largest differences of one output, None where they can't be told (no values of that kind)."""
+
+    name: PathPattern
+    max_abs: Decade | None
+    max_rel: Decade | None
+
+
+class ParityRow(_Row, frozen=True, kw_only=True):
+    """PyTorch against ONNX Runtime; ``measured`` False with a reason where nothing was run.
+
+    Attributes:
+        failed: outputs beyond tolerance, ``failed_on`` the further input sets on which outputs failed.
+        first_divergence: the first module beyond tolerance whose inputs agree, ``divergence`` its relative
+            difference.
+    """
+
+    measured: bool
+    reason: str = ""
+    outputs: list[OutputParityRow] = field(default_factory=list)
+    first_divergence: PathPattern | None = None
+    divergence: Decade | None = None
+    failed: list[str] = field(default_factory=list)
+    failed_on: list[str] = field(default_factory=list)
+
+
+class GraphRow(_Row, frozen=True, kw_only=True):
+    """Size of a graph: nodes everywhere in it, model-local functions, control-flow bodies."""
+
+    nodes: Count
+    functions: Count = 0
+    subgraphs: Count = 0
+
+
+class ModuleRow(_Row, frozen=True, kw_only=True, rename={"class_name": "class"}):
+    """One module, or equal modules of repeated layers.
+
+    Attributes:
+        calls: how often it ran; 0 for a module that owns weights and did not run.
+        nodes: own nodes, per module, those of its children apart.
+        ops: operator (with its domain where it is not ONNX's own) → count.
+        dtypes: element type of node outputs → count.
+        evidence: evidence class → count.
+        weights: element type → bytes of initializers owned.
+        fingerprint: hash of operators, attributes, wiring and element types as edition 1 computed it.
+        program: the own nodes in canonical order, one line each: operator, attributes, inputs. What
+            ``fingerprint`` hashes away is said here, so that a change can be told in words.
+        flops: floating-point operations of its own nodes' calls (one multiply-add is two), as
+            ``torch.utils.flop_counter`` counts the watched pass; None where sizes are dynamic or not known.
+        params_bytes: bytes of the parameters it registered itself.
+        activation_bytes: bytes of the tensors it returned; None where sizes are dynamic or not known.
+    """
+
+    path: PathPattern
+    class_name: str
+    calls: Count
+    nodes: Count
+    ops: Histogram
+    dtypes: Histogram
+    evidence: Histogram
+    weights: Histogram
+    fingerprint: str | None
+    program: list[str] | None = None
+    flops: Count | None = None
+    params_bytes: Count | None = None
+    activation_bytes: Count | None = None
+
+
+class UntaggedRow(_Row, frozen=True, kw_only=True):
+    """Nodes without a module."""
+
+    nodes: Count
+    ops: Histogram
+
+
+class ModuleQualityRow(_Row, frozen=True, kw_only=True):
+    """SQNR of what a module returned, against PyTorch; None where undefined (``reason``)."""
+
+    path: PathPattern
+    sqnr: Decibel | None
+    reason: str = ""
+
+
+class OutputQualityRow(_Row, frozen=True, kw_only=True):
+    """SQNR of a graph output against PyTorch; None where undefined (``reason``)."""
+
+    name: PathPattern
+    sqnr: Decibel | None
+    reason: str = ""
+
+
+class QualityRow(_Row, frozen=True, kw_only=True):
+    """How far a stage's values are from PyTorch's; ``measured`` False with a reason where nothing was run."""
+
+    measured: bool
+    reason: str = ""
+    modules: list[ModuleQualityRow] = field(default_factory=list)
+    outputs: list[OutputQualityRow] = field(default_factory=list)
+
+
+class GraphRecord(_Row, frozen=True, kw_only=True):
+    """One ONNX graph described: an export's, or a stage's."""
+
+    opset: dict[str, Count]
+    inputs: list[TensorRow]
+    outputs: list[TensorRow]
+    graph: GraphRow
+    weights: WeightsRow
+    coverage: CoverageRow
+    attestation: AttestationRow
+    parity: ParityRow
+    modules: list[ModuleRow]
+    untagged: UntaggedRow
+
+
+class StageRecord(GraphRecord, frozen=True, kw_only=True):
+    """The graph after one stage."""
+
+    name: str
+    quality: QualityRow | None = None
+
+
+class PlacementRow(_Row, frozen=True, kw_only=True):
+    """Own nodes of a module by the device that runs them."""
+
+    path: PathPattern
+    devices: Histogram
+
+
+class TargetRecord(_Row, frozen=True, kw_only=True):
+    """What a target's compiler made of the last stage's graph.
+
+    Attributes:
+        options: as given to the compiler.
+        error: the compiler's own words, None where it compiled.
+        partitions: contiguous pieces given to the target; None where it did not compile.
+        share: percent of nodes on the target.
+        unplaced: nodes that no module could be found for, by device.
+    """
+
+    name: str
+    options: dict[str, str]
+    compiled: bool
+    error: str | None = None
+    partitions: Count | None = None
+    share: Percent | None = None
+    placement: list[PlacementRow] = field(default_factory=list)
+    unplaced: Histogram = field(default_factory=dict)
+
+
+class TokensRow(_Row, frozen=True, kw_only=True):
+    """Greedy generation by PyTorch and by the exported components.
+
+    Attributes:
+        count: tokens asked for.
+        equal: how many agree before the first difference.
+    """
+
+    count: Count
+    equal: Count
+
+
+class Record(GraphRecord, frozen=True, kw_only=True):
+    """A baseline: the export itself (the fields of :class:`GraphRecord`) and what was made of it.
+
+    Attributes:
+        fingerprint_version: of the algorithm behind ``ModuleRow.fingerprint``; others are not comparable.
+        test: the test that made the export, without its folder (``test_bert[tiny]``); None outside of pytest.
+        export: its name among the exports of that test.
+        tokens: generated tokens that agree with PyTorch's; None if not asked for.
+        stages, targets: in the order in which they ran; absent if not asked for.
+    """
+
+    schema: str
+    model: ModelRow
+    toolchain: dict[str, str]
+    fingerprint_version: Count = 1
+    test: str | None = None
+    export: str | None = None
+    tokens: TokensRow | None = None
+    stages: list[StageRecord] = field(default_factory=list)
+    targets: list[TargetRecord] = field(default_factory=list)
