@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
 from pytest_htp.errors import HTPUsageError
+from pytest_htp.monitor.config import MonitorConfig
 
 EngineName = Literal["auto", "transformers", "torch"]
 Weights = Literal["real", "none"]
@@ -90,6 +91,7 @@ class ExportOptions:
         if isinstance(self.providers, str) or not all(isinstance(item, str) for item in self.providers):
             raise HTPUsageError(f"option providers must be a list of provider names, got {self.providers!r}")
 
+        MonitorConfig.parse(self.config)
         if not isinstance(self.parity_inputs, (list, tuple)):
             raise HTPUsageError(
                 f"option parity_inputs must be a list of input sets, got {type(self.parity_inputs).__name__}; "

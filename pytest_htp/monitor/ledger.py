@@ -28,6 +28,7 @@ class Ledger:
     """
 
     def __init__(self, model_name: str, output_path: str) -> None:
+        self._given_name = model_name
         self.data = HTPExportData(model_name=model_name, output_path=output_path)
 
     def take(self, step: HTPExportStep, new: HTPExportData | Mapping[str, Any] | None) -> None:
@@ -40,6 +41,8 @@ class Ledger:
             elif name == "errors":
                 for error in value:
                     self._add_error(dict(error))
+            elif name == "model_name" and self._given_name:
+                continue  # the name that the monitor was given stays
             elif value or not isinstance(new, HTPExportData) or name not in ("model_name", "output_path"):
                 setattr(self.data, name, value)
         self.data.steps.setdefault(step.value, {}).setdefault("status", "completed")

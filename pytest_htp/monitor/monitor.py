@@ -37,7 +37,7 @@ class HTPExportMonitor:
 
     Args:
         output_path: the ``.onnx`` file; the monitor's files go beside it. Its folder is made when needed.
-        model_name: shown in every output.
+        model_name: shown in every output, whatever the logged data calls the model; ``""`` takes the data's.
         verbose: False prints nothing; logs and files are complete all the same.
         config: see :class:`~pytest_htp.monitor.config.MonitorConfig`. Unknown keys and bad values are
             refused.

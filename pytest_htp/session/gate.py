@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -241,22 +242,24 @@ class HtpExportFixture:
         before = stored.record if stored is not None else None
         comparison = self._compare(settings, export, before)
         status = "off" if not baseline else stored.status(export.record) if stored is not None else "missing"
+        # Judged and recorded is what the export gave, whatever the test does to its result afterwards.
+        record = deepcopy(export.record)
         result = {
             **self._result(export_name, settings),
             "verdict": comparison.verdict,
             "outcome": "passed",
             "findings": [dict(finding) for finding in comparison.findings],
-            "coverage": export.record["coverage"],
+            "coverage": record["coverage"],
             "coverage_before": before["coverage"] if before is not None else None,
-            "parity": export.data.parity,
-            "attestation": export.attestation,
-            "steps": export.data.steps,
+            "parity": deepcopy(export.data.parity),
+            "attestation": deepcopy(export.attestation),
+            "steps": deepcopy(export.data.steps),
             "seconds": export.data.export_time,
             "nodes": export.coverage.total_nodes,
-            "bytes": export.record["weights"]["initializers"]["bytes"],
+            "bytes": record["weights"]["initializers"]["bytes"],
             "baseline": self._store.shown_path(export_name) if baseline else None,
             "baseline_status": status,
-            "record": export.record,
+            "record": record,
             "before": before,
             "shared_with": shared_with,
             "console": export.console,
@@ -271,7 +274,7 @@ class HtpExportFixture:
         elif self._store.will_write(stored):
             # Accepting a change accepts differences from the baseline, not what is wrong whatever it says.
             if not self._gate(result, self._compare(settings, export, None), acceptable=False):
-                self._exports.on_pass.append(self._writer(result, export_name, export.record, before))
+                self._exports.on_pass.append(self._writer(result, export_name, record, before))
         elif stored is None:
             self._missing(result, self._compare(settings, export, None))
         elif stored.problem is not None:
@@ -280,7 +283,7 @@ class HtpExportFixture:
         elif comparison.at_or_above(settings.fail_on):
             absolute = self._compare(settings, export, None)
             self._gate(result, comparison, acceptable=not absolute.at_or_above(settings.fail_on))
-            self._store.report_mismatch(export_name, export.record)
+            self._store.report_mismatch(export_name, record)
         else:
             self._exports.on_pass.append(lambda: self._store.confirm(export_name))
 

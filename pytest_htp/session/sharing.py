@@ -49,9 +49,8 @@ class SharedExports:
         size = export.record["weights"]["initializers"]["bytes"]
         if export.data.external_data_size is None and export.record["weights"]["duplicates"] is None:
             size = 0  # exported without weights
-        # A record of its own: what the first test does to its one must not decide the verdict of the next.
-        kept = replace(export, record=deepcopy(export.record))
-        self._entries[key] = _Entry(kept, nodeid, owner, size)
+        # What the first test does to its result must not show in the next one's.
+        self._entries[key] = _Entry(_own(export), nodeid, owner, size)
         while len(self._entries) > _MAX_ENTRIES or (
             len(self._entries) > 1 and sum(entry.size for entry in self._entries.values()) > _MAX_BYTES
         ):
@@ -113,14 +112,14 @@ def _with_files_in(export: HTPExport, folder: Path) -> HTPExport:
     except OSError as error:
         raise HTPUsageError(f"a shared export can't be written to {folder}: {error.strerror or error}") from error
     return replace(
-        export,
+        _own(export),
         onnx_path=path,
         metadata_path=moved["metadata_path"],
         report_path=moved["report_path"],
         console_path=moved["console_path"],
-        record=deepcopy(export.record),
-        metadata=deepcopy(export.metadata),
-        attestation=deepcopy(export.attestation),
-        data=deepcopy(export.data),
-        tags=dict(export.tags),
     )
+
+
+def _own(export: HTPExport) -> HTPExport:
+    """A copy that shares nothing a test could change, but for the weights' tensors."""
+    return deepcopy(export, {id(export.program): export.program.clone()})

@@ -106,6 +106,18 @@ def test_mappings_are_merged_and_whole_data_replaces(tmp_path: Path) -> None:
     assert list(monitor.data.steps) == ["model_preparation", "hierarchy_building", "model_tracing"]
 
 
+@pytest.mark.parametrize("data", [HTPExportData(model_name="other"), {"model_name": "other"}, {"model_name": ""}])
+def test_the_name_given_to_the_monitor_is_shown(tmp_path: Path, data: HTPExportData | dict[str, str]) -> None:
+    monitor = quiet(tmp_path, model_name="bert")
+    monitor.log_step(HTPExportStep.MODEL_PREP, data)
+    assert monitor.get_metadata()["model"]["name"] == "bert"
+    assert "bert" in monitor.get_console_output()
+    assert "Export report: bert" in monitor.get_report()
+    nameless = quiet(tmp_path)
+    nameless.log_step(HTPExportStep.MODEL_PREP, HTPExportData(model_name="other"))
+    assert nameless.get_metadata()["model"]["name"] == "other"
+
+
 def test_seconds_appear_only_where_the_caller_measured_them(tmp_path: Path) -> None:
     monitor = quiet(tmp_path)
     monitor.log_step(HTPExportStep.MODEL_PREP)

@@ -17,10 +17,15 @@ MODEL = make()
 def test_first(htp_export):
     export = htp_export(MODEL, X, parity=False)
     export.record["graph"]["nodes"] = -1  # its own business
+    for own in (export.tags, export.metadata, export.attestation, export.data.tagged_nodes):
+        own.clear()
+    export.program.graph.outputs.clear()
 
 def test_same(htp_export, record_property):
     export = htp_export(MODEL, X.clone(), parity=False)
     assert export.record["graph"]["nodes"] > 0
+    assert export.tags and export.metadata and export.attestation and export.data.tagged_nodes
+    assert len(export.program.graph.outputs) == 1
     assert ir.load(export.onnx_path).graph.num_nodes() == export.record["graph"]["nodes"]
     for path in (export.metadata_path, export.report_path, export.console_path):
         assert path.is_file() and path.parent == export.onnx_path.parent
