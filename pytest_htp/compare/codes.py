@@ -216,6 +216,75 @@ _CONTRACT = (
         "step onnx_export failed: RuntimeError",
     ),
     Code(
+        "stage.failed", "breaking",
+        "A stage raised, or left no file or an invalid one. Stages after it were not run.",
+        "stage int8:qdq failed: it wrote no file",
+    ),
+    Code(
+        "quality.worse", "regression",
+        "What a module or output of a stage's graph computes is farther from PyTorch's than the baseline's: its "
+        "SQNR fell by more than htp_quality_tolerance (dB, default 6). Names the modules where it begins.",
+        "SQNR 42 -> 24 dB, begins in this module",
+    ),
+    Code(
+        "quality.better", "improvement",
+        "A module's or output's SQNR rose by more than htp_quality_tolerance.",
+        "SQNR 24 -> 42 dB",
+    ),
+    Code(
+        "quantization.lost", "regression",
+        "Operators of a module that ran quantized now run in float.",
+        "MatMulInteger 4 -> 0, MatMul 0 -> 4",
+    ),
+    Code(
+        "quantization.gained", "improvement",
+        "Operators of a module that ran in float now run quantized.",
+        "MatMulInteger 0 -> 4, MatMul 4 -> 0",
+    ),
+    Code(
+        "target.failed", "breaking",
+        "The graph no longer compiles for a target.",
+        "no longer compiles for qnn: Failed to finalize QNN graph",
+    ),
+    Code(
+        "placement.moved", "regression",
+        "Nodes of a module run on a fallback device that ran on the target.",
+        "qnn 4 -> 2, cpu 0 -> 2",
+    ),
+    Code(
+        "placement.gained", "improvement",
+        "Nodes of a module run on the target that ran on a fallback device.",
+        "qnn 2 -> 4, cpu 2 -> 0",
+    ),
+    Code(
+        "placement.split", "regression",
+        "The target is given the graph in more pieces than in the baseline.",
+        "1 -> 3 partitions",
+    ),
+    Code(
+        "tokens.differ", "breaking",
+        "Generated tokens differ from PyTorch's earlier than in the baseline.",
+        "32 of 32 tokens agreed, now 5",
+    ),
+    Code(
+        "flops.grown", "regression",
+        "A module's floating-point operations grew by more than 1%.",
+        "6.3 -> 12.6 MFLOP (+100.0%)",
+        "model",
+    ),
+    Code(
+        "flops.shrunk", "improvement",
+        "A module's floating-point operations fell by more than 1%.",
+        "12.6 -> 6.3 MFLOP (-50.0%)",
+        "model",
+    ),
+    Code(
+        "export.missing", "regression",
+        "The test has a baseline for an export that it did not make this time.",
+        "no export named decoder, which has a baseline",
+        "model",
+    ),
+    Code(
         "toolchain.changed", "info",
         "Package versions, or the exporter, differ from the baseline's.",
         "torch 2.13.0 -> 2.14.0",

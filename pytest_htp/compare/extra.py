@@ -6,11 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from pytest_htp.compare.finding import Comparison, Finding, finding_order
+from pytest_htp.compare.finding import KEYS, Comparison, Finding, finding_order
 from pytest_htp.compare.policy import IGNORE, Policy
 from pytest_htp.errors import HTPUsageError
-
-_KEYS = frozenset(("code", "verdict", "module", "message", "before", "after"))
 
 
 def with_findings(comparison: Comparison, found: Iterable[Mapping[str, Any]], policy: Policy) -> Comparison:
@@ -35,14 +33,14 @@ def _finding(values: object) -> Finding:
         raise HTPUsageError(
             f"a plugin's finding must be a Finding or a mapping of its keys, got {type(values).__name__}"
         )
-    if unknown := sorted(set(values) - _KEYS):
-        raise HTPUsageError(f"a plugin's finding has no {unknown[0]!r}; it has {', '.join(sorted(_KEYS))}")
+    if unknown := sorted(set(values) - set(KEYS)):
+        raise HTPUsageError(f"a plugin's finding has no {unknown[0]!r}; it has {', '.join(sorted(KEYS))}")
     if missing := sorted({"code", "message", "verdict"} - set(values)):
         raise HTPUsageError(f"a plugin's finding needs {', '.join(missing)}; got {dict(values)!r}")
     finding = values if isinstance(values, Finding) else Finding(**values)
     if not finding.code.startswith("x-"):
         raise HTPUsageError(f"plugins report codes of their own, like 'x-vendor.{finding.code}'")
-    for key in ("message", "module"):
-        if not isinstance(finding[key], str | None if key == "module" else str):
+    for key in ("message", "module", "stage"):
+        if not isinstance(finding[key], str if key == "message" else str | None):
             raise HTPUsageError(f"a finding's {key} must be text, got {finding[key]!r}")
     return finding

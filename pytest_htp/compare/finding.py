@@ -10,15 +10,15 @@ from pytest_htp.compare.codes import CODES, is_plugin_code
 from pytest_htp.compare.verdicts import VERDICTS, at_or_above, severity, worst
 from pytest_htp.errors import HTPUsageError
 
-_KEYS = ("code", "verdict", "module", "message", "before", "after")
+KEYS = ("code", "verdict", "module", "message", "before", "after", "stage")
 _RANK = {code: position for position, code in enumerate(CODES)}
 
 
 class Finding(dict[str, Any]):
-    """One classified difference: a plain dict with exactly the contract's six keys, readable as attributes
-    too.
+    """One classified difference: a plain dict with exactly the contract's seven keys, readable as attributes too.
 
-    ``module`` is a module path (root ``""``), a folded pattern, or None where no module is concerned.
+    ``module`` is a module path (root ``""``), a folded pattern, or None where no module is concerned; ``stage``
+    the name of the stage or target it was found in, None for the export itself.
     """
 
     code: str
@@ -27,10 +27,11 @@ class Finding(dict[str, Any]):
     message: str
     before: Any
     after: Any
+    stage: str | None
 
     def __init__(
         self, code: str, message: str, *, module: str | None = None, before: Any = None, after: Any = None,
-        verdict: str | None = None,
+        verdict: str | None = None, stage: str | None = None,
     ) -> None:  # fmt: skip
         if is_plugin_code(code):
             if verdict not in VERDICTS[:-1]:
@@ -41,13 +42,13 @@ class Finding(dict[str, Any]):
             raise HTPUsageError(
                 f"unknown finding code {code!r}; plugins use 'x-vendor.what', known: {', '.join(CODES)}"
             )
-        values = (code, verdict or CODES[code].verdict, module, message, before, after)
-        super().__init__(zip(_KEYS, values, strict=True))
+        values = (code, verdict or CODES[code].verdict, module, message, before, after, stage)
+        super().__init__(zip(KEYS, values, strict=True))
 
     def __getattr__(self, name: str) -> Any:
-        if name in _KEYS:
+        if name in KEYS:
             return self[name]
-        raise AttributeError(f"a finding has no {name!r}; it has {', '.join(_KEYS)}")
+        raise AttributeError(f"a finding has no {name!r}; it has {', '.join(KEYS)}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"findings are read-only, {name!r} can't be set")
@@ -63,8 +64,7 @@ class Finding(dict[str, Any]):
 
 
 def _restore(values: Mapping[str, Any]) -> Finding:
-    rest = {key: values[key] for key in ("module", "before", "after", "verdict")}
-    return Finding(values["code"], values["message"], **rest)
+    return Finding(**values)
 
 
 def finding_order(finding: Mapping[str, Any]) -> tuple[Any, ...]:

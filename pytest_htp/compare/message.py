@@ -93,6 +93,8 @@ def _explains(cause: Mapping[str, Any], finding: Mapping[str, Any]) -> bool:
 def _finding_lines(finding: Mapping[str, Any], width: int) -> list[str]:
     module = finding["module"]
     where = "" if module is None else "(root module)" if module == "" else inert(module)
+    if finding.get("stage") is not None:
+        where = f"{where} [{inert(finding['stage'])}]".lstrip()
     head = f"{finding['verdict']:<11} {finding['code']}"
     lines = [f"  {head}  {where}".rstrip()]
     if len(lines[0]) > width:

@@ -288,6 +288,13 @@ FAULTS: dict[str, tuple[str, str | None, Record | tuple[Record, Record]]] = {
 }
 
 
+# Faults of stages, targets and generation, not of the export itself.
+OF_STAGES = {
+    "quality.worse", "quality.better", "quantization.lost", "quantization.gained", "target.failed", "placement.moved",
+    "placement.gained", "placement.split", "tokens.differ", "flops.grown", "flops.shrunk",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_gives_its_finding_and_no_other(fault: str) -> None:
     code, module, records = FAULTS[fault]
@@ -300,8 +307,8 @@ def test_a_fault_gives_its_finding_and_no_other(fault: str) -> None:
 
 def test_every_code_that_comparing_can_report_has_a_fault() -> None:
     milder = {"fusion.gained", "coverage.improved", "toolchain.changed", "record.changed"}  # tested below
-    by_plugin = {"step.failed"}  # an export that failed has no record to compare
-    assert {code for code, _, _ in FAULTS.values()} | milder | by_plugin == set(CODES)
+    by_plugin = {"step.failed", "stage.failed", "export.missing"}  # what was not made has no record to compare
+    assert {code for code, _, _ in FAULTS.values()} | milder | by_plugin | OF_STAGES == set(CODES)
 
 
 def test_gained_fusions_are_an_improvement_though_fused_nodes_have_no_direct_evidence() -> None:
@@ -485,7 +492,7 @@ def test_folded_and_unfolded_records_compare_equal() -> None:
 
 def test_findings_are_plain_read_only_dicts() -> None:
     (finding,) = compare_exports(bert(), edited(rename_output)).findings
-    assert list(finding) == ["code", "verdict", "module", "message", "before", "after"]
+    assert list(finding) == ["code", "verdict", "module", "message", "before", "after", "stage"]
     assert finding.code == finding["code"]
     with pytest.raises(AttributeError, match="read-only"):
         finding.code = "x"
