@@ -17,9 +17,9 @@ HEAD = """# Finding codes
 
 A finding is `{"code", "verdict", "module", "message", "before", "after", "stage"}`. It names the innermost module
 concerned (a path, a folded pattern like `encoder.layer.{0..11}`, or null for the graph as a whole) and the stage
-or target it was found in (null for the export itself); one fault gives one finding. Verdicts, worst first: `breaking`, `regression`, `drift`, `improvement`, `info`,
-`unchanged`. An export's verdict is its worst finding's; `htp_fail_on` (default `drift`) is the mildest that
-fails a test, and `htp_policy` sets another verdict per code:
+or target it was found in (null for the export itself); one fault gives one finding. Verdicts, worst first:
+`breaking`, `regression`, `drift`, `improvement`, `info`, `unchanged`. An export's verdict is its worst finding's;
+`htp_fail_on` (default `drift`) is the mildest that fails a test, and `htp_policy` sets another verdict per code:
 
 ```ini
 [pytest]
