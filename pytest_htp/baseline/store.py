@@ -179,8 +179,8 @@ def carried_over(before: dict[str, Any] | None, current: dict[str, Any]) -> dict
     for section in ("parity", "attestation"):
         if before[section].get("measured") and not current[section].get("measured"):
             merged[section] = before[section]
-    if current["weights"]["duplicates"] is None and before["weights"]["duplicates"] is not None:
-        merged["weights"] = {**current["weights"], "duplicates": before["weights"]["duplicates"]}
+    if before["weights"]["kept"] and not current["weights"]["kept"]:
+        merged["weights"] = {**current["weights"], "kept": True, "duplicates": before["weights"]["duplicates"]}
     if (
         before["parity"].get("measured")
         and current["parity"].get("measured")

@@ -11,7 +11,7 @@ from pytest_htp.cli.given import read_given
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.format.fold import unfold_rows
 from pytest_htp.format.load import parse_json
-from pytest_htp.format.validate import validate_record
+from pytest_htp.format.read import record_of
 from pytest_htp.monitor.module_tree import ModuleRow, ModuleTree
 from pytest_htp.tag import HierarchyTag
 from pytest_htp.vocabulary import HTPExportData, ModuleInfo
@@ -64,19 +64,17 @@ def read(path: str) -> Shown:
         raise HTPUsageError(f"{path}: {error}") from None
 
 
-def _from_record(record: Any) -> Shown:
-    validate_record(record)
-    unfold_rows(record["modules"])  # refuses hostile patterns before anything is drawn
+def _from_record(value: Any) -> Shown:
+    record = record_of(value)
+    unfold_rows(record.modules)  # refuses hostile patterns before anything is drawn
     rows = [
-        ModuleRow(row["path"], row["class"], row["nodes"], tuple(sorted(row["evidence"].items())))
-        for row in record["modules"]
+        ModuleRow(row.path, row.class_name, row.nodes, tuple(sorted(row.evidence.items()))) for row in record.modules
     ]
-    tree = ModuleTree(ModuleTree.from_rows(rows).rows, untagged=record["untagged"]["nodes"])
-    coverage = record["coverage"]
+    tree = ModuleTree(ModuleTree.from_rows(rows).rows, untagged=record.untagged.nodes)
+    coverage = record.coverage
     return Shown(
-        f"baseline of {record['model']['class']}", tree, record["graph"]["nodes"], coverage["coverage"],
-        coverage["direct_coverage"],
-    )  # fmt: skip
+        f"baseline of {record.model.class_name}", tree, record.graph.nodes, coverage.coverage, coverage.direct_coverage
+    )
 
 
 def _from_metadata(value: Mapping[str, Any]) -> Shown:

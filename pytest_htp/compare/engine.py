@@ -12,7 +12,8 @@ from pytest_htp.compare.policy import Policy
 from pytest_htp.compare.rules import RULES
 from pytest_htp.compare.rules.toolchain import changed_versions
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.format.validate import validate_record
+from pytest_htp.format.read import record_of
+from pytest_htp.format.serialize import dict_of
 
 
 def compare_exports(
@@ -43,19 +44,21 @@ def compare_exports(
     for name, value in (("coverage_tolerance", coverage_tolerance), ("min_coverage", min_coverage)):
         if value is not None and not (isinstance(value, (int, float)) and 0 <= value <= 100):
             raise HTPUsageError(f"{name} must be from 0 to 100 (percent), got {value!r}")
-    for role, record in (("baseline", baseline), ("current", current)):
+    records = []
+    for role, given in (("baseline", baseline), ("current", current)):
         try:
-            validate_record(record)
+            records.append(dict_of(record_of(given)))
         except HTPUsageError as error:
             raise HTPUsageError(f"compare_exports: {role}: {error}") from None
+    before, after = records
     context = Context(
-        before=baseline,
-        after=current,
+        before=before,
+        after=after,
         policy=Policy.parse(policy) if isinstance(policy, str) else policy or Policy(),
         coverage_tolerance=coverage_tolerance,
         min_coverage=min_coverage,
         sources=sources or {},
-        toolchain_changed=changed_versions(baseline, current),
+        toolchain_changed=changed_versions(before, after),
     )
     with _no_search_for_cycles():
         for rule in RULES:

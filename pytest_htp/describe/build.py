@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import onnx_ir as ir
+from msgspec import convert
+from msgspec.structs import asdict, replace
 
 from pytest_htp.describe.fingerprint import Fingerprints
 from pytest_htp.describe.weights import (
@@ -18,23 +19,42 @@ from pytest_htp.describe.weights import (
     ties,
     weights_by_module,
 )
-from pytest_htp.format import SCHEMA
-from pytest_htp.format.fold import fold_rows
-from pytest_htp.format.tensors import fold_tensors, unfold_tensors
+from pytest_htp.format.fold import expand_pattern, fold_rows
+from pytest_htp.format.record import (
+    SCHEMA,
+    AttestationRow,
+    CoverageRow,
+    GraphRecord,
+    GraphRow,
+    ModelRow,
+    ModuleRow,
+    OutputParityRow,
+    ParityRow,
+    Record,
+    TensorRow,
+    UntaggedRow,
+    WeightsRow,
+)
+from pytest_htp.format.tensors import fold_tensors, list_tensors
 from pytest_htp.tagging.facts import NodeFacts
 from pytest_htp.tagging.tagger import Tagging
 
 # Names that torch and onnx make up for a symbolic dimension; any other name was chosen by the user.
 _GENERATED_SYMBOL = re.compile(r"\b(?:[su]\d+|zuf\d+|unk__\d+)\b")
 
+_OFF = "parity was switched off"
+NO_ATTESTATION = AttestationRow(measured=False, reason=_OFF)
+NO_PARITY = ParityRow(measured=False, reason=_OFF)
+
 
 @dataclass(frozen=True)
 class RecordSource:
     """Everything a record is made of.
 
-    ``parameters`` maps each distinct parameter's first name to (element type name, elements, bytes per
-    element). ``attestation`` and ``parity`` are JSON-able and already canonical. ``real_weights`` is False
-    where the tensors hold no real values, which leaves the fields that describe content unmeasured.
+    Attributes:
+        parameters: each distinct parameter's first name → (element type name, elements, bytes per element).
+        real_weights: False where the tensors hold no real values, which leaves their content undescribed.
+        attestation, parity: what was found, in the record's terms.
     """
 
     tagging: Tagging
@@ -44,62 +64,83 @@ class RecordSource:
     parameters: Mapping[str, tuple[str, int, int]]
     toolchain: Mapping[str, str]
     real_weights: bool = True
-    attestation: Mapping[str, Any] = field(default_factory=lambda: not_measured("parity was switched off"))
-    parity: Mapping[str, Any] = field(default_factory=lambda: not_measured("parity was switched off"))
+    attestation: AttestationRow = NO_ATTESTATION
+    parity: ParityRow = NO_PARITY
 
 
-def not_measured(reason: str) -> dict[str, Any]:
-    """What stands in a record for something that was not measured."""
-    return {"measured": False, "reason": reason}
+def build_record(source: RecordSource) -> Record:
+    """The record of an export."""
+    graph = describe_graph(
+        source.tagging,
+        parameters=source.parameters,
+        real_weights=source.real_weights,
+        # torch.onnx, which no output names are given to here, calls an output after the FX node that makes it.
+        named_outputs=source.exporter != "torch",
+        attestation=source.attestation,
+        parity=source.parity,
+    )
+    return Record(
+        **asdict(graph),
+        schema=SCHEMA,
+        model=ModelRow(
+            class_name=source.model_class,
+            exporter=source.exporter,
+            modules=len(source.tagging.graph.modules),
+            executed=sum(len(expand_pattern(row.path)) for row in graph.modules if row.calls),
+            parameters=source.total_parameters,
+        ),
+        toolchain=dict(sorted(source.toolchain.items())),
+    )
 
 
-def build_record(source: RecordSource) -> dict[str, Any]:
-    """The record as a JSON-able dict; its shape is ``schemas/baseline.schema.json``."""
-    tagging, graph = source.tagging, source.tagging.graph
-    model = graph.model
-    symbols = _Symbols()
-    names = _output_names(source)
+def describe_graph(
+    tagging: Tagging,
+    *,
+    parameters: Mapping[str, tuple[str, int, int]],
+    real_weights: bool = True,
+    named_outputs: bool = True,
+    attestation: AttestationRow = NO_ATTESTATION,
+    parity: ParityRow = NO_PARITY,
+) -> GraphRecord:
+    """One tagged graph, an export's or a stage's, described.
+
+    Args:
+        parameters: of the PyTorch model, as in :class:`RecordSource`.
+        named_outputs: False where the exporter made the outputs' names up. Such a name (``linear_15``,
+            ``linear_alias_1``) is nobody's contract and moves with every inserted node: outputs are numbered by
+            place instead (``output.0``).
+    """
+    graph, model = tagging.graph, tagging.graph.model
+    symbols = _Symbols()  # named by their first appearance, inputs before outputs
     inputs = fold_tensors([_value_row(value, value.name or "", symbols) for value in model.graph.inputs])
     outputs = fold_tensors(
-        [
-            _value_row(value, name, symbols) | _origin(tagging, value, named=name == value.name)
-            for value, name in zip(model.graph.outputs, names, strict=True)
-        ]
+        [_output_row(tagging, value, place, symbols, named_outputs) for place, value in enumerate(model.graph.outputs)]
     )
-    rows = _module_rows(tagging)
-    return {
-        "schema": SCHEMA,
-        "model": {
-            "class": source.model_class,
-            "exporter": source.exporter,
-            "modules": len(graph.modules),
-            "executed": sum(row["calls"] > 0 for row in rows),
-            "parameters": source.total_parameters,
-        },
-        "toolchain": dict(sorted(source.toolchain.items())),
-        "opset": _used_opsets(model, tagging.nodes),
-        "inputs": inputs,
-        "outputs": outputs,
-        "graph": {
-            "nodes": len(tagging.nodes),
-            "functions": len(model.functions),
-            "subgraphs": sum(1 for _ in model.graphs()) - 1,
-        },
-        "weights": {
-            "parameters": describe_parameters(source.parameters),
-            "initializers": describe_initializers(graph),
-            **ties(graph),
-            "duplicates": duplicates(graph) if source.real_weights else None,
-        },
-        "coverage": tagging.coverage.to_dict(),
-        "attestation": dict(source.attestation),
-        "parity": _parity_row(source.parity, model, outputs),
-        "modules": fold_rows(rows),
-        "untagged": _untagged(tagging.nodes),
-    }
+    tied, tied_apart = ties(graph)
+    return GraphRecord(
+        opset=_used_opsets(model, tagging.nodes),
+        inputs=inputs,
+        outputs=outputs,
+        graph=GraphRow(
+            nodes=len(tagging.nodes), functions=len(model.functions), subgraphs=sum(1 for _ in model.graphs()) - 1
+        ),
+        weights=WeightsRow(
+            parameters=describe_parameters(parameters),
+            initializers=describe_initializers(graph),
+            kept=real_weights,
+            tied=tied,
+            tied_apart=tied_apart,
+            duplicates=duplicates(graph) if real_weights else [],
+        ),
+        coverage=convert(tagging.coverage.to_dict(), CoverageRow),
+        attestation=attestation,
+        parity=_by_output_row(parity, model, outputs),
+        modules=fold_rows(_module_rows(tagging)),
+        untagged=_untagged(tagging.nodes),
+    )
 
 
-def _module_rows(tagging: Tagging) -> list[dict[str, Any]]:
+def _module_rows(tagging: Tagging) -> list[ModuleRow]:
     graph = tagging.graph
     fingerprints = Fingerprints(graph)
     weights = weights_by_module(graph)
@@ -117,42 +158,37 @@ def _module_rows(tagging: Tagging) -> list[dict[str, Any]]:
         called = info.executed or path in exported
         if not called and path not in weights:
             continue
+        made = (value.dtype for facts in nodes for value in facts.node.outputs)
         rows.append(
-            {
-                "path": path,  # fold_rows escapes it
-                "class": info.class_name,
-                "calls": max(info.calls, 1) if called else 0,
-                "nodes": len(nodes),
-                "ops": _histogram(facts.node for facts in nodes),
-                "dtypes": dict(
-                    sorted(
-                        Counter(
-                            value.dtype.name
-                            for facts in nodes
-                            for value in facts.node.outputs
-                            if value.dtype is not None
-                        ).items()
-                    )
-                ),
-                "evidence": dict(sorted(Counter(facts.evidence.value for facts in nodes).items())),
-                "weights": dict(sorted(weights.get(path, {}).items())),
-                "fingerprint": fingerprints.of(path),
-            }
+            ModuleRow(
+                path=path,  # fold_rows escapes it
+                class_name=info.class_name,
+                calls=max(info.calls, 1) if called else 0,
+                nodes=len(nodes),
+                ops=_operators(facts.node for facts in nodes),
+                dtypes=_histogram(dtype.name for dtype in made if dtype is not None),
+                evidence=_histogram(facts.evidence.value for facts in nodes),
+                weights=dict(sorted(weights.get(path, {}).items())),
+                fingerprint=fingerprints.of(path),
+            )
         )
     return rows
 
 
-def _histogram(nodes: Any) -> dict[str, int]:
+def _histogram(words: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(words).items()))
+
+
+def _operators(nodes: Iterable[ir.Node]) -> dict[str, int]:
     """Operator → count; operators of other domains with their domain (``com.microsoft::Gelu``)."""
-    counts = Counter(
+    return _histogram(
         f"{node.domain}::{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type for node in nodes
     )
-    return dict(sorted(counts.items()))
 
 
-def _untagged(nodes: list[NodeFacts]) -> dict[str, Any]:
+def _untagged(nodes: list[NodeFacts]) -> UntaggedRow:
     lost = [facts.node for facts in nodes if facts.path is None]
-    return {"nodes": len(lost), "ops": _histogram(lost)}
+    return UntaggedRow(nodes=len(lost), ops=_operators(lost))
 
 
 def _used_opsets(model: ir.Model, nodes: list[NodeFacts]) -> dict[str, int]:
@@ -170,51 +206,15 @@ class _Symbols:
         return _GENERATED_SYMBOL.sub(lambda match: self._names.setdefault(match.group(0), f"d{len(self._names)}"), dim)
 
 
-def _output_names(source: RecordSource) -> list[str]:
-    """Names of the graph's outputs as the record tells them.
-
-    ``torch.onnx``, which no output names are given to here, calls an output after the FX node that makes it
-    (``linear_15``, ``linear_alias_1``). Such a name is nobody's contract and moves with every inserted node; the
-    record numbers it by place instead (``output.0``).
-    """
-    outputs = source.tagging.graph.model.graph.outputs
-    if source.exporter == "torch":
-        return [f"output.{place}" for place in range(len(outputs))]
-    return [value.name or "" for value in outputs]
-
-
-def _origin(tagging: Tagging, value: ir.Value, *, named: bool) -> dict[str, Any]:
-    """``{"module"}``: the module whose node makes an output, absent where none does; ``{"named": False}``
-    where the exporter made its name up. Outputs that swapped places or labels are seen by their modules."""
+def _output_row(tagging: Tagging, value: ir.Value, place: int, symbols: _Symbols, named: bool) -> TensorRow:
+    """An output with the module whose node makes it: outputs that swapped places or labels are seen by it."""
     producer = value.producer()
     facts = tagging.graph.by_node.get(producer) if producer is not None else None
-    origin: dict[str, Any] = {} if named else {"named": False}
-    if facts is not None and facts.path is not None:
-        origin["module"] = facts.path
-    return origin
+    row = _value_row(value, (value.name or "") if named else f"output.{place}", symbols)
+    return replace(row, named=row.name == value.name, module=None if facts is None else facts.path)
 
 
-def _parity_row(parity: Mapping[str, Any], model: ir.Model, outputs: list[dict[str, Any]]) -> dict[str, Any]:
-    """The parity section with one entry per row of outputs, under its name: the worst of its tensors."""
-    if not parity["measured"]:
-        return dict(parity)
-    unfolded = unfold_tensors({**row, "row": row["name"]} for row in outputs)
-    row_of = {value.name: row["row"] for value, row in zip(model.graph.outputs, unfolded, strict=True)}
-    worst: dict[str, dict[str, Any]] = {}
-    for found in parity["outputs"]:
-        name = row_of.get(found["name"], found["name"])
-        known = worst.setdefault(name, {**found, "name": name})
-        for key in ("max_abs", "max_rel"):
-            known[key] = max(known[key], found[key], key=_magnitude)
-    failed = dict.fromkeys(row_of.get(name, name) for name in parity["failed"])
-    return {**parity, "outputs": list(worst.values()), "failed": list(failed)}
-
-
-def _magnitude(decade: str | None) -> float:
-    return float("inf") if decade is None else float(decade)
-
-
-def _value_row(value: ir.Value, name: str, symbols: _Symbols) -> dict[str, Any]:
+def _value_row(value: ir.Value, name: str, symbols: _Symbols) -> TensorRow:
     dims: list[int | str | None] | None = None
     if value.shape is not None:
         dims = []
@@ -225,5 +225,28 @@ def _value_row(value: ir.Value, name: str, symbols: _Symbols) -> dict[str, Any]:
                 dims.append(int(dim.value))  # transformers' exporter writes constants as symbols there
             else:
                 dims.append(symbols.canonical(dim.value) if dim.value else None)
-    dtype = value.dtype.name if value.dtype is not None else str(value.type)
-    return {"name": name, "dtype": dtype, "dims": dims}
+    return TensorRow(name=name, dtype=value.dtype.name if value.dtype is not None else str(value.type), dims=dims)
+
+
+def _by_output_row(parity: ParityRow, model: ir.Model, outputs: list[TensorRow]) -> ParityRow:
+    """The parity section with one entry per row of outputs, under its name: the worst of its tensors."""
+    if not parity.measured:
+        return parity
+    rows = {name: row.name for row in outputs for name in expand_pattern(row.name)}
+    names = zip(model.graph.outputs, list_tensors(outputs), strict=True)
+    row_of = {value.name: rows[tensor.name] for value, tensor in names}
+    worst: dict[str, OutputParityRow] = {}
+    for found in parity.outputs:
+        name = row_of.get(found.name, found.name)
+        known = worst.get(name, found)
+        worst[name] = OutputParityRow(
+            name=name,
+            max_abs=max(known.max_abs, found.max_abs, key=_magnitude),
+            max_rel=max(known.max_rel, found.max_rel, key=_magnitude),
+        )
+    failed = dict.fromkeys(row_of.get(name, name) for name in parity.failed)
+    return replace(parity, outputs=list(worst.values()), failed=list(failed))
+
+
+def _magnitude(decade: str | None) -> float:
+    return float("inf") if decade is None else float(decade)

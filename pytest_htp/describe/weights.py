@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from pytest_htp.format.record import DuplicateRow, StoredTensors
 from pytest_htp.tagging.facts import GraphFacts
 
 # Smaller tensors (axes, scales, zero biases) repeat by nature; a larger one is weight stored twice.
@@ -21,9 +22,12 @@ def initializers(model: ir.Model) -> list[ir.Value]:
     return [value for graph in model.graphs() for value in graph.initializers.values() if value.const_value is not None]
 
 
-def describe_initializers(graph: GraphFacts) -> dict[str, Any]:
-    """``{"count", "bytes", "dtypes"}``; parameters that deduplication merged because their values happened
-    to be equal count as if they were stored, so that the numbers don't depend on weight values."""
+def describe_initializers(graph: GraphFacts) -> StoredTensors:
+    """What the graph stores.
+
+    Parameters that deduplication merged because their values happened to be equal count as if they were stored, so
+    that the numbers don't depend on weight values.
+    """
     count: Counter[str] = Counter()
     size = 0
     for value in initializers(graph.model):
@@ -31,12 +35,14 @@ def describe_initializers(graph: GraphFacts) -> dict[str, Any]:
         times = len(_tensors(graph, value))
         count[value.const_value.dtype.name] += times
         size += times * int(value.const_value.nbytes)
-    return {"count": sum(count.values()), "bytes": size, "dtypes": dict(sorted(count.items()))}
+    return StoredTensors(count=sum(count.values()), bytes=size, dtypes=dict(sorted(count.items())))
 
 
 def _tensors(graph: GraphFacts, value: ir.Value) -> dict[tuple[str, ...], None]:
-    """The distinct tensors that an initializer stands for, each as all its names: the one it was made for,
-    and parameters merged into it. Tied names are one tensor."""
+    """The distinct tensors that an initializer stands for, each as all its names.
+
+    They are the one it was made for, and parameters merged into it. Tied names are one tensor.
+    """
     shared = graph.shared_parameters
     merged = [name for name in graph.merged_into.get(value.name or "", ()) if name in shared]
     return dict.fromkeys(shared.get(name, (name,)) for name in (value.name or "", *merged))
@@ -77,23 +83,23 @@ def _owners(graph: GraphFacts, value: ir.Value) -> list[str]:
     return [graph.deepest_common(readers)] if readers else []
 
 
-def ties(graph: GraphFacts) -> dict[str, list[list[str]]]:
-    """``{"tied", "tied_apart"}``: names of parameters that share one tensor in the model, and those of these
-    groups that the graph stores more than once all the same (a head's transposed copy, folded at export)."""
+def ties(graph: GraphFacts) -> tuple[list[list[str]], list[list[str]]]:
+    """Names of parameters that share one tensor in the model.
+
+    Second, those of these groups that the graph stores more than once all the same (a head's transposed copy, folded
+    at export).
+    """
     groups = {names for names in graph.shared_parameters.values() if len(names) > 1}
     stored: Counter[tuple[str, ...]] = Counter()
     for value in initializers(graph.model):
         for names in {graph.shared_parameters[name] for name in graph.parameter_names(value)}:
             stored[names] += 1
-    return {
-        "tied": sorted(list(names) for names in groups),
-        "tied_apart": sorted(list(names) for names in groups if stored[names] > 1),
-    }
+    tied = sorted(list(names) for names in groups)
+    return tied, [names for names in tied if stored[tuple(names)] > 1]
 
 
-def duplicates(graph: GraphFacts) -> list[dict[str, Any]]:
-    """``{"names", "copies", "bytes"}`` of initializers that hold the same bytes. ``names`` are parameters'; a
-    copy that the exporter made counts, but has no name here.
+def duplicates(graph: GraphFacts) -> list[DuplicateRow]:
+    """Initializers that hold the same bytes; a copy that the exporter made counts, but has no name here.
 
     Candidates share element type, shape and 64 sampled elements; only those are compared in full.
     """
@@ -113,7 +119,7 @@ def duplicates(graph: GraphFacts) -> list[dict[str, Any]]:
             sampled.setdefault(_sample(value), []).append(value)
         for same in sampled.values():
             found.extend(_equal_groups(graph, same))
-    return sorted(found, key=lambda row: (row["names"], row["bytes"], row["copies"]))
+    return sorted(found, key=lambda row: (row.names, row.bytes, row.copies))
 
 
 def _sample(value: ir.Value) -> bytes:
@@ -129,7 +135,7 @@ def _raw(value: ir.Value) -> np.ndarray[Any, Any]:
     return np.ascontiguousarray(value.const_value.numpy())  # a transposed view has no bytes to compare
 
 
-def _equal_groups(graph: GraphFacts, values: list[ir.Value]) -> list[dict[str, Any]]:
+def _equal_groups(graph: GraphFacts, values: list[ir.Value]) -> list[DuplicateRow]:
     groups: list[list[ir.Value]] = []
     for value in values:
         for group in groups:
@@ -147,7 +153,7 @@ def _equal_groups(graph: GraphFacts, values: list[ir.Value]) -> list[dict[str, A
             continue  # a constant fill (ones, zeros) is equal by default initialisation, not by duplication
         names = sorted(name for value in group for name in _public_names(graph, value))
         size = int(group[0].const_value.nbytes)  # type: ignore[union-attr]
-        rows.append({"names": names, "copies": len(group), "bytes": size})
+        rows.append(DuplicateRow(names=names, copies=len(group), bytes=size))
     return rows
 
 
@@ -156,15 +162,15 @@ def _public_names(graph: GraphFacts, value: ir.Value) -> list[str]:
     return [min(names)] if names else []
 
 
-def describe_parameters(parameters: Mapping[str, tuple[str, int, int]]) -> dict[str, Any]:
-    """``{"count", "bytes", "dtypes"}`` of the model's own parameters, each tensor once.
+def describe_parameters(parameters: Mapping[str, tuple[str, int, int]]) -> StoredTensors:
+    """The model's own parameters, each tensor once.
 
     Args:
         parameters: name → (element type name, elements, bytes per element).
     """
     dtypes = Counter(dtype for dtype, _, _ in parameters.values())
-    return {
-        "count": len(parameters),
-        "bytes": sum(elements * width for _, elements, width in parameters.values()),
-        "dtypes": dict(sorted(dtypes.items())),
-    }
+    return StoredTensors(
+        count=len(parameters),
+        bytes=sum(elements * width for _, elements, width in parameters.values()),
+        dtypes=dict(sorted(dtypes.items())),
+    )

@@ -39,6 +39,7 @@ from pytest_htp.exporter.result import HTPExport
 from pytest_htp.exporter.save import SavedModel, remove_model, save_model
 from pytest_htp.exporter.steps import StepRunner
 from pytest_htp.exporter.toolchain import toolchain_versions
+from pytest_htp.format.serialize import dict_of
 from pytest_htp.monitor import HTPExportMonitor, LiveProgress
 from pytest_htp.parity import (
     InputSet,
@@ -307,7 +308,7 @@ class _Export:
             self.parity = ParityResult.not_measured(reason)
         self.data.parity = self.parity.to_dict()
         self.data.attestation = self.parity.attestation
-        self.record = build_record(
+        record = build_record(
             RecordSource(
                 tagging=self.tagging,
                 model_class=self.data.model_class,
@@ -320,6 +321,7 @@ class _Export:
                 parity=self.parity.to_record(),
             )
         )
+        self.record = dict_of(record)
 
     def _further_inputs(self) -> list[InputSet]:
         given = given_sets(self.model, self.options.parity_inputs, seed=self.options.seed)

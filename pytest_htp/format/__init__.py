@@ -1,5 +1,1 @@
-"""The record of one export: what a baseline file stores. Importing this imports neither torch nor onnx."""
-
-from pytest_htp.format.validate import SCHEMA
-
-__all__ = ["SCHEMA"]
+"""What a record is, and how it is read and written. Importing this imports neither torch nor onnx."""

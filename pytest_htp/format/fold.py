@@ -1,7 +1,6 @@
 """Folding: repeated identical layers share one row, ``encoder.layer.{0..11}.attention``.
 
-Rows (or bare paths) merge when they are equal in everything but their path and their paths differ only in
-integer
+Rows (or bare paths) merge when they are equal in everything but their path and their paths differ only in integer
 segments. A pattern always stands for the exact cartesian product of its braces, so folding loses nothing:
 ``unfold_rows(fold_rows(rows))`` gives the rows back.
 
@@ -14,15 +13,17 @@ Pattern grammar::
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import chain, product
 from math import prod
-from typing import Any
+from typing import TypeVar
+
+from msgspec.structs import astuple, replace
 
 from pytest_htp.errors import HTPUsageError
+from pytest_htp.format.record import PathRow
 
 # The largest known models have some 30,000 modules; ten times that is a broken or hostile file, not a model.
 MAX_PATHS = 300_000
@@ -37,6 +38,7 @@ _Template = tuple[str | None, ...]
 _Vector = tuple[int, ...]
 _Box = tuple[tuple[int, ...], ...]
 _NaturalKey = tuple[tuple[int, int, str], ...]
+_R = TypeVar("_R", bound=PathRow)
 
 
 def escape_path(path: str) -> str:
@@ -58,24 +60,19 @@ def _part_key(part: str) -> tuple[int, int, str]:
     return (0, int(part), "") if _INTEGER.fullmatch(part) else (1, 0, part)
 
 
-def fold_rows(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Fold per-module rows (raw paths, one row per module) into pattern rows, in natural order of first
-    paths.
+def fold_rows(rows: Iterable[_R]) -> list[_R]:
+    """Fold rows (raw paths, one row a module) into pattern rows, in natural order of first paths.
 
     Raises:
         HTPUsageError: two rows have the same path.
     """
-    contents: dict[str, Mapping[str, Any]] = {}
-    keys: dict[str, str] = {}  # canonical text by repr, which is cheaper but depends on the order of keys
+    contents: dict[str, _R] = {}
     groups: dict[tuple[str, _Template], list[_Vector]] = {}
     for row in rows:
-        content = {key: value for key, value in row.items() if key != "path"}
-        spelled = repr(content)
-        key = keys.get(spelled)
-        if key is None:
-            key = keys[spelled] = json.dumps(content, sort_keys=True, allow_nan=False)
-            contents.setdefault(key, content)
-        template, vector = split_path(row["path"])
+        content = replace(row, path="")
+        key = repr([sorted(part.items()) if isinstance(part, dict) else part for part in astuple(content)])
+        contents.setdefault(key, content)
+        template, vector = split_path(row.path)
         groups.setdefault((key, template), []).append(vector)
     folded: list[tuple[_NaturalKey, str, str]] = []
     for (key, template), vectors in groups.items():
@@ -84,7 +81,7 @@ def fold_rows(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
             raise HTPUsageError(f"two rows describe one module: {path!r}; every module has exactly one row")
         folded += ((*_placed(template, box), key) for box in _boxes(vectors))
     folded.sort(key=lambda entry: entry[:2])
-    return [{"path": pattern, **contents[key]} for _, pattern, key in folded]
+    return [replace(contents[key], path=pattern) for _, pattern, key in folded]
 
 
 def fold_paths(paths: Iterable[str]) -> list[str]:
@@ -101,8 +98,7 @@ def expand_pattern(pattern: str, limit: int = MAX_PATHS) -> list[str]:
     """The raw paths a pattern stands for, first brace slowest.
 
     Raises:
-        HTPUsageError: the pattern is malformed, or stands for more than ``limit`` paths (checked before
-        expanding).
+        HTPUsageError: it is malformed, or stands for more than ``limit`` paths (checked before expanding).
     """
     if "{" not in pattern and "}" not in pattern:
         return [_unescape(pattern)]
@@ -125,18 +121,18 @@ def expand_pattern(pattern: str, limit: int = MAX_PATHS) -> list[str]:
     return [".".join(parts) for parts in product(*choices)]
 
 
-def unfold_rows(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def unfold_rows(rows: Iterable[_R]) -> list[_R]:
     """One row per module with its raw path; values are shared with the folded row, not copied.
 
     Raises:
         HTPUsageError: a malformed pattern, a module described twice, or more than MAX_PATHS modules.
     """
-    unfolded: dict[str, dict[str, Any]] = {}
+    unfolded: dict[str, _R] = {}
     for row in rows:
-        for path in expand_pattern(row["path"], MAX_PATHS - len(unfolded)):
+        for path in expand_pattern(row.path, MAX_PATHS - len(unfolded)):
             if path in unfolded:
                 raise HTPUsageError(f"two rows describe one module: {_shorten(path)}")
-            unfolded[path] = {**row, "path": path}
+            unfolded[path] = replace(row, path=path)
     return list(unfolded.values())
 
 
@@ -159,8 +155,7 @@ def split_path(path: str) -> tuple[_Template, _Vector]:
 
 
 def _boxes(vectors: Sequence[_Vector]) -> list[_Box]:
-    """Partition distinct vectors into cartesian products; of the two greedy orders, the one with fewer
-    products."""
+    """Partition distinct vectors into cartesian products; of two greedy orders, the one with fewer products."""
     if len(vectors) == 1 or not vectors[0]:
         return [tuple((number,) for number in vectors[0])]
     positions = range(len(vectors[0]))

@@ -14,9 +14,11 @@ from typing import Any, NoReturn
 
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.format.fold import unfold_rows
+from pytest_htp.format.read import record_of
+from pytest_htp.format.record import Record
+from pytest_htp.format.serialize import dict_of
 from pytest_htp.format.strict_json import strict_loads
-from pytest_htp.format.tensors import unfold_tensors
-from pytest_htp.format.validate import validate_record
+from pytest_htp.format.tensors import list_tensors
 
 # A folded 126-layer decoder takes 20 KB; the 33,000-module unfolded worst case some 12 MB.
 MAX_BYTES = 32 * 1024 * 1024
@@ -27,12 +29,21 @@ _RERECORD = "re-record it with pytest --snapshot-update, or restore it from vers
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a baseline file. Raises HTPUsageError for everything that isn't a readable, valid one."""
-    return loads(read_regular_file(path), source=os.fspath(path))
+    """The record in a baseline file, in today's edition.
+
+    Raises:
+        HTPUsageError: for everything that isn't a readable, valid baseline.
+    """
+    return dict_of(load_record(path))
+
+
+def load_record(path: str | os.PathLike[str]) -> Record:
+    """:func:`load`, typed."""
+    return loads_record(read_regular_file(path), source=os.fspath(path))
 
 
 def loads(text: str | bytes, source: str = "baseline") -> dict[str, Any]:
-    """Parse and validate the text of a baseline.
+    """The record in the text of a baseline, in today's edition.
 
     Args:
         text: the file's content; bytes must be UTF-8.
@@ -41,15 +52,20 @@ def loads(text: str | bytes, source: str = "baseline") -> dict[str, Any]:
     Raises:
         HTPUsageError: too large, not UTF-8, not JSON, too deep, NaN, another schema, or wrong types.
     """
-    record = parse_json(text, source)
+    return dict_of(loads_record(text, source))
+
+
+def loads_record(text: str | bytes, source: str = "baseline") -> Record:
+    """:func:`loads`, typed."""
+    values = parse_json(text, source)
     try:
-        validate_record(record)
-        unfold_rows(record["modules"])  # refuses hostile patterns and modules described twice
-        for kind in ("inputs", "outputs"):
-            unfold_tensors(record[kind])
+        record = record_of(values)
+        for graph in (record, *record.stages):  # refuses hostile patterns and modules described twice
+            unfold_rows(graph.modules)
+            list_tensors(graph.inputs)
+            list_tensors(graph.outputs)
     except HTPUsageError as error:
         raise HTPUsageError(f"{_name(source)}: {error}") from None
-    assert isinstance(record, dict)
     return record
 
 

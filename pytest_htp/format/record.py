@@ -10,11 +10,11 @@ may be raw in one being compared.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct, field
 
-SCHEMA = "pytest-htp/baseline/2"
+SCHEMA: Final = "pytest-htp/baseline/2"
 
 # Far beyond any model (a count of bytes fits in 63 bits); keeps arithmetic on hostile numbers cheap.
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
@@ -36,6 +36,12 @@ PathPattern = Annotated[
 
 class _Row(Struct, frozen=True, kw_only=True, omit_defaults=True):
     pass
+
+
+class PathRow(_Row, frozen=True, kw_only=True):
+    """Something said of one module, or of all modules that a pattern stands for."""
+
+    path: PathPattern
 
 
 class ModelRow(_Row, frozen=True, kw_only=True, rename={"class_name": "class"}):
@@ -85,7 +91,7 @@ class DuplicateRow(_Row, frozen=True, kw_only=True):
 
     names: list[str]
     bytes: Count
-    copies: Count = 2
+    copies: Count
 
 
 class WeightsRow(_Row, frozen=True, kw_only=True):
@@ -170,7 +176,7 @@ class GraphRow(_Row, frozen=True, kw_only=True):
     subgraphs: Count = 0
 
 
-class ModuleRow(_Row, frozen=True, kw_only=True, rename={"class_name": "class"}):
+class ModuleRow(PathRow, frozen=True, kw_only=True, rename={"class_name": "class"}):
     """One module, or equal modules of repeated layers.
 
     Attributes:
@@ -189,7 +195,6 @@ class ModuleRow(_Row, frozen=True, kw_only=True, rename={"class_name": "class"})
         activation_bytes: bytes of the tensors it returned; None where sizes are dynamic or not known.
     """
 
-    path: PathPattern
     class_name: str
     calls: Count
     nodes: Count
@@ -211,10 +216,9 @@ class UntaggedRow(_Row, frozen=True, kw_only=True):
     ops: Histogram
 
 
-class ModuleQualityRow(_Row, frozen=True, kw_only=True):
+class ModuleQualityRow(PathRow, frozen=True, kw_only=True):
     """SQNR of what a module returned, against PyTorch; None where undefined (``reason``)."""
 
-    path: PathPattern
     sqnr: Decibel | None
     reason: str = ""
 
@@ -258,10 +262,9 @@ class StageRecord(GraphRecord, frozen=True, kw_only=True):
     quality: QualityRow | None = None
 
 
-class PlacementRow(_Row, frozen=True, kw_only=True):
+class PlacementRow(PathRow, frozen=True, kw_only=True):
     """Own nodes of a module by the device that runs them."""
 
-    path: PathPattern
     devices: Histogram
 
 
@@ -309,7 +312,7 @@ class Record(GraphRecord, frozen=True, kw_only=True):
         stages, targets: in the order in which they ran; absent if not asked for.
     """
 
-    schema: str
+    schema: Literal["pytest-htp/baseline/2"]
     model: ModelRow
     toolchain: dict[str, str]
     fingerprint_version: Count = 1

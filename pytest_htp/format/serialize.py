@@ -1,7 +1,8 @@
 """The canonical text of a record: what a baseline file holds, and the same bytes on every machine.
 
-UTF-8, LF, keys sorted, one list item per line within the top two levels, a final newline. Below the top level
-an object is one line unless it holds a list or object at the top; so a changed module is one changed line.
+UTF-8, LF, keys sorted, a final newline. A row is one line, so a changed module is one changed line: below the top level
+only an object that holds lists or objects is broken up, and lists are one item a line. A stage's record, and whatever
+else in a list holds rows of its own, is written like a record within the record.
 """
 
 from __future__ import annotations
@@ -12,36 +13,68 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_htp.errors import HTPUsageError
+import msgspec
 
-# Printable in no editor, able to reorder what a reviewer sees (bidirectional marks), or not encodable
-# (surrogates).
+from pytest_htp.errors import HTPUsageError
+from pytest_htp.format.record import GraphRecord, Record
+
+# Printable in no editor, able to reorder what a reviewer sees (bidirectional marks), or not encodable (surrogates).
 _HIDDEN = re.compile("[\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
 
+# What a measured section says even where it holds its default: "none were contradicted" is a finding as well.
+_ALWAYS = {
+    "attestation": ("attested", "contradicted", "unmatched"),
+    "parity": ("outputs", "first_divergence", "failed"),
+}
 
-def dumps(record: Mapping[str, Any]) -> str:
+
+def dict_of(record: Record) -> dict[str, Any]:
+    """A record as JSON values: what ``HTPExport.record`` is and :func:`~pytest_htp.format.read.record_of` takes."""
+    values: dict[str, Any] = msgspec.to_builtins(record)
+    _complete(values, record)
+    for described, stage in zip(values.get("stages", ()), record.stages, strict=True):
+        _complete(described, stage)
+    return values
+
+
+def _complete(values: dict[str, Any], graph: GraphRecord) -> None:
+    for section, names in _ALWAYS.items():
+        row = getattr(graph, section)
+        if row.measured:
+            values[section].update({name: msgspec.to_builtins(getattr(row, name)) for name in names})
+
+
+def dumps(record: Record | Mapping[str, Any]) -> str:
     """Canonical text of a record.
 
     Raises:
         HTPUsageError: a value JSON can't hold exactly (NaN, infinity, a key that is no string, another type).
     """
-    _check(record, "record")
-    text = _write(record, 0) + "\n"
+    values = dict_of(record) if isinstance(record, Record) else record
+    _check(values, "record")
+    text = _write(values) + "\n"
     return _HIDDEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
-def _write(value: Any, depth: int) -> str:
-    inner, outer = "  " * (depth + 1), "  " * depth
-    if isinstance(value, Mapping) and value and (depth == 0 or (depth == 1 and _holds_containers(value))):
-        lines = [f"{inner}{_line(key)}: {_write(value[key], depth + 1)}" for key in sorted(value)]
-        return "{\n" + ",\n".join(lines) + f"\n{outer}}}"
-    if isinstance(value, (list, tuple)) and value and depth in (1, 2):
-        return "[\n" + ",\n".join(inner + _line(item) for item in value) + f"\n{outer}]"
+def _write(value: Any, level: int = 0, indent: str = "") -> str:
+    """``level`` counts from the record that the value is in, ``indent`` is that of its line."""
+    inner = indent + "  "
+    if isinstance(value, Mapping) and value and (level == 0 or (level == 1 and _holds_containers(value))):
+        lines = [f"{inner}{_line(key)}: {_write(value[key], level + 1, inner)}" for key in sorted(value)]
+        return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
+    if isinstance(value, (list, tuple)) and value and level in (1, 2):
+        items = [_write(item, 0, inner) if _holds_rows(item) else _line(item) for item in value]
+        return "[\n" + ",\n".join(inner + item for item in items) + f"\n{indent}]"
     return _line(value)
 
 
 def _holds_containers(value: Mapping[str, Any]) -> bool:
     return any(isinstance(item, (Mapping, list, tuple)) for item in value.values())
+
+
+def _holds_rows(value: Any) -> bool:
+    lists = value.values() if isinstance(value, Mapping) else ()
+    return any(isinstance(items, (list, tuple)) and items and isinstance(items[0], Mapping) for items in lists)
 
 
 def _line(value: Any) -> str:

@@ -1,30 +1,32 @@
 """Folding of graph inputs and outputs, whose order counts: the caches of 126 layers take two rows, not 252.
 
-A folded row's ``name`` is a path pattern (``past_key_values.layers.{0..125}.keys``), its ``module`` one of
-as many modules or a single path. The row's tensors take the first free place and then every ``every``-th
-(1 where absent), so that keys and values of all layers, which alternate, are two rows with ``"every": 2``.
+A folded row's ``name`` is a path pattern (``past_key_values.layers.{0..125}.keys``), its ``module`` one of as many
+modules or a single path. The row's tensors take the first free place and then every ``every``-th, so that keys and
+values of all layers, which alternate, are two rows with ``"every": 2``.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from msgspec import to_builtins
+from msgspec.structs import replace
+
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.format.fold import MAX_PATHS, escape_path, expand_pattern, fold_paths, split_path
+from pytest_htp.format.record import TensorRow
 
-_Row = Mapping[str, Any]
 _REMEDY = "re-record the baseline with --snapshot-update"
 
 
 class _Place:
     """One tensor of a group: its position, and the integers in its name and in its module's path."""
 
-    def __init__(self, position: int, row: _Row) -> None:
+    def __init__(self, position: int, row: TensorRow) -> None:
         self.position, self.row = position, row
-        self.name = split_path(row["name"])[1]
-        self.module = split_path(row["module"])[1] if "module" in row else ()
+        self.name = split_path(row.name)[1]
+        self.module = split_path(row.module)[1] if row.module is not None else ()
 
     def step_to(self, other: _Place, axis: int) -> tuple[int, tuple[int, ...]] | None:
         """What leads from this tensor to the next of its row, None where that one can't be."""
@@ -35,13 +37,13 @@ class _Place:
         return (other.position - self.position, module) if consecutive else None
 
 
-def fold_tensors(rows: Sequence[_Row]) -> list[dict[str, Any]]:
-    """Fold rows with raw names and raw module paths; ``unfold_tensors`` gives them back, patterns aside."""
-    groups: dict[str, list[_Place]] = {}
+def fold_tensors(rows: Sequence[TensorRow]) -> list[TensorRow]:
+    """Fold rows with raw names and raw module paths; :func:`list_tensors` gives them back."""
+    groups: dict[tuple[object, ...], list[_Place]] = {}
     for position, row in enumerate(rows):
-        rest = {key: value for key, value in row.items() if key not in ("name", "module")}
-        module = split_path(row["module"])[0] if "module" in row else None
-        key = json.dumps([split_path(row["name"])[0], module, rest], sort_keys=True)
+        module = None if row.module is None else split_path(row.module)[0]
+        dims = None if row.dims is None else tuple(row.dims)
+        key = split_path(row.name)[0], module, row.dtype, dims, row.named
         groups.setdefault(key, []).append(_Place(position, row))
     runs = [run for places in groups.values() for run in _fewest_runs(places)]
     runs.sort(key=lambda run: run[0].position)
@@ -76,42 +78,46 @@ def _runs(places: list[_Place], axis: int) -> list[list[_Place]]:
     return runs
 
 
-def _folded(run: list[_Place]) -> dict[str, Any]:
+def _folded(run: list[_Place]) -> TensorRow:
     first = run[0].row
     if len(run) == 1:
-        return {**first, **{key: escape_path(first[key]) for key in ("name", "module") if key in first}}
-    (name,) = fold_paths(place.row["name"] for place in run)
-    row = {**first, "name": name}
-    if "module" in first:
-        (row["module"],) = fold_paths({place.row["module"] for place in run})
-    every = run[1].position - run[0].position
-    return {**row, "every": every} if every > 1 else row
+        return replace(first, name=escape_path(first.name), module=first.module and escape_path(first.module))
+    (name,) = fold_paths(place.row.name for place in run)
+    module = first.module
+    if module is not None:
+        (module,) = fold_paths({place.row.module or "" for place in run})
+    return replace(first, name=name, module=module, every=run[1].position - run[0].position)
 
 
-def unfold_tensors(rows: Iterable[_Row]) -> list[dict[str, Any]]:
+def list_tensors(rows: Iterable[TensorRow]) -> list[TensorRow]:
     """One row per tensor in the graph's order, with raw names and module paths.
 
     Raises:
         HTPUsageError: a malformed pattern, too many tensors, or rows that don't fill all places.
     """
-    placed: dict[int, dict[str, Any]] = {}
+    placed: dict[int, TensorRow] = {}
     free = 0
     for row in rows:
-        names = expand_pattern(row["name"], MAX_PATHS - len(placed))
-        modules = expand_pattern(row["module"], MAX_PATHS) if "module" in row else []
-        if len(modules) not in (0, 1, len(names)):
+        names = expand_pattern(row.name, MAX_PATHS - len(placed))
+        modules = [None] if row.module is None else expand_pattern(row.module, MAX_PATHS)
+        if len(modules) not in (1, len(names)):
             made = f"{len(names)} tensors in one row are made by {len(modules)} modules"
             raise HTPUsageError(f"{made}: {_REMEDY}")
         while free in placed:
             free += 1
         for index, name in enumerate(names):
-            place = free + index * row.get("every", 1)
+            place = free + index * row.every
             if place in placed:
                 raise HTPUsageError(f"two tensors have place {place} among inputs or outputs: {_REMEDY}")
-            tensor = {key: value for key, value in row.items() if key != "every"}
-            if modules:
-                tensor["module"] = modules[index if len(modules) > 1 else 0]
-            placed[place] = {**tensor, "name": name}
+            module = modules[index if len(modules) > 1 else 0]
+            placed[place] = replace(row, name=name, module=module, every=1)
     if len(placed) and max(placed) >= len(placed):
         raise HTPUsageError(f"inputs or outputs have a gap: {_REMEDY}")
     return [placed[place] for place in sorted(placed)]
+
+
+def unfold_tensors(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """:func:`list_tensors` of rows as JSON values."""
+    from msgspec import convert
+
+    return [to_builtins(row) for row in list_tensors(convert(row, TensorRow) for row in rows)]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_htp.format.fold import escape_path, fold_paths
+from pytest_htp.format.record import AttestationRow, OutputParityRow, ParityRow, UnmatchedRow
 from pytest_htp.parity.reasons import BODY
 
 if TYPE_CHECKING:
@@ -144,51 +145,45 @@ class ParityResult:
             }
         return described
 
-    def to_record(self) -> dict[str, Any]:
+    def to_record(self) -> ParityRow:
         """Canonical form for the record: decades instead of numbers, the worst over all input sets.
 
-        A relative difference at or below the noise floor of its element type writes both numbers as that
-            floor: the
-        decade of an absolute difference in the noise follows the magnitude of the weights and moves with
-        their seed.
+        A relative difference at or below the noise floor of its element type writes both numbers as that floor: the
+        decade of an absolute difference in the noise follows the magnitude of the weights and moves with their seed.
         """
         if not self.measured:
-            return {"measured": False, "reason": self.reason}
+            return ParityRow(measured=False, reason=self.reason or "")
         entering = self.first_divergence
-        failed_on = [name for name, outputs in self.input_sets.items() if any(output.failed for output in outputs)]
+        floor = self.outputs[0].floor if self.outputs else "1e-05"
         columns = zip(self.outputs, *self.input_sets.values(), strict=True)
-        record = {
-            "measured": True,
-            "outputs": [_decades(column) for column in columns],
-            "first_divergence": None if entering is None else escape_path(entering.module),
-            "failed": self.failed,
-        }
-        if entering is not None:
-            record["divergence"] = decade(entering.max_rel, self.outputs[0].floor if self.outputs else "1e-05")
-        if failed_on:
-            record["failed_on"] = failed_on
-        return record
+        return ParityRow(
+            measured=True,
+            outputs=[_decades(column) for column in columns],
+            first_divergence=None if entering is None else escape_path(entering.module),
+            divergence=None if entering is None else decade(entering.max_rel, floor),
+            failed=self.failed,
+            failed_on=[name for name, outputs in self.input_sets.items() if any(output.failed for output in outputs)],
+        )
 
-    def attestation_record(self) -> dict[str, Any]:
+    def attestation_record(self) -> AttestationRow:
         """Canonical form of the attestation for the record: modules as folded patterns, in natural order."""
         if not self.attestation.get("measured"):
-            return dict(self.attestation)
+            return AttestationRow(measured=False, reason=self.attestation.get("reason") or "")
         by_reason: dict[str, list[str]] = {}
         for entry in self.attestation["unmatched"]:
             if entry["reason"] == BODY:
                 continue  # which branch runs depends on weights and inputs
             by_reason.setdefault(entry["reason"], []).append(entry["module"])
-        unmatched = [
-            {"module": pattern, "reason": reason}
-            for reason, paths in sorted(by_reason.items())
-            for pattern in fold_paths(paths)
-        ]
-        return {
-            "measured": True,
-            "attested": self.attestation["attested"],
-            "contradicted": fold_paths(self.attestation["contradicted"]),
-            "unmatched": unmatched,
-        }
+        return AttestationRow(
+            measured=True,
+            attested=self.attestation["attested"],
+            contradicted=fold_paths(self.attestation["contradicted"]),
+            unmatched=[
+                UnmatchedRow(module=pattern, reason=reason)
+                for reason, paths in sorted(by_reason.items())
+                for pattern in fold_paths(paths)
+            ],
+        )
 
     @property
     def failed(self) -> list[str]:
@@ -216,22 +211,20 @@ def _number(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def _decades(column: Iterable[Difference]) -> dict[str, str]:
+def _decades(column: Iterable[Difference]) -> OutputParityRow:
     column = list(column)
     name, floor = column[0].name, column[0].floor
     relative = max(found.max_rel if not found.nonfinite else math.inf for found in column)
     absolute = max(found.max_abs if not found.nonfinite else math.inf for found in column)
     if relative <= float(floor):
         absolute = relative
-    return {"name": name, "max_abs": decade(absolute, floor), "max_rel": decade(relative, floor)}
+    return OutputParityRow(name=name, max_abs=decade(absolute, floor), max_rel=decade(relative, floor))
 
 
 def decade(value: float, floor: str) -> str:
-    """``value`` rounded up to a power of ten, as text (``"1e-05"``), never below ``floor``; ``"inf"`` if not
-    finite.
+    """``value`` rounded up to a power of ten, as text (``"1e-05"``), never below ``floor``; ``"inf"`` if not finite.
 
-    Rounding allows for a last-digit error of the division that made ``value``: 1.0000000001e-5 is still
-    1e-05.
+    Rounding allows for a last-digit error of the division that made ``value``: 1.0000000001e-5 is still 1e-05.
     """
     if not math.isfinite(value):
         return "inf"

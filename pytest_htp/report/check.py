@@ -13,7 +13,7 @@ from importlib.resources import files
 from typing import Any
 
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.format.validate import validate_record
+from pytest_htp.format.read import record_of
 from pytest_htp.report.text import inert
 
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -37,7 +37,7 @@ def check_report(report: Any) -> None:
         for key in ("record", "before"):
             if export[key] is not None:
                 try:
-                    validate_record(export[key])
+                    record_of(export[key])
                 except HTPUsageError as error:
                     raise HTPUsageError(f"report.exports[{position}].{key}: {error}") from error
 

@@ -47,7 +47,7 @@ class SharedExports:
 
     def add(self, key: tuple[Any, ...], export: HTPExport, nodeid: str, owner: object) -> None:
         size = export.record["weights"]["initializers"]["bytes"]
-        if export.data.external_data_size is None and export.record["weights"]["duplicates"] is None:
+        if export.data.external_data_size is None and not export.record["weights"]["kept"]:
             size = 0  # exported without weights
         # What the first test does to its result must not show in the next one's.
         self._entries[key] = _Entry(_own(export), nodeid, owner, size)
@@ -100,7 +100,7 @@ def _with_files_in(export: HTPExport, folder: Path) -> HTPExport:
     """The same export for another test, with files (those of the first may be gone) and data of its own."""
     from pytest_htp.exporter.save import save_model
 
-    structure_only = export.record["weights"]["duplicates"] is None
+    structure_only = not export.record["weights"]["kept"]
     path = folder / export.onnx_path.name
     try:
         save_model(export.program, path, structure_only=structure_only, parameters=set(export.parameters))

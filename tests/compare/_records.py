@@ -7,11 +7,22 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from msgspec import convert, to_builtins
+
 from pytest_htp.compare import compare_exports
 from pytest_htp.format.fold import fold_rows, unfold_rows
+from pytest_htp.format.record import SCHEMA, ModuleRow
 
 Record = dict[str, Any]
 Row = dict[str, Any]
+
+
+def folded(rows: Iterable[Row]) -> list[Row]:
+    return [to_builtins(item) for item in fold_rows(convert(list(rows), list[ModuleRow]))]
+
+
+def unfolded(rows: Iterable[Row]) -> list[Row]:
+    return [to_builtins(item) for item in unfold_rows(convert(list(rows), list[ModuleRow]))]
 
 
 def row(path: str, class_name: str, ops: dict[str, int] | None = None, **fields: Any) -> Row:
@@ -83,7 +94,7 @@ def record_of(rows: Iterable[Row], *, fold: bool = True, untagged: dict[str, int
     size = sum(stored.values())
     stores = {"count": 60, "bytes": size, "dtypes": dict.fromkeys(stored, 60)}
     return {
-        "schema": "pytest-htp/baseline/1",
+        "schema": SCHEMA,
         "model": {"class": "BertModel", "exporter": "torch", "modules": 160, "executed": len(rows),
                   "parameters": size // 4},
         "toolchain": {"onnx": "1.23.2", "torch": "2.13.0", "transformers": "5.23.0"},
@@ -96,11 +107,13 @@ def record_of(rows: Iterable[Row], *, fold: bool = True, untagged: dict[str, int
             {"name": "last_hidden_state", "dtype": "FLOAT", "dims": ["d0", "d1", 128]},
             {"name": "pooler_output", "dtype": "FLOAT", "dims": ["d0", 128]},
         ],
-        "graph": {"nodes": total, "functions": 0, "subgraphs": 0},
+        "graph": {"nodes": total},
         "weights": {
             "parameters": stores,
             "initializers": copy.deepcopy(stores),
+            "kept": True,
             "tied": [["embeddings.word.weight", "head.weight"]],
+            "tied_apart": [],
             "duplicates": [],
         },
         "coverage": {
@@ -119,7 +132,7 @@ def record_of(rows: Iterable[Row], *, fold: bool = True, untagged: dict[str, int
             "first_divergence": None,
             "failed": [],
         },
-        "modules": fold_rows(rows) if fold else rows,
+        "modules": folded(rows) if fold else rows,
         "untagged": {"nodes": sum(untagged.values()), "ops": untagged},
     }  # fmt: skip
 
@@ -131,7 +144,7 @@ def bert(layers: int = 12, *, fold: bool = True) -> Record:
 def changed(change: Callable[[dict[str, Row]], None], base: Record | None = None, **totals: Any) -> Record:
     """``bert()`` with its unfolded rows (by path) changed in place, totals recomputed."""
     source = base or bert()
-    rows = {item["path"]: copy.deepcopy(item) for item in unfold_rows(source["modules"])}
+    rows = {item["path"]: copy.deepcopy(item) for item in unfolded(source["modules"])}
     change(rows)
     return record_of(rows.values(), **totals)
 

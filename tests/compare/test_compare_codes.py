@@ -68,7 +68,9 @@ def untied() -> Record:
 
     record = changed(change)
     record["weights"]["tied"] = []
-    record["weights"]["duplicates"] = [{"names": ["embeddings.word.weight", "head.weight"], "bytes": 1_000_000}]
+    record["weights"]["duplicates"] = [
+        {"names": ["embeddings.word.weight", "head.weight"], "bytes": 1_000_000, "copies": 2}
+    ]
     return record
 
 
@@ -77,7 +79,9 @@ def duplicated() -> Record:
         rows["pooler.dense"]["weights"] = {"FLOAT": 1_004_096}
 
     record = changed(change)
-    record["weights"]["duplicates"] = [{"names": ["embeddings.word.weight", "pooler.dense.weight"], "bytes": 10**6}]
+    record["weights"]["duplicates"] = [
+        {"names": ["embeddings.word.weight", "pooler.dense.weight"], "bytes": 10**6, "copies": 2}
+    ]
     return record
 
 
@@ -408,7 +412,7 @@ def test_what_was_not_measured_is_silent() -> None:
     after = bert()
     for part in ("parity", "attestation"):
         after[part] = {"measured": False, "reason": "onnxruntime is not installed"}
-    after["weights"]["duplicates"] = None
+    after["weights"]["kept"] = False
     assert codes(bert(), after) == []
     assert codes(after, bert()) == []
 

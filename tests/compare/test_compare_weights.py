@@ -83,7 +83,9 @@ def test_nameless_copies_are_matched_by_size_the_most_copied_first() -> None:
 
 
 def test_one_copy_more_says_what_was_before() -> None:
-    two, three = ({"names": [f"{name}.w" for name in names], "bytes": 4096} for names in ("ab", "abc"))
+    two, three = (
+        {"names": [f"{name}.w" for name in names], "bytes": 4096, "copies": len(names)} for names in ("ab", "abc")
+    )
     (finding,) = compare_exports(stored(two), stored(three)).findings
     assert (finding.code, finding.module, finding.before, finding.after) == ("weights.duplicated", "c", two, three)
     assert "3 times (2 before)" in finding.message
@@ -95,7 +97,7 @@ def test_duplicates_of_a_renamed_module_are_the_same() -> None:
             rows[name] = {**rows.pop("head"), "path": name}
 
         after = changed(change)
-        after["weights"]["duplicates"] = [{"names": [f"{name}.bias", f"{name}.weight"], "bytes": 4096}]
+        after["weights"]["duplicates"] = [{"names": [f"{name}.bias", f"{name}.weight"], "bytes": 4096, "copies": 2}]
         after["weights"]["tied"] = []
         return after
 

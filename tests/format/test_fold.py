@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,14 +17,15 @@ from pytest_htp.format.fold import (
     natural_key,
     unfold_rows,
 )
+from pytest_htp.format.record import PathRow, PlacementRow
 
 
-def rows_of(contents: dict[str, int]) -> list[dict[str, Any]]:
-    return [{"path": path, "ops": {"Add": value}} for path, value in contents.items()]
+def rows_of(contents: dict[str, int]) -> list[PlacementRow]:
+    return [PlacementRow(path=path, devices={"CPU": value, "NPU": 1}) for path, value in contents.items()]
 
 
 def folded(contents: dict[str, int]) -> dict[str, int]:
-    return {row["path"]: row["ops"]["Add"] for row in fold_rows(rows_of(contents))}
+    return {row.path: row.devices["CPU"] for row in fold_rows(rows_of(contents))}
 
 
 def test_equal_layers_share_a_row_and_a_differing_one_stands_out() -> None:
@@ -50,7 +50,7 @@ def test_order_is_natural_and_the_root_comes_first() -> None:
 
 
 def test_a_126_layer_model_takes_as_many_rows_as_a_12_layer_one() -> None:
-    def rows(layers: int) -> list[dict[str, Any]]:
+    def rows(layers: int) -> list[PlacementRow]:
         return fold_rows(rows_of({f"layer.{i}.{name}": 1 for i in range(layers) for name in ("a", "b.c")}))
 
     assert len(rows(126)) == len(rows(12)) == 2
@@ -90,16 +90,24 @@ def test_hostile_and_malformed_patterns_are_refused_at_once(pattern: str) -> Non
 
 
 def test_many_patterns_are_bounded_together() -> None:
-    rows = [{"path": f"m{index}.{{0..99999}}"} for index in range(100)]
+    rows = [PathRow(path=f"m{index}.{{0..99999}}") for index in range(100)]
     with pytest.raises(HTPUsageError, match="stands for"):
         unfold_rows(rows)
 
 
 def test_a_module_described_twice_is_refused() -> None:
     with pytest.raises(HTPUsageError, match=r"'a\.1'"):
-        unfold_rows([{"path": "a.{0..2}"}, {"path": "a.1"}])
+        unfold_rows([PathRow(path="a.{0..2}"), PathRow(path="a.1")])
     with pytest.raises(HTPUsageError, match=r"'a\.1'"):
-        fold_rows([{"path": "a.1", "n": 1}, {"path": "a.1", "n": 1}])
+        fold_rows([PathRow(path="a.1"), PathRow(path="a.1")])
+
+
+def test_the_order_of_a_histogram_is_no_difference() -> None:
+    rows = [
+        PlacementRow(path="a.0", devices={"CPU": 1, "NPU": 2}),
+        PlacementRow(path="a.1", devices={"NPU": 2, "CPU": 1}),
+    ]
+    assert [row.path for row in fold_rows(rows)] == ["a.{0..1}"]
 
 
 names = st.one_of(st.integers(0, 12).map(str), st.sampled_from(["a", "b", "layer", "{0..2}", "50%", "é", "\x1b"]))
@@ -110,7 +118,7 @@ paths = st.lists(names, min_size=1, max_size=5).map(".".join) | st.just("")
 def test_unfolding_gives_back_every_row(contents: dict[str, int]) -> None:
     rows = rows_of(contents)
     result = fold_rows(rows)
-    assert {row["path"]: row for row in unfold_rows(result)} == {row["path"]: row for row in rows}
+    assert {row.path: row for row in unfold_rows(result)} == {row.path: row for row in rows}
     assert fold_rows(unfold_rows(result)) == result
     assert fold_rows(reversed(rows)) == result
 

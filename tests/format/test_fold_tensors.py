@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.format.tensors import fold_tensors, unfold_tensors
-
-Row = dict[str, Any]
-
-
-def tensor(name: str, module: str | None = None, dims: int = 4) -> Row:
-    row: Row = {"name": name, "dtype": "FLOAT", "dims": [dims]}
-    return row if module is None else {**row, "module": module}
+from pytest_htp.format.record import TensorRow
+from pytest_htp.format.tensors import fold_tensors, list_tensors
 
 
-def caches(layers: int) -> list[Row]:
+def tensor(name: str, module: str | None = None, dims: int = 4, every: int = 1) -> TensorRow:
+    return TensorRow(name=name, dtype="FLOAT", dims=[dims], module=module, every=every)
+
+
+def caches(layers: int) -> list[TensorRow]:
     rows = [tensor("logits", "lm_head")]
     for layer in range(layers):
         for kind in ("keys", "values"):
@@ -29,39 +25,39 @@ def caches(layers: int) -> list[Row]:
 
 def test_caches_of_all_layers_take_two_rows() -> None:
     folded = fold_tensors(caches(126))
-    assert [(row["name"], row["module"], row.get("every")) for row in folded] == [
-        ("logits", "lm_head", None),
+    assert [(row.name, row.module, row.every) for row in folded] == [
+        ("logits", "lm_head", 1),
         ("past.layers.{0..125}.keys", "model.layers.{0..125}.self_attn", 2),
         ("past.layers.{0..125}.values", "model.layers.{0..125}.self_attn", 2),
     ]
-    assert unfold_tensors(folded) == caches(126)
+    assert list_tensors(folded) == caches(126)
 
 
 def test_makers_may_be_numbered_differently() -> None:
     rows = [tensor("hidden.0", "embed"), *(tensor(f"hidden.{i + 1}", f"layer.{i}") for i in range(5))]
     folded = fold_tensors(rows)
-    assert [(row["name"], row["module"]) for row in folded] == [
+    assert [(row.name, row.module) for row in folded] == [
         ("hidden.0", "embed"),
         ("hidden.{1..5}", "layer.{0..4}"),
     ]
-    assert unfold_tensors(folded) == rows
+    assert list_tensors(folded) == rows
 
 
 def test_the_faster_number_may_be_the_inner_one() -> None:
     rows = [tensor(f"present.{layer}.{kind}") for layer in range(6) for kind in range(2)]
     folded = fold_tensors(rows)
-    assert [(row["name"], row["every"]) for row in folded] == [
+    assert [(row.name, row.every) for row in folded] == [
         ("present.{0..5}.0", 2),
         ("present.{0..5}.1", 2),
     ]
-    assert unfold_tensors(folded) == rows
+    assert list_tensors(folded) == rows
 
 
 def test_swapped_tensors_stand_out() -> None:
     rows = caches(4)
     rows[3], rows[5] = rows[5], rows[3]
     folded = fold_tensors(rows)
-    assert unfold_tensors(folded) == rows
+    assert list_tensors(folded) == rows
     assert len(folded) > 3
 
 
@@ -72,18 +68,18 @@ _names = st.lists(st.sampled_from(["0", "1", "2", "3", "a", "{0}", "50%"]), min_
 def test_unfolding_gives_the_rows_back(values: list[tuple[str, str | None, int]]) -> None:
     unique = {name: tensor(name, module, dims) for name, module, dims in values}
     rows = list(unique.values())
-    assert unfold_tensors(fold_tensors(rows)) == rows
+    assert list_tensors(fold_tensors(rows)) == rows
 
 
 @pytest.mark.parametrize(
     ("rows", "reason"),
     [
-        ([{"name": "a.{0..9}", "every": 2}], "gap"),
-        ([{"name": "a.{0..1}", "every": 2}, {"name": "b.{0..1}"}], "have place 2"),
-        ([{"name": "a.{0..2}", "module": "m.{0..1}"}], "2 modules"),
-        ([{"name": "a.{0..999999999}"}], "stands for"),
+        ([tensor("a.{0..9}", every=2)], "gap"),
+        ([tensor("a.{0..1}", every=2), tensor("b.{0..1}")], "have place 2"),
+        ([tensor("a.{0..2}", "m.{0..1}")], "2 modules"),
+        ([tensor("a.{0..999999999}")], "stands for"),
     ],
 )
-def test_hostile_rows_are_refused(rows: list[Row], reason: str) -> None:
+def test_hostile_rows_are_refused(rows: list[TensorRow], reason: str) -> None:
     with pytest.raises(HTPUsageError, match=reason):
-        unfold_tensors(rows)
+        list_tensors(rows)

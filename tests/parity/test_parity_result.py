@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 
+from pytest_htp.format.record import AttestationRow, OutputParityRow, ParityRow, UnmatchedRow
 from pytest_htp.parity import Difference, Divergence, ParityResult
 
 
@@ -19,33 +20,25 @@ def result(**changes: object) -> ParityResult:
 def test_noise_is_one_decade_whatever_the_weights() -> None:
     small = result(outputs=[Difference("y", 1e-9, 3e-7)]).to_record()
     large = result(outputs=[Difference("y", 2e-3, 9e-6)]).to_record()
-    assert (
-        small
-        == large
-        == {
-            "measured": True,
-            "outputs": [{"name": "y", "max_abs": "1e-05", "max_rel": "1e-05"}],
-            "first_divergence": None,
-            "failed": [],
-        }
-    )
+    noise = OutputParityRow(name="y", max_abs="1e-05", max_rel="1e-05")
+    assert small == large == ParityRow(measured=True, outputs=[noise])
 
 
 def test_beyond_noise_both_decades_are_measured() -> None:
-    [output] = result(outputs=[Difference("y", 0.3, 0.02, beyond=0.5)]).to_record()["outputs"]
-    assert (output["max_abs"], output["max_rel"]) == ("1e+00", "1e-01")
+    [output] = result(outputs=[Difference("y", 0.3, 0.02, beyond=0.5)]).to_record().outputs
+    assert (output.max_abs, output.max_rel) == ("1e+00", "1e-01")
 
 
 def test_nonfinite_values_are_infinitely_far() -> None:
     record = result(outputs=[Difference("y", 0.0, 0.0, beyond=0.1, nonfinite=1)]).to_record()
-    assert (record["outputs"][0]["max_rel"], record["failed"]) == ("inf", ["y"])
+    assert (record.outputs[0].max_rel, record.failed) == ("inf", ["y"])
 
 
 def test_the_worst_input_set_counts() -> None:
     sets = {"longer": [Difference("y", math.inf, math.inf, beyond=1.0, shape_mismatch="[2] instead of [3]")]}
     found = result(input_sets=sets)
     assert found.failed == ["y"]
-    assert found.to_record()["outputs"][0]["max_abs"] == "inf"
+    assert found.to_record().outputs[0].max_abs == "inf"
     assert found.to_dict()["input_sets"]["longer"][0]["shape_mismatch"] == "[2] instead of [3]"
 
 
@@ -66,19 +59,21 @@ def test_records_name_modules_as_patterns() -> None:
     unmatched.append({"module": "odd{name}", "reason": "constant"})
     attestation = {"measured": True, "attested": 4, "contradicted": ["b.1", "b.0"], "unmatched": unmatched}
     found = result(attestation=attestation, first_divergence=Divergence("odd{name}", 1.0, 1.0))
-    assert found.attestation_record() == {
-        "measured": True,
-        "attested": 4,
-        "contradicted": ["b.{0..1}"],
-        "unmatched": [
-            {"module": "odd%7Bname%7D", "reason": "constant"},
-            {"module": "layer.{0..2}.drop", "reason": "pass-through"},
+    assert found.attestation_record() == AttestationRow(
+        measured=True,
+        attested=4,
+        contradicted=["b.{0..1}"],
+        unmatched=[
+            UnmatchedRow(module="odd%7Bname%7D", reason="constant"),
+            UnmatchedRow(module="layer.{0..2}.drop", reason="pass-through"),
         ],
-    }
-    assert found.to_record()["first_divergence"] == "odd%7Bname%7D"
+    )
+    assert found.to_record().first_divergence == "odd%7Bname%7D"
 
 
 def test_not_measured_says_why() -> None:
     found = ParityResult.not_measured("onnxruntime is not installed")
-    expected = {"measured": False, "reason": "onnxruntime is not installed"}
-    assert found.to_dict() == found.to_record() == found.attestation_record() == expected
+    reason = "onnxruntime is not installed"
+    assert found.to_dict() == {"measured": False, "reason": reason}
+    assert found.to_record() == ParityRow(measured=False, reason=reason)
+    assert found.attestation_record() == AttestationRow(measured=False, reason=reason)

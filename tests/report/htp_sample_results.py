@@ -9,6 +9,7 @@ import copy
 import hashlib
 from typing import Any
 
+from pytest_htp.format.record import SCHEMA
 from pytest_htp.report.paths import parse_path
 
 Result = dict[str, Any]
@@ -109,7 +110,7 @@ def record(rows: list[Result], cls: str, exporter: str = "transformers", **more:
     fused = sum(item["evidence"].get("fused", 0) * n for item, n in zip(rows, times, strict=True))
     stored = sum(sum(item["weights"].values()) * n for item, n in zip(rows, times, strict=True))
     return {
-        "schema": "pytest-htp/baseline/1",
+        "schema": SCHEMA,
         "model": {
             "class": cls,
             "exporter": exporter,
@@ -124,11 +125,13 @@ def record(rows: list[Result], cls: str, exporter: str = "transformers", **more:
             {"name": "attention_mask", "dtype": "INT64", "dims": ["d0", "d1"]},
         ],
         "outputs": [{"name": "last_hidden_state", "dtype": "FLOAT", "dims": ["d0", "d1", 768]}],
-        "graph": {"nodes": nodes, "functions": 0, "subgraphs": 0},
+        "graph": {"nodes": nodes},
         "weights": {
             "parameters": {"count": 39, "bytes": stored, "dtypes": {"FLOAT": 39}},
             "initializers": {"count": 60, "bytes": stored, "dtypes": {"FLOAT": 40, "INT64": 20}},
+            "kept": True,
             "tied": [],
+            "tied_apart": [],
             "duplicates": [],
         },
         "coverage": coverage(nodes - fused, fused, 0, 0),

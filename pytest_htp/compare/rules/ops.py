@@ -44,7 +44,7 @@ def compare_ops(context: Context) -> None:
 
 def _doubt(context: Context) -> str:
     """What is said where only one of the two exports had real weights: their values may have decided."""
-    known = [record["weights"]["duplicates"] is not None for record in (context.before, context.after)]
+    known = [record["weights"]["kept"] for record in (context.before, context.after)]
     if known[0] == known[1]:
         return ""
     return (

@@ -35,6 +35,6 @@ def _expected(section: str, key: str) -> bool:
 
 
 def _unmeasured(context: Context, name: str) -> bool:
-    """Duplicates are null where weights were not kept."""
-    values = (context.before["weights"]["duplicates"], context.after["weights"]["duplicates"])
-    return name == "weights.duplicates" and None in values
+    """Duplicates are known only where weights were kept."""
+    kept = context.before["weights"]["kept"] and context.after["weights"]["kept"]
+    return name in ("weights.duplicates", "weights.kept") and not kept

@@ -73,9 +73,9 @@ def _stored_once(record: Record) -> list[set[str]]:
 
 def _report_duplicated(context: Context, grown: dict[str, int], untied: set[str]) -> tuple[set[str], int]:
     """Names newly stored again, and the bytes of all new copies; nothing where one side was not measured."""
-    old_groups, new_groups = (record["weights"]["duplicates"] for record in (context.before, context.after))
-    if old_groups is None or new_groups is None:
+    if not (context.before["weights"]["kept"] and context.after["weights"]["kept"]):
         return set(), 0
+    old_groups, new_groups = (record["weights"]["duplicates"] for record in (context.before, context.after))
     names: set[str] = set()
     copies = 0
     for group, old in _with_earlier(context, old_groups, new_groups):
@@ -154,7 +154,7 @@ def _report_grown(context: Context, grown: dict[str, int], copied: Iterable[str]
     explained = max(sum(grown.get(owner, 0) for owner in owners), copies)
     explained += sum(total for path, total in grown.items() if path in elsewhere)
     explained += sum(sum(row["weights"].values()) for row in context.modules.added.values())
-    if context.reported("weights.untied") and not grown and context.after["weights"]["duplicates"] is None:
+    if context.reported("weights.untied") and not grown and not context.after["weights"]["kept"]:
         return  # nothing else grew, and the size of the second copy was not measured
     if growth - explained <= before * _GROWTH:
         return

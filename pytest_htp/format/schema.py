@@ -1,0 +1,30 @@
+"""The published JSON Schemas, made from the types: ``python -m pytest_htp.format.schema`` writes them anew."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pytest_htp.format.record import Record
+
+FOLDER = Path(__file__).resolve().parents[1] / "schemas"
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def schema_text(kind: type[msgspec.Struct], title: str) -> str:
+    """The JSON Schema of a type, as its file holds it."""
+    schema: dict[str, Any] = {"$schema": DIALECT, "title": title, **msgspec.json.schema(kind)}
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def schemas() -> dict[str, str]:
+    """File name → text of every schema that is made from types of this room."""
+    return {"baseline.schema.json": schema_text(Record, "The record of one ONNX export, as a baseline holds it")}
+
+
+if __name__ == "__main__":
+    for name, text in schemas().items():
+        (FOLDER / name).write_text(text, encoding="utf-8", newline="\n")

@@ -1,0 +1,50 @@
+"""Baselines of edition 1, as they were written for every bundled model, are read for ever."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from pytest_htp.compare import compare_exports
+from pytest_htp.format.load import load, load_record
+from pytest_htp.format.record import SCHEMA
+from pytest_htp.format.serialize import dumps
+
+EDITION_1 = Path(__file__).parent / "edition1"
+STORED = sorted(path for path in EDITION_1.glob("test_*.json"))
+
+
+def stored(path: Path) -> Any:
+    return json.loads(path.read_text("utf-8"))
+
+
+def test_the_stored_files_are_of_edition_1_and_fit_its_schema() -> None:
+    validator = jsonschema.Draft202012Validator(stored(EDITION_1 / "baseline.schema.json"))
+    assert len(STORED) == 29
+    for path in STORED:
+        validator.validate(stored(path))
+
+
+@pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
+def test_nothing_but_the_edition_changes(path: Path) -> None:
+    old, new = stored(path), load(path)
+    assert new["schema"] == SCHEMA
+    assert {key for key in new if key not in old} == set()
+    for section in old.keys() - {"schema", "weights", "graph"}:
+        assert new[section] == old[section], section
+    assert load_record(path).weights.kept is (old["weights"]["duplicates"] is not None)
+    assert new["weights"]["duplicates"] == old["weights"]["duplicates"]
+    assert load_record(path).graph.functions == old["graph"]["functions"]
+
+
+@pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
+def test_being_old_is_no_finding(path: Path) -> None:
+    old, new = stored(path), load(path)
+    assert not compare_exports(old, new).findings
+    assert not compare_exports(new, old).findings
+    assert load_record(path).fingerprint_version == 1
+    assert json.loads(dumps(load_record(path))) == new
