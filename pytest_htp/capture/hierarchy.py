@@ -69,7 +69,8 @@ class Hierarchy:
 
     ``modules`` has every registered path (a shared instance under each of its paths), root ``""`` first.
     ``execution_steps`` counts enter and exit events. ``result`` is what the root returned. ``aliases`` are
-    the paths of each module that is registered under several.
+    the paths of each module that is registered under several. ``unwatched`` says why nothing was seen, where the
+    watched pass failed: the modules are then known, and who called them is known from the exporter alone.
     """
 
     modules: dict[str, ModuleInfo]
@@ -77,6 +78,7 @@ class Hierarchy:
     execution_steps: int = 0
     result: Any = None
     aliases: tuple[tuple[str, ...], ...] = ()
+    unwatched: Exception | None = None
 
     def follow(self, traced: Sequence[str]) -> None:
         """Agree with the exporter on who was called by which path, and tag by it.
@@ -136,12 +138,32 @@ def module_table(model: nn.Module) -> dict[str, ModuleInfo]:
     Tags follow the registration tree here; :func:`retag` narrows them to the modules that really run.
     """
     table = {}
+    traced = traced_classes(model)
     for path, module in model.named_modules(remove_duplicate=False):
         own = sum(parameter.numel() for parameter in module.parameters(recurse=False))
         can_run = getattr(getattr(module, "forward", None), "__func__", None) is not nn.Module.forward
-        table[path] = ModuleInfo(path=path, class_name=class_name_of(module), parameters=own, has_forward=can_run)
+        kind = traced.get(path) or class_name_of(module)
+        table[path] = ModuleInfo(path=path, class_name=kind, parameters=own, has_forward=can_run)
     retag(table)
     return table
+
+
+def traced_classes(model: nn.Module) -> dict[str, str]:
+    """Class names of the modules that traced programs among the modules were made from, by path.
+
+    ``torch.export`` turns a model into one ``GraphModule`` whose submodules only hold parameters; which class
+    each of them was stands in the call stacks of the program's nodes.
+    """
+    found: dict[str, str] = {}
+    for path, module in model.named_modules(remove_duplicate=False):
+        if not isinstance(module, torch.fx.GraphModule):
+            continue
+        for node in module.graph.nodes:
+            for inner, kind in (node.meta.get("nn_module_stack") or {}).values():
+                inner = inner.partition("@")[0]  # the call index
+                name = kind if isinstance(kind, str) else kind.__qualname__
+                found.setdefault(".".join(part for part in (path, inner) if part), name.rpartition(".")[2])
+    return found
 
 
 def retag(table: dict[str, ModuleInfo], also_called: Collection[str] = ()) -> None:
@@ -321,6 +343,23 @@ def _hooked(model: nn.Module, watcher: _Watcher) -> Iterator[None]:
             handle.remove()
 
 
+@contextmanager
+def eager() -> Iterator[None]:
+    """The calls of modules as the exporters see them.
+
+    Compiled submodules and the operators of control flow would trace our hooks with dynamo, which refuses them. The
+    fused kernels of ``nn.TransformerEncoder`` pass over its submodules, and with a padding mask give them nested
+    tensors, which have no shape; no exporter takes that path.
+    """
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
+
+
 def watch_forward(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, keep_tensors: bool) -> Hierarchy:
     """Run ``model(*args, **kwargs)`` once without gradients and describe what ran.
 
@@ -332,9 +371,7 @@ def watch_forward(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any
     """
     hierarchy = Hierarchy(module_table(model))
     watcher = _Watcher(model, hierarchy, keep_tensors=keep_tensors)
-    # Compiled submodules and the operators of control flow would trace our hooks with dynamo, which refuses
-    # them.
-    with torch.no_grad(), torch.compiler.set_stance("force_eager"), _hooked(model, watcher):
+    with eager(), _hooked(model, watcher):
         hierarchy.result = pytree.tree_map_only(torch.Tensor, watcher.kept, model(*args, **kwargs))
     hierarchy._summarize()
     retag(hierarchy.modules)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from torch import nn
 
 from pytest_htp.capture.pretrained import Weights, build_from_config, build_from_directory
@@ -20,9 +21,8 @@ from pytest_htp.errors import HTPUsageError
 Source = Literal["module", "config", "factory", "directory"]
 
 ACCEPTED = (
-    "pass an nn.Module instance, a transformers model or config, a function without arguments that makes "
-    "one, or the "
-    "folder of a saved model (with a config.json)"
+    "pass an nn.Module instance, a transformers model or config, a program of torch.export, a function without "
+    "arguments that makes one, or the folder of a saved model (with a config.json)"
 )
 
 
@@ -59,6 +59,8 @@ def resolve_model(model: object, *, weights: Weights = "real", seed: int = 0) ->
     """
     if weights not in ("real", "none"):
         raise HTPUsageError(f"weights must be 'real' or 'none', got {weights!r}")
+    if isinstance(model, torch.export.ExportedProgram):
+        return _given(model.module(), weights, "module")
     if isinstance(model, nn.Module):
         return _given(model, weights, "module")
     if isinstance(model, type) and issubclass(model, nn.Module) and not _required_arguments(model):

@@ -110,7 +110,8 @@ def _plain(value: Any, by_identity: bool, depth: int = 0) -> object:
         if hasattr(value, "to_dict") and not isinstance(value, type):  # transformers configs
             return json.dumps(value.to_dict(), sort_keys=True, default=repr)
     named = value if isinstance(value, FunctionType | MethodType | type) else type(value)
-    return named.__qualname__, id(value) if by_identity and not isinstance(value, MethodType) else None
+    kind = getattr(named, "__qualname__", None) or type(value).__qualname__  # a bound functools.partial has no name
+    return kind, id(value) if by_identity and not isinstance(value, MethodType) else None
 
 
 def _digest(text: str) -> str:

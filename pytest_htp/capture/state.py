@@ -65,6 +65,15 @@ def preserved(model: nn.Module) -> Iterator[None]:
         )
 
 
+def to_eval_mode(model: nn.Module) -> None:
+    """``model.eval()``, also for modules that refuse it: the mode of a program of ``torch.export`` is part of it."""
+    try:
+        model.eval()
+    except NotImplementedError:
+        for module in model.modules():
+            module.training = False
+
+
 @contextmanager
 def put_back(model: nn.Module) -> Iterator[None]:
     """Give the model alone back as it was: what one pass leaves in it must not show in the next."""

@@ -30,7 +30,7 @@ from pytest_htp.capture.models import ResolvedModel, resolve_model
 from pytest_htp.capture.parameters import distinct_parameters, shared_parameters
 from pytest_htp.capture.provenance import ProvenanceObserver
 from pytest_htp.capture.shapes import shapes_only
-from pytest_htp.capture.state import preserved, put_back
+from pytest_htp.capture.state import preserved, put_back, to_eval_mode
 from pytest_htp.capture.weightless import weightless
 from pytest_htp.describe.build import RecordSource, build_record
 from pytest_htp.errors import HTPExportError, HTPUsageError
@@ -186,7 +186,7 @@ class _Export:
             if self.options.weights == "none":
                 stack.enter_context(weightless(self.model))
             stack.enter_context(uncompiled(self.model))
-            self.model.eval()
+            to_eval_mode(self.model)
             yield
 
     # 2. input generation
@@ -201,21 +201,26 @@ class _Export:
     # 3. hierarchy building
 
     def _watch_hierarchy(self) -> None:
-        keep = self._parity_reason() is None
-        args, kwargs = self.inputs.copies()  # a call lets caches grow
         with put_back(self.model):
-            if self.options.weights == "none":
-                try:
-                    with shapes_only(self.model, args, kwargs) as (fake_args, fake_kwargs):
-                        self.hierarchy = watch_forward(self.model, fake_args, fake_kwargs, keep_tensors=False)
-                except GuardOnDataDependentSymNode:  # it decides by values: those of the inputs are real, at least
-                    args, kwargs = self.inputs.copies()
-                    self.hierarchy = watch_forward(self.model, args, kwargs, keep_tensors=False)
-            else:
-                self.hierarchy = watch_forward(self.model, args, kwargs, keep_tensors=keep)
+            try:
+                self.hierarchy = self._watched()
+            except Exception as error:  # an exporter may well manage what a plain call does not: it decides
+                self.hierarchy = Hierarchy(module_table(self.model), unwatched=error)
+                self.steps.note(f"the forward pass could not be watched: {type(error).__name__}: {error}")
         name_modules(self.hierarchy.modules, self.model, self.module_name)
         self.data.hierarchy = self.hierarchy.modules
         self.data.execution_steps = self.hierarchy.execution_steps
+
+    def _watched(self) -> Hierarchy:
+        args, kwargs = self.inputs.copies()  # a call lets caches grow
+        if self.options.weights == "real":
+            return watch_forward(self.model, args, kwargs, keep_tensors=self._parity_reason() is None)
+        try:
+            with shapes_only(self.model, args, kwargs) as (fake_args, fake_kwargs):
+                return watch_forward(self.model, fake_args, fake_kwargs, keep_tensors=False)
+        except GuardOnDataDependentSymNode:  # it decides by values: those of the inputs are real, at least
+            args, kwargs = self.inputs.copies()
+            return watch_forward(self.model, args, kwargs, keep_tensors=False)
 
     # 4. model tracing and 5. onnx export: one call of the exporter, seen apart by the observer
 
@@ -240,8 +245,14 @@ class _Export:
             axis_names=self.inputs.dynamic_axes or None,
         )
         self.steps.start(HTPExportStep.TRACE)
-        with linear_matching():
-            self.program = self.engine.export(request, self.observer)
+        try:
+            with linear_matching():
+                self.program = self.engine.export(request, self.observer)
+        except Exception:
+            if self.hierarchy.unwatched is None:
+                raise
+            self.steps.return_to(HTPExportStep.HIERARCHY)
+            raise self.hierarchy.unwatched from None  # the plain call says it in the user's own words
         self.data.opset = dict(self.program.opset_imports)
         self.data.outputs = [
             {
@@ -290,6 +301,8 @@ class _Export:
     def _verify_and_describe(self) -> None:
         options = self.options
         reason = self._parity_reason()
+        if reason is None and self.hierarchy.unwatched is not None:
+            reason = f"the forward pass could not be watched ({type(self.hierarchy.unwatched).__name__})"
         if reason is None:
             self.parity = measure_parity(
                 ParityRequest(

@@ -76,6 +76,14 @@ class StepRunner:
         message = explain(step, self.data.model_name, error, inputs=self.data.inputs)
         return HTPExportError(message, step=step, cause=error, data=self.data)
 
+    def return_to(self, step: HTPExportStep) -> None:
+        """An earlier step turns out to be the one that failed: those after it count as not begun."""
+        entry = self.data.steps[step.value]
+        for later in list(HTPExportStep)[step.number - 1 :]:
+            self.data.steps.pop(later.value, None)
+        self.current, self._started = step, time.perf_counter() - entry["seconds"]
+        self._notes = list(entry.get("notes", ()))
+
     def _next(self) -> HTPExportStep:
         """The step that something between two steps belongs to."""
         return next((step for step in HTPExportStep if step.value not in self.data.steps), HTPExportStep.COMPLETE)

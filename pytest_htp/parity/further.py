@@ -24,6 +24,7 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
+from pytest_htp.capture.hierarchy import eager
 from pytest_htp.capture.inputs import PreparedInputs, make_inputs
 from pytest_htp.capture.state import put_back
 from pytest_htp.errors import HTPUsageError
@@ -180,5 +181,5 @@ def _try(model: nn.Module, name: str, example: PreparedInputs, changes: dict[int
 
 def _run(model: nn.Module, name: str, prepared: PreparedInputs) -> InputSet:
     args, kwargs = prepared.copies()
-    with torch.no_grad(), put_back(model):
+    with eager(), put_back(model):
         return InputSet(name, prepared.named, model(*args, **kwargs))

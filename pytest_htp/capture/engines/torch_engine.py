@@ -23,10 +23,13 @@ class TorchEngine:
             dynamic_shapes = auto_shapes(
                 request.model, request.args, request.kwargs, request.axis_names, every_axis=request.dynamic
             )
+        args = request.args
+        if args and isinstance(args[-1], dict) and not request.kwargs:
+            args = (*args, {})  # torch takes a dict in the last place for the keyword arguments
         with observer:
             program = torch.onnx.export(
                 request.model,
-                request.args,
+                args,
                 kwargs=request.kwargs or None,
                 dynamo=True,
                 verbose=False,
