@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -53,6 +53,7 @@ class RecordSource:
 
     Attributes:
         parameters: each distinct parameter's first name → (element type name, elements, bytes per element).
+        output_names: those that the user chose.
         real_weights: False where the tensors hold no real values, which leaves their content undescribed.
         attestation, parity: what was found, in the record's terms.
     """
@@ -63,6 +64,7 @@ class RecordSource:
     total_parameters: int
     parameters: Mapping[str, tuple[str, int, int]]
     toolchain: Mapping[str, str]
+    output_names: Sequence[str] = ()
     real_weights: bool = True
     attestation: AttestationRow = NO_ATTESTATION
     parity: ParityRow = NO_PARITY
@@ -75,7 +77,8 @@ def build_record(source: RecordSource) -> Record:
         parameters=source.parameters,
         real_weights=source.real_weights,
         # torch.onnx, which no output names are given to here, calls an output after the FX node that makes it.
-        named_outputs=source.exporter != "torch",
+        named_outputs=source.exporter != "torch"
+        or len(source.output_names) == len(source.tagging.graph.model.graph.outputs),
         attestation=source.attestation,
         parity=source.parity,
     )

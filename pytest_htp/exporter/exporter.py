@@ -15,6 +15,7 @@ from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from pytest_htp.capture.compiled import uncompiled
 from pytest_htp.capture.engines import EngineRequest, select_engine
+from pytest_htp.capture.engines.names import name_values
 from pytest_htp.capture.hierarchy import (
     Hierarchy,
     NamingRule,
@@ -169,6 +170,11 @@ class _Export:
             resolved = resolve_model(model, weights=self.options.weights, seed=self.options.seed)
         self.model = resolved.module
         self.engine = select_engine(self.options.exporter, self.model, ort_fusions=self.options.ort_fusions)
+        if self.options.custom_translation_table and self.engine.name != "torch":
+            raise HTPUsageError(
+                f"option custom_translation_table works with torch's exporter, and {self.engine.name}'s is used here: "
+                "add exporter='torch'"
+            )
         self.data.model_name = resolved.name
         self.data.model_class = class_name_of(self.model)
         self.data.exporter = self.engine.name
@@ -243,6 +249,7 @@ class _Export:
             optimize=options.optimize,
             ort_fusions=options.ort_fusions,
             axis_names=self.inputs.dynamic_axes or None,
+            translations=options.custom_translation_table,
         )
         self.steps.start(HTPExportStep.TRACE)
         try:
@@ -253,6 +260,7 @@ class _Export:
                 raise
             self.steps.return_to(HTPExportStep.HIERARCHY)
             raise self.hierarchy.unwatched from None  # the plain call says it in the user's own words
+        name_values(self.program, options.input_names, options.output_names)
         self.data.opset = dict(self.program.opset_imports)
         self.data.outputs = [
             {
@@ -292,6 +300,7 @@ class _Export:
             self.path,
             structure_only=self.options.weights == "none",
             parameters=set(self.shared),
+            external=self.options.external_data,
         )
         self.data.file_size = self.saved.size
         self.data.external_data_size = self.saved.external_size
@@ -326,6 +335,7 @@ class _Export:
                 tagging=self.tagging,
                 model_class=self.data.model_class,
                 exporter=self.data.exporter,
+                output_names=options.output_names,
                 total_parameters=self.data.total_parameters,
                 parameters=distinct_parameters(self.model),
                 toolchain=self.data.environment,

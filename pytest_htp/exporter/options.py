@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from typing import Any, Literal, get_args
@@ -25,6 +25,9 @@ class ExportOptions:
         dynamic: make every input axis dynamic that can be.
         dynamic_shapes: as for ``torch.export.export``; axis names may be strings.
         opset_version: None leaves the choice to the exporter.
+        input_names, output_names: names of the graph's inputs and outputs by place; fewer leave the rest.
+        custom_translation_table: torch operator → ONNX function, as for ``torch.onnx.export`` (torch exporter only).
+        external_data: weights beside the graph; None puts them there from 32 MiB on.
         optimize: run the exporter's graph optimizer.
         ort_fusions: transformers' ONNX Runtime fusions for an execution provider (implies the transformers exporter).
         embed_hierarchy_attributes: write tags into the saved model's node metadata.
@@ -47,6 +50,10 @@ class ExportOptions:
     dynamic: bool = False
     dynamic_shapes: Any = None
     opset_version: int | None = None
+    input_names: Sequence[str] = ()
+    output_names: Sequence[str] = ()
+    custom_translation_table: Mapping[Callable[..., Any], Any] | None = None
+    external_data: bool | None = None
     optimize: bool = True
     ort_fusions: OrtFusions | None = None
     embed_hierarchy_attributes: bool = True
@@ -92,6 +99,19 @@ class ExportOptions:
             raise HTPUsageError(f"option providers must be a list of provider names, got {self.providers!r}")
 
         MonitorConfig.parse(self.config)
+        for name in ("input_names", "output_names"):
+            names = getattr(self, name)
+            if isinstance(names, str) or not all(isinstance(item, str) and item for item in names):
+                raise HTPUsageError(f"option {name} must be a list of names, got {names!r}")
+            if len(set(names)) < len(names):
+                raise HTPUsageError(f"option {name} has a name twice: {', '.join(names)}")
+        if self.external_data not in (None, True, False):
+            raise HTPUsageError(f"option external_data must be True, False or None, got {self.external_data!r}")
+        table = self.custom_translation_table
+        if table is not None and not (isinstance(table, Mapping) and all(map(callable, table))):
+            raise HTPUsageError(
+                f"option custom_translation_table must map torch operators to ONNX functions, got {table!r}"
+            )
         if not isinstance(self.parity_inputs, (list, tuple)):
             raise HTPUsageError(
                 f"option parity_inputs must be a list of input sets, got {type(self.parity_inputs).__name__}; "

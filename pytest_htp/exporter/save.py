@@ -12,10 +12,13 @@ from secrets import token_hex
 import onnx
 import onnx_ir as ir
 
+from pytest_htp.errors import HTPUsageError
+
 # Above this, weights go beside the graph: serializing them into the protobuf would copy them twice, and protobuf
 # ends at
 # 2 GiB anyway.
 EXTERNAL_DATA_BYTES = 32 * 2**20
+PROTOBUF_BYTES = 2 * 2**30  # https://protobuf.dev/programming-guides/proto-limits/
 # Initializers up to this size are part of the structure (axes, scales); onnx-ir keeps smaller ones in the file as well.
 STRUCTURE_BYTES = 8192
 STRUCTURE_ONLY = "pytest-htp.structure_only"
@@ -30,14 +33,18 @@ class SavedModel:
     external_size: int | None
 
 
-def save_model(model: ir.Model, path: Path, *, structure_only: bool, parameters: set[str]) -> SavedModel:
+def save_model(
+    model: ir.Model, path: Path, *, structure_only: bool, parameters: set[str], external: bool | None = None
+) -> SavedModel:
     """Save ``model`` at ``path``, atomically.
 
     Args:
         structure_only: write initializers with type and shape but no data (weights were never there).
         parameters: names of initializers that are parameters.
+        external: whether weights go beside the graph; None decides by ``EXTERNAL_DATA_BYTES``.
 
     Raises:
+        HTPUsageError: weights in the file were asked for, and there are more than a protobuf can hold.
         OSError: the path can't be written; nothing is left behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,16 +61,22 @@ def save_model(model: ir.Model, path: Path, *, structure_only: bool, parameters:
                 for value in graph.initializers.values()
                 if value.const_value is not None
             )
-            data = f"{path.name}.data" if total > EXTERNAL_DATA_BYTES else None
+            if external is False and total >= PROTOBUF_BYTES:
+                raise HTPUsageError(
+                    f"option external_data=False puts all weights into one file, but they are {total:,} bytes and a "
+                    f"protobuf ends at {PROTOBUF_BYTES:,}: leave the option out"
+                )
+            beside = total > EXTERNAL_DATA_BYTES if external is None else external
+            data = f"{path.name}.data" if beside else None
             ir.save(model, staged, external_data=data)
-        external = staging / f"{path.name}.data"
-        external_size = external.stat().st_size if external.exists() else None
+        written = staging / f"{path.name}.data"
+        external_size = written.stat().st_size if written.exists() else None
         size = staged.stat().st_size
         if external_size is not None:
-            os.replace(external, path.with_name(external.name))  # noqa: PTH105 - fault injection patches os.replace
+            os.replace(written, path.with_name(written.name))  # noqa: PTH105 - fault injection patches os.replace
         os.replace(staged, path)  # noqa: PTH105
         if external_size is None:  # weights of an earlier model of this name belong to nothing any more
-            path.with_name(external.name).unlink(missing_ok=True)
+            path.with_name(written.name).unlink(missing_ok=True)
         return SavedModel(path, size, external_size)
     finally:
         shutil.rmtree(staging, ignore_errors=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,7 +16,8 @@ from pytest_htp.capture.provenance import ProvenanceObserver
 class EngineRequest:
     """What an engine needs to know: the model in eval mode, its inputs, and the options that shape the graph.
 
-    ``axis_names`` maps an input's name to ``{axis: name}``: dynamic axes whose names the user chose.
+    ``translations`` are torch operators with the user's own ONNX functions for them. ``axis_names`` maps an
+    input's name to ``{axis: name}``: dynamic axes whose names the user chose.
     """
 
     model: nn.Module
@@ -28,6 +29,7 @@ class EngineRequest:
     optimize: bool = True
     ort_fusions: str | None = None
     axis_names: Mapping[str, Mapping[int, str]] | None = None
+    translations: Mapping[Callable[..., Any], Any] | None = None
 
 
 class Engine(Protocol):

@@ -36,6 +36,7 @@ class TorchEngine:
                 dynamic_shapes=dynamic_shapes,
                 opset_version=request.opset_version,
                 optimize=request.optimize,
+                custom_translation_table=dict(request.translations) if request.translations else None,
             )
         if program is None:  # only the TorchScript exporter returns None
             raise RuntimeError("torch.onnx.export returned no program")

@@ -46,12 +46,14 @@ class TransformersEngine:
             inputs = dict(batch_of_two(inputs))
         if shapes is None and request.axis_names:
             shapes = auto_shapes(request.model, (), inputs, request.axis_names, every_axis=request.dynamic)
+        # Older versions know fewer options: only what was asked for is passed on.
+        asked = {"ort_fusions": request.ort_fusions} if request.ort_fusions is not None else {}
         config = OnnxConfig(
             dynamic=request.dynamic or shapes is not None,
             dynamic_shapes=without_names(shapes),
             opset_version=request.opset_version,
             optimize=request.optimize,
-            ort_fusions=request.ort_fusions,
+            **asked,
         )
         with observer:
             # The exporter pops flags from the inputs and casts them; it gets a copy of its own.
