@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 from onnx_ir.traversal import RecursiveGraphIterator
 
-from pytest_htp.capture.program import FxOrigin
-from pytest_htp.capture.provenance import Provenance
 from pytest_htp.capture.scopes import read_stack
 from pytest_htp.tag import HierarchyTag
 from pytest_htp.tagging.coverage import Evidence
 from pytest_htp.tagging.stacks import StackReader
 from pytest_htp.vocabulary import ModuleInfo
+
+if TYPE_CHECKING:  # tags of files are carried without torch
+    from pytest_htp.capture.program import FxOrigin
+    from pytest_htp.capture.provenance import Provenance
 
 
 @dataclass(slots=True)
@@ -24,7 +27,8 @@ class NodeFacts:
 
     ``path`` is the tagged module (None while undecided), ``origins`` the paths of all modules it was made of,
     ``call`` the 0-based call of that module where the exported program tells, ``rule`` the name of the rule
-    that decided, ``source`` the exporter's Python stack trace.
+    that decided. Of a graph that was made of another one, ``stands_for`` are the keys of the nodes there that
+    this one stands for, and ``cause`` says why a node without evidence has none.
     """
 
     key: str
@@ -36,6 +40,8 @@ class NodeFacts:
     origins: tuple[str, ...] = ()
     call: int | None = None
     recorded: str | None = None  # the path its own metadata names, once validated
+    stands_for: tuple[str, ...] = ()
+    cause: str | None = None
 
     def decide(self, evidence: Evidence, path: str, rule: str, origins: Iterable[str] = ()) -> None:
         self.evidence, self.path, self.rule = evidence, path, rule

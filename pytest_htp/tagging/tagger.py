@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
 
-from pytest_htp.capture.provenance import Provenance
 from pytest_htp.tagging.coverage import Coverage, Evidence
 from pytest_htp.tagging.facts import GraphFacts, NodeFacts
 from pytest_htp.tagging.passes import EvidencePass, default_passes
 from pytest_htp.vocabulary import ModuleInfo
+
+if TYPE_CHECKING:
+    from pytest_htp.capture.provenance import Provenance
 
 
 @dataclass
@@ -37,7 +39,11 @@ class Tagging:
 
     @property
     def details(self) -> dict[str, dict[str, Any]]:
-        """Every node's key → ``{"op_type", "domain", "evidence", "rule", "origins", "graph", "call"}``."""
+        """Every node's key → ``{"op_type", "domain", "evidence", "rule", "origins", "graph", "call"}``.
+
+        Of a graph made of another one also ``"stands_for"`` (keys of the nodes there) or ``"cause"`` (why a node has
+        no evidence), where there is any.
+        """
         return {
             facts.key: {
                 "op_type": facts.node.op_type,
@@ -47,6 +53,8 @@ class Tagging:
                 "origins": list(facts.origins),
                 "graph": facts.graph,
                 "call": facts.call,
+                **({"stands_for": list(facts.stands_for)} if facts.stands_for else {}),
+                **({"cause": facts.cause} if facts.cause is not None else {}),
             }
             for facts in self.nodes
         }

@@ -1,0 +1,136 @@
+"""A tagged graph and a graph made of it in; the second one's tags with evidence out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import onnx_ir as ir
+
+from pytest_htp.carry.anchors import anchor
+from pytest_htp.carry.correspondence import Correspondence, PutIn, StandsFor
+from pytest_htp.carry.passes import CarryPass, default_passes
+from pytest_htp.carry.related import unrelated
+from pytest_htp.tagging.coverage import Evidence
+from pytest_htp.tagging.facts import GraphFacts, NodeFacts
+from pytest_htp.tagging.passes import DataFlowPass
+from pytest_htp.tagging.tagger import Tagging
+
+FOLDED_FROM = "pkg.onnxscript.optimizer.folded_from"
+NOTHING_KNOWN = "no name, value or weight of the graph before is near it"
+
+
+def carry(
+    before: Tagging,
+    after: ir.Model,
+    *,
+    values: Mapping[str, str] | None = None,
+    passes: Sequence[CarryPass] | None = None,
+) -> Tagging:
+    """The tags of ``before`` on ``after``, a graph that some tool made of it.
+
+    ``direct``: a node stands for exactly one node, which is ``direct``; ``fused``: for several, or for one that is;
+    ``inferred``: it was put in, its original is ``inferred``, or the nodes around it determine its module; ``none``:
+    nothing leads back, and the node's ``cause`` says why. ``stands_for`` are the keys of the originals.
+
+    Args:
+        values: value name in ``after`` → value name in ``before`` that was equal when both were run on the same
+            input (:func:`pytest_htp.carry.values.equal_values`); None where nothing was run.
+        passes: in order; None runs the default ones.
+    """
+    graph = GraphFacts(after, before.graph.modules, shared_parameters=before.graph.shared_parameters)
+    graph.merged_into = before.graph.merged_into
+    graphs = Correspondence(before.graph, graph, values or {})
+    anchor(graphs)
+    cause = unrelated(graphs)
+    if cause is None:
+        for carry_pass in default_passes() if passes is None else passes:
+            carry_pass.run(graphs)
+        _remember_parameters(graphs)
+        for facts in graph.nodes:
+            _conclude(graphs, facts)
+        DataFlowPass().run(graph)
+    for facts in graph.nodes:
+        if facts.path is None:
+            facts.evidence = Evidence.NONE
+            facts.cause = facts.cause or cause or graphs.causes.get(facts.node, NOTHING_KNOWN)
+    return Tagging(graph)
+
+
+def _remember_parameters(graphs: Correspondence) -> None:
+    """Let weights that were made of parameters lead to them, as the exporter's optimizer does for what it folds."""
+    for value, originals in (*graphs.weights.items(), *((v, (o,)) for v, o in graphs.values.items())):
+        if value.is_initializer() and value.name not in graphs.after.shared_parameters:
+            size = sum(original.const_value.size for original in originals if original.const_value is not None)
+            if value.const_value is not None and value.const_value.size == size:
+                names = {name for original in originals for name in graphs.before.parameter_names(original)}
+                value.meta[FOLDED_FROM] = names
+
+
+def _conclude(graphs: Correspondence, facts: NodeFacts) -> None:
+    known = graphs.decided.get(facts.node)
+    if isinstance(known, StandsFor):
+        _stand_for(graphs, facts, known)
+    elif isinstance(known, PutIn):
+        path = _module_of(graphs, known)
+        if path is not None:
+            facts.decide(Evidence.INFERRED, path, known.rule)
+        else:
+            facts.cause = "what it converts has no module"
+
+
+def _stand_for(graphs: Correspondence, facts: NodeFacts, known: StandsFor) -> None:
+    facts.stands_for = tuple(original.key for original in known.nodes)
+    tagged = [original for original in known.nodes if original.path is not None]
+    if not tagged:
+        facts.cause = "what it stands for had no module"
+        return
+    if len(known.nodes) == 1:
+        original = known.nodes[0]
+        assert original.path is not None
+        facts.decide(original.evidence, original.path, known.rule, original.origins)
+        facts.call = original.call
+        return
+    origins = {origin for original in tagged for origin in (original.origins or (original.path or "",))}
+    owner = _weight_owner(graphs, facts, {original.path or "" for original in tagged})
+    path = owner if owner is not None else graphs.before.deepest_common(original.path or "" for original in tagged)
+    facts.decide(Evidence.FUSED, path, known.rule, origins)
+    calls = {original.call for original in tagged}
+    facts.call = calls.pop() if len(calls) == 1 else None
+
+
+def _weight_owner(graphs: Correspondence, facts: NodeFacts, paths: set[str]) -> str | None:
+    """The module, of those that a node was made of, that owns the largest weight it reads."""
+    owned: dict[str, int] = {}
+    for value in facts.node.inputs:
+        for source in graphs.sources(value):
+            owners = graphs.before.owners(source) & paths
+            if len(owners) == 1 and source.const_value is not None:
+                owner = owners.pop()
+                owned[owner] = max(owned.get(owner, 0), source.const_value.size)
+    largest = [owner for owner, size in owned.items() if size == max(owned.values())]
+    return largest[0] if len(largest) == 1 else None
+
+
+def _module_of(graphs: Correspondence, known: PutIn) -> str | None:
+    """The module of what a node that was put in converts."""
+    before = graphs.before
+    if known.value is not None:
+        maker = graphs.maker(known.value)
+        if maker is not None:
+            if maker.path is not None:
+                return maker.path
+        elif known.value.is_graph_input() and not known.value.is_initializer():
+            return ""
+        else:
+            owners = before.owners(known.value)
+            if len(owners) == 1:
+                return owners.pop()
+            readers = {
+                facts.path
+                for node in known.value.consumers()
+                if (facts := before.by_node.get(node)) is not None and facts.path is not None
+            }
+            if readers:
+                return before.deepest_common(readers)
+    around = {facts.path for facts in known.around if facts.path is not None}
+    return before.deepest_common(around) if around else None

@@ -1,0 +1,30 @@
+"""Names that a tool made out of names of the graph it was given: ``node_MatMul_175/MatMulAddFusion``,
+``val_47_quantized``, ``Transpose_token_19``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Iterator
+
+# Where a tool's addition may begin or end. A longer number is another name: ``val_4`` is no part of ``val_47``.
+_BOUNDARY = re.compile(r"[^0-9A-Za-z]|(?<=[0-9])(?=[A-Za-z])|$")
+_PREFIX = re.compile(r"^[A-Za-z]+[ _:/]+")
+
+
+def extended_name(name: str | None, known: Container[str]) -> str | None:
+    """The longest of the ``known`` names that ``name`` begins with, or begins with after one word of the tool
+    (``fused node_linear_12``, ``InsertedCast_val_3``); None where there is none. An equal name counts."""
+    if not name:
+        return None
+    for start in _starts(name):
+        for end in sorted((match.start() for match in _BOUNDARY.finditer(name, start + 1)), reverse=True):
+            if name[start:end] in known:
+                return name[start:end]
+    return None
+
+
+def _starts(name: str) -> Iterator[int]:
+    yield 0
+    word = _PREFIX.match(name)
+    if word is not None:
+        yield word.end()

@@ -1,0 +1,37 @@
+"""What operator names say without knowing who made the graph."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+# Operators that change how a tensor is stored, never what it says: element type, precision, memory layout.
+_STORAGE = frozenset(
+    {
+        "Cast", "CastLike", "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Transpose",
+        "ReorderInput", "ReorderOutput", "Identity", "MemcpyFromHost", "MemcpyToHost",
+    }
+)  # fmt: skip
+# Operators that only change a shape: wrapped around an operator of another rank (Reshape, Gemm, Reshape for a
+# MatMul with bias), they are part of its new form.
+_SHAPE = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten"})
+
+
+def operator(node: ir.Node) -> tuple[str, str]:
+    """Domain and operator, ONNX's own domain by its short name."""
+    return ("" if node.domain == "ai.onnx" else node.domain), node.op_type
+
+
+def converts_storage(node: ir.Node) -> bool:
+    """Whether a node says the same in another element type, precision or layout."""
+    return node.op_type in _STORAGE
+
+
+def converts(node: ir.Node) -> bool:
+    """Whether a node computes nothing: it converts, or only changes a shape."""
+    return node.op_type in _STORAGE or node.op_type in _SHAPE
+
+
+def extends(node: ir.Node, original: ir.Node) -> bool:
+    """Whether a node's operator is the original's in another form: ``QLinearConv``, ``MatMulInteger``,
+    ``SkipLayerNormalization``; the name of the one is part of the name of the other."""
+    return original.op_type in node.op_type

@@ -1,0 +1,29 @@
+"""Pass 7: conversions of values that are known."""
+
+from __future__ import annotations
+
+from pytest_htp.carry.correspondence import Correspondence, PutIn
+from pytest_htp.carry.operators import converts_storage
+
+
+class ConversionsPass:
+    """An undecided node that stores a known value in another way was put in for that value.
+
+    Rule: what it reads first is a known value, or what another such node made of one. Nodes are visited in graph order,
+    so a chain (QuantizeLinear, DequantizeLinear) is followed to its end.
+    """
+
+    rule = "conversion"
+
+    def run(self, graphs: Correspondence) -> None:
+        for facts in list(graphs.undecided()):
+            if not converts_storage(facts.node) or not facts.node.inputs:
+                continue
+            value = facts.node.inputs[0]
+            sources = graphs.sources(value)
+            producer = value.producer() if value is not None else None
+            known = graphs.decided.get(producer) if producer is not None else None
+            if sources:
+                graphs.decided[facts.node] = PutIn(self.rule, sources[0])
+            elif isinstance(known, PutIn) and known.value is not None:
+                graphs.decided[facts.node] = PutIn(self.rule, known.value)

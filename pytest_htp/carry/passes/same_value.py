@@ -1,0 +1,29 @@
+"""Pass 2: values of the same name, or equal in a run."""
+
+from __future__ import annotations
+
+from pytest_htp.carry.correspondence import Correspondence
+
+
+class SameValuePass:
+    """A tensor that has a name of the graph before is that tensor.
+
+    Rules, in order:
+
+    1. by name: optimizers keep the names of tensors whose consumers they don't touch;
+    2. by value: both graphs were run on the same input, and exactly one tensor was equal in the precision of the
+       coarser one (``carry.values``).
+
+    Which nodes the maker of such a tensor stands for is told by the next passes.
+    """
+
+    def run(self, graphs: Correspondence) -> None:
+        for facts in graphs.after.nodes:
+            for value in facts.node.outputs:
+                if value in graphs.values or not value.name:
+                    continue
+                known = graphs.values_before.get(value.name)
+                if known is None and value.name in graphs.measured:
+                    known = graphs.values_before.get(graphs.measured[value.name])
+                if known is not None:
+                    graphs.values[value] = known

@@ -1,0 +1,50 @@
+"""Whether one graph was made of another at all."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from pytest_htp.carry.correspondence import Correspondence
+from pytest_htp.carry.operators import operator
+
+# Below this share of its weights (by elements) known, a graph was made of something else. Shares in between don't
+# occur: graphs made of one another share all but what was folded, others share a table of positions at most.
+_FEWEST = 0.25
+
+
+def unrelated(graphs: Correspondence) -> str | None:
+    """Why nothing can be carried between two graphs, or None where they are related.
+
+    Exporters number names, so graphs that have nothing to do with each other share many (``val_12``,
+    ``node_linear``). Weights can't be shared by accident: at least a quarter of the elements of the graph after must be
+    known ones. Without weights of two or more dimensions on either side, a quarter of its nodes must have the name and
+    operator of one before.
+    """
+    weights = _matrices(graphs.after.model)
+    if weights and _matrices(graphs.before.model):
+        known = sum(_size(value) for value in weights if graphs.sources(value))
+        if known < _FEWEST * sum(map(_size, weights)):
+            return "unrelated: it has other weights than the tagged graph"
+        return None
+    nodes = graphs.after.nodes
+    same = 0
+    for facts in nodes:
+        original = graphs.nodes_before.get(facts.key)
+        same += original is not None and operator(original.node) == operator(facts.node)
+    if same < _FEWEST * len(nodes):
+        return "unrelated: it has neither weights nor nodes of the tagged graph"
+    return None
+
+
+def _matrices(model: ir.Model) -> list[ir.Value]:
+    return [
+        value
+        for graph in model.graphs()
+        for value in graph.initializers.values()
+        if value.const_value is not None and len(value.const_value.shape) > 1
+    ]
+
+
+def _size(value: ir.Value) -> int:
+    assert value.const_value is not None
+    return int(value.const_value.size)

@@ -1,0 +1,157 @@
+"""Each rule of carrying tags on a graph of a few nodes, as optimizers and quantizers write them."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+from htp_graphs import WEIGHTS, graph, tagged, weight
+from onnx import helper, numpy_helper
+
+from pytest_htp.carry import carry
+from pytest_htp.errors import HTPUsageError
+from pytest_htp.tagging.facts import NodeFacts
+from pytest_htp.tagging.read import read_tagging
+
+node = helper.make_node
+
+
+def carried(
+    nodes: list[onnx.NodeProto], weights: list[onnx.TensorProto] = WEIGHTS, **more: dict[str, str]
+) -> dict[str, NodeFacts]:
+    return {facts.key: facts for facts in carry(tagged(), graph(nodes, weights), **more).nodes}
+
+
+def is_(facts: NodeFacts, evidence: str, path: str | None) -> bool:
+    return (facts.evidence.value, facts.path) == (evidence, path)
+
+
+def test_the_same_graph_keeps_every_tag() -> None:
+    before = tagged()
+    after = carry(before, before.graph.model)
+    assert after.tags == before.tags
+    assert after.coverage == before.coverage
+
+
+def test_a_fused_operator_stands_for_the_nodes_between_known_tensors() -> None:
+    found = carried(
+        [
+            node("Gemm", ["x", "first.weight", "first.bias"], ["sum"], "g"),
+            node("Relu", ["sum"], ["active"], "node_Relu_3"),
+            node("MatMul", ["active", "last.weight"], ["y"], "node_MatMul_4"),
+        ]
+    )
+    assert is_(found["g"], "fused", "first")
+    assert found["g"].stands_for == ("node_MatMul_1", "node_Add_2")
+    assert is_(found["node_Relu_3"], "direct", "act")
+
+
+def test_of_several_modules_the_owner_of_the_weights_has_the_node_and_the_others_are_origins() -> None:
+    found = carried(
+        [
+            node("FusedGemm", ["x", "first.weight", "first.bias"], ["active"], "f", domain="com.microsoft"),
+            node("MatMul", ["active", "last.weight"], ["y"], "node_MatMul_4"),
+        ]
+    )
+    assert is_(found["f"], "fused", "first")
+    assert found["f"].origins == ("act", "first")
+
+
+def test_helpers_around_an_operator_of_another_rank_are_inferred() -> None:
+    shape = numpy_helper.from_array(np.array([2, 4]), "shape")
+    found = carried(
+        [
+            node("Reshape", ["x", "shape"], ["flat"], "before"),
+            node("Gemm", ["flat", "first.weight", "first.bias"], ["out"], "g"),
+            node("Reshape", ["out", "shape"], ["sum"], "behind"),
+            node("Relu", ["sum"], ["active"], "node_Relu_3"),
+            node("MatMul", ["active", "last.weight"], ["y"], "node_MatMul_4"),
+        ],
+        [*WEIGHTS, shape],
+    )
+    assert is_(found["g"], "fused", "first")
+    assert is_(found["before"], "inferred", "first")
+    assert is_(found["behind"], "inferred", "first")
+
+
+def quantized(name: str, seed: int) -> onnx.TensorProto:
+    values = numpy_helper.to_array(weight("w", seed))
+    return numpy_helper.from_array(np.clip(np.round(values * 40), -127, 127).astype(np.int8), name)
+
+
+def test_what_quantizes_belongs_to_the_value_or_weight_it_converts() -> None:
+    scales = [numpy_helper.from_array(np.float32(1 / 40), f"{name}_scale") for name in ("active", "last.weight")]
+    found = carried(
+        [
+            node("MatMul", ["x", "first.weight"], ["product"], "node_MatMul_1"),
+            node("Add", ["product", "first.bias"], ["sum"], "node_Add_2"),
+            node("Relu", ["sum"], ["active"], "node_Relu_3"),
+            node("QuantizeLinear", ["active", "active_scale"], ["q"], "q"),
+            node("DequantizeLinear", ["q", "active_scale"], ["dq"], "dq"),
+            node("DequantizeLinear", ["last.weight_quantized", "last.weight_scale"], ["w"], "w"),
+            node("MatMul", ["dq", "w"], ["y"], "node_MatMul_4"),
+        ],
+        [*WEIGHTS[:2], quantized("last.weight_quantized", 3), *scales],
+    )
+    assert is_(found["q"], "inferred", "act")
+    assert is_(found["dq"], "inferred", "act")
+    assert is_(found["w"], "inferred", "last")
+    assert is_(found["node_MatMul_4"], "direct", "last")
+
+
+@pytest.mark.parametrize("name", ["last.weight_t", "any"])
+def test_a_node_with_other_names_is_found_by_its_transposed_weight(name: str) -> None:
+    turned = numpy_helper.from_array(np.ascontiguousarray(numpy_helper.to_array(WEIGHTS[2]).T), name)
+    found = carried(
+        [
+            node("Gemm", ["x", "first.weight", "first.bias"], ["a"], "n0"),
+            node("Relu", ["a"], ["b"], "n1"),
+            node("Gemm", ["b", name], ["c"], "n2", transB=1),
+            node("Identity", ["c"], ["y"], "n3"),
+        ],
+        [*WEIGHTS[:2], turned],
+    )
+    assert found["n2"].path == "last"
+
+
+def test_values_equal_in_a_run_lead_on_where_names_do_not() -> None:
+    nodes = [
+        node("Gemm", ["x", "first.weight", "first.bias"], ["a"], "n0"),
+        node("Max", ["a", "zero"], ["b"], "n1"),
+        node("MatMul", ["b", "last.weight"], ["y"], "n2"),
+    ]
+    weights = [*WEIGHTS, numpy_helper.from_array(np.zeros(4, np.float32), "zero")]
+    found = carried(nodes, weights, values={"a": "sum", "b": "active"})
+    assert is_(found["n0"], "fused", "first")
+    assert is_(found["n1"], "direct", "act")
+    assert is_(found["n2"], "direct", "last")
+
+
+def test_an_unrelated_model_gets_nothing_and_says_so() -> None:
+    other = [weight("first.weight", 11), weight("first.bias", 12, (4,)), weight("last.weight", 13)]
+    nodes = [ir.serde.serialize_node(facts.node) for facts in tagged().nodes]
+    after = carry(tagged(), graph(nodes, other))
+    assert after.tags == {}
+    assert {facts.cause for facts in after.nodes} == {"unrelated: it has other weights than the tagged graph"}
+
+
+def test_a_node_that_nothing_leads_to_is_none_with_its_cause() -> None:
+    found = carried(
+        [
+            node("MatMul", ["x", "first.weight"], ["product"], "node_MatMul_1"),
+            node("Add", ["product", "first.bias"], ["sum"], "node_Add_2"),
+            node("Relu", ["sum"], ["active"], "node_Relu_3"),
+            node("MatMul", ["active", "last.weight"], ["y"], "node_MatMul_4"),
+            node("RandomNormal", [], ["noise"], "new", shape=[2]),
+        ]
+    )
+    assert is_(found["new"], "none", None)
+    assert found["new"].cause
+
+
+def test_a_tag_that_is_none_names_the_node() -> None:
+    model = tagged().graph.model
+    next(iter(model.graph)).metadata_props["htp.hierarchy.tag"] = "nonsense"
+    with pytest.raises(HTPUsageError, match="'node_MatMul_1'.*must start with '/'"):
+        read_tagging(model)
