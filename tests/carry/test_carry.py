@@ -153,5 +153,5 @@ def test_a_node_that_nothing_leads_to_is_none_with_its_cause() -> None:
 def test_a_tag_that_is_none_names_the_node() -> None:
     model = tagged().graph.model
     next(iter(model.graph)).metadata_props["htp.hierarchy.tag"] = "nonsense"
-    with pytest.raises(HTPUsageError, match="'node_MatMul_1'.*must start with '/'"):
+    with pytest.raises(HTPUsageError, match=r"'node_MatMul_1'.*must start with '/'"):
         read_tagging(model)
