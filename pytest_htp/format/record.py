@@ -273,7 +273,9 @@ class TargetRecord(_Row, frozen=True, kw_only=True):
 
     Attributes:
         options: as given to the compiler.
+        device: the target's own among the devices of ``placement``; nodes on any other fell back.
         error: the compiler's own words, None where it compiled.
+        failing: of a graph that does not compile, the smallest modules that alone do not; empty if not found.
         partitions: contiguous pieces given to the target; None where it did not compile.
         share: percent of nodes on the target.
         unplaced: nodes that no module could be found for, by device.
@@ -282,7 +284,9 @@ class TargetRecord(_Row, frozen=True, kw_only=True):
     name: str
     options: dict[str, str]
     compiled: bool
+    device: str = ""
     error: str | None = None
+    failing: list[PathPattern] = field(default_factory=list)
     partitions: Count | None = None
     share: Percent | None = None
     placement: list[PlacementRow] = field(default_factory=list)
