@@ -183,7 +183,11 @@ class ProvenanceObserver:
 
     def _watch_translation(self, original: Any) -> Any:
         def translate(exported_program: Any, *args: Any, **kwargs: Any) -> Any:
-            onnx_program = original(exported_program, *args, **kwargs)
+            try:
+                onnx_program = original(exported_program, *args, **kwargs)
+            except Exception:
+                self.provenance.program = ProgramIndex(exported_program)  # says where the node that failed is from
+                raise
             with self._observing("translation"):
                 self._stamp(onnx_program.model, exported_program)
             return onnx_program

@@ -7,57 +7,62 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_htp.errors import ExportTimeout, HTPUsageError
+from pytest_htp.exporter.causes import cause_of
+from pytest_htp.exporter.place import Place
 from pytest_htp.vocabulary import HTPExportStep
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _MAX_CAUSE = 600
+# Steps in which an exporter, or what an earlier one left behind, may be the cause.
+_BY_CAUSE = (HTPExportStep.HIERARCHY, HTPExportStep.TRACE, HTPExportStep.EXPORT)
 
 _REMEDIES = {
     HTPExportStep.MODEL_PREP: "check that the model can be built outside the test",
     HTPExportStep.INPUT_GEN: "pass inputs= explicitly (a mapping, a tuple or a tensor)",
     HTPExportStep.HIERARCHY: "run model(**inputs) on its own: the forward pass itself (or one of your hooks) raises",
-    HTPExportStep.TRACE: (
-        "torch.export can't trace the model: make control flow that depends on tensor values explicit (torch.cond); "
-        "see "
-        "https://docs.pytorch.org/docs/stable/export.html"
-    ),
-    HTPExportStep.EXPORT: (
-        "the traced program has no ONNX translation: replace the operator or try another opset_version or exporter"
-    ),
+    HTPExportStep.TRACE: "torch.export can't trace the model; see https://docs.pytorch.org/docs/stable/export.html",
+    HTPExportStep.EXPORT: "the exporter can't translate the traced program: try another opset_version or exporter",
     HTPExportStep.NODE_TAGGING: "this is a fault of pytest-htp: please report it with the model's class",
     HTPExportStep.SAVE: "check that the output path is a writable file name with enough disk space",
     HTPExportStep.COMPLETE: "use parity=False (--htp-no-parity) to export without ONNX Runtime",
 }
-_UNSUPPORTED = re.compile(
-    r"No ONNX function found for (?:<OpOverload\(op=')?([\w:.]+)|no registered decomposition.*?([\w:.]+)"
-)
 
 
 def explain(
-    step: HTPExportStep, model_name: str, error: BaseException, *, inputs: Sequence[Mapping[str, Any]] = ()
+    step: HTPExportStep,
+    model_name: str,
+    error: BaseException,
+    *,
+    inputs: Sequence[Mapping[str, Any]] = (),
+    place: Place | None = None,
 ) -> str:
-    """``export of X failed in step 4/8 (model tracing): cause. Remedy.`` on as few lines as the cause allows.
+    """``export of X failed in step 4/8 (model tracing), in module a.b: cause. Remedy.``, and the line of code.
 
     Args:
-        inputs: what the model was called with (name, dtype, shape), told where the model itself raises.
+        inputs: what the model was called with (name, dtype, shape), said where the model itself raises.
+        place: where in the model it happened, None where that is not known.
     """
-    cause = root_cause(error)
-    text = summary(cause)
-    remedy = _REMEDIES[step]
-    unsupported = _UNSUPPORTED.search(str(error)) or _UNSUPPORTED.search(str(cause))
-    if isinstance(cause, HTPUsageError):
+    first = root_cause(error)
+    text, remedy = summary(first), _REMEDIES[step]
+    said = f"{type(first).__name__}: {first}"
+    cause = cause_of(said) if step in _BY_CAUSE else None
+    if isinstance(first, HTPUsageError):
         remedy = ""  # says itself what was expected
-    elif isinstance(cause, ExportTimeout):
+    elif isinstance(first, ExportTimeout):
         remedy = "raise htp_timeout, or export less: a smaller config, weights='none', parity=False"
-    elif isinstance(cause, MemoryError) or "can't allocate memory" in str(cause):
+    elif isinstance(first, MemoryError) or "can't allocate memory" in str(first):
         remedy = "the machine ran out of memory; use weights='none' to export the structure alone"
-    elif isinstance(cause, ImportError) and getattr(cause, "name", None):
-        remedy = f"install the missing package ({cause.name})"
-    elif unsupported:
-        operator = unsupported.group(1) or unsupported.group(2)
-        text = f"operator {operator} has no ONNX translation"
+    elif isinstance(first, ImportError) and getattr(first, "name", None):
+        remedy = f"install the missing package ({first.name})"
+    elif cause is not None:
+        remedy = cause.remedy
+        if operator := cause.subject(said):
+            text = f"operator {operator} has no ONNX translation"
     name = model_name or "the model"
-    message = f"export of {name} failed in step {step.number}/8 ({step.title}): {text}"
+    where = f", in module {place.module}" if place is not None and place.module else ""
+    message = f"export of {name} failed in step {step.number}/8 ({step.title}){where}: {text}"
+    if place is not None and place.line and not isinstance(first, HTPUsageError):
+        message += f"\n  {place.line}"
     if remedy and not remedy.startswith("torch."):  # a name keeps its spelling
         remedy = remedy[:1].upper() + remedy[1:]
     if step is HTPExportStep.HIERARCHY and inputs:

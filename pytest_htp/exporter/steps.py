@@ -12,6 +12,7 @@ from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 
 from pytest_htp.errors import ExportTimeout, HTPExportError
+from pytest_htp.exporter.place import Place
 from pytest_htp.exporter.remedies import explain
 from pytest_htp.vocabulary import HTPExportData, HTPExportStep
 
@@ -64,7 +65,7 @@ class StepRunner:
         if self._on_done is not None:
             self._on_done(step, self.data)
 
-    def fail(self, error: BaseException) -> HTPExportError | None:
+    def fail(self, error: BaseException, place: Place | None = None) -> HTPExportError | None:
         """Mark the current step failed and the later ones skipped; the error to raise (None for an interrupt)."""
         step = self.current or self._next()
         self.current = None
@@ -73,7 +74,7 @@ class StepRunner:
             self.data.steps.setdefault(later.value, {"status": "skipped", "seconds": 0.0})
         if not isinstance(error, (Exception, ExportTimeout)):
             return None
-        message = explain(step, self.data.model_name, error, inputs=self.data.inputs)
+        message = explain(step, self.data.model_name, error, inputs=self.data.inputs, place=place)
         return HTPExportError(message, step=step, cause=error, data=self.data)
 
     def return_to(self, step: HTPExportStep) -> None:
