@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Any
 
@@ -30,6 +31,32 @@ class HTPExportStep(Enum):
         return self.value.replace("_", " ")
 
 
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a module's calls took in the watched pass, with the modules they call; None: can't be told.
+
+    Attributes:
+        flops: floating-point operations as ``torch.utils.flop_counter`` counts them (one multiply-add is two).
+        attention_flops: those of attention on the CPU, which it has no formula for; not part of ``flops``.
+        activation_bytes: bytes of the tensors returned.
+    """
+
+    flops: int | None = None
+    attention_flops: int | None = None
+    activation_bytes: int | None = None
+
+    @classmethod
+    def total(cls, calls: Iterable[Cost | None]) -> Cost:
+        """Of several calls: the sums, None where one of them isn't known or there is none."""
+        costs = [call or cls() for call in calls]
+        return cls(*(_sum([getattr(cost, item.name) for cost in costs]) for item in fields(cls)))
+
+
+def _sum(numbers: list[int | None]) -> int | None:
+    known = [number for number in numbers if number is not None]
+    return sum(known) if known and len(known) == len(numbers) else None
+
+
 @dataclass
 class ModuleInfo:
     """One ``nn.Module`` of the exported model.
@@ -49,6 +76,8 @@ class ModuleInfo:
     input_shapes: list[list[int]] = field(default_factory=list)
     output_shapes: list[list[int]] = field(default_factory=list)
     has_forward: bool = True
+    params_bytes: int | None = None  # of the parameters it registered itself
+    cost: Cost = field(default_factory=Cost)
     name_in_tags: str = ""  # where a naming rule chose another one than the class's
 
     @property

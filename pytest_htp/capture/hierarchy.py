@@ -17,10 +17,11 @@ from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 from torch.utils import _pytree as pytree
 
+from pytest_htp.capture.cost import Flops, tensor_bytes
 from pytest_htp.capture.writes import writes_to
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.tag import HierarchyTag
-from pytest_htp.vocabulary import ModuleInfo
+from pytest_htp.vocabulary import Cost, ModuleInfo
 
 NamingRule = Callable[[nn.Module, str], "str | None"]
 
@@ -48,7 +49,7 @@ class ModuleCall:
 
     ``call`` is the 0-based index among the calls of this module; ``parent`` the ``order`` of the enclosing
     call (None for the root's). ``completed`` is None where the call raised. Shapes are kept where tensors are
-    not.
+    not. ``cost`` is what the call took, calls inside it included; None where it can't be told.
     """
 
     path: str
@@ -61,6 +62,7 @@ class ModuleCall:
     outputs: list[TensorRecord] = field(default_factory=list)
     input_shapes: list[list[int]] = field(default_factory=list)
     output_shapes: list[list[int]] = field(default_factory=list)
+    cost: Cost | None = None
 
 
 @dataclass
@@ -104,6 +106,7 @@ class Hierarchy:
         """Fill in what the calls tell of each module: how often, when first, with which shapes."""
         for info in self.modules.values():
             info.calls, info.execution_order, info.input_shapes, info.output_shapes = 0, None, [], []
+        costs: dict[str, list[Cost | None]] = {}
         for call in self.calls:
             info = self.modules[call.path]
             if info.execution_order is None:
@@ -111,6 +114,9 @@ class Hierarchy:
                 info.input_shapes, info.output_shapes = call.input_shapes, call.output_shapes
             call.call = info.calls
             info.calls += 1
+            costs.setdefault(call.path, []).append(call.cost)
+        for path, info in self.modules.items():
+            info.cost = Cost.total(costs.get(path, []))
 
     @property
     def executed(self) -> list[str]:
@@ -140,10 +146,16 @@ def module_table(model: nn.Module) -> dict[str, ModuleInfo]:
     table = {}
     traced = traced_classes(model)
     for path, module in model.named_modules(remove_duplicate=False):
-        own = sum(parameter.numel() for parameter in module.parameters(recurse=False))
+        parameters = list(module.parameters(recurse=False))
+        own = sum(parameter.numel() for parameter in parameters)
         can_run = getattr(getattr(module, "forward", None), "__func__", None) is not nn.Module.forward
-        kind = traced.get(path) or class_name_of(module)
-        table[path] = ModuleInfo(path=path, class_name=kind, parameters=own, has_forward=can_run)
+        table[path] = ModuleInfo(
+            path=path,
+            class_name=traced.get(path) or class_name_of(module),
+            parameters=own,
+            has_forward=can_run,
+            params_bytes=tensor_bytes(parameters),
+        )
     retag(table)
     return table
 
@@ -254,10 +266,12 @@ def tensors_in(value: Any, where: str, _depth: int = 0) -> Iterator[TensorRecord
 class _Watcher:
     """Forward hooks on every module instance; keeps the stack of open calls."""
 
-    def __init__(self, model: nn.Module, hierarchy: Hierarchy, *, keep_tensors: bool) -> None:
+    def __init__(self, model: nn.Module, hierarchy: Hierarchy, flops: Flops, *, keep_tensors: bool) -> None:
         self._hierarchy = hierarchy
+        self._flops = flops
         self._keep = keep_tensors
         self._open: list[ModuleCall] = []
+        self._begun: dict[int, tuple[int, int, int]] = {}  # a call's order → what had been counted before it
         self._paths: dict[int, list[str]] = {}
         self._completed = 0
         self._copies: dict[int, tuple[weakref.ref[torch.Tensor] | None, int, torch.Tensor]] = {}
@@ -290,6 +304,7 @@ class _Watcher:
         self._hierarchy.calls.append(call)
         self._hierarchy.execution_steps += 1
         self._open.append(call)
+        self._begun[call.order] = self._flops.totals
 
     def leave(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         # A call whose forward raised inside a caught exception never leaves: drop what is still open above
@@ -304,6 +319,7 @@ class _Watcher:
         self._hierarchy.execution_steps += 1
         outputs = list(tensors_in(output, "output"))
         call.output_shapes = [list(record.tensor.shape) for record in outputs]
+        call.cost = self._flops.since(self._begun[call.order], (record.tensor for record in outputs))
         if self._keep:
             call.outputs = [self._record(record) for record in outputs]
 
@@ -370,8 +386,9 @@ def watch_forward(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any
         Exception: whatever the model's forward (or one of the user's hooks) raises.
     """
     hierarchy = Hierarchy(module_table(model))
-    watcher = _Watcher(model, hierarchy, keep_tensors=keep_tensors)
-    with eager(), _hooked(model, watcher):
+    flops = Flops()
+    watcher = _Watcher(model, hierarchy, flops, keep_tensors=keep_tensors)
+    with eager(), _hooked(model, watcher), flops:
         hierarchy.result = pytree.tree_map_only(torch.Tensor, watcher.kept, model(*args, **kwargs))
     hierarchy._summarize()
     retag(hierarchy.modules)

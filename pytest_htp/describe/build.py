@@ -11,6 +11,7 @@ import onnx_ir as ir
 from msgspec import convert
 from msgspec.structs import asdict, replace
 
+from pytest_htp.describe.cost import Costs
 from pytest_htp.describe.fingerprint import Fingerprints
 from pytest_htp.describe.weights import (
     describe_initializers,
@@ -147,6 +148,7 @@ def _module_rows(tagging: Tagging) -> list[ModuleRow]:
     graph = tagging.graph
     fingerprints = Fingerprints(graph)
     weights = weights_by_module(graph)
+    costs = Costs(graph)
     own: dict[str, list[NodeFacts]] = {}
     exported: set[str] = set()
     for facts in tagging.nodes:
@@ -173,6 +175,7 @@ def _module_rows(tagging: Tagging) -> list[ModuleRow]:
                 evidence=_histogram(facts.evidence.value for facts in nodes),
                 weights=dict(sorted(weights.get(path, {}).items())),
                 fingerprint=fingerprints.of(path),
+                **costs.of(info),
             )
         )
     return rows

@@ -189,10 +189,13 @@ class ModuleRow(PathRow, frozen=True, kw_only=True, rename={"class_name": "class
         fingerprint: hash of operators, attributes, wiring and element types as edition 1 computed it.
         program: the own nodes in canonical order, one line each: operator, attributes, inputs. What
             ``fingerprint`` hashes away is said here, so that a change can be told in words.
-        flops: floating-point operations of its own nodes' calls (one multiply-add is two), as
-            ``torch.utils.flop_counter`` counts the watched pass; None where sizes are dynamic or not known.
+        flops: floating-point operations of its calls, with the modules that they call (the root's are the
+            model's), as ``torch.utils.flop_counter`` counts the watched pass: one multiply-add is two. None where
+            sizes depend on a dynamic axis or on values, or are not known.
+        attention_flops: those of attention on the CPU, which ``torch.utils.flop_counter`` has no formula for;
+            beside ``flops``, not part of it. None where there are none.
         params_bytes: bytes of the parameters it registered itself.
-        activation_bytes: bytes of the tensors it returned; None where sizes are dynamic or not known.
+        activation_bytes: bytes of the tensors that its calls returned; None as for ``flops``.
     """
 
     class_name: str
@@ -205,6 +208,7 @@ class ModuleRow(PathRow, frozen=True, kw_only=True, rename={"class_name": "class
     fingerprint: str | None
     program: list[str] | None = None
     flops: Count | None = None
+    attention_flops: Count | None = None
     params_bytes: Count | None = None
     activation_bytes: Count | None = None
 

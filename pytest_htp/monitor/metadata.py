@@ -103,6 +103,10 @@ def _module(info: ModuleInfo, *, watched: bool) -> dict[str, Any]:
         "parameters": info.parameters,
         "input_shapes": info.input_shapes,
         "output_shapes": info.output_shapes,
+        "flops": info.cost.flops,
+        "attention_flops": info.cost.attention_flops,
+        "params_bytes": info.params_bytes,
+        "activation_bytes": info.cost.activation_bytes,
     }
     return {key: clean(value) for key, value in described.items()}
 

@@ -1,0 +1,72 @@
+"""What each module costs, as far as a record may say it: nothing that another batch or sequence length would change.
+
+``flops`` and ``activation_bytes`` are those of the module's calls with the modules that they call (as in
+``FlopCounterMode``'s table: the root's are the whole model's), on the inputs of the watched pass. They are left out
+where a size depends on a dynamic axis or on values: where a value that the module's nodes, or those inside of it,
+read or make has a symbolic axis, or where one of them is control flow. Once there is such a value anywhere in the
+graph, modules that it tells nothing of (no nodes, unknown shapes) are left out too. ``params_bytes`` depends on no
+input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import onnx_ir as ir
+
+from pytest_htp.tagging.facts import GraphFacts, bodies_of
+from pytest_htp.vocabulary import ModuleInfo
+
+
+class Costs:
+    """The cost columns of the rows of one tagged graph."""
+
+    def __init__(self, graph: GraphFacts) -> None:
+        self._sized: dict[str, set[bool | None]] = {}  # module path → what its nodes say of their sizes
+        chains: dict[str, tuple[str, ...]] = {}
+        self._all_constant = all(_has_constant_size(value) is not False for value in graph.model.graph.inputs)
+        for facts in graph.nodes:
+            constant = _works_on_constant_sizes(facts.node)
+            self._all_constant = self._all_constant and constant is not False
+            if facts.path is None:
+                continue
+            if facts.path not in chains:
+                chains[facts.path] = graph.call_path(facts.path)
+            for path in chains[facts.path]:
+                self._sized.setdefault(path, set()).add(constant)
+
+    def of(self, info: ModuleInfo) -> dict[str, int]:
+        """``{"flops", "attention_flops", "params_bytes", "activation_bytes"}``, what isn't known left out.
+
+        ``attention_flops`` of 0 is left out too: most modules compute no attention.
+        """
+        found = {"params_bytes": info.params_bytes}
+        if self._all_constant or self._sized.get(info.path) == {True}:
+            cost = info.cost
+            found |= {
+                "flops": cost.flops,
+                "attention_flops": cost.attention_flops or None,
+                "activation_bytes": cost.activation_bytes,
+            }
+        return {key: number for key, number in found.items() if number is not None}
+
+
+def _works_on_constant_sizes(node: ir.Node) -> bool | None:
+    """None: some shape isn't known."""
+    if any(bodies_of(attribute) for attribute in node.attributes.values()):
+        return False
+    found = set(map(_has_constant_size, _values(node)))
+    return False if False in found else None if None in found else True
+
+
+def _values(node: ir.Node) -> Iterator[ir.Value]:
+    yield from (value for value in node.inputs if value is not None and value.const_value is None)
+    yield from (value for value in node.outputs if value.uses() or value.is_graph_output())
+
+
+def _has_constant_size(value: ir.Value) -> bool | None:
+    """Whether every axis is a number; None where the shape isn't known."""
+    if value.shape is None:
+        return None
+    # transformers' exporter writes constants as symbols there
+    return all(isinstance(dim, int) or (dim.value or "").isdecimal() for dim in value.shape)
