@@ -12,16 +12,15 @@ operators without one. It differs in three places, all of them on purpose:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
+from torch.utils import flop_counter
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from pytest_htp.vocabulary import Cost
 
-_aten = torch.ops.aten
 # Named as text: not every build of torch has each of them.
 _ATTENTION = frozenset({"aten::_scaled_dot_product_flash_attention_for_cpu"})
 _OPAQUE = frozenset(
@@ -43,8 +42,10 @@ _QUESTIONS = frozenset(
     }
 )  # fmt: skip
 
+_attention_flops: Callable[..., Any] = flop_counter.sdpa_flop_count  # torch doesn't type it
 
-class Flops(TorchDispatchMode):
+
+class Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts while it is entered; a module's share is what was added between its call and its return.
 
     Attributes:
@@ -56,11 +57,11 @@ class Flops(TorchDispatchMode):
     supports_higher_order_operators = True  # or torch refuses them while the mode is on
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.counted = 0
         self.attention = 0
         self.unknown = 0
-        self._formulas = FlopCounterMode(display=False).flop_registry
+        self._formulas = flop_counter.FlopCounterMode(display=False).flop_registry
         self._primitive: set[Any] = set()  # operators that don't decompose: asking is slow
 
     @property
@@ -94,7 +95,7 @@ class Flops(TorchDispatchMode):
         if packet in self._formulas:
             self.counted += self._known(self._formulas[packet](*args, **kwargs, out_val=result))
         elif name in _ATTENTION:
-            self.attention += self._known(sdpa_flop_count(*(tensor.shape for tensor in args[:3])))
+            self.attention += self._known(_attention_flops(*(tensor.shape for tensor in args[:3])))
         elif name in _OPAQUE:
             self.unknown += 1
         return result

@@ -163,6 +163,7 @@ def _module_rows(tagging: Tagging) -> list[ModuleRow]:
         called = info.executed or path in exported
         if not called and path not in weights:
             continue
+        cost = costs.of(info)
         made = (value.dtype for facts in nodes for value in facts.node.outputs)
         rows.append(
             ModuleRow(
@@ -175,7 +176,10 @@ def _module_rows(tagging: Tagging) -> list[ModuleRow]:
                 evidence=_histogram(facts.evidence.value for facts in nodes),
                 weights=dict(sorted(weights.get(path, {}).items())),
                 fingerprint=fingerprints.of(path),
-                **costs.of(info),
+                flops=cost.flops,
+                attention_flops=cost.attention_flops,
+                params_bytes=info.params_bytes,
+                activation_bytes=cost.activation_bytes,
             )
         )
     return rows

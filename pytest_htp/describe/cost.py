@@ -11,15 +11,16 @@ input.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import onnx_ir as ir
 
 from pytest_htp.tagging.facts import GraphFacts, bodies_of
-from pytest_htp.vocabulary import ModuleInfo
+from pytest_htp.vocabulary import Cost, ModuleInfo
 
 
 class Costs:
-    """The cost columns of the rows of one tagged graph."""
+    """The costs that the rows of one tagged graph may hold."""
 
     def __init__(self, graph: GraphFacts) -> None:
         self._sized: dict[str, set[bool | None]] = {}  # module path → what its nodes say of their sizes
@@ -35,20 +36,11 @@ class Costs:
             for path in chains[facts.path]:
                 self._sized.setdefault(path, set()).add(constant)
 
-    def of(self, info: ModuleInfo) -> dict[str, int]:
-        """``{"flops", "attention_flops", "params_bytes", "activation_bytes"}``, what isn't known left out.
-
-        ``attention_flops`` of 0 is left out too: most modules compute no attention.
-        """
-        found = {"params_bytes": info.params_bytes}
-        if self._all_constant or self._sized.get(info.path) == {True}:
-            cost = info.cost
-            found |= {
-                "flops": cost.flops,
-                "attention_flops": cost.attention_flops or None,
-                "activation_bytes": cost.activation_bytes,
-            }
-        return {key: number for key, number in found.items() if number is not None}
+    def of(self, info: ModuleInfo) -> Cost:
+        """What may be said of the module's cost. ``attention_flops`` of 0 are None: most modules have none."""
+        if not self._all_constant and self._sized.get(info.path) != {True}:
+            return Cost()
+        return replace(info.cost, attention_flops=info.cost.attention_flops or None)
 
 
 def _works_on_constant_sizes(node: ir.Node) -> bool | None:
