@@ -41,6 +41,7 @@ from pytest_htp.exporter.result import HTPExport
 from pytest_htp.exporter.save import SavedModel, remove_model, save_model
 from pytest_htp.exporter.steps import StepRunner
 from pytest_htp.exporter.toolchain import toolchain_versions
+from pytest_htp.exporter.validity import check_saved
 from pytest_htp.format.serialize import dict_of
 from pytest_htp.monitor import HTPExportMonitor, LiveProgress
 from pytest_htp.parity import (
@@ -296,13 +297,15 @@ class _Export:
     # 7. model save
 
     def _save(self) -> None:
+        structure_only = self.options.weights == "none"
         self.saved = save_model(
             self.program,
             self.path,
-            structure_only=self.options.weights == "none",
+            structure_only=structure_only,
             parameters=set(self.shared),
             external=self.options.external_data,
         )
+        check_saved(self.path, self.tagging, structure_only=structure_only)
         self.data.file_size = self.saved.size
         self.data.external_data_size = self.saved.external_size
 

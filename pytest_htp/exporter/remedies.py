@@ -9,6 +9,8 @@ from typing import Any
 from pytest_htp.errors import ExportTimeout, HTPUsageError
 from pytest_htp.exporter.causes import cause_of
 from pytest_htp.exporter.place import Place
+from pytest_htp.exporter.validity import InvalidModel
+from pytest_htp.parity.refusals import RuntimeRefused
 from pytest_htp.vocabulary import HTPExportStep
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -24,8 +26,9 @@ _REMEDIES = {
     HTPExportStep.EXPORT: "the exporter can't translate the traced program: try another opset_version or exporter",
     HTPExportStep.NODE_TAGGING: "this is a fault of pytest-htp: please report it with the model's class",
     HTPExportStep.SAVE: "check that the output path is a writable file name with enough disk space",
-    HTPExportStep.COMPLETE: "use parity=False (--htp-no-parity) to export without ONNX Runtime",
+    HTPExportStep.COMPLETE: "this is a fault of pytest-htp: please report it with the model's class",
 }
+_UNKNOWN_TO_RUNTIME = re.compile(r"is not a registered function/op|No Op registered")
 
 
 def explain(
@@ -42,7 +45,7 @@ def explain(
         inputs: what the model was called with (name, dtype, shape), said where the model itself raises.
         place: where in the model it happened, None where that is not known.
     """
-    first = root_cause(error)
+    first = error if isinstance(error, (InvalidModel, RuntimeRefused)) else root_cause(error)
     text, remedy = summary(first), _REMEDIES[step]
     said = f"{type(first).__name__}: {first}"
     cause = cause_of(said) if step in _BY_CAUSE else None
@@ -50,6 +53,18 @@ def explain(
         remedy = ""  # says itself what was expected
     elif isinstance(first, ExportTimeout):
         remedy = "raise htp_timeout, or export less: a smaller config, weights='none', parity=False"
+    elif isinstance(first, InvalidModel):
+        remedy = (
+            "no ONNX tool has to accept such a file, so none is left behind: change that module's code, or try "
+            "another opset_version or optimize=False"
+        )
+    elif isinstance(first, RuntimeRefused):
+        remedy = (
+            "use parity=False to export without ONNX Runtime, which can't run this operator"
+            if _UNKNOWN_TO_RUNTIME.search(text)
+            else "ONNX Runtime refuses what onnx.checker accepts: change that module's code, or try another "
+            "opset_version or optimize=False"
+        )
     elif isinstance(first, MemoryError) or "can't allocate memory" in str(first):
         remedy = "the machine ran out of memory; use weights='none' to export the structure alone"
     elif isinstance(first, ImportError) and getattr(first, "name", None):

@@ -13,6 +13,7 @@ import torch
 from pytest_htp.capture.hierarchy import Hierarchy
 from pytest_htp.capture.marks import all_nodes
 from pytest_htp.errors import HTPUsageError
+from pytest_htp.format.fold import fold_paths
 from pytest_htp.parity.attestation import attest
 from pytest_htp.parity.contents import Contents
 from pytest_htp.parity.differences import difference, incomparable
@@ -22,6 +23,7 @@ from pytest_htp.parity.feeds import match_inputs, match_outputs
 from pytest_htp.parity.flow import Flow, Placement
 from pytest_htp.parity.observe import Observation, expected_places, watched_values
 from pytest_htp.parity.precision import coarser
+from pytest_htp.parity.refusals import KernelMissing, RuntimeRefused
 from pytest_htp.parity.result import Difference, InputSet, ParityRequest, ParityResult
 from pytest_htp.parity.tolerance import tolerance_for
 
@@ -56,9 +58,7 @@ def measure_parity(request: ParityRequest) -> ParityResult:
         RuntimeRefused: ONNX Runtime does not load or run the model.
         HTPUsageError: an unavailable execution provider, or inputs that don't fit the graph.
     """
-    from pytest_htp.parity.session import KernelMissing  # onnxruntime is an optional dependency
-
-    drawing = random_nodes(request.program)
+    drawing = _random_operators(request)
     if drawing:
         return ParityResult.not_measured(
             f"the graph draws random numbers: {', '.join(drawing)}. No two runs agree; export in eval mode, "
@@ -69,7 +69,9 @@ def measure_parity(request: ParityRequest) -> ParityResult:
     except KernelMissing as error:
         # The graph is valid and another provider may run it (the CPU has few bfloat16 kernels): no verdict on
         # the export.
-        return ParityResult.not_measured(str(error))
+        return ParityResult.not_measured(str(error.located(request.tagging)))
+    except RuntimeRefused as error:
+        raise error.located(request.tagging) from error
 
 
 def _measure(request: ParityRequest) -> ParityResult:
@@ -164,8 +166,6 @@ def _further_outputs(
     session: ValueSession, further: InputSet, request: ParityRequest, computed_in: torch.dtype | None
 ) -> list[Difference]:
     """An export that is right only at its example's shapes fails here, also by not running at all."""
-    from pytest_htp.parity.session import RuntimeRefused
-
     expected = match_outputs(request.program, further.result)
     try:
         got = dict(session.run_outputs(match_inputs(request.program, further.inputs)))
@@ -174,9 +174,23 @@ def _further_outputs(
     return _outputs(expected, got, request, computed_in)
 
 
-def random_nodes(program: ir.Model) -> list[str]:
-    """Operators of the graph that draw random numbers, wherever they are, as sorted names."""
-    return sorted({node.op_type for node in all_nodes(program) if _draws(node)})
+def random_nodes(program: ir.Model) -> list[ir.Node]:
+    """Nodes that draw random numbers, wherever they are."""
+    return [node for node in all_nodes(program) if _draws(node)]
+
+
+def _random_operators(request: ParityRequest) -> list[str]:
+    """Operators of the graph that draw random numbers, wherever they are, with the modules they are in; sorted."""
+    modules: dict[str, list[str]] = {}
+    for node in random_nodes(request.program):
+        path = request.tagging.graph.by_node[node].path
+        modules.setdefault(node.op_type, []).extend([] if path is None else [path])
+    return [
+        f"{operator} in {', '.join(pattern or 'the root module' for pattern in fold_paths(paths))}"
+        if paths
+        else operator
+        for operator, paths in sorted(modules.items())
+    ]
 
 
 def _draws(node: ir.Node) -> bool:

@@ -24,6 +24,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from torch.utils.dlpack import from_dlpack
 
 from pytest_htp.errors import HTPUsageError
+from pytest_htp.parity.refusals import KernelMissing, RuntimeRefused
 from pytest_htp.parity.weights import take_from_memory
 
 # Values of one run are held at once up to this many bytes; beyond it they come in batches of at most this
@@ -33,14 +34,6 @@ BATCH_BYTES = 256 * 2**20
 MAX_THREADS = 8
 
 _PREFIX = "pytest_htp.gate"
-
-
-class RuntimeRefused(RuntimeError):
-    """ONNX Runtime does not load or run the model; the message holds the first line of what it says."""
-
-
-class KernelMissing(RuntimeRefused):
-    """The execution provider has no kernel for one of the model's operators at its type."""
 
 
 class ValueSession:
@@ -200,7 +193,9 @@ class _Refusals:
         if error is None or not isinstance(error, Exception):
             return
         if isinstance(error, ort_errors.NotImplemented):
-            raise KernelMissing(_missing_kernel(str(error))) from error
+            missing = KernelMissing(_missing_kernel(str(error)))
+            missing.said = str(error)
+            raise missing from error
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         message = f"onnxruntime can't {self._doing} the exported model: {line[:500]}"
         raise RuntimeRefused(message) from error
