@@ -253,6 +253,7 @@ def _by_output_row(parity: ParityRow, model: ir.Model, outputs: list[TensorRow])
             name=name,
             max_abs=max(known.max_abs, found.max_abs, key=_magnitude),
             max_rel=max(known.max_rel, found.max_rel, key=_magnitude),
+            ran_as=known.ran_as if known.ran_as is not None else found.ran_as,
         )
     failed = dict.fromkeys(row_of.get(name, name) for name in parity.failed)
     return replace(parity, outputs=list(worst.values()), failed=list(failed))

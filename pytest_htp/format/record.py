@@ -143,11 +143,15 @@ class AttestationRow(_Row, frozen=True, kw_only=True):
 
 
 class OutputParityRow(_Row, frozen=True, kw_only=True):
-    """Largest differences of one output, None where they can't be told (no values of that kind)."""
+    """Largest differences of one output, None where they can't be told (no values of that kind).
+
+    ``ran_as`` is the shape it had in ONNX Runtime where the graph declares another one.
+    """
 
     name: PathPattern
     max_abs: Decade | None
     max_rel: Decade | None
+    ran_as: list[Count] | None = None
 
 
 class ParityRow(_Row, frozen=True, kw_only=True):

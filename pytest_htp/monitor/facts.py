@@ -89,7 +89,7 @@ def further_sets(data: HTPExportData) -> list[str]:
     sets = (data.parity or {}).get("input_sets") or {}
     return [
         f"{name}: beyond tolerance"
-        if any(output.get("beyond") or output.get("shape_mismatch") for output in outputs)
+        if any(output.get("beyond") or output.get("shape_mismatch") or output.get("undeclared") for output in outputs)
         else str(name)
         for name, outputs in sets.items()
     ]

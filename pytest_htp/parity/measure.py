@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
 import torch
@@ -25,6 +25,7 @@ from pytest_htp.parity.observe import Observation, expected_places, watched_valu
 from pytest_htp.parity.precision import coarser
 from pytest_htp.parity.refusals import KernelMissing, RuntimeRefused
 from pytest_htp.parity.result import Difference, InputSet, ParityRequest, ParityResult
+from pytest_htp.parity.shapes import axis_sizes, fits_declared
 from pytest_htp.parity.tolerance import tolerance_for
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def examine(request: ParityRequest) -> Examination:
             got[name] = tensor
         if name in values:
             observation.add(values[name], tensor, contents, places)
-    outputs = _outputs(match_outputs(program, request.hierarchy.result), got, request, contents.computed_in)
+    outputs = _outputs(request.hierarchy.result, got, feeds, request, contents.computed_in)
     del got
     input_sets = {
         further.name: _further_outputs(session, further, request, contents.computed_in)
@@ -146,19 +147,24 @@ def examine(request: ParityRequest) -> Examination:
 
 
 def _outputs(
-    expected: Sequence[tuple[str, torch.Tensor | None]],
+    result: Any,
     got: Mapping[str, torch.Tensor],
+    feeds: Mapping[str, torch.Tensor],
     request: ParityRequest,
     computed_in: torch.dtype | None,
 ) -> list[Difference]:
+    sizes = axis_sizes(request.program, feeds)
     outputs = []
-    for name, tensor in expected:
+    matched = match_outputs(request.program, result)
+    for value, (name, tensor) in zip(request.program.graph.outputs, matched, strict=True):
         if tensor is None or name not in got:
             lacking = "PyTorch returned" if tensor is None else "onnxruntime gave"
             outputs.append(incomparable(name, f"{lacking} no tensor for it"))
-        else:
-            tolerance = tolerance_for(coarser(tensor.dtype, computed_in), request.rtol, request.atol)
-            outputs.append(difference(name, tensor, got[name], tolerance))
+            continue
+        tolerance = tolerance_for(coarser(tensor.dtype, computed_in), request.rtol, request.atol)
+        found = difference(name, tensor, got[name], tolerance)
+        shape = tuple(got[name].shape)
+        outputs.append(found if fits_declared(value, shape, sizes) else replace(found, undeclared=shape))
     return outputs
 
 
@@ -166,12 +172,12 @@ def _further_outputs(
     session: ValueSession, further: InputSet, request: ParityRequest, computed_in: torch.dtype | None
 ) -> list[Difference]:
     """An export that is right only at its example's shapes fails here, also by not running at all."""
-    expected = match_outputs(request.program, further.result)
     try:
-        got = dict(session.run_outputs(match_inputs(request.program, further.inputs)))
+        feeds = match_inputs(request.program, further.inputs)
+        got = dict(session.run_outputs(feeds))
     except (RuntimeRefused, HTPUsageError) as error:
-        return [incomparable(name, str(error)) for name, _ in expected]
-    return _outputs(expected, got, request, computed_in)
+        return [incomparable(value.name or "", str(error)) for value in request.program.graph.outputs]
+    return _outputs(further.result, got, feeds, request, computed_in)
 
 
 def random_nodes(program: ir.Model) -> list[ir.Node]:

@@ -17,6 +17,7 @@ from pytest_htp.parity.contents import Content, Contents, group_of, matches, sto
 from pytest_htp.parity.differences import compare_flat, flat, is_constant
 from pytest_htp.parity.flow import Flow, Placement
 from pytest_htp.parity.result import Difference
+from pytest_htp.parity.shapes import axis_sizes
 
 # Of several values within tolerance of one content, those count that are no more than this many times further
 # off than the closest.
@@ -127,7 +128,7 @@ def watched_values(
     Dynamic dimensions are worked out from the inputs; a value whose size stays unknown is counted as large as
     the largest recorded tensor.
     """
-    sizes = _axis_sizes(program, feeds)
+    sizes = axis_sizes(program, feeds)
     largest = max((count for _, count in contents.groups), default=1)
     watched: dict[str, int] = {}
     for node in flow.nodes:
@@ -141,18 +142,6 @@ def watched_values(
             itemsize = value.dtype.itemsize if value.dtype is not None else 4
             watched[value.name] = math.ceil((largest if count is None else count) * itemsize)
     return watched
-
-
-def _axis_sizes(program: ir.Model, feeds: Mapping[str, torch.Tensor]) -> dict[str, int]:
-    sizes: dict[str, int] = {}
-    for value in program.graph.inputs:
-        tensor = feeds.get(value.name or "")
-        if tensor is None or value.shape is None:
-            continue
-        for dim, size in zip(value.shape, tensor.shape, strict=False):
-            if isinstance(dim, ir.SymbolicDim) and dim.value:
-                sizes[dim.value] = size
-    return sizes
 
 
 def _elements(value: ir.Value, sizes: Mapping[str, int]) -> int | None:

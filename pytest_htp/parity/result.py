@@ -67,7 +67,8 @@ class Difference:
     element, where a zero would blow it up). ``beyond`` is the share (0 to 1) of elements beyond tolerance;
     elements where exactly one side is NaN or infinite, or both with different signs, count as beyond and are
     reported in ``nonfinite``. ``shape_mismatch`` says what prevented a comparison; the differences are
-    infinite then. ``floor`` is the decade of rounding noise for the element type.
+    infinite then. ``undeclared`` is the shape an output had where the graph declares another one. ``floor`` is the
+    decade of rounding noise for the element type.
     """
 
     name: str
@@ -76,11 +77,12 @@ class Difference:
     beyond: float = 0.0
     nonfinite: int = 0
     shape_mismatch: str | None = None
+    undeclared: tuple[int, ...] | None = None
     floor: str = "1e-05"
 
     @property
     def failed(self) -> bool:
-        return self.beyond > 0 or self.shape_mismatch is not None
+        return self.beyond > 0 or self.shape_mismatch is not None or self.undeclared is not None
 
 
 @dataclass(frozen=True)
@@ -204,6 +206,8 @@ def _described(found: Difference, *, named: bool = True) -> dict[str, Any]:
         described["nonfinite"] = found.nonfinite
     if found.shape_mismatch is not None:
         described["shape_mismatch"] = found.shape_mismatch
+    if found.undeclared is not None:
+        described["undeclared"] = list(found.undeclared)
     return described
 
 
@@ -218,7 +222,8 @@ def _decades(column: Iterable[Difference]) -> OutputParityRow:
     absolute = max(found.max_abs if not found.nonfinite else math.inf for found in column)
     if relative <= float(floor):
         absolute = relative
-    return OutputParityRow(name=name, max_abs=decade(absolute, floor), max_rel=decade(relative, floor))
+    ran_as = next((list(found.undeclared) for found in column if found.undeclared is not None), None)
+    return OutputParityRow(name=name, max_abs=decade(absolute, floor), max_rel=decade(relative, floor), ran_as=ran_as)
 
 
 def decade(value: float, floor: str) -> str:

@@ -210,7 +210,13 @@ def parity_view(result: Result) -> dict[str, Any] | None:
             for output in parity.get("outputs") or []
         ],
         "sets": [
-            {"name": name, "failed": any(output.get("beyond") or output.get("shape_mismatch") for output in outputs)}
+            {
+                "name": name,
+                "failed": any(
+                    output.get("beyond") or output.get("shape_mismatch") or output.get("undeclared")
+                    for output in outputs
+                ),
+            }
             for name, outputs in (parity.get("input_sets") or {}).items()
         ],
     }

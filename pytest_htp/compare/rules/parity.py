@@ -26,14 +26,21 @@ def compare_parity(context: Context) -> None:
     module = expand_pattern(divergence)[0] if divergence is not None else None
     errors = {output["name"]: output for output in after["outputs"]}
     failed = after["failed"]
+    rows = {output["name"]: output for output in context.after["outputs"]}
+    undeclared = [
+        f"output {name} is declared as {_dims(rows[name]['dims'])} and runs as {_dims(errors[name]['ran_as'])}"
+        for name in failed
+        if name in rows and "ran_as" in errors.get(name, ())
+    ]
+    differing = [name for name in failed if "ran_as" not in errors.get(name, ())]
     if failed:
         old = {output["name"]: output for output in before["outputs"]} if before["measured"] else {}
         context.report(
             "parity.failed",
-            "; ".join(_described(failed, errors))
+            "; ".join([*_described(differing, errors), *undeclared])
             + (f" (with {', '.join(after['failed_on'])})" if after.get("failed_on") else "")
             + (", first in this module" if module is not None else ""),
-            module=module,
+            module=module if module is not None else _maker(rows.get(failed[0])),
             before={name: _abs(old.get(name)) for name in failed},
             after={name: _abs(errors.get(name)) for name in failed},
         )
@@ -80,6 +87,16 @@ def _described(failed: Sequence[str], errors: Mapping[str, Mapping[str, Any]]) -
         if size == "inf":
             how = f"{'has' if one else 'have'} another shape, no value, or infinities"
         yield f"{'output' if one else 'outputs'} {shown} {how}"
+
+
+def _dims(dims: Sequence[int | str | None]) -> str:
+    return f"[{', '.join('?' if dim is None else str(dim) for dim in dims)}]"
+
+
+def _maker(output: Mapping[str, Any] | None) -> str | None:
+    """The module whose node makes an output."""
+    made_by = output.get("module") if output is not None else None
+    return expand_pattern(made_by)[0] if made_by is not None else None
 
 
 def _abs(output: Mapping[str, Any] | None) -> str | None:
