@@ -13,6 +13,7 @@ from msgspec.structs import asdict, replace
 
 from pytest_htp.describe.cost import Costs
 from pytest_htp.describe.fingerprint import Fingerprints
+from pytest_htp.describe.program import Programs
 from pytest_htp.describe.weights import (
     describe_initializers,
     describe_parameters,
@@ -117,8 +118,13 @@ def describe_graph(
     graph, model = tagging.graph, tagging.graph.model
     symbols = _Symbols()  # named by their first appearance, inputs before outputs
     inputs = fold_tensors([_value_row(value, value.name or "", symbols) for value in model.graph.inputs])
+    results = [
+        _value_row(value, (value.name or "") if named_outputs else f"output.{place}", symbols)
+        for place, value in enumerate(model.graph.outputs)
+    ]
+    programs = Programs(graph, symbols.known)
     outputs = fold_tensors(
-        [_output_row(tagging, value, place, symbols, named_outputs) for place, value in enumerate(model.graph.outputs)]
+        [_with_origin(row, value, programs) for row, value in zip(results, model.graph.outputs, strict=True)]
     )
     tied, tied_apart = ties(graph)
     return GraphRecord(
@@ -139,12 +145,12 @@ def describe_graph(
         coverage=convert(tagging.coverage.to_dict(), CoverageRow),
         attestation=attestation,
         parity=_by_output_row(parity, model, outputs),
-        modules=fold_rows(_module_rows(tagging)),
-        untagged=_untagged(tagging.nodes),
+        modules=fold_rows(_module_rows(tagging, programs)),
+        untagged=_untagged(tagging.nodes, programs),
     )
 
 
-def _module_rows(tagging: Tagging) -> list[ModuleRow]:
+def _module_rows(tagging: Tagging, programs: Programs) -> list[ModuleRow]:
     graph = tagging.graph
     fingerprints = Fingerprints(graph)
     weights = weights_by_module(graph)
@@ -180,6 +186,7 @@ def _module_rows(tagging: Tagging) -> list[ModuleRow]:
                 attention_flops=cost.attention_flops,
                 params_bytes=info.params_bytes,
                 activation_bytes=cost.activation_bytes,
+                program=programs.of(path),
             )
         )
     return rows
@@ -196,9 +203,9 @@ def _operators(nodes: Iterable[ir.Node]) -> dict[str, int]:
     )
 
 
-def _untagged(nodes: list[NodeFacts]) -> UntaggedRow:
+def _untagged(nodes: list[NodeFacts], programs: Programs) -> UntaggedRow:
     lost = [facts.node for facts in nodes if facts.path is None]
-    return UntaggedRow(nodes=len(lost), ops=_operators(lost))
+    return UntaggedRow(nodes=len(lost), ops=_operators(lost), program=programs.of(None) or None)
 
 
 def _used_opsets(model: ir.Model, nodes: list[NodeFacts]) -> dict[str, int]:
@@ -215,13 +222,19 @@ class _Symbols:
     def canonical(self, dim: str) -> str:
         return _GENERATED_SYMBOL.sub(lambda match: self._names.setdefault(match.group(0), f"d{len(self._names)}"), dim)
 
+    def known(self, dim: str) -> str | None:
+        """The same for a dimension inside the graph; None where no input or output has its symbols."""
+        if not dim or not set(_GENERATED_SYMBOL.findall(dim)) <= self._names.keys():
+            return None
+        return self.canonical(dim)
 
-def _output_row(tagging: Tagging, value: ir.Value, place: int, symbols: _Symbols, named: bool) -> TensorRow:
-    """An output with the module whose node makes it: outputs that swapped places or labels are seen by it."""
-    producer = value.producer()
-    facts = tagging.graph.by_node.get(producer) if producer is not None else None
-    row = _value_row(value, (value.name or "") if named else f"output.{place}", symbols)
-    return replace(row, named=row.name == value.name, module=None if facts is None else facts.path)
+
+def _with_origin(row: TensorRow, value: ir.Value, programs: Programs) -> TensorRow:
+    """An output with the module whose node makes it and which of its values it is: outputs that swapped places
+    or labels are seen by these."""
+    facts = programs.maker(value)
+    module = None if facts is None else facts.path
+    return replace(row, named=row.name == value.name, module=module, value=programs.origin(value))
 
 
 def _value_row(value: ir.Value, name: str, symbols: _Symbols) -> TensorRow:

@@ -80,8 +80,8 @@ class Fingerprints:
                 if source != child:
                     # Whose value it is; which of its inner modules made it is the source's own affair.
                     told = self._input(value, path, described, outside)
-                    told = told if source is None else f"child {_relative(source, path)}"
-                    lines.add(f"{_relative(child, path)} < {told}")
+                    told = told if source is None else f"child {relative(source, path)}"
+                    lines.add(f"{relative(child, path)} < {told}")
         return lines
 
     def _child(self, path: str, inner: str | None) -> str | None:
@@ -134,7 +134,7 @@ class Fingerprints:
         if value in outside:
             return f"in{outside[value]}:{value.dtype.name if value.dtype is not None else '?'}"
         if maker is not None and maker.path is not None and maker.path != path:
-            return f"child {_relative(maker.path, path)}"
+            return f"child {relative(maker.path, path)}"
         return "own"
 
     def _constant(self, value: ir.Value, path: str) -> str:
@@ -147,7 +147,7 @@ class Fingerprints:
             local = own[0][len(path) :].lstrip(".") if own else "elsewhere"
             return f"parameter {local} {tensor.dtype.name} {rank}"
         if value not in self._constants:
-            values = "" if _made_by_rewriting(value) else small_values(tensor)
+            values = "" if made_by_rewriting(value) else small_values(tensor)
             self._constants[value] = f"constant {tensor.dtype.name} {rank} {values}"
         return self._constants[value]
 
@@ -165,7 +165,7 @@ class Fingerprints:
         return _plain(value)
 
 
-def _made_by_rewriting(value: ir.Value) -> bool:
+def made_by_rewriting(value: ir.Value) -> bool:
     """Whether a rewrite rule may have computed the constant from weights (a folded batch norm's bias)."""
     assert value.const_value is not None
     return value.const_value.dtype.is_floating_point() and any(_RULE in use.node.metadata_props for use in value.uses())
@@ -198,7 +198,7 @@ def _is_size(value: ir.Value) -> bool:
     return integers and value.shape is not None and len(value.shape) <= 1
 
 
-def _relative(path: str, enclosing: str) -> str:
+def relative(path: str, enclosing: str) -> str:
     return path[len(enclosing) :].lstrip(".") if enclosing else path
 
 

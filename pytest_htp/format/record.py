@@ -67,6 +67,7 @@ class TensorRow(_Row, frozen=True, kw_only=True):
         dims: constant, symbol (equal symbols are equal sizes) or None: unknown.
         named: False where the exporter made the name up and the record numbers it by place.
         module: of an output: the module whose node makes it, or as many modules as the name stands for.
+        value: of an output: which of its module's values it is, as programs say it (``Split.1``).
         every: of a folded row: its tensors take the first free place and then every n-th.
     """
 
@@ -75,6 +76,7 @@ class TensorRow(_Row, frozen=True, kw_only=True):
     dims: list[Count | str | None] | None
     named: bool = True
     module: PathPattern | None = None
+    value: str | None = None
     every: Step = 1
 
 
@@ -191,8 +193,9 @@ class ModuleRow(PathRow, frozen=True, kw_only=True, rename={"class_name": "class
         evidence: evidence class → count.
         weights: element type → bytes of initializers owned.
         fingerprint: hash of operators, attributes, wiring and element types as edition 1 computed it.
-        program: the own nodes in canonical order, one line each: operator, attributes, inputs. What
-            ``fingerprint`` hashes away is said here, so that a change can be told in words.
+        program: the own nodes and calls of children in canonical order, one line each: operator, attributes,
+            inputs (see :mod:`pytest_htp.describe.program`). What ``fingerprint`` hashes away is said here, so that
+            a change can be told in words.
         flops: floating-point operations of its calls, with the modules that they call (the root's are the
             model's), as ``torch.utils.flop_counter`` counts the watched pass: one multiply-add is two. None where
             sizes depend on a dynamic axis or on values, or are not known.
@@ -218,10 +221,11 @@ class ModuleRow(PathRow, frozen=True, kw_only=True, rename={"class_name": "class
 
 
 class UntaggedRow(_Row, frozen=True, kw_only=True):
-    """Nodes without a module."""
+    """Nodes without a module; ``program`` as of a module."""
 
     nodes: Count
     ops: Histogram
+    program: list[str] | None = None
 
 
 class ModuleQualityRow(PathRow, frozen=True, kw_only=True):

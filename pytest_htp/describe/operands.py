@@ -1,0 +1,216 @@
+"""Words for what an operator is given besides other operators' results: attributes, constants, sizes.
+
+Everything here is canonical: equal for exports that mean the same, whatever exporter wrote them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from pytest_htp.describe.fingerprint import small_values
+
+# Operators whose value is the same whichever way round two inputs are given.
+COMMUTATIVE = frozenset(
+    ["Add", "Mul", "Max", "Min", "Sum", "Mean", "And", "Or", "Xor", "Equal", "BitwiseAnd", "BitwiseOr", "BitwiseXor"]
+)  # fmt: skip
+_FLOAT_DIGITS = 3  # of a table's summary: the last bits of a sine differ between machines
+_HEX_DIGITS = 8
+_HUGE = 1e6  # masks hold the lowest number of some type: all alike
+_UNSAFE = re.compile(r"[^\w.\-^]", re.ASCII)
+_ACTIVATIONS = {"RNN": ["Tanh"], "GRU": ["Sigmoid", "Tanh"], "LSTM": ["Sigmoid", "Tanh", "Tanh"]}
+
+
+def plain_name(name: str) -> str:
+    """A name with everything that a line uses as punctuation percent-encoded."""
+    return _UNSAFE.sub(
+        lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode("utf-8", "surrogatepass")), name
+    )
+
+
+def operator(node: ir.Node) -> str:
+    """``Add``, ``com.microsoft::Gelu``: the operator with its domain where it is not ONNX's own."""
+    return f"{node.domain}::{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type
+
+
+def attributes(node: ir.Node, opset: int | None) -> dict[str, str]:
+    """Attributes with meaning: those equal to the operator's default, or to what is inferred, are left out.
+
+    ``axis`` is always told, counted from the front, but -1 for the last one. Bodies of control flow are not here.
+    """
+    defaults = _defaults(node.op_type, node.domain, opset) if opset is not None else {}
+    told: dict[str, str] = {}
+    if "axis" in defaults and "axis" not in node.attributes:
+        told["axis"] = _axis(defaults["axis"], node)
+    for name, attr in sorted(node.attributes.items()):
+        if attr.is_ref():
+            told[name] = f"@{attr.ref_attr_name}"
+        elif attr.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS):
+            continue
+        elif name == "axis":
+            told[name] = _axis(attr.value, node)
+        elif not (name in defaults and _plain(attr.value) == _plain(defaults[name])) and not _inferred(node, name):
+            told[name] = _attribute(node, attr)
+    return dict(sorted(told.items()))
+
+
+def _attribute(node: ir.Node, attr: ir.Attr) -> str:
+    if attr.type == ir.AttributeType.TENSOR:
+        return constant(attr.value)
+    if attr.name in ("to", "dtype") and attr.type == ir.AttributeType.INT:
+        try:
+            return ir.DataType(attr.value).name
+        except ValueError:
+            return str(attr.value)
+    return _plain(attr.value)
+
+
+def _axis(axis: int, node: ir.Node) -> str:
+    value = node.inputs[0] if node.inputs else None
+    rank = len(value.shape) if value is not None and value.shape is not None else None
+    if rank is None:
+        return str(axis)
+    place = axis + rank if axis < 0 else axis
+    return "-1" if place == rank - 1 else str(place)
+
+
+@lru_cache(maxsize=1024)
+def _defaults(op_type: str, domain: str, opset: int) -> dict[str, Any]:
+    try:
+        schema = onnx.defs.get_schema(op_type, opset, "" if domain == "ai.onnx" else domain)
+    except onnx.defs.SchemaError:
+        return {}
+    found = {}
+    for name, attribute in schema.attributes.items():
+        if attribute.default_value.type != onnx.AttributeProto.UNDEFINED:
+            value = onnx.helper.get_attribute_value(attribute.default_value)
+            found[name] = value.decode() if isinstance(value, bytes) else value
+    return found
+
+
+def _inferred(node: ir.Node, name: str) -> bool:
+    """Whether an attribute says only what the operator takes for granted."""
+    value = node.attributes[name].value
+    if name in ("dilations", "strides"):
+        return all(step == 1 for step in value)
+    if name in ("pads", "output_padding"):
+        return not any(value)
+    if name == "kernel_shape" and node.op_type in ("Conv", "ConvTranspose", "ConvInteger", "QLinearConv"):
+        return _dims(node, 3 if node.op_type == "QLinearConv" else 1)[2:] == list(value)
+    if name == "hidden_size" and node.op_type in _ACTIVATIONS:
+        return _dims(node, 2)[-1:] == [value]
+    if name == "activations" and node.op_type in _ACTIVATIONS:
+        usual = _ACTIVATIONS[node.op_type]
+        return [str(act).lower() for act in value] == [act.lower() for act in usual] * (len(value) // len(usual))
+    if name == "perm":
+        return list(value) == list(range(len(value)))[::-1]
+    return node.op_type == "BatchNormalization" and name == "momentum"  # what training alone uses
+
+
+def _dims(node: ir.Node, index: int) -> list[Any]:
+    value = node.inputs[index] if index < len(node.inputs) else None
+    return list(value.shape) if value is not None and value.shape is not None else []
+
+
+def constant(tensor: ir.TensorProtocol, *, values: bool = True) -> str:
+    """``FLOAT 0.5``, ``INT64 [1,-1]``; a larger one by element type, shape and a digest of its content.
+
+    Integers and booleans are digested exactly, floats by what survives another machine's last bits: mean, root mean
+    square, and a sum weighted by place, to three digits. ``values=False`` tells element type and rank alone.
+    """
+    if not values:
+        return f"{tensor.dtype.name} of rank {len(tensor.shape)}"
+    small = small_values(tensor)
+    if small:
+        return f"{tensor.dtype.name} {small if len(tensor.shape) else small[1:-1]}"
+    dims = "x".join(map(str, tensor.shape))
+    return f"{tensor.dtype.name}[{dims}] {_digest(tensor)}".rstrip()
+
+
+def _digest(tensor: ir.TensorProtocol) -> str:
+    try:
+        array = np.asarray(tensor.numpy()).reshape(-1)
+    except (TypeError, ValueError, NotImplementedError, FileNotFoundError):
+        return ""
+    if not tensor.dtype.is_floating_point():
+        return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:_HEX_DIGITS]
+    with np.errstate(all="ignore"):
+        numbers = np.clip(np.nan_to_num(array.astype(np.float64), nan=_HUGE), -_HUGE, _HUGE)
+        weighted = numbers @ (1 + np.cos(np.arange(len(numbers)) * 2.39996)) / len(numbers)
+        summary = float(numbers.mean()), float(np.sqrt((numbers**2).mean())), float(weighted)
+    return "~" + "/".join(format(0.0 if abs(number) < 1e-6 else number, f".{_FLOAT_DIGITS}g") for number in summary)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, float):
+        return format(value, ".6g")
+    if isinstance(value, str):
+        return plain_name(value)
+    if isinstance(value, Sequence):
+        return "[" + ",".join(map(_plain, value)) + "]"
+    return plain_name(str(value))
+
+
+Symbol = Callable[[str], "str | None"]
+
+
+class Sizes:
+    """Values that only tell sizes of tensors, evaluated: reading a batch size off another tensor is no difference.
+
+    Args:
+        symbol: canonical name of a dynamic dimension, None for one that inputs and outputs don't have.
+    """
+
+    def __init__(self, symbol: Symbol) -> None:
+        self._symbol = symbol
+        self._known: dict[ir.Value, tuple[str, ...] | None] = {}
+
+    def of(self, value: ir.Value) -> str | None:
+        """``size[d0,12]`` where that is what the value is, else None."""
+        dims = self._dims(value)
+        return None if dims is None else f"size[{','.join(dims)}]"
+
+    def _dims(self, value: ir.Value) -> tuple[str, ...] | None:
+        if value not in self._known:
+            self._known[value] = None  # a cycle of values, in a broken graph, ends here
+            self._known[value] = self._evaluate(value)
+        return self._known[value]
+
+    def _evaluate(self, value: ir.Value) -> tuple[str, ...] | None:
+        node = value.producer()
+        if node is None or not node.inputs or node.inputs[0] is None or node.domain not in ("", "ai.onnx"):
+            return None
+        if node.op_type == "Shape":
+            return self._shape(node)
+        if node.op_type in ("Squeeze", "Unsqueeze", "Identity", "Cast"):
+            integers = value.dtype in (ir.DataType.INT64, ir.DataType.INT32)
+            return self._dims(node.inputs[0]) if integers else None
+        if node.op_type == "Gather":
+            dims, places = self._dims(node.inputs[0]), _integers(node.inputs[1])
+            if dims is None or places is None or not all(-len(dims) <= place < len(dims) for place in places):
+                return None
+            return tuple(dims[place] for place in places)
+        return None
+
+    def _shape(self, node: ir.Node) -> tuple[str, ...] | None:
+        read = node.inputs[0]
+        if read is None or read.shape is None:
+            return None
+        start, end = (node.attributes[name].value if name in node.attributes else None for name in ("start", "end"))
+        dims = [str(dim) if isinstance(dim, int) else self._symbol(dim.value or "") for dim in read.shape][start:end]
+        return None if None in dims else tuple(dim for dim in dims if dim is not None)
+
+
+def _integers(value: ir.Value | None) -> list[int] | None:
+    if value is None or value.const_value is None or value.const_value.size > 16:
+        return None
+    return [int(number) for number in np.asarray(value.const_value.numpy()).reshape(-1)]

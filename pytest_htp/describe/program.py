@@ -1,0 +1,361 @@
+"""What a module computes with its own nodes, in words: one canonical line for each node and each call of a child.
+
+::
+
+    %1 = Sub(in0, in1)
+    %2 = Gemm(dense:MatMul, parameter weight, parameter bias; transB=1)
+    call layer.{1..11}(layer.{0..10}.output.norm:LayerNormalization, %4)
+
+Operands are own results (``%1``, ``%1.2`` for its third output), a child's (``dense:Split.1``: which module, which
+of its operators, which output), values from outside in the order in which they are first read (``in0``), graph
+inputs by name, parameters by their name in the module, constants by value, sizes by what they measure
+(``size[d0,12]``). What a child is given, in the child's own order of ``in0, in1, …``, is told where it is called.
+
+Lines depend on what is computed alone: not on names or numbering of an exporter, nor on the order of independent
+nodes, which follow depth first from what the module gives away; nor on values of weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import onnx_ir as ir
+
+from pytest_htp.describe.fingerprint import made_by_rewriting, relative
+from pytest_htp.describe.operands import COMMUTATIVE, Sizes, Symbol, attributes, constant, operator, plain_name
+from pytest_htp.describe.repeats import fold_calls
+from pytest_htp.tagging.facts import GraphFacts, NodeFacts, bodies_of
+
+_UNTAGGED = None  # the key of nodes without a module
+_Key = tuple[str, str, int, int]
+
+
+@dataclass
+class _Part:
+    """One module described.
+
+    Attributes:
+        lines: its program.
+        reads: values from outside of it and its children, in the order of ``in0, in1, …``.
+        gives: values of it and its children that something else reads.
+        labels: own values as others call them: ``Split.1``, ``Add#0`` where there are several.
+    """
+
+    lines: list[str] = field(default_factory=list)
+    reads: dict[ir.Value, int] = field(default_factory=dict)
+    gives: list[ir.Value] = field(default_factory=list)
+    labels: dict[ir.Value, str] = field(default_factory=dict)
+
+
+class Programs:
+    """Programs of all modules of one tagged graph.
+
+    Args:
+        symbol: canonical name of a dynamic dimension of an input or output, None for other dimensions.
+    """
+
+    def __init__(self, graph: GraphFacts, symbol: Symbol = lambda _: None) -> None:
+        self.graph = graph
+        self.sizes = Sizes(symbol)
+        self.position = {facts.node: place for place, facts in enumerate(graph.nodes)}
+        self.own: dict[str | None, list[NodeFacts]] = {}
+        for facts in graph.nodes:
+            self.own.setdefault(facts.path, []).append(facts)
+        self.chains = {path: graph.call_path(path) for path in self.own if path is not None}
+        self.formal = dict(_formal_inputs(graph))
+        self.inputs = {value: f"input {plain_name(value.name or '')}" for value in graph.model.graph.inputs}
+        self.given = {value for owner in _graphs(graph.model) for value in owner.outputs}
+        self._children: dict[str, dict[str, None]] = {}
+        for chain in self.chains.values():
+            for outer, inner in pairwise(chain):
+                self._children.setdefault(outer, {})[inner] = None
+        self.parts: dict[str | None, _Part] = {}
+        inside = sorted({path for chain in self.chains.values() for path in chain}, key=lambda path: -_depth(path))
+        for path in (*(path for path in inside if path), _UNTAGGED, ""):
+            self.parts[path] = _Writer(self, path).write()
+
+    def of(self, path: str | None) -> list[str]:
+        """The program of a module (None: of the nodes without one); empty without nodes in it or its children."""
+        return self.parts[path].lines if path in self.parts else []
+
+    def origin(self, value: ir.Value) -> str | None:
+        """Which value of its module a graph output is; None where that can't be told."""
+        maker = self.maker(value)
+        if maker is None:
+            return self.inputs.get(value)
+        return self.parts[maker.path].labels.get(value)
+
+    def maker(self, value: ir.Value) -> NodeFacts | None:
+        producer = value.producer()
+        return self.graph.by_node.get(producer) if producer is not None else None
+
+    def children(self, path: str | None) -> Iterable[str]:
+        return self._children.get(path, ()) if path is not None else ()
+
+    def child(self, path: str | None, inner: str | None) -> str | None:
+        """The module that ``path`` calls on the way to ``inner``; None where it is not on that way."""
+        chain = self.chains.get(inner, ()) if inner is not None else ()
+        if path is None or path not in chain or path == inner:
+            return None
+        return chain[chain.index(path) + 1]
+
+
+class _Writer:
+    """Writes the program of one module, whose children's are written."""
+
+    def __init__(self, programs: Programs, path: str | None) -> None:
+        self.programs, self.path = programs, path
+        self.facts = {facts.node: facts for facts in programs.own.get(path, ())}
+        self.part = _Part()
+        self.numbers: dict[ir.Node, int] = {}
+        self.shallow: dict[ir.Node, str] = {}
+        self.deep: dict[ir.Node, str] = {}
+        self._attributes = {node: attributes(node, self._opset(node)) for node in self.facts}
+
+    def write(self) -> _Part:
+        for node in self.facts:
+            self.shallow[node] = f"{self._head(node)}({', '.join(map(self._kind, node.inputs))})"
+        for item in _postorder(self.facts, self._needs):
+            if isinstance(item, ir.Node):
+                operands = [self._deep_kind(value) for value in self._operands(item)]
+                self.deep[item] = _digest("|".join((self._head(item), *operands)))
+        children = dict(sorted((child, None) for child in self.programs.children(self.path)))
+        self.part.gives = [value for value in self._candidates(children) if self._leaves(value)]
+        first = sorted(self.part.gives, key=self._value_key)
+        rest = sorted(self.facts, key=self._node_key)
+        roots = [made for value in first if (made := self._item(value)) is not None]
+        order = list(_postorder((*roots, *rest, *children), self._needs))
+        self._label(order)
+        calls: list[str] = []
+        for item in order:
+            if isinstance(item, ir.Node):
+                self.part.lines += fold_calls(calls)
+                calls = []
+                self.part.lines.append(self._line(item))
+            elif isinstance(item, str):
+                given = ", ".join(self._told(value) for value in self.programs.parts[item].reads)
+                calls.append(f"call {plain_name(relative(item, self.path or ''))}({given})")
+        self.part.lines += fold_calls(calls)
+        return self.part
+
+    def _opset(self, node: ir.Node) -> int | None:
+        return self.programs.graph.model.opset_imports.get(node.domain or "")
+
+    def _head(self, node: ir.Node) -> str:
+        told = ",".join(f"{name}={text}" for name, text in self._attributes[node].items())
+        return f"{operator(node)};{told}"
+
+    # What an item needs first: own nodes and children by what they read.
+
+    def _item(self, value: ir.Value | None) -> ir.Node | str | None:
+        maker = self.programs.maker(value) if value is not None else None
+        if maker is None:
+            return None
+        if maker.path == self.path:
+            return maker.node
+        assert value is not None
+        child = self.programs.child(self.path, maker.path)
+        return None if child is None or self.programs.sizes.of(value) is not None else child
+
+    def _needs(self, item: ir.Node | str) -> Iterator[ir.Node | str]:
+        values = self._operands(item) if isinstance(item, ir.Node) else self.programs.parts[item].reads
+        return (found for value in values if (found := self._item(value)) is not None)
+
+    def _operands(self, node: ir.Node) -> list[ir.Value | None]:
+        """Inputs without absent last ones, a commutative operator's in canonical order; then what bodies give."""
+        values = list(node.inputs)
+        while values and values[-1] is None:
+            values.pop()
+        if node.op_type in COMMUTATIVE and node.domain in ("", "ai.onnx"):
+            values.sort(key=lambda value: (self._kind(value), self._deep_kind(value)))
+        return [*values, *(value for _, given in _bodies(node) for value in given)]
+
+    # Order of what is independent.
+
+    def _kind(self, value: ir.Value | None) -> str:
+        """A value told without numbers and without what it is made of."""
+        item = self._item(value)
+        if value is None or not isinstance(item, ir.Node):
+            return self._foreign(value) or "in"
+        return f"{operator(item)}.{value.index()}"
+
+    def _deep_kind(self, value: ir.Value | None) -> str:
+        item = self._item(value)
+        if value is None or not isinstance(item, ir.Node):
+            return self._kind(value)
+        return f"{self.deep.get(item, '')}.{value.index()}"
+
+    def _node_key(self, node: ir.Node) -> _Key:
+        call = self.facts[node].call
+        position = self.programs.position[node]
+        return self.shallow[node], self.deep[node], -1 if call is None else call, position
+
+    def _value_key(self, value: ir.Value) -> _Key:
+        item = self._item(value)
+        if not isinstance(item, ir.Node):
+            return self._kind(value), "", 0, 0
+        shallow, deep, call, position = self._node_key(item)
+        return f"{shallow}.{value.index()}", deep, call, position
+
+    def _candidates(self, children: Iterable[str]) -> Iterator[ir.Value]:
+        for node in self.facts:
+            yield from node.outputs
+        for child in children:
+            yield from self.programs.parts[child].gives
+
+    def _leaves(self, value: ir.Value) -> bool:
+        if value in self.programs.given:
+            return True
+        readers = [self.programs.graph.by_node.get(use.node) for use in value.uses()]
+        return any(
+            facts is None
+            or (facts.path != self.path and self.programs.child(self.path, facts.path) is None)
+            for facts in readers
+        )  # fmt: skip
+
+    def _label(self, order: Iterable[ir.Node | str]) -> None:
+        nodes = [item for item in order if isinstance(item, ir.Node)]
+        self.numbers = {node: number for number, node in enumerate(nodes, 1)}
+        count, seen = Counter(map(operator, nodes)), Counter[str]()
+        for node in nodes:
+            name = operator(node)
+            ordinal = f"#{seen[name]}" if count[name] > 1 else ""
+            seen[name] += 1
+            for place, value in enumerate(node.outputs):
+                self.part.labels[value] = f"{plain_name(name)}{ordinal}" + (f".{place}" if place else "")
+
+    # Words.
+
+    def _line(self, node: ir.Node) -> str:
+        inputs = self._operands(node)
+        bodies = _bodies(node)
+        told = [self._told(value) for value in inputs[: len(inputs) - sum(len(given) for _, given in bodies)]]
+        details = [f"{name}={text}" for name, text in self._attributes[node].items()]
+        details += [f"{name}=({', '.join(map(self._told, given))})" for name, given in bodies]
+        ending = f"; {', '.join(details)}" if details else ""
+        return f"%{self.numbers[node]} = {plain_operator(node)}({', '.join(told)}{ending})"
+
+    def _told(self, value: ir.Value | None) -> str:
+        item = self._item(value)
+        if value is not None and isinstance(item, ir.Node):
+            place = value.index()
+            return f"%{self.numbers[item]}" + (f".{place}" if place else "")
+        told = self._foreign(value)
+        if told is None:
+            assert value is not None
+            told = f"in{self.part.reads.setdefault(value, len(self.part.reads))}"
+        return told
+
+    def _foreign(self, value: ir.Value | None) -> str | None:
+        """Words for a value that no own node makes; None for one from outside."""
+        if value is None:
+            return "-"
+        if value.const_value is not None and value.producer() is None:
+            return self._stored(value)
+        size = self.programs.sizes.of(value)
+        if size is not None:
+            return size
+        maker = self.programs.maker(value)
+        if maker is None:
+            return self._without_maker(value)
+        if self.path is not None and self.programs.child(self.path, maker.path) is None:
+            return None if self.path or maker.path is not None else self._labelled("untagged", None, value)
+        if maker.path is None:
+            return self._labelled("untagged", None, value)
+        return self._labelled(relative(maker.path, self.path or ""), maker.path, value)
+
+    def _labelled(self, name: str, path: str | None, value: ir.Value) -> str:
+        part = self.programs.parts.get(path)
+        producer = value.producer()
+        assert producer is not None
+        label = part.labels[value] if part is not None and value in part.labels else plain_operator(producer)
+        return f"{plain_name(name)}:{label}"
+
+    def _without_maker(self, value: ir.Value) -> str | None:
+        runner, told = self.programs.formal.get(value, (None, ""))
+        if runner is not None and runner.path == self.path:
+            return told
+        if self.path:
+            return None
+        return told or self.programs.inputs.get(value, "nothing")
+
+    def _stored(self, value: ir.Value) -> str:
+        graph, tensor = self.programs.graph, value.const_value
+        assert tensor is not None
+        names = graph.parameter_names(value)
+        if not names:
+            return constant(tensor, values=not made_by_rewriting(value))
+        path = self.path or ""
+        own = [name for name in names if graph.owner_of(name) == path]
+        name = min(own or names, key=lambda name: (not name.startswith(f"{path}."), len(name), name))
+        return f"parameter {plain_name(_from(path, name))}"
+
+
+def plain_operator(node: ir.Node) -> str:
+    return "::".join(map(plain_name, operator(node).split("::")))
+
+
+def _from(path: str, name: str) -> str:
+    """A parameter's name as its reader knows it: ``weight``; another module's with ``^`` for each module outwards."""
+    ups = 0
+    while path and not name.startswith(f"{path}."):
+        path = path.rpartition(".")[0]
+        ups += 1
+    return "^" * ups + (name[len(path) + 1 :] if path else name)
+
+
+def _bodies(node: ir.Node) -> list[tuple[str, list[ir.Value | None]]]:
+    return [
+        (f"{name}{place or ''}", list(body.outputs))
+        for name, attr in sorted(node.attributes.items())
+        for place, body in enumerate(bodies_of(attr))
+    ]
+
+
+def _formal_inputs(graph: GraphFacts) -> Iterator[tuple[ir.Value, tuple[NodeFacts | None, str]]]:
+    """Values that a body or function is given → (the node that runs it, words)."""
+    for facts in graph.nodes:
+        for name, attr in facts.node.attributes.items():
+            for body in bodies_of(attr):
+                for place, value in enumerate(body.inputs):
+                    yield value, (facts, f"{plain_operator(facts.node)}.{name}.in{place}")
+    for function in graph.model.functions.values():
+        for place, value in enumerate(function.inputs):
+            yield value, (None, f"{plain_name(function.name)}.in{place}")
+
+
+def _graphs(model: ir.Model) -> Iterator[ir.Graph | ir.Function]:
+    yield from model.graphs()
+    yield from model.functions.values()
+
+
+def _postorder(roots: Iterable[Hashable], needs: Callable[..., Iterator[Hashable]]) -> Iterator[ir.Node | str]:
+    """Depth first, what is needed first; without recursion, for chains are long. Cycles (a child that is called
+    again with what was made of its result) are cut where they close."""
+    seen: set[Hashable] = set()
+    for root in roots:
+        if root in seen:
+            continue
+        seen.add(root)
+        stack = [(root, needs(root))]
+        while stack:
+            item, open_needs = stack[-1]
+            following = next((need for need in open_needs if need not in seen), None)
+            if following is None:
+                stack.pop()
+                yield item  # type: ignore[misc]
+            else:
+                seen.add(following)
+                stack.append((following, needs(following)))
+
+
+def _depth(path: str) -> int:
+    return path.count(".") + 1 if path else 0
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
