@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         StepAwareWriter,
     )
     from pytest_htp.tag import HierarchyTag
+    from pytest_htp.targets import HTPTarget, Target
     from pytest_htp.vocabulary import HTPExportData, HTPExportStep, ModuleInfo
 
 __version__ = "0.1.0"
@@ -39,6 +40,8 @@ _HOME = {
     "HTPExportError": "errors",
     "HTPUsageError": "errors",
     "HierarchyTag": "tag",
+    "HTPTarget": "targets",
+    "Target": "targets",
     "compare_exports": "compare",
     "Comparison": "compare",
     "Finding": "compare",
@@ -56,10 +59,12 @@ __all__ = [
     "HTPExporter",
     "HTPMetadataWriter",
     "HTPReportWriter",
+    "HTPTarget",
     "HTPUsageError",
     "HierarchyTag",
     "ModuleInfo",
     "StepAwareWriter",
+    "Target",
     "__version__",
     "compare_exports",
 ]

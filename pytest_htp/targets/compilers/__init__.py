@@ -1,0 +1,1 @@
+"""Compilers as the worker process calls them: ``compile_graph(request) -> CompileAnswer``."""

@@ -1,0 +1,86 @@
+"""Any execution provider of ONNX Runtime, built in or a plugin: making a session compiles.
+
+Which node runs where is recorded when the graph is partitioned: after the optimizations that every provider gets,
+before those of the CPU's own. So rows do not depend on the instruction set of the machine.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import onnxruntime as ort
+
+from pytest_htp.errors import HTPUsageError
+from pytest_htp.targets.messages import CompileAnswer, CompiledNode, CompileRequest
+
+CPU = "CPUExecutionProvider"
+QNN = "QNNExecutionProvider"
+
+
+def compile_graph(request: CompileRequest) -> CompileAnswer:
+    """Make a session of the graph with the provider first and the CPU behind it.
+
+    Raises:
+        HTPUsageError: the library does not load, there is no such provider, or it offers no device.
+    """
+    assert request.provider is not None
+    device = short_name(request.provider)
+    options = ort.SessionOptions()
+    # Above it are layouts made for this very CPU.
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    options.intra_op_num_threads = 1
+    more = _add_provider(options, request)
+    try:
+        session = ort.InferenceSession(request.model, options, **more)
+    except Exception as error:
+        return CompileAnswer(outcome="failed", device=device, message=_words(error))
+    subgraphs = session.get_provider_graph_assignment_info()
+    nodes = [
+        CompiledNode(names=[node.name], op_type=node.op_type, device=short_name(subgraph.ep_name))
+        for subgraph in subgraphs
+        for node in subgraph.get_nodes()
+    ]
+    pieces = sum(subgraph.ep_name == request.provider for subgraph in subgraphs)
+    if request.provider == CPU:  # it is asked node by node
+        pieces = min(pieces, 1)
+    return CompileAnswer(outcome="compiled", device=device, nodes=nodes, partitions=pieces)
+
+
+def short_name(provider: str) -> str:
+    """``QNN`` for ``QNNExecutionProvider``."""
+    return provider.removesuffix("ExecutionProvider")
+
+
+def _add_provider(options: Any, request: CompileRequest) -> dict[str, Any]:
+    provider = request.provider
+    library, given = request.library, dict(request.options)
+    if provider == QNN and library is None:
+        package = import_module("onnxruntime_qnn")
+        library, given["backend_path"] = package.get_library_path(), package.get_qnn_htp_path()
+    if library is None:
+        if provider not in ort.get_available_providers():
+            raise HTPUsageError(
+                f"target {request.target!r}: this onnxruntime has no {provider} (it has "
+                f"{', '.join(ort.get_available_providers())}); for a plugin provider give its library="
+            )
+        return {"providers": [(provider, given)] + ([CPU] if provider != CPU else [])}
+    try:
+        ort.register_execution_provider_library(provider, library)
+    except Exception as error:
+        raise HTPUsageError(
+            f"target {request.target!r}: the library {library} does not load: {_words(error)}"
+        ) from error
+    devices = [device for device in ort.get_ep_devices() if device.ep_name == provider]
+    if not devices:
+        raise HTPUsageError(f"target {request.target!r}: {provider} loads but offers no device on this machine")
+    options.add_provider_for_devices(devices, given)
+    return {}
+
+
+def _words(error: Exception) -> str:
+    """The message without ONNX Runtime's own prefix, ``[ONNXRuntimeError] : 11 : EP_FAIL : ``."""
+    text = str(error)
+    parts = text.split(" : ", 3)
+    return parts[3].strip() if len(parts) == 4 and parts[0] == "[ONNXRuntimeError]" else text.strip()

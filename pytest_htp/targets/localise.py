@@ -1,0 +1,84 @@
+"""Which module keeps a graph from compiling: parts of it are compiled alone, from the root inwards."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+from pytest_htp.tagging.tagger import Tagging
+from pytest_htp.targets.subgraph import Cutter, has_bodies, save, signature
+
+MAX_COMPILES = 40
+"""Parts compiled at most. A count and not a time, so that machines agree; repeated layers count once."""
+
+Compiles = Callable[[Path], bool]
+
+
+@dataclass
+class _Search:
+    cutter: Cutter
+    compiles: Compiles
+    folder: Path
+    deadline: float
+    compiled: dict[str, bool] = field(default_factory=dict)
+
+    def fails(self, path: str) -> bool | None:
+        """Whether the module's part fails alone; None where it can't be cut or the budget is spent."""
+        nodes = self.cutter.inside(path)
+        if has_bodies(nodes):
+            return None
+        part = self.cutter.model_of(nodes)
+        if part is None:
+            return None
+        key = signature(part)
+        if key not in self.compiled:
+            if len(self.compiled) >= MAX_COMPILES or time.monotonic() > self.deadline:
+                return None
+            file = self.folder / "part.onnx"
+            save(part, file)
+            self.compiled[key] = self.compiles(file)
+        return not self.compiled[key]
+
+
+def failing_modules(tagging: Tagging, compiles: Compiles, seconds: float) -> tuple[str, ...]:
+    """The smallest modules that alone do not compile, in order of the model; empty where none was found.
+
+    A module is cut out with those inside it; if none of these fails alone, it is what is named. The root is the
+    whole graph, which is known to fail, and is not named: it would say nothing.
+
+    Args:
+        tagging: of the graph that did not compile.
+        compiles: tries one ``.onnx`` file.
+        seconds: stops asking after that time.
+    """
+    children = _children(tagging)
+    found: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="htp-part-") as name:
+        search = _Search(Cutter(tagging), compiles, Path(name), time.monotonic() + seconds)
+
+        def descend(path: str) -> bool:
+            failed = [child for child in children.get(path, ()) if search.fails(child)]
+            for child in failed:
+                if not descend(child):
+                    found.append(child)
+            return bool(failed)
+
+        descend("")
+    order = {path: position for position, path in enumerate(tagging.graph.modules)}
+    return tuple(sorted(found, key=lambda path: order.get(path, len(order))))
+
+
+def _children(tagging: Tagging) -> dict[str, list[str]]:
+    """Module → the modules directly inside it that own nodes, themselves or further in."""
+    children: dict[str, dict[str, None]] = {}
+    for facts in tagging.nodes:
+        if facts.path is None:
+            continue
+        chain = tagging.graph.call_path(facts.path)
+        for outer, inner in pairwise(chain):
+            children.setdefault(outer, {})[inner] = None
+    return {outer: list(inner) for outer, inner in children.items()}

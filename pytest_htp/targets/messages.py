@@ -1,0 +1,63 @@
+"""What the exporter's process and a compiler's process say to each other, as JSON files."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct, field
+
+
+class CompileRequest(Struct, frozen=True, kw_only=True):
+    """A graph to compile.
+
+    Attributes:
+        model: path of the ``.onnx`` file.
+        target: its name, for messages.
+        compiler: ``package.module:function`` that compiles.
+        options: of the compiler.
+        search: further folders to import from: those of the process that asks.
+    """
+
+    model: str
+    target: str
+    compiler: str
+    options: dict[str, str]
+    provider: str | None = None
+    library: str | None = None
+    search: list[str] = field(default_factory=list)
+
+
+class CompiledNode(Struct, frozen=True, kw_only=True):
+    """A node of the compiled graph.
+
+    Attributes:
+        names: of the node, or of the nodes it was made of; they may be the compiler's own.
+        device: short name of what runs it.
+        inputs: positions of the nodes before it among those of the answer; empty where the compiler doesn't tell.
+    """
+
+    names: list[str]
+    op_type: str
+    device: str
+    inputs: list[int] = field(default_factory=list)
+
+
+class CompileAnswer(Struct, frozen=True, kw_only=True):
+    """What became of a request.
+
+    Attributes:
+        outcome: ``failed`` is the compiler's refusal of the graph, ``refused`` a mistake in options or set-up.
+        message: the compiler's own words, where it did not compile.
+        device: the target's own device among those of ``nodes``.
+        nodes: in execution order.
+        partitions: contiguous pieces given to the target.
+        loaded: seconds until the compiler's packages were there.
+        memory: peak memory of the process in MiB, None where the platform doesn't tell.
+    """
+
+    outcome: Literal["compiled", "failed", "refused"]
+    device: str
+    message: str = ""
+    nodes: list[CompiledNode] = field(default_factory=list)
+    partitions: int = 0
+    memory: float | None = None

@@ -1,0 +1,54 @@
+"""From a compiler's name to the node of the graph it was given: compilers keep names and add to them.
+
+ONNX Runtime writes ``node_MatMul_175/MatMulAddFusion``, ``node_Conv_123_token_1`` (a copy),
+``node_Reshape_86_new_reshape``, ``node_where_dummy_dq``, and names quantization nodes that it adds after their tensor
+(``where_q``, ``mul_DequantizeLinear/duplicated``); OpenVINO ``node_MatMul_107/transpose_b``, or a tensor's name for
+the node that makes it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from pytest_htp.carry.names import extended_name
+from pytest_htp.tagging.facts import NodeFacts
+from pytest_htp.tagging.tagger import Tagging
+
+_TOKEN = re.compile(r"_token_[0-9]+$")
+# node_add_5 is no node_add with something added: exporters number names so.
+_NUMBERED = re.compile(r"_[0-9]")
+
+
+class NodeNames:
+    """Finds nodes of a graph by the names that a compiler gives them or what it makes of them."""
+
+    def __init__(self, tagging: Tagging) -> None:
+        self._nodes: dict[str, NodeFacts] = {}
+        self._readers: dict[str, NodeFacts] = {}
+        for facts in tagging.nodes:
+            for output in facts.node.outputs:
+                if output.name:
+                    self._nodes.setdefault(output.name, facts)
+            for value in facts.node.inputs:
+                if value is not None and value.name and value.producer() is None:
+                    self._readers.setdefault(value.name, facts)
+        for facts in tagging.nodes:  # a node's own name wins over a tensor's
+            if facts.node.name:
+                self._nodes[facts.node.name] = facts
+
+    def node(self, name: str) -> NodeFacts | None:
+        """The node whose name, or a tensor's of it, ``name`` is or was made of."""
+        return _extended(name, self._nodes)
+
+    def reader(self, name: str) -> NodeFacts | None:
+        """The first node that reads the initializer or graph input whose name ``name`` is or was made of."""
+        return _extended(name, self._readers)
+
+
+def _extended(name: str, known: Mapping[str, NodeFacts]) -> NodeFacts | None:
+    name = _TOKEN.sub("", name)
+    found = extended_name(name, known)
+    if found is None or _NUMBERED.match(name, name.index(found) + len(found)):
+        return None
+    return known[found]

@@ -1,0 +1,122 @@
+"""Cutting a module's part out of a graph, so that it can be compiled alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import onnx_ir as ir
+
+from pytest_htp.tagging.facts import NodeFacts, bodies_of
+from pytest_htp.tagging.tagger import Tagging
+
+_DEQUANTIZE = "DequantizeLinear"
+
+
+class Cutter:
+    """Cuts models out of one graph at module borders.
+
+    Args:
+        tagging: of the graph; types and shapes of its values must be known where it is cut.
+    """
+
+    def __init__(self, tagging: Tagging) -> None:
+        self._model = tagging.graph.model
+        self._nodes = [facts for facts in tagging.nodes if facts.node.graph is self._model.graph]
+
+    def inside(self, path: str) -> list[ir.Node]:
+        """The nodes of a module and of those in it, in graph order, with the dequantization of what they read."""
+        wanted = {facts.node for facts in self._nodes if _lies_in(facts, path)}
+        for node in list(wanted):
+            for value in node.inputs:
+                producer = value.producer() if value is not None else None
+                if producer is not None and producer.op_type == _DEQUANTIZE:
+                    wanted.add(producer)
+        return [facts.node for facts in self._nodes if facts.node in wanted]
+
+    def model_of(self, nodes: list[ir.Node]) -> ir.Model | None:
+        """A model of these nodes alone; None where a value at its border has no known type or shape."""
+        chosen = set(nodes)
+        read = {value: None for node in nodes for value in _reads(node)}
+        outside = [value for value in read if value.producer() not in chosen]
+        initializers = [value for value in outside if value.const_value is not None]
+        inputs = [value for value in outside if value.const_value is None]
+        graph_outputs = set(self._model.graph.outputs)
+        outputs = [
+            value
+            for node in nodes
+            for value in node.outputs
+            if value in graph_outputs or any(use.node not in chosen for use in value.uses()) or not value.uses()
+        ]
+        outputs = [value for value in outputs if value.name]
+        if not nodes or any(value.dtype is None or value.shape is None for value in (*inputs, *outputs)):
+            return None
+        return self._copied(nodes, inputs, initializers, outputs)
+
+    def _copied(
+        self, nodes: list[ir.Node], inputs: list[ir.Value], initializers: list[ir.Value], outputs: list[ir.Value]
+    ) -> ir.Model:
+        cloner_values: dict[ir.Value, ir.Value] = {}
+        for value in (*inputs, *initializers):
+            cloner_values[value] = ir.Value(
+                name=value.name, type=value.type, shape=value.shape, const_value=value.const_value
+            )
+        copies = []
+        for node in nodes:
+            copy = ir.Node(
+                node.domain,
+                node.op_type,
+                [cloner_values[value] if value is not None else None for value in node.inputs],
+                list(node.attributes.values()),
+                overload=node.overload,
+                name=node.name,
+                outputs=[ir.Value(name=value.name, type=value.type, shape=value.shape) for value in node.outputs],
+            )
+            cloner_values.update(zip(node.outputs, copy.outputs, strict=True))
+            copies.append(copy)
+        graph = ir.Graph(
+            [cloner_values[value] for value in inputs],
+            [cloner_values[value] for value in outputs],
+            nodes=copies,
+            initializers=[cloner_values[value] for value in initializers],
+            opset_imports=self._model.opset_imports,
+            name="part",
+        )
+        return ir.Model(graph, ir_version=self._model.ir_version, functions=list(self._model.functions.values()))
+
+
+def signature(model: ir.Model) -> str:
+    """Equal for parts that differ in names and weights alone, like repeated layers."""
+    numbers: dict[ir.Value, int] = {}
+    digest = hashlib.sha256()
+
+    def told(values: Iterable[ir.Value | None]) -> list[str]:
+        return [
+            "" if value is None else f"{numbers.setdefault(value, len(numbers))}:{value.dtype}{value.shape}"
+            for value in values
+        ]
+
+    digest.update(repr(told(model.graph.inputs)).encode())
+    for node in model.graph:
+        attributes = sorted(f"{name}={attribute.value}" for name, attribute in node.attributes.items())
+        digest.update(repr((node.domain, node.op_type, attributes, told(node.inputs), told(node.outputs))).encode())
+    return digest.hexdigest()
+
+
+def save(model: ir.Model, path: Path) -> None:
+    """Write a cut model; weights beside it, so that no size is too large."""
+    ir.save(model, path, external_data=f"{path.name}.data")
+
+
+def has_bodies(nodes: Iterable[ir.Node]) -> bool:
+    """Whether control flow is among them: its bodies read values of the graph around it."""
+    return any(bodies_of(attribute) for node in nodes for attribute in node.attributes.values())
+
+
+def _reads(node: ir.Node) -> list[ir.Value]:
+    return [value for value in node.inputs if value is not None]
+
+
+def _lies_in(facts: NodeFacts, path: str) -> bool:
+    return facts.path is not None and (not path or facts.path == path or facts.path.startswith(f"{path}."))

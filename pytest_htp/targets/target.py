@@ -1,0 +1,95 @@
+"""``Target``: a device and the compiler for it, by name and options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
+from typing import Any
+
+from pytest_htp.errors import HTPUsageError
+
+ORT = "pytest_htp.targets.compilers.ort:compile_graph"
+
+OptionCheck = Callable[[Mapping[str, str]], None]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A device and the compiler for it, which takes a graph and decides what runs where.
+
+    Attributes:
+        name: what the target is called in results and baselines.
+        library: the shared library of a plugin execution provider; None for a provider that is in onnxruntime itself.
+        provider: an ONNX Runtime execution provider, like ``"QNNExecutionProvider"``.
+        options: of the provider; values are written as text.
+        compiler: ``"package.module:function"``, called in the worker process instead of ONNX Runtime, see
+            ``docs/how-to/extend.md``.
+        package: the importable package that the compiler needs.
+        extra: the extra of pytest-htp that brings the package.
+
+    Raises:
+        HTPUsageError: a name or option that can't be used.
+    """
+
+    name: str
+    library: str | None = None
+    provider: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    compiler: str = ORT
+    package: str = "onnxruntime"
+    extra: str = "parity"
+    check: OptionCheck | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name.strip() or not self.name.isprintable():
+            raise HTPUsageError(f"a target's name must be a printable word, got {self.name!r}")
+        if not isinstance(self.options, Mapping):
+            raise HTPUsageError(
+                f"options of target {self.name!r} must be a mapping from name to value, "
+                f"got {type(self.options).__name__}"
+            )
+        if self.compiler == ORT and not self.provider:
+            raise HTPUsageError(
+                f"target {self.name!r} needs the execution provider that compiles for it: "
+                f"Target({self.name!r}, provider='…ExecutionProvider')"
+            )
+        object.__setattr__(self, "options", {key: _text(self.name, key, value) for key, value in self.options.items()})
+        if self.check is not None:
+            self.check(self.options)
+
+    def with_options(self, options: Mapping[str, Any]) -> Target:
+        """The same target with further options; those given win.
+
+        Raises:
+            HTPUsageError: an option that the target does not have.
+        """
+        if not isinstance(options, Mapping):
+            raise HTPUsageError(
+                f"options of target {self.name!r} must be a mapping like {{'htp_arch': '75'}}, got {options!r}"
+            )
+        return replace(self, options={**self.options, **options})
+
+    def require(self) -> None:
+        """Refuse a target whose package is not installed.
+
+        Raises:
+            HTPUsageError: names the extra that brings it.
+        """
+        if find_spec(self.package) is None:
+            raise HTPUsageError(
+                f"target {self.name!r} needs the package {self.package}, which is not installed: "
+                f"pip install 'pytest-htp[{self.extra}]'"
+                if self.extra
+                else f"target {self.name!r} needs the package {self.package}, which is not installed"
+            )
+
+
+def _text(target: str, key: object, value: object) -> str:
+    if not isinstance(key, str) or not key:
+        raise HTPUsageError(f"option names of target {target!r} must be text, got {key!r}")
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, str | int | float):
+        return str(value)
+    raise HTPUsageError(f"option {key!r} of target {target!r} must be text or a number, got {value!r}")

@@ -1,0 +1,46 @@
+"""``python -m pytest_htp.targets.worker REQUEST ANSWER``: compiles in this process, which may not survive it."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import msgspec
+
+from pytest_htp.errors import HTPUsageError
+from pytest_htp.targets.messages import CompileAnswer, CompileRequest
+
+
+def main(request_file: str, answer_file: str) -> None:
+    """Read a request, compile, write the answer; a crash leaves none."""
+    request = msgspec.json.decode(Path(request_file).read_bytes(), type=CompileRequest)
+    sys.path += [folder for folder in request.search if folder not in sys.path]
+    answer = _compiled(request)
+    answer = msgspec.structs.replace(answer, memory=_peak_memory())
+    Path(answer_file).write_bytes(msgspec.json.encode(answer))
+
+
+def _compiled(request: CompileRequest) -> CompileAnswer:
+    module, _, function = request.compiler.partition(":")
+    try:
+        answer = getattr(import_module(module), function)(request)
+    except (HTPUsageError, ImportError, AttributeError) as error:
+        return CompileAnswer(outcome="refused", device="", message=str(error))
+    if not isinstance(answer, CompileAnswer):
+        message = f"the compiler {request.compiler} must return a CompileAnswer, got {type(answer).__name__}"
+        return CompileAnswer(outcome="refused", device="", message=message)
+    return answer
+
+
+def _peak_memory() -> float | None:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, KiB elsewhere
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
