@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from pytest_htp.exporter import HTPExport
+    from pytest_htp.targets import Target
 
 
 @pytest.hookspec(firstresult=True)
@@ -59,6 +60,16 @@ def pytest_htp_report_sections(result: Mapping[str, Any]) -> Iterable[tuple[str,
 
     Returns:
         pairs of title and plain text. Both are escaped where they are shown.
+    """
+
+
+@pytest.hookspec
+def pytest_htp_targets() -> Iterable[Target] | None:
+    """Targets of your own, which tests then name like those of pytest-htp: ``targets=["mychip"]``.
+
+    Returns:
+        :class:`pytest_htp.Target` objects: an execution provider (``provider=``, ``library=``), or a compiler of your
+        own (``compiler="package.module:function"``).
     """
 
 

@@ -80,6 +80,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("htp_policy", "other verdicts per finding code, like 'ops.changed:ignore'", default="")
     parser.addini("htp_keep_artifacts", "keep the saved models after their tests", type="bool", default=False)
     parser.addini("htp_timeout", "seconds that one export may take, 0 for no limit", default="0")
+    parser.addini("htp_target_timeout", "seconds that compiling for one target may take, 0 for no limit", default="")
     parser.addini("htp_providers", "ONNX Runtime execution providers for parity", type="args", default=[])
     parser.addini("htp_baseline_variant", "name of the toolchain's own baselines", default="")
 

@@ -121,4 +121,5 @@ class HTPExportData:
     external_data_size: int | None = None  # the weights beside it; None when there is no such file
     parity: dict[str, Any] | None = None
     attestation: dict[str, Any] | None = None
+    targets: dict[str, dict[str, Any]] = field(default_factory=dict)  # target name → what its compiler made of it
     environment: dict[str, str] = field(default_factory=dict)

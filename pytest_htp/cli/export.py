@@ -37,6 +37,10 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("--dynamic", action="store_true", help="make every axis dynamic that can be")
     parser.add_argument("--exporter", choices=EXPORTERS, default="auto")
     parser.add_argument("--no-optimize", action="store_true", help="leave the graph as it was translated")
+    parser.add_argument(
+        "--target", action="append", default=[], metavar="NAME[:KEY=VALUE,...]",
+        help="compile for a device that need not be there: cpu, qnn or openvino, like 'qnn:htp_arch=75'; repeatable",
+    )  # fmt: skip
     parser.add_argument("--no-parity", action="store_true", help="don't compare with ONNX Runtime")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of made weights and inputs")
     parser.set_defaults(run=run)
@@ -45,6 +49,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     reference = find_model(arguments.model, Path.cwd())
     inputs = _inputs(arguments.inputs)
+    targets = _targets(arguments.target)
     directory: Path = arguments.output
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -61,6 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         optimize=not arguments.no_optimize,
         parity=not arguments.no_parity,
         seed=arguments.seed,
+        targets=targets,
     )
     try:
         export = exporter.export(model, inputs, directory / "model.onnx")
@@ -84,6 +90,8 @@ def _print(export: HTPExport) -> int:
         f"coverage  {percent(coverage.coverage)} of {coverage.total_nodes:,} nodes, "
         f"direct {percent(coverage.direct_coverage)}"
     )
+    for target in export.targets.values():
+        print(f"target    {inert(target.line())}")
     parity = export.record["parity"]
     if not parity["measured"]:
         print(f"parity    not measured: {inert(parity['reason'])}")
@@ -108,6 +116,21 @@ def _inputs(given: list[str]) -> dict[str, str] | None:
             raise HTPUsageError(f"--inputs: {problem}")
         inputs[name] = spec
     return inputs or None
+
+
+def _targets(given: list[str]) -> dict[str, dict[str, str]]:
+    targets: dict[str, dict[str, str]] = {}
+    for text in given:
+        name, colon, rest = text.partition(":")
+        if name in targets:
+            raise HTPUsageError(f"--target: {name!a} is given twice")
+        options = targets.setdefault(name, {})
+        for pair in rest.split(",") if colon else ():
+            key, equals, value = pair.partition("=")
+            if not equals or not key:
+                raise HTPUsageError(f"--target {text!a}: write NAME:KEY=VALUE,KEY=VALUE, like 'qnn:htp_arch=75'")
+            options[key] = value
+    return targets
 
 
 def _opset(text: str) -> int:

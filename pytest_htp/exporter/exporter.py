@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from msgspec.structs import replace
 from onnx_ir.tensor_adapters import from_torch_dtype
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
@@ -57,6 +58,8 @@ from pytest_htp.tagging.embed import embed_tags, strip_tags
 from pytest_htp.tagging.sources import source_lines
 from pytest_htp.tagging.stacks import traced_calls
 from pytest_htp.tagging.tagger import Tagging, tag_graph
+from pytest_htp.targets import HTPTarget
+from pytest_htp.targets.run import compile_targets
 from pytest_htp.vocabulary import HTPExportData, HTPExportStep
 
 if TYPE_CHECKING:
@@ -87,6 +90,8 @@ class HTPExporter:
         **options: Any,
     ) -> None:
         self.options = ExportOptions.from_mapping(options)
+        for target in self.options.targets:
+            target.require()
         self._progress = progress
         self._module_name = module_name
 
@@ -134,6 +139,7 @@ class _Export:
         self.saved: SavedModel
         self.parity: ParityResult
         self.record: dict[str, Any]
+        self.targets: dict[str, HTPTarget] = {}
 
     def run(self, model: Any, inputs: Any) -> HTPExport:
         started = time.perf_counter()
@@ -348,7 +354,21 @@ class _Export:
                 parity=self.parity.to_record(),
             )
         )
+        self.targets = self._compiled_for_targets()
+        if self.targets:
+            record = replace(record, targets=[target.record for target in self.targets.values()])
         self.record = dict_of(record)
+
+    def _compiled_for_targets(self) -> dict[str, HTPTarget]:
+        options = self.options
+        path, tagging = self._last_graph()
+        compiled = compile_targets(path, tagging, options.targets, timeout=options.target_timeout)
+        self.data.targets = {name: target.summary() for name, target in compiled.items()}
+        return compiled
+
+    def _last_graph(self) -> tuple[Path, Tagging]:
+        """The file that is shipped, and its tagging."""
+        return self.path, self.tagging
 
     def _further_inputs(self) -> list[InputSet]:
         given = given_sets(self.model, self.options.parity_inputs, seed=self.options.seed)
@@ -409,6 +429,7 @@ class _Export:
             sources=source_lines(self.tagging, Path.cwd()),
             console_html=self.monitor.console_writer.export_html(),
             parameters=tuple(self.shared),
+            targets=self.targets,
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.monitor.config import MonitorConfig
+from pytest_htp.targets.builtin import resolve_targets
 
 EngineName = Literal["auto", "transformers", "torch"]
 Weights = Literal["real", "none"]
@@ -38,6 +39,9 @@ class ExportOptions:
         parity_inputs: further input sets, each like ``inputs``; outputs are compared on them as well. Beside them, the
             example with other sizes on dynamic axes, and with padding.
         providers: ONNX Runtime execution providers.
+        targets: devices that the last graph is compiled for, without the device: names and
+            :class:`pytest_htp.Target` objects, or a mapping from name to its options.
+        target_timeout: seconds that compiling for one target may take, 0 for no limit.
         seed: of generated weights and inputs.
         config: of the monitor (:class:`pytest_htp.HTPExportMonitor`).
         verbose: print the monitor's output to the terminal while exporting.
@@ -64,11 +68,19 @@ class ExportOptions:
     atol: float | None = None
     parity_inputs: Sequence[Any] = ()
     providers: tuple[str, ...] = ("CPUExecutionProvider",)
+    targets: Any = ()
+    target_timeout: float = 300.0
     seed: int = 0
     config: Mapping[str, Any] | None = None
     verbose: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "targets", resolve_targets(self.targets))
+        if self.targets and self.weights == "none":
+            raise HTPUsageError("targets compile the graph with its weights, and weights='none' has none")
+        limit = self.target_timeout
+        if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 <= limit < float("inf"):
+            raise HTPUsageError(f"option target_timeout must be a number of seconds (0: no limit), got {limit!r}")
         _one_of("exporter", self.exporter, get_args(EngineName))
         _one_of("weights", self.weights, get_args(Weights))
         if self.ort_fusions is not None:

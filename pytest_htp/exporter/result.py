@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from pytest_htp.parity import ParityResult
     from pytest_htp.tagging.coverage import Coverage
+    from pytest_htp.targets import HTPTarget
 
 
 @dataclass
@@ -35,6 +36,7 @@ class HTPExport:
             working directory; only files inside it.
         console_html: the console log in colour, as an HTML fragment.
         parameters: names of all parameters and buffers.
+        targets: target name → what its compiler made of the last graph; empty if not asked for.
     """
 
     onnx_path: Path
@@ -53,3 +55,4 @@ class HTPExport:
     sources: dict[str, dict[str, str]] = field(default_factory=dict)
     console_html: str = ""
     parameters: tuple[str, ...] = ()
+    targets: dict[str, HTPTarget] = field(default_factory=dict)

@@ -40,6 +40,13 @@ OPSET = Kind("a whole number from 7 to 100", lambda value: INTEGER.accepts(value
 TOLERANCE = Kind("a number of at least 0", _number)
 PERCENT = Kind("a percentage from 0 to 100", lambda value: _number(value) and value <= 100)
 TABLE = Kind("a table", lambda value: isinstance(value, Mapping))
+TARGETS = Kind(
+    "a list of targets like ['cpu', 'qnn'], or a table of their options",
+    lambda value: (
+        (isinstance(value, list) and all(isinstance(item, str) for item in value))
+        or (isinstance(value, Mapping) and all(isinstance(item, Mapping) for item in value.values()))
+    ),
+)
 NAMES = Kind(
     "a list of names",
     lambda value: isinstance(value, list) and all(isinstance(item, str) and item.isidentifier() for item in value),
@@ -56,6 +63,8 @@ OPTIONS = {
     "rtol": TOLERANCE,
     "atol": TOLERANCE,
     "seed": INTEGER,
+    "targets": TARGETS,
+    "target_timeout": TOLERANCE,
 }
 """Options of the export, by their names in Python; these can stand in a matrix."""
 

@@ -184,6 +184,8 @@ class HTPConsoleWriter(StepAwareWriter):
             self._fact(label, f"not measured: {reason}" if reason else "")
         if data.attestation and "attested" in data.attestation:
             self._fact("attested", plural(int(data.attestation["attested"]), "module"))
+        for target in data.targets.values():
+            self._fact("target", target["line"])
         if data.export_time is not None:
             self._entry("total time", (seconds(data.export_time), "number"))
 

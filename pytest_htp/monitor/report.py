@@ -35,6 +35,7 @@ class HTPReportWriter(StepAwareWriter):
             _graph,
             _tagging,
             _checks,
+            _targets,
             _hierarchy,
             _nodes,
         ):
@@ -157,6 +158,19 @@ def _checks(data: HTPExportData) -> Iterator[str]:
                 yield from (f"    {_row(item)}" for item in value)
             else:
                 yield from _facts([(str(key), "none" if value in (None, []) else str(value))])
+
+
+def _targets(data: HTPExportData) -> Iterator[str]:
+    if not data.targets:
+        return
+    yield from _heading("Targets")
+    for target in data.targets.values():
+        yield safe(target["line"])
+        device = target["device"]
+        for path, devices in target["placement"].items():
+            elsewhere = {name: count for name, count in devices.items() if name != device}
+            if elsewhere:
+                yield from _facts([(path or "the root", _row({device: devices.get(device, 0), **elsewhere}))])
 
 
 def _row(item: object) -> str:

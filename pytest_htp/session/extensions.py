@@ -61,6 +61,21 @@ class Extensions:
             for title, text in _pairs(part)
         ]
 
+    def targets(self, given: Any) -> Any:
+        """The targets that an option names, plugins' among them.
+
+        Raises:
+            HTPUsageError: an unknown name, a bad option, or a plugin's target with a name that is taken.
+        """
+        from pytest_htp.targets.builtin import BUILT_IN, resolve_targets
+
+        known = dict(BUILT_IN)
+        for target in (target for part in self._hooks.pytest_htp_targets() for target in part):
+            if target.name in known:
+                raise HTPUsageError(f"pytest_htp_targets gives a second target {target.name!r}; take another name")
+            known[target.name] = target
+        return resolve_targets(given, known)
+
     def module_name(self) -> Callable[[nn.Module, str], str | None] | None:
         """The naming rule, None where no plugin has one."""
         if not self._hooks.pytest_htp_module_name.get_hookimpls():

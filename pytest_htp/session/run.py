@@ -56,6 +56,8 @@ class HtpRun:
 
         extensions = Extensions(item)
         module_name = extensions.module_name()
+        if "targets" in options:
+            options = {**options, "targets": extensions.targets(options["targets"])}
         exporter = HTPExporter(progress=self._live(), module_name=module_name, **options)
         with time_limit(self.settings.timeout) if self.settings.timeout else nullcontext():
             resolved = self._resolve(model, exporter.options)

@@ -38,6 +38,7 @@ class RunSettings:
     keep_artifacts: bool
     timeout: float
     providers: tuple[str, ...]
+    target_timeout: float | None
     variant: str
     prune: bool
 
@@ -90,6 +91,9 @@ class RunSettings:
                 keep_artifacts=bool(config.getini("htp_keep_artifacts")),
                 timeout=seconds("htp_timeout", config.getini("htp_timeout")),
                 providers=tuple(config.getini("htp_providers")),
+                target_timeout=(
+                    seconds("htp_target_timeout", limit) if (limit := config.getini("htp_target_timeout")) else None
+                ),
                 variant=_variant(config.getini("htp_baseline_variant")),
                 prune=bool(config.getoption("htp_prune")),
             )
@@ -116,6 +120,8 @@ class ExportSettings:
             merged["parity"] = False
         if run.providers:
             merged["providers"] = run.providers
+        if run.target_timeout is not None:
+            merged["target_timeout"] = run.target_timeout
         for source in (marker, call):
             _refuse_misspelt(source)
             merged.update({key: value for key, value in source.items() if key not in GATE_KEYWORDS})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from pytest_htp.format.fold import fold_paths, fold_rows
 from pytest_htp.format.record import PlacementRow, TargetRecord
@@ -59,6 +60,24 @@ class HTPTarget:
             placement=fold_rows([PlacementRow(path=path, devices=devices) for path, devices in self.placement.items()]),
             unplaced=self.unplaced,
         )
+
+    def summary(self) -> dict[str, Any]:
+        """JSON values for the metadata and reports, with the line that logs show."""
+        return {
+            "compiled": self.compiled,
+            "error": self.error,
+            "failing": list(self.failing),
+            "device": self.device,
+            "options": dict(sorted(self.options.items())),
+            "partitions": self.partitions,
+            "share": self.share,
+            "placement": self.placement,
+            "unplaced": self.unplaced,
+            "runs": [list(run) for run in self.runs],
+            "seconds": self.seconds,
+            "peak_memory": self.peak_memory,
+            "line": self.line(),
+        }
 
     def line(self) -> str:
         """One line for logs and reports."""
