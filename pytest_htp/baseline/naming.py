@@ -70,6 +70,11 @@ def _readable(test_id: str, export_name: str) -> str:
     return slugify(test_id.replace("::", "-") + (f"-{export_name}" if export_name else ""))
 
 
+def slug_of_test(test_id: str) -> str:
+    """What the slugs of all exports of a test begin with."""
+    return _readable(test_id, "")
+
+
 def slug_of_function(test_id: str) -> str:
     """What the slugs of all exports of a test function begin with, whatever its parameters; not cut."""
     function = test_id.partition("[")[0]

@@ -2,43 +2,29 @@
 
 from __future__ import annotations
 
-import math
 import os
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_htp.baseline import FOLDER
-from pytest_htp.baseline.naming import baseline_folder, baseline_path
+from pytest_htp.baseline.naming import (
+    baseline_folder,
+    baseline_path,
+    digest_of_test,
+    slug_of_file,
+    slug_of_test,
+    slugify,
+)
+from pytest_htp.baseline.stored import Stored, carried_over
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.format.load import load
 from pytest_htp.format.serialize import dumps
 
 if TYPE_CHECKING:
     from syrupy.assertion import SnapshotAssertion
-
-# Parity is noise below this many decades of change (contract 6, parity.worse); a smaller change is not worth
-# a new file.
-_PARITY_DECADES = 2
-
-# Equal in two records of one graph, whether or not weights and ONNX Runtime were there.
-_STRUCTURE = ("graph", "inputs", "model", "modules", "opset", "outputs", "untagged")
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A baseline file that is there. ``record`` is None where it can't be read; ``problem`` then says why."""
-
-    path: Path
-    record: dict[str, Any] | None
-    problem: str | None = None
-
-    def status(self, current: dict[str, Any]) -> str:
-        if self.record is None:
-            return "error"
-        return "unchanged" if dumps(self.record) == dumps(carried_over(self.record, current)) else "changed"
 
 
 class BaselineStore:
@@ -57,7 +43,7 @@ class BaselineStore:
         self._file = item.path
         self._variant = variant
         self._snapshot = snapshot.use_extension(HTPBaselineExtension)
-        self._update = bool(item.config.getoption("update_snapshots", False))
+        self.update = bool(item.config.getoption("update_snapshots", False))
         self._update_new = bool(item.config.getoption("update_new_snapshots_only", False))
 
     def path(self, export_name: str) -> Path:
@@ -66,24 +52,44 @@ class BaselineStore:
         if not self._variant:
             return common
         own = baseline_path(self._file, self._test_id, export_name, self._variant)
-        return own if _is_there(own) or self._update or not _is_there(common) else common
+        return own if _is_there(own) or self.update or not _is_there(common) else common
 
     def shown_path(self, export_name: str) -> str:
         """The file's path relative to the root directory, for messages and reports."""
-        return Path(os.path.relpath(self.path(export_name), self._root)).as_posix()
+        return self.shown(self.path(export_name))
+
+    def shown(self, path: Path) -> str:
+        """A path relative to the root directory."""
+        return Path(os.path.relpath(path, self._root)).as_posix()
 
     def read(self, export_name: str) -> Stored | None:
         """The stored baseline, None where there is none."""
         path = self.path(export_name)
         try:
             self._refuse_links(path)
-            return Stored(path, load(path)) if _is_there(path) else None
         except HTPUsageError as error:
             return Stored(path, None, str(error))
+        return _stored(path) if _is_there(path) else None
+
+    def not_made(self, made: Iterable[str]) -> list[Stored]:
+        """The baselines of this test that belong to none of the exports ``made``, sorted by path."""
+        names = {self._common(name).name for name in made}
+        folder = baseline_folder(self._file)
+        places = [folder, folder / slugify(self._variant)] if self._variant else [folder]
+        files = [path for place in places for path in place.glob(f"*-{digest_of_test(self._test_id)}????.json")]
+        found = (_stored(path) for path in sorted(files) if path.name not in names and not path.is_symlink())
+        return [stored for stored in found if self._is_mine(stored)]
+
+    def _is_mine(self, stored: Stored) -> bool:
+        """Whether a file with this test's digest (of four digits) is this test's: it says so, or its name does."""
+        owner = (stored.record or {}).get("test")
+        return (
+            owner == self._test_id if owner else slug_of_file(stored.path.name).startswith(slug_of_test(self._test_id))
+        )
 
     def will_write(self, stored: Stored | None) -> bool:
         """Whether this run may write: ``--snapshot-update``, new ones with ``--snapshot-update-new-only``."""
-        return self._update or (self._update_new and stored is None)
+        return self.update or (self._update_new and stored is None)
 
     def write(self, export_name: str, record: dict[str, Any], before: dict[str, Any] | None) -> str:
         """Write what changed; ``created``, ``updated`` or ``unchanged``.
@@ -148,6 +154,13 @@ class BaselineStore:
         return bool(self._snapshot(name=index) == content)
 
 
+def _stored(path: Path) -> Stored:
+    try:
+        return Stored(path, load(path))
+    except HTPUsageError as error:
+        return Stored(path, None, str(error))
+
+
 def _is_there(path: Path) -> bool:
     """Whether something is at the path, if only something that can't be looked at."""
     try:
@@ -164,49 +177,3 @@ def _text_of(path: Path) -> str | None:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return None
-
-
-def carried_over(before: dict[str, Any] | None, current: dict[str, Any]) -> dict[str, Any]:
-    """The record to store: today's, with what today could not measure taken from the baseline.
-
-    So a team can record with real weights and gate without them; and parity that moved within its noise
-    leaves the file as it is. What was measured holds for the graph it was measured on: with another structure
-    the record says "not measured".
-    """
-    if before is None or any(before.get(section) != current.get(section) for section in _STRUCTURE):
-        return current
-    merged = dict(current)
-    for section in ("parity", "attestation"):
-        if before[section].get("measured") and not current[section].get("measured"):
-            merged[section] = before[section]
-    if before["weights"]["kept"] and not current["weights"]["kept"]:
-        merged["weights"] = {**current["weights"], "kept": True, "duplicates": before["weights"]["duplicates"]}
-    if (
-        before["parity"].get("measured")
-        and current["parity"].get("measured")
-        and _same_but_noise(before["parity"], current["parity"])
-    ):
-        merged["parity"] = before["parity"]
-    return merged
-
-
-def _same_but_noise(before: dict[str, Any], current: dict[str, Any]) -> bool:
-    if [row["name"] for row in before["outputs"]] != [row["name"] for row in current["outputs"]]:
-        return False
-    if before.get("failed") != current.get("failed"):
-        return False
-    if before.get("first_divergence") != current.get("first_divergence"):
-        return False
-    return all(
-        abs(_decade(old[key]) - _decade(new[key])) <= _PARITY_DECADES
-        for old, new in zip(before["outputs"], current["outputs"], strict=True)
-        for key in ("max_abs", "max_rel")
-    )
-
-
-def _decade(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        return 300.0
-    return math.log10(value) if 0 < value < math.inf else (-300.0 if value == 0 else 300.0)

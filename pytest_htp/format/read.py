@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
@@ -16,6 +16,7 @@ from pytest_htp.errors import HTPUsageError
 from pytest_htp.format.migrate import EDITION, STEPS
 from pytest_htp.format.record import SCHEMA, Record
 
+T = TypeVar("T")
 REMEDY = "re-record the baseline with --snapshot-update"
 _PREFIX = "pytest-htp/baseline/"
 _SHOWN = 60  # characters of a wrong value
@@ -24,6 +25,8 @@ _MISSING = re.compile(r"Object missing required field `(?P<name>.*?)`(?: - at `\
 _WRONG = re.compile(
     r"Expected `(?P<kind>.*?)`(?P<bound>.*?)(?:, got `.*?`)?(?: - at (?P<key>`key` in )?`\$(?P<place>.*)`)?"
 )
+_ENUM = re.compile(r"Invalid enum value (?P<got>.*?) - at `\$(?P<place>.*)`", re.DOTALL)
+_WORDS = re.compile(r"'\^\(([a-z|]+)\)\$'")
 _KINDS = {
     "object": "an object",
     "array": "a list",
@@ -50,10 +53,23 @@ def record_of(mapping: Any) -> Record:
     current: Mapping[str, Any] = mapping
     for edition in range(edition_of(mapping), EDITION):
         current = STEPS[edition](current)
+    return typed(current, Record, remedy=REMEDY)
+
+
+def typed(value: Any, kind: type[T], *, remedy: str, whole: str = "the record") -> T:
+    """``value``, JSON values, as an object of a type of ours.
+
+    Args:
+        remedy: ends every message.
+        whole: what messages call ``value``.
+
+    Raises:
+        HTPUsageError: something is missing, of another type or out of bounds; names the place.
+    """
     try:
-        return msgspec.convert(current, Record)
+        return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        _explain(str(error), current)
+        _explain(str(error), value, whole, remedy)
 
 
 def edition_of(mapping: Mapping[str, Any]) -> int:
@@ -75,20 +91,25 @@ def edition_of(mapping: Mapping[str, Any]) -> int:
     raise HTPUsageError(f"not a pytest-htp baseline: {shown}, expected {SCHEMA!r}: {REMEDY}")
 
 
-def _explain(message: str, record: Mapping[str, Any]) -> NoReturn:
+def _explain(message: str, value: Any, whole: str, remedy: str) -> NoReturn:
     """Raise what ``msgspec`` found in our own words."""
     if missing := _MISSING.fullmatch(message):
         place = missing["place"] or ""
-        raise HTPUsageError(f"{_named(f'{place}.' + missing['name'])} is missing: {REMEDY}") from None
+        raise HTPUsageError(f"{_named(f'{place}.' + missing['name'])} is missing: {remedy}") from None
+    if unknown := _ENUM.fullmatch(message):
+        place = _named(unknown["place"])
+        raise HTPUsageError(
+            f"{place} must be one of those that the schema names, got {unknown['got']}: {remedy}"
+        ) from None
     wrong = _WRONG.fullmatch(message)
     if wrong is None:
-        raise HTPUsageError(f"the record can't be read ({message}): {REMEDY}") from None
-    place = _named(wrong["place"] or "") or "the record"
+        raise HTPUsageError(f"{whole} can't be read ({message}): {remedy}") from None
+    place = _named(wrong["place"] or "") or whole
     if wrong["key"]:
-        raise HTPUsageError(f"a key of {place} must be a string: {REMEDY}") from None
-    found = _at(record, wrong["place"] or "")
+        raise HTPUsageError(f"a key of {place} must be a string: {remedy}") from None
+    found = _at(value, wrong["place"] or "")
     got = "" if found is _UNKNOWN else f", got {_kind(found)}"
-    raise HTPUsageError(f"{place} must be {_expected(wrong['kind'], wrong['bound'])}{got}: {REMEDY}") from None
+    raise HTPUsageError(f"{place} must be {_expected(wrong['kind'], wrong['bound'])}{got}: {remedy}") from None
 
 
 def _named(place: str) -> str:
@@ -97,7 +118,8 @@ def _named(place: str) -> str:
 
 def _expected(kind: str, bound: str) -> str:
     if "matching regex" in bound:
-        return 'a decade like "1e-05" (or "inf")'
+        one_of = _WORDS.search(bound)
+        return "one of " + ", ".join(one_of[1].split("|")) if one_of else 'a decade like "1e-05" (or "inf")'
     words = " or ".join(_KINDS.get(part.strip(), part.strip()) for part in kind.split("|"))
     if limit := re.search(r"(>=|<=) (\S+)", bound):
         words += f" {'from' if limit[1] == '>=' else 'up to'} {limit[2].removesuffix('.0')}"

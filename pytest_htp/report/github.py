@@ -6,10 +6,10 @@ import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from pytest_htp.report import views
-from pytest_htp.report.model import Incomplete, Report, Result, by_severity, is_failed, needs_attention
+from pytest_htp.report.model import by_severity, is_failed, needs_attention
+from pytest_htp.report.result import ExportResult, Incomplete, Report
 from pytest_htp.report.text import NAME_LIMIT, inert, message_lines, plural
 
 ANNOTATION_LIMIT = 10  # GitHub shows ten a step
@@ -37,14 +37,14 @@ def github_annotations(
     """
     if environ.get("GITHUB_ACTIONS") != "true":
         return []
-    worst: dict[str, list[Result]] = {}
-    for result in by_severity(report["exports"]):
+    worst: dict[str, list[ExportResult]] = {}
+    for result in by_severity(report.exports):
         if needs_attention(result):
-            worst.setdefault(result["nodeid"], []).append(result)
+            worst.setdefault(result.nodeid, []).append(result)
     place = partial(_in_repository, root=root, repository=Path(environ.get("GITHUB_WORKSPACE") or Path.cwd()))
     lines = [_annotation(results, place) for results in worst.values()]
     known = {"", *worst}  # without a node id it is about the run, which has no line to stand at
-    untold = {entry["nodeid"]: entry for entry in report["incomplete"] if entry["nodeid"] not in known}
+    untold = {entry.nodeid: entry for entry in report.incomplete if entry.nodeid not in known}
     lines += [_incomplete_annotation(entry, place) for entry in untold.values()]
     return lines[:limit]
 
@@ -57,48 +57,48 @@ def _in_repository(path: str, *, root: Path, repository: Path) -> str:
         return path
 
 
-def _annotation(results: list[Result], place: _Place) -> str:
+def _annotation(results: list[ExportResult], place: _Place) -> str:
     result = results[0]
     level = "error" if is_failed(result) else "warning"
-    label = views.verdict_label(result) or result["verdict"]
-    return _command(level, result, place, f"{label}: {inert(result['name'], NAME_LIMIT)}", _message(results))
+    label = views.verdict_label(result) or result.verdict
+    return _command(level, result, place, f"{label}: {inert(result.name, NAME_LIMIT)}", _message(results))
 
 
 def _incomplete_annotation(entry: Incomplete, place: _Place) -> str:
-    title = f"{entry['outcome']}: {inert(entry['nodeid'] or 'the run', NAME_LIMIT)}"
-    return _command("error", entry, place, title, inert(entry["message"], _MESSAGE_LIMIT))
+    title = f"{entry.outcome}: {inert(entry.nodeid or 'the run', NAME_LIMIT)}"
+    return _command("error", entry, place, title, inert(entry.message, _MESSAGE_LIMIT))
 
 
-def _command(level: str, test: Mapping[str, Any], place: _Place, title: str, message: str) -> str:
+def _command(level: str, test: ExportResult | Incomplete, place: _Place, title: str, message: str) -> str:
     """A workflow command for a test (``nodeid``, ``file``, ``line``)."""
     properties = {}
-    if path := test["file"] or test["nodeid"].partition("::")[0]:
+    if path := test.file or test.nodeid.partition("::")[0]:
         properties["file"] = inert(place(path), _PATH_LIMIT)
-    if isinstance(test["line"], int):
-        properties["line"] = str(test["line"])
+    if test.line is not None:
+        properties["line"] = str(test.line)
     properties["title"] = title
     given = ",".join(f"{key}={_escape_property(value)}" for key, value in properties.items())
     return f"::{level} {given}::{_escape(message)}"
 
 
-def _message(results: list[Result]) -> str:
+def _message(results: list[ExportResult]) -> str:
     result = results[0]
-    if result["error"]:
-        step = views.step_words(result["error"])
-        message = f"{result['error'].get('type')} at {step}: {result['error'].get('message')}"
+    if result.error:
+        step = views.step_words(result.error)
+        message = f"{result.error.type} at {step}: {result.error.message}"
         lines = message_lines(message, _MESSAGE_LIMIT)
     else:
         lines = [
-            f"{item['code']}{' ' + item['module'] if item['module'] else ''}: {item['message']}"
-            for item in result["findings"][:5]
+            f"{views.finding_words(item)}{' ' + item.module if item.module else ''}: {item.message}"
+            for item in result.findings[:5]
         ]
-        if len(result["findings"]) > 5:
-            lines.append(f"and {plural(len(result['findings']) - 5, 'finding')} more")
+        if len(result.findings) > 5:
+            lines.append(f"and {plural(len(result.findings) - 5, 'finding')} more")
     if not lines:
-        lines = [views.verdict_label(result) or f"test {result['outcome']}"]
+        lines = [views.verdict_label(result) or f"test {result.outcome}"]
     if len(results) > 1:
         lines.append(f"{plural(len(results) - 1, 'other export')} of this test changed too")
-    if command := views.accept_command(result):
+    if command := result.accept_command():
         lines.append(f"{views.accept_title(result).partition(' ')[0]}: {command}")
     return "\n".join(inert(line, _MESSAGE_LIMIT) for line in lines)
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from pytest_htp.compare.verdicts import VERDICTS
 from pytest_htp.report import views
-from pytest_htp.report.model import Incomplete, Report, Result, is_failed, needs_attention
+from pytest_htp.report.model import is_failed, needs_attention
+from pytest_htp.report.result import ExportResult, Incomplete, Report
 from pytest_htp.report.text import plural
 
 _SAYS_IT_ALL = VERDICTS[:3]  # breaking, regression, drift: nothing worse can be said
@@ -34,16 +35,16 @@ class Headline:
 
 def headline(report: Report) -> Headline:
     """The run's headline."""
-    verdict: str = report["totals"]["verdict"]
+    verdict: str = report.totals.verdict
     if verdict in _SAYS_IT_ALL:
         return Headline(verdict, verdict)
-    troubles = {_trouble(result) for result in report["exports"]}
-    troubles |= {"incomplete" if entry["outcome"] == "lost" else "test failed" for entry in report["incomplete"]}
+    troubles = {_trouble(result) for result in report.exports}
+    troubles |= {"incomplete" if entry.outcome == "lost" else "test failed" for entry in report.incomplete}
     for label in _LABELS:
         if label in troubles:
             return Headline(label, views.label_kind(label))
     if verdict == "unchanged":
-        words = views.verdict_counts(report["exports"])
+        words = views.verdict_counts(report.exports)
         if not words:
             return Headline("no exports", "open")
         if verdict not in words:  # not one was compared
@@ -54,30 +55,30 @@ def headline(report: Report) -> Headline:
 
 def attention_words(report: Report) -> str:
     """``2 of 5 exports need a look``, and which tests have no export to look at."""
-    attention = sum(needs_attention(result) for result in report["exports"])
-    exports = plural(report["totals"]["exports"], "export")
+    attention = sum(needs_attention(result) for result in report.exports)
+    exports = plural(report.totals.exports, "export")
     words = [f"{attention} of {exports} {'needs' if attention == 1 else 'need'} a look"] if attention else [exports]
-    words += incomplete_words(report["incomplete"])
+    words += incomplete_words(report.incomplete)
     return ", ".join(words if len(words) > 1 or attention else [*words, "nothing to look at"])
 
 
 def incomplete_words(incomplete: list[Incomplete]) -> list[str]:
     """``1 lost``, ``2 failures outside of the exports``; nothing for none."""
-    lost = sum(entry["outcome"] == "lost" for entry in incomplete)
+    lost = sum(entry.outcome == "lost" for entry in incomplete)
     failed = len(incomplete) - lost
     words = [f"{lost:,} lost"] if lost else []
     return [*words, f"{plural(failed, 'failure')} outside of the exports"] if failed else words
 
 
-def _trouble(result: Result) -> str:
+def _trouble(result: ExportResult) -> str:
     """What keeps an export from being told by its verdict, or an empty string."""
     if (label := views.verdict_label(result)) in _LABELS:
         return label
     if is_failed(result) and not _fails_by_verdict(result):
         return "test failed"
-    return "needs a look" if needs_attention(result) and result["verdict"] == "unchanged" else ""
+    return "needs a look" if needs_attention(result) and result.verdict == "unchanged" else ""
 
 
-def _fails_by_verdict(result: Result) -> bool:
-    fail_on = result["fail_on"]
-    return fail_on in VERDICTS and VERDICTS.index(result["verdict"]) <= VERDICTS.index(fail_on)
+def _fails_by_verdict(result: ExportResult) -> bool:
+    fail_on = result.fail_on
+    return fail_on in VERDICTS and VERDICTS.index(result.verdict) <= VERDICTS.index(fail_on)

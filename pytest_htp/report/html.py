@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_htp.report import views
 from pytest_htp.report.headline import attention_words, headline
-from pytest_htp.report.model import Report, Result, by_severity, needs_attention
+from pytest_htp.report.model import by_severity, needs_attention
+from pytest_htp.report.result import ExportResult, Report
 from pytest_htp.report.text import NAME_LIMIT, duration, inert, message_lines, number, percent, plural, size
 from pytest_htp.report.tree import TreeNode, build_tree, limit_rows
 from pytest_htp.report.treemap import HEIGHT, WIDTH, treemap
@@ -45,15 +46,15 @@ _TEXT_LIMIT = 20_000  # longest single value on the page; commands need room, an
 
 def render_html(report: Report) -> str:
     """The page's text."""
-    exports = [_export_view(result) for result in by_severity(report["exports"])]
+    exports = [_export_view(result) for result in by_severity(report.exports)]
     style, script = _asset("style.css"), _asset("script.js")
     context = {
         "report": report,
         "headline": headline(report),
         "attention_words": attention_words(report),
         "exports": exports,
-        "counts": views.verdict_counts(report["exports"]),
-        "environment": flatten_environment(report["environment"]),
+        "counts": views.verdict_counts(report.exports),
+        "environment": flatten_environment(report.environment),
         "style": style,
         "script": script,
         "policy": (
@@ -65,16 +66,16 @@ def render_html(report: Report) -> str:
     return _environment().get_template("index.html.j2").render(context)
 
 
-def render_tree(result: Result) -> str:
+def render_tree(result: ExportResult) -> str:
     """The module tree alone, as an HTML fragment; empty where the export has no record."""
     tree = build_tree(result)
     if tree is None:
         return ""
     limit_rows(tree, ROW_LIMIT)
-    return _environment().get_template("fragment.html.j2").render(tree=tree, findings=result["findings"])
+    return _environment().get_template("fragment.html.j2").render(tree=tree, findings=result.findings)
 
 
-def _export_view(result: Result) -> dict[str, Any]:
+def _export_view(result: ExportResult) -> dict[str, Any]:
     from pytest_htp.report.console import console_html
 
     tree = build_tree(result)
@@ -85,7 +86,7 @@ def _export_view(result: Result) -> dict[str, Any]:
             ("bytes", "weights", treemap(tree, lambda node: node.bytes)),
         ]
         limit_rows(tree, ROW_LIMIT)
-    record = result["record"] or {}
+    record = result.record or {}
     return {
         "result": result,
         "id": views.anchor(result),
@@ -94,13 +95,13 @@ def _export_view(result: Result) -> dict[str, Any]:
         "graph": {**_NO_GRAPH, **record["graph"]} if record else None,
         "untagged": record.get("untagged") or {},
         "attention": needs_attention(result),
-        "error_lines": message_lines(str(result["error"].get("message") or ""), _TEXT_LIMIT) if result["error"] else [],
+        "error_lines": message_lines(result.error.message or "", _TEXT_LIMIT) if result.error else [],
         "label": views.verdict_label(result),
-        "accept": views.accept_command(result),
+        "accept": result.accept_command(),
         "accept_title": views.accept_title(result),
         "states": views.state_words(result),
-        "nodes_change": views.change(result["nodes"], views.nodes_before(result)),
-        "bytes_change": views.size_change(result["bytes"], views.bytes_before(result)),
+        "nodes_change": views.change(result.nodes, views.nodes_before(result)),
+        "bytes_change": views.size_change(result.bytes, views.bytes_before(result)),
         "coverage": views.coverage_view(result),
         "attestation": views.attestation_view(result),
         "parity": views.parity_view(result),
@@ -110,7 +111,7 @@ def _export_view(result: Result) -> dict[str, Any]:
         "artifacts": views.artifacts_link(result),
         "tree": tree,
         "maps": maps,
-        "console": console_html(result.get("console_html"), result["console"] or ""),
+        "console": console_html(result.console_html, result.console),
     }
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pytest_htp.report.model import Result, worst_verdict
+from pytest_htp.report.model import worst_verdict
+from pytest_htp.report.result import ExportResult
 
 
-def junit_properties(results: Iterable[Result]) -> list[tuple[str, str]]:
+def junit_properties(results: Iterable[ExportResult]) -> list[tuple[str, str]]:
     """``htp.verdict``, ``htp.coverage``, ``htp.direct_coverage`` (percent) for one test's exports.
 
     Several exports give the worst verdict and the lowest coverage; one that was not measured is left out.
@@ -17,11 +18,7 @@ def junit_properties(results: Iterable[Result]) -> list[tuple[str, str]]:
         return []
     properties = [("htp.verdict", worst_verdict(known))]
     for name, key in (("htp.coverage", "coverage"), ("htp.direct_coverage", "direct_coverage")):
-        values = [
-            result["coverage"][key]
-            for result in known
-            if result.get("coverage") and result["coverage"].get(key) is not None
-        ]
+        values = [getattr(result.coverage, key) for result in known if result.coverage is not None]
         if values:
             lowest = min(values)
             properties.append((name, f"{min(lowest, 99.99) if lowest < 100 else lowest:.2f}"))

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 from pytest_htp.report import views
 from pytest_htp.report.headline import attention_words, headline
-from pytest_htp.report.model import Report, Result, by_severity, needs_attention
+from pytest_htp.report.model import by_severity, needs_attention
+from pytest_htp.report.result import ExportResult, Report
 from pytest_htp.report.text import MESSAGE_LIMIT, NAME_LIMIT, duration, inert, message_lines, number, plural, size
 
 MARKER = "<!-- pytest-htp report -->"  # lets a bot find its earlier comment and replace it
@@ -33,11 +34,11 @@ _PINGS = re.compile(r"[@#](?=\w)")  # @user and #123: a reference does not stop 
 
 def render_markdown(report: Report, *, limit: int = SUMMARY_LIMIT) -> str:
     """The summary's text, at most ``limit`` bytes of UTF-8; what did not fit is named at its end."""
-    exports = by_severity(report["exports"])
+    exports = by_severity(report.exports)
     changed = [result for result in exports if needs_attention(result)]
     room = limit - 600  # for the closing note
     parts = [MARKER, "\n", verdict_line(report), "\n"]
-    parts += [f"\n> ⚠️ {text(note)}\n" for note in report["notes"][:20]]
+    parts += [f"\n> ⚠️ {text(note)}\n" for note in report.notes[:20]]
     parts.append(_incomplete(report))
     parts.append(_toolchain_line(changed))
     room -= _bytes("".join(parts))
@@ -72,7 +73,7 @@ def render_markdown(report: Report, *, limit: int = SUMMARY_LIMIT) -> str:
 def verdict_line(report: Report) -> str:
     """One line: the headline, and how many exports stand where."""
     top = headline(report)
-    counts = views.verdict_counts(report["exports"])
+    counts = views.verdict_counts(report.exports)
     parts = [attention_words(report)]
     if counts:
         parts.append(", ".join(f"{count} {word}" for word, count in counts.items()))
@@ -81,9 +82,9 @@ def verdict_line(report: Report) -> str:
 
 def _incomplete(report: Report) -> str:
     """The tests that have no export to show, one line each."""
-    entries = report["incomplete"]
+    entries = report.incomplete
     lines = [
-        f"- **{entry['outcome']}** {code(entry['nodeid'] or 'the run')}: {text(entry['message'])}\n"
+        f"- **{entry.outcome}** {code(entry.nodeid or 'the run')}: {text(entry.message)}\n"
         for entry in entries[:_INCOMPLETE_LIMIT]
     ]
     if len(entries) > len(lines):
@@ -104,10 +105,10 @@ def _fit(chunks: Iterable[str], room: int) -> tuple[list[str], int]:
     return taken, omitted
 
 
-def _rows(exports: Iterable[Result]) -> Iterable[str]:
+def _rows(exports: Iterable[ExportResult]) -> Iterable[str]:
     for result in exports:
         label = views.verdict_label(result)
-        verdict = f"{_icon(result)} {label or result['verdict']}"
+        verdict = f"{_icon(result)} {label or result.verdict}"
         if states := views.state_words(result):
             verdict += "<br>" + text(", ".join(states))
         model = views.model_class(result)
@@ -115,26 +116,26 @@ def _rows(exports: Iterable[Result]) -> Iterable[str]:
         parity = views.parity_view(result)
         cells = (
             verdict,
-            code(result["name"]) + (f"<br>{code(model)}" if model else ""),
-            _with(number(result["nodes"]), views.change(result["nodes"], views.nodes_before(result))),
-            _with(size(result["bytes"]), views.size_change(result["bytes"], views.bytes_before(result))),
+            code(result.name) + (f"<br>{code(model)}" if model else ""),
+            _with(number(result.nodes), views.change(result.nodes, views.nodes_before(result))),
+            _with(size(result.bytes), views.size_change(result.bytes, views.bytes_before(result))),
             _with(coverage["text"], coverage["change"]) if coverage else "–",
             text(str(parity["worst"])) if parity and parity["measured"] else "–",
-            duration(result["seconds"]),
+            duration(result.seconds),
         )
         yield f"| {' | '.join(cells)} |\n"
 
 
-def _icon(result: Result) -> str:
+def _icon(result: ExportResult) -> str:
     label = views.verdict_label(result)
-    return _ICONS[views.label_kind(label) if label else result["verdict"]]
+    return _ICONS[views.label_kind(label) if label else result.verdict]
 
 
 def _with(value: str, delta: str) -> str:
     return f"{value} ({delta})" if delta else value
 
 
-def _toolchain_line(changed: Iterable[Result]) -> str:
+def _toolchain_line(changed: Iterable[ExportResult]) -> str:
     """The toolchain changes of all exports, once: the likely cause is worth a line of its own."""
     changes = {
         f"{row['name']} {row['before']} → {row['after']}": None
@@ -149,29 +150,30 @@ def _toolchain_line(changed: Iterable[Result]) -> str:
     return f"\n**Toolchain:** {', '.join(code(change) for change in shown)}{more}\n"
 
 
-def _details(result: Result, *, short: bool = False) -> str:
+def _details(result: ExportResult, *, short: bool = False) -> str:
     label = views.verdict_label(result)
     icon = _icon(result)
-    label = label or result["verdict"]
-    findings = result["findings"]
+    label = label or result.verdict
+    findings = result.findings
     count = plural(len(findings), "finding")
     lines = [
         "",
         "<details>",
-        f"<summary>{icon} {label}: {code(result['name'])}, {count}</summary>",
+        f"<summary>{icon} {label}: {code(result.name)}, {count}</summary>",
         "",
     ]
-    if result["error"]:
-        error = result["error"]
+    if result.error:
+        error = result.error
         step = views.step_words(error)
-        message = "<br>".join(text(line) for line in message_lines(str(error.get("message") or "")))
-        lines += [f"Failed at {text(step)}: {code(str(error.get('type')))} {message}", ""]
+        message = "<br>".join(text(line) for line in message_lines(error.message or ""))
+        lines += [f"Failed at {text(step)}: {code(str(error.type))} {message}", ""]
     shown = findings[: 3 if short else _FINDINGS_LIMIT]
     for item in shown:
-        module = f" {code(item['module'] or '(root)')}" if item["module"] is not None else ""
-        lines.append(f"- **{item['verdict']}** `{item['code']}`{module}: {text(item['message'])}")
-        if not short and (item["before"] is not None or item["after"] is not None):
-            before, after = views.value_text(item["before"]), views.value_text(item["after"])
+        module = f" {code(item.module or '(root)')}" if item.module is not None else ""
+        stage = f" [{code(item.stage)}]" if item.stage else ""
+        lines.append(f"- **{item.verdict}** `{item.code}`{stage}{module}: {text(item.message)}")
+        if not short and (item.before is not None or item.after is not None):
+            before, after = views.value_text(item.before), views.value_text(item.after)
             lines.append(f"  <br>{code(before)} → {code(after)}")
     if len(findings) > len(shown):
         lines.append(f"- … and {plural(len(findings) - len(shown), 'finding')} more in `index.html`")
@@ -179,10 +181,10 @@ def _details(result: Result, *, short: bool = False) -> str:
     return "\n".join(lines)
 
 
-def _commands(result: Result) -> list[str]:
-    reproduce = (result["commands"] or {}).get("reproduce") or ""
+def _commands(result: ExportResult) -> list[str]:
+    reproduce = result.commands.reproduce
     lines = []
-    for title, command in (("Reproduce", reproduce), (views.accept_title(result), views.accept_command(result))):
+    for title, command in (("Reproduce", reproduce), (views.accept_title(result), result.accept_command())):
         if command and len(command) <= _COMMAND_LIMIT:
             shown = inert(command)
             longest = max((len(run) for run in re.findall(r"`+", shown)), default=0)

@@ -6,13 +6,13 @@ import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from pytest_htp.compare.verdicts import VERDICTS
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.format.strict_json import strict_loads
-from pytest_htp.report.check import check_report
-from pytest_htp.report.model import SCHEMA, Report, build_report
+from pytest_htp.report.model import build_report
+from pytest_htp.report.result import SCHEMA, ExportResult, Report, report_of
 from pytest_htp.report.write import write_reports
 
 _FOLDER = re.compile(r"exports/([\w.-]+)")
@@ -36,9 +36,9 @@ def merge_reports(directories: Sequence[Path], output: Path) -> Report:
     chosen, notes = _choose(shards)
     merged = build_report(
         [result for _, result in chosen],
-        _environment([shard["environment"] for _, shard in shards], notes),
-        notes=[*dict.fromkeys(note for _, shard in shards for note in shard["notes"]), *notes],
-        incomplete=[entry for _, shard in shards for entry in shard.get("incomplete", ())],
+        _environment([shard.environment for _, shard in shards], notes),
+        notes=[*dict.fromkeys(note for _, shard in shards for note in shard.notes), *notes],
+        incomplete=[entry for _, shard in shards for entry in shard.incomplete],
     )
     try:
         for directory, result in chosen:
@@ -66,34 +66,33 @@ def read_report(directory: Path) -> Report:
     path = directory / "report.json"
     try:
         text = path.read_text(encoding="utf-8")
-        report: Any = strict_loads(text)
+        values: Any = strict_loads(text)
     except OSError as error:
         reason = error.strerror or error
         raise HTPUsageError(f"{path}: {reason}; expected a directory that pytest --htp-report=DIR wrote") from error
     except (ValueError, RecursionError) as error:
         raise HTPUsageError(f"{path} is not JSON ({error}); was its upload cut short?") from error
-    found = report.get("schema") if isinstance(report, dict) else None
+    found = values.get("schema") if isinstance(values, dict) else None
     if found != SCHEMA:
         raise HTPUsageError(f"{path}: expected a report with schema {SCHEMA!r}, found {found!r}")
     try:
-        check_report(report)
+        return report_of(values)
     except HTPUsageError as error:
         raise HTPUsageError(f"{path} does not fit its schema: {error}") from error
-    return cast(Report, report)
 
 
-def _choose(shards: Sequence[tuple[Path, Report]]) -> tuple[list[tuple[Path, Mapping[str, Any]]], list[str]]:
-    chosen: dict[tuple[str, str], tuple[Path, Mapping[str, Any]]] = {}
+def _choose(shards: Sequence[tuple[Path, Report]]) -> tuple[list[tuple[Path, ExportResult]], list[str]]:
+    chosen: dict[tuple[str, str], tuple[Path, ExportResult]] = {}
     seen: dict[tuple[str, str], int] = {}
     for directory, shard in shards:
-        for result in shard["exports"]:
-            key = (result["nodeid"], result["name"])
+        for result in shard.exports:
+            key = (result.nodeid, result.name)
             seen[key] = seen.get(key, 0) + 1
             known = chosen.get(key)
-            if known is None or VERDICTS.index(result["verdict"]) <= VERDICTS.index(known[1]["verdict"]):
+            if known is None or VERDICTS.index(result.verdict) <= VERDICTS.index(known[1].verdict):
                 chosen[key] = (directory, result)
     notes = [
-        f"{nodeid} ({name}) ran in {count} shards; counted once: {chosen[nodeid, name][1]['verdict']}"
+        f"{nodeid} ({name}) ran in {count} shards; counted once: {chosen[nodeid, name][1].verdict}"
         for (nodeid, name), count in sorted(seen.items())
         if count > 1
     ]
@@ -115,9 +114,9 @@ def _environment(environments: Sequence[Mapping[str, Any]], notes: list[str]) ->
     return merged
 
 
-def _copy_artifacts(directory: Path, output: Path, result: Mapping[str, Any]) -> None:
+def _copy_artifacts(directory: Path, output: Path, result: ExportResult) -> None:
     """Copy an export's folder; a path that does not lie in ``exports/``, and symbolic links, are left out."""
-    match = _FOLDER.fullmatch(str(result.get("artifacts") or ""))
+    match = _FOLDER.fullmatch(result.artifacts or "")
     if match is None or match[1].strip(".") == "":
         return
     source = directory / "exports" / match[1]

@@ -9,11 +9,11 @@ from typing import Any
 from pytest_htp.report import views
 from pytest_htp.report.console import console_html
 from pytest_htp.report.html import render_tree
-from pytest_htp.report.model import Result, build_report
+from pytest_htp.report.result import ExportResult
 from pytest_htp.report.text import MESSAGE_LIMIT, NAME_LIMIT, inert
 
 
-def html_extras(results: Iterable[Result]) -> list[dict[str, Any]]:
+def html_extras(results: Iterable[ExportResult]) -> list[dict[str, Any]]:
     """Entries to append to ``report.extras``; empty where pytest-html is not installed.
 
     They are plain JSON, so they survive xdist. The caller checks ``pluginmanager.hasplugin("html")`` first.
@@ -23,29 +23,29 @@ def html_extras(results: Iterable[Result]) -> list[dict[str, Any]]:
     except ImportError:
         return []
     found: list[dict[str, Any]] = []
-    for result in build_report(results, {})["exports"]:
+    for result in results:
         found.append(extras.html(_fragment(result)))
     return found
 
 
-def _fragment(result: Result) -> str:
+def _fragment(result: ExportResult) -> str:
     from markupsafe import Markup
 
-    label = views.verdict_label(result) or result["verdict"]
+    label = views.verdict_label(result) or result.verdict
     parts = [Markup("<div class='htp'><p><strong>ONNX export: {}</strong></p>").format(label)]
-    if result["findings"]:
+    if result.findings:
         items = Markup("").join(
             Markup("<li>{} <code>{}</code> {}: {}</li>").format(
-                item["verdict"],
-                item["code"],
-                inert(item["module"] or "", NAME_LIMIT),
-                inert(item["message"], MESSAGE_LIMIT),
+                item.verdict,
+                views.finding_words(item),
+                inert(item.module or "", NAME_LIMIT),
+                inert(item.message, MESSAGE_LIMIT),
             )
-            for item in result["findings"][:50]
+            for item in result.findings[:50]
         )
         parts.append(Markup("<ul>{}</ul>").format(items))
     parts.append(Markup(render_tree(result)))  # the template's own, escaped output
-    console = console_html(None, result["console"] or "")
+    console = console_html(None, result.console or "")
     if console:
         parts.append(Markup("<details><summary>Console log</summary><pre>{}</pre></details>").format(console))
     parts.append(Markup("</div>"))

@@ -9,13 +9,16 @@ from unicodedata import combining, east_asian_width
 
 from pytest_htp.report import views
 from pytest_htp.report.headline import incomplete_words
-from pytest_htp.report.model import CHANGED, Report, Result, by_severity, needs_attention
+from pytest_htp.report.model import CHANGED, by_severity, needs_attention
+from pytest_htp.report.result import BaselineState, ExportResult, Report
 from pytest_htp.report.text import inert, percent, plural
 
 WIDTH = 80
 ROW_LIMIT = 30  # unchanged exports are listed only while the table stays this short
 _INCOMPLETE_LIMIT = 20
 _COMMAND_LIMIT = 400  # characters; a longer command names one test and says how many more there are
+
+_GONE = "an export that has a baseline; if that is right, delete it with"
 
 Line = tuple[str, dict[str, bool]]  # text and the markup of pytest's TerminalWriter
 
@@ -39,8 +42,8 @@ def summary_lines(report: Report, *, html: Path | str | None = None) -> list[Lin
 
     Every line starts with our own words, and names are inert, so no test can issue a CI's workflow command.
     """
-    exports = by_severity(report["exports"])
-    lines: list[Line] = [(f"note: {_safe(note)}", {"yellow": True}) for note in report["notes"]]
+    exports = by_severity(report.exports)
+    lines: list[Line] = [(f"note: {_safe(note)}", {"yellow": True}) for note in report.notes]
     lines += _incomplete(report)
     if not exports:
         return lines
@@ -49,7 +52,7 @@ def summary_lines(report: Report, *, html: Path | str | None = None) -> list[Lin
         lines.append((_row([title for title, _ in _COLUMNS]), {"bold": True}))
         lines += [(_row(_cells(result)), _markup(result)) for result in shown]
     counts = [f"{count} {word}" for word, count in views.verdict_counts(exports).items()]
-    words = ", ".join([*counts, *incomplete_words(report["incomplete"])])
+    words = ", ".join([*counts, *incomplete_words(report.incomplete)])
     lines.append((f"{plural(len(exports), 'export')}: {words}", {}))
     lines += _next_steps(exports, html)
     return lines
@@ -57,9 +60,9 @@ def summary_lines(report: Report, *, html: Path | str | None = None) -> list[Lin
 
 def _incomplete(report: Report) -> list[Line]:
     """The tests that have no export to show."""
-    entries = report["incomplete"]
+    entries = report.incomplete
     lines: list[Line] = [
-        (f"{entry['outcome']}: {_safe(entry['nodeid'] or 'the run')}: {_safe(entry['message'], 120)}", {"red": True})
+        (f"{entry.outcome}: {_safe(entry.nodeid or 'the run')}: {_safe(entry.message, 120)}", {"red": True})
         for entry in entries[:_INCOMPLETE_LIMIT]
     ]
     if len(entries) > len(lines):
@@ -67,26 +70,28 @@ def _incomplete(report: Report) -> list[Line]:
     return lines
 
 
-def _cells(result: Result) -> list[str]:
-    coverage = result["coverage"] or {}
-    seconds = result["seconds"]
+def _cells(result: ExportResult) -> list[str]:
+    coverage = result.coverage
+    seconds = result.seconds
     return [
-        views.verdict_label(result) or result["verdict"],
-        _safe(result["name"]),
+        views.verdict_label(result) or result.verdict,
+        _safe(result.name),
         _safe(views.model_class(result)) or "-",
-        _with("-" if result["nodes"] is None else f"{result['nodes']:,}", _node_change(result)),
-        _with(percent(coverage.get("coverage")).replace("–", "-"), _coverage_change(result)),
+        _with("-" if result.nodes is None else f"{result.nodes:,}", _node_change(result)),
+        _with(percent(coverage.coverage if coverage else None).replace("–", "-"), _coverage_change(result)),
         "-" if seconds is None else f"{seconds:.1f}" if seconds < 1000 else f"{seconds:.0f}",
     ]
 
 
-def _node_change(result: Result) -> str:
-    return _ascii(views.change(result["nodes"], views.nodes_before(result)))
+def _node_change(result: ExportResult) -> str:
+    return _ascii(views.change(result.nodes, views.nodes_before(result)))
 
 
-def _coverage_change(result: Result) -> str:
-    now, before = result["coverage"] or {}, result["coverage_before"] or {}
-    return _ascii(views.change(now.get("coverage"), before.get("coverage")))
+def _coverage_change(result: ExportResult) -> str:
+    now, before = result.coverage, result.coverage_before
+    if now is None or before is None:
+        return ""
+    return _ascii(views.change(now.coverage, before.coverage))
 
 
 def _with(value: str, delta: str) -> str:
@@ -122,47 +127,49 @@ def _columns(text: str) -> int:
     return sum(0 if combining(char) else 2 if east_asian_width(char) in "WF" else 1 for char in text)
 
 
-def _markup(result: Result) -> dict[str, bool]:
+def _markup(result: ExportResult) -> dict[str, bool]:
     if label := views.verdict_label(result):
         if views.label_kind(label) != "open":
             return _MARKUP[views.label_kind(label)]
         return {"yellow": True} if needs_attention(result) else {}
-    return _MARKUP[result["verdict"]]
+    return _MARKUP[result.verdict]
 
 
-def _next_steps(exports: Sequence[Result], html: Path | str | None) -> list[Line]:
-    broken = [item for item in exports if item["error"]]
-    missing = [item for item in exports if item["baseline_status"] == "missing" and not item["error"]]
+def _next_steps(exports: Sequence[ExportResult], html: Path | str | None) -> list[Line]:
+    broken = [item for item in exports if item.error]
+    missing = [item for item in exports if item.baseline_status is BaselineState.MISSING and not item.error]
+    gone = [item for item in exports if item.baseline_status is BaselineState.NO_EXPORT and item.accept_command()]
     changed = [
         item
         for item in exports
-        if item["verdict"] in CHANGED and item["baseline_status"] != "missing" and views.accept_command(item)
+        if item.verdict in CHANGED and item.accept_command() and item not in missing and item not in gone
     ]
     lines: list[Line] = []
     if html is not None:
         lines.append((f"report: {_safe(str(html))}", {}))
-    for results, words, key in (
-        (broken, "failed to export; reproduce with", "reproduce"),
-        (missing, "has no baseline; create it with", "accept"),
-        (changed, "changed; after review, accept with", "accept"),
+    for results, one, several, key in (
+        (broken, "failed to export; reproduce with", "failed to export; reproduce with", "reproduce"),
+        (missing, "has no baseline; create it with", "have no baseline; create them with", "accept"),
+        (changed, "changed; after review, accept with", "changed; after review, accept with", "accept"),
+        (gone, f"no longer makes {_GONE}", f"no longer make {_GONE}", "accept"),
     ):
         if results:
-            tests = list(dict.fromkeys(item["nodeid"] for item in results))
-            verb = words if len(tests) == 1 else words.replace("has", "have").replace(" it ", " them ")
-            lines.append((f"next: {plural(len(tests), 'test')} {verb}", {"bold": True}))
+            tests = list(dict.fromkeys(item.nodeid for item in results))
+            words = one if len(tests) == 1 else several
+            lines.append((f"next: {plural(len(tests), 'test')} {words}", {"bold": True}))
             lines += [(f"  {line}", {}) for line in _command(results, tests, key)]
     return lines
 
 
-def _command(results: Sequence[Result], tests: Sequence[str], key: str) -> Iterable[str]:
+def _command(results: Sequence[ExportResult], tests: Sequence[str], key: str) -> Iterable[str]:
     """The command for all the tests, else for the first of them and how many there are beside it."""
-    first = (results[0]["commands"] or {}).get(key)
+    first = getattr(results[0].commands, key)
     if not first:
         return []
     if len(tests) == 1:
         return [_safe(first, None)]
     words = ["pytest", *map(shlex.quote, tests)]
-    together = " ".join([*words, "--snapshot-update"] if key == "accept" else words)
+    together = " ".join([*words, first.rpartition(" ")[2]] if key == "accept" else words)
     if len(together) <= _COMMAND_LIMIT:
         return [_safe(together, None)]
     return [

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from pytest_htp.report.paths import PathPattern, parse_path, split_path
+from pytest_htp.report.result import ExportResult, FindingRow
 
 # A deeper path keeps its remaining segments in one name: the page nests <details>, and browsers and template
 # recursion have their limits.
@@ -44,13 +45,13 @@ class TreeNode:
 _ROW_DATA = tuple(data.name for data in fields(TreeNode) if data.name not in ("name", "children", "open"))
 
 
-def build_tree(result: Mapping[str, Any]) -> TreeNode | None:
+def build_tree(result: ExportResult) -> TreeNode | None:
     """The tree of an export result, or None where it has no record. The root is always open."""
-    record = result["record"]
+    record = result.record
     if not record:
         return None
-    placed = _place(record["modules"], (result["before"] or {}).get("modules"))
-    _mark_findings(placed, result["findings"])
+    placed = _place(record["modules"], (result.before or {}).get("modules"))
+    _mark_findings(placed, result.findings)
     _mark_attestation(placed, record.get("attestation") or {})
     _mark_divergence(placed, record.get("parity") or {})
     root = _nest(placed)
@@ -121,15 +122,15 @@ def _note_counts(
             node.status = "changed"
 
 
-def _mark_findings(placed: Sequence[TreeNode], findings: Sequence[Mapping[str, Any]]) -> None:
+def _mark_findings(placed: Sequence[TreeNode], findings: Sequence[FindingRow]) -> None:
     by_skeleton: dict[str, list[tuple[PathPattern, TreeNode]]] = defaultdict(list)
     for node in placed:
         pattern = parse_path(node.path)
         by_skeleton[pattern.skeleton].append((pattern, node))
     for position, finding in enumerate(findings):
-        if finding.get("module") is None:
+        if finding.module is None:
             continue
-        pattern = parse_path(finding["module"])
+        pattern = parse_path(finding.module)
         for other, node in by_skeleton[pattern.skeleton]:
             if pattern.overlaps(other):
                 node.findings.append(position)

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pytest_htp.compare.verdicts import VERDICTS
-from pytest_htp.report.model import Result, is_failed
+from pytest_htp.report.model import is_failed
+from pytest_htp.report.result import BaselineState, ExportResult, FindingRow, StepError
 from pytest_htp.report.text import NAME_LIMIT, duration, inert, percent, signed, size
 from pytest_htp.vocabulary import HTPExportStep
 
@@ -22,31 +23,28 @@ _ARTIFACTS = re.compile(r"exports/[\w.-]+")
 _VALUE_LIMIT = 300
 
 
-def anchor(result: Result) -> str:
+def anchor(result: ExportResult) -> str:
     """The element id of an export: stable between runs, safe whatever the test is called."""
-    key = f"{result['nodeid']}\0{result['name']}"
+    key = f"{result.nodeid}\0{result.name}"
     return "e-" + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:10]
 
 
-def model_class(result: Result) -> str:
+def model_class(result: ExportResult) -> str:
     """Class of the exported model, or an empty string."""
-    if not result["record"] and result["model_class"]:  # it stopped before there was a record
-        return str(result["model_class"])
-    model = (result["record"] or result["before"] or {}).get("model") or {}
+    if not result.record and result.model_class:  # it stopped before there was a record
+        return str(result.model_class)
+    model = (result.record or result.before or {}).get("model") or {}
     return str(model.get("class") or "")
 
 
-def accept_command(result: Result) -> str:
-    """The command that makes today's export the baseline; empty where there is nothing (left) to accept."""
-    status = result["baseline_status"]
-    waiting = status in ("missing", "error") or (status == "changed" and result["verdict"] != "unchanged")
-    return str((result["commands"] or {}).get("accept") or "") if waiting and not result["error"] else ""
-
-
-def accept_title(result: Result) -> str:
+def accept_title(result: ExportResult) -> str:
     """What that command does."""
-    titles = {"missing": "Create the baseline", "error": "Replace the baseline"}
-    return titles.get(result["baseline_status"], "Accept the change")
+    titles = {
+        BaselineState.MISSING: "Create the baseline",
+        BaselineState.ERROR: "Replace the baseline",
+        BaselineState.NO_EXPORT: "Delete the baseline",
+    }
+    return titles.get(result.baseline_status, "Accept the change")
 
 
 def value_text(value: Any) -> str:
@@ -58,29 +56,33 @@ def value_text(value: Any) -> str:
 
 
 _NOT_COMPARED = {
-    "missing": "no baseline",
-    "created": "new baseline",
-    "off": "not compared",
-    "error": "bad baseline",
+    BaselineState.MISSING: "no baseline",
+    BaselineState.CREATED: "new baseline",
+    BaselineState.OFF: "not compared",
+    BaselineState.ERROR: "bad baseline",
 }
-_STATUS = {"updated": "baseline updated", "stale": "stale baseline", "error": "unreadable baseline"}
+_STATUS = {
+    BaselineState.UPDATED: "baseline updated",
+    BaselineState.ERROR: "unreadable baseline",
+    BaselineState.NO_EXPORT: "no longer exported",
+}
 _TEST_FAILED, _TEST_SKIPPED = "test failed", "test skipped"
 # Labels that tell of a failure; the others tell that there is nothing to judge.
 _FAILURES = ("incomplete", _TEST_FAILED, "bad baseline")
 
 
-def verdict_label(result: Result) -> str:
+def verdict_label(result: ExportResult) -> str:
     """What to say instead of "unchanged" where nothing was compared, or the test failed all the same.
 
     Empty where the verdict says it all.
     """
-    if result["verdict"] != "unchanged":
+    if result.verdict != "unchanged":
         return ""
-    status = result["baseline_status"]
-    if status not in ("missing", "error"):  # which say why the test failed
+    status = result.baseline_status
+    if status not in (BaselineState.MISSING, BaselineState.ERROR):  # which say why the test failed
         if is_failed(result):
             return _TEST_FAILED
-        if result["outcome"] == "skipped":
+        if result.outcome == "skipped":
             return _TEST_SKIPPED
     return _NOT_COMPARED.get(status, "")
 
@@ -90,30 +92,38 @@ def label_kind(label: str) -> str:
     return "breaking" if label in _FAILURES else "open"
 
 
-def verdict_counts(exports: Iterable[Result]) -> dict[str, int]:
+def verdict_counts(exports: Iterable[ExportResult]) -> dict[str, int]:
     """Exports by verdict, worst first, then by the reason for which they were not compared; no zeros."""
-    counts = Counter(verdict_label(result) or result["verdict"] for result in exports)
+    counts = Counter(verdict_label(result) or result.verdict for result in exports)
     known = [*VERDICTS, _TEST_FAILED, _TEST_SKIPPED, *_NOT_COMPARED.values()]
     return {word: counts[word] for word in known if counts[word]}
 
 
-def step_words(error: Mapping[str, Any]) -> str:
+def finding_words(item: FindingRow) -> str:
+    """What stands before a finding's message: ``fusion.lost [ort:extended]``."""
+    return inert(item.code + (f" [{item.stage}]" if item.stage else ""), NAME_LIMIT)
+
+
+def step_words(error: StepError) -> str:
     """The failed step of an export's error, in words."""
-    return inert(str(error.get("step") or "an unknown step").replace("_", " "), NAME_LIMIT)
+    return inert((error.step or "an unknown step").replace("_", " "), NAME_LIMIT)
 
 
-def state_words(result: Result) -> list[str]:
+def state_words(result: ExportResult) -> list[str]:
     """What else a reader must know beside the verdict, worst first."""
     words = []
-    if result["error"]:
-        words.append(f"failed at {step_words(result['error'])}")
-    elif result["outcome"] != "passed" and verdict_label(result) not in (_TEST_FAILED, _TEST_SKIPPED):
-        words.append(f"test {result['outcome']}")
-    if status := _STATUS.get(result["baseline_status"]):
+    if result.error:
+        words.append(f"failed at {step_words(result.error)}")
+    elif result.outcome != "passed" and verdict_label(result) not in (_TEST_FAILED, _TEST_SKIPPED):
+        words.append(f"test {result.outcome}")
+    if status := _STATUS.get(result.baseline_status):
         words.append(status)
-    elif result["verdict"] != "unchanged" and result["baseline_status"] in ("missing", "created"):
-        words.append(_NOT_COMPARED[result["baseline_status"]])
-    if result["shared_with"]:
+    elif result.verdict != "unchanged" and result.baseline_status in (
+        BaselineState.MISSING,
+        BaselineState.CREATED,
+    ):
+        words.append(_NOT_COMPARED[result.baseline_status])
+    if result.shared_with:
         words.append("shares another test's export")
     return words
 
@@ -132,52 +142,52 @@ def size_change(after: int | None, before: int | None) -> str:
     return ("+" if after > before else "−") + size(abs(after - before))
 
 
-def nodes_before(result: Result) -> int | None:
+def nodes_before(result: ExportResult) -> int | None:
     """Nodes of the baseline's graph."""
-    value = ((result["before"] or {}).get("graph") or {}).get("nodes")
+    value = ((result.before or {}).get("graph") or {}).get("nodes")
     return value if isinstance(value, int) else None
 
 
-def bytes_before(result: Result) -> int | None:
+def bytes_before(result: ExportResult) -> int | None:
     """Initializer bytes of the baseline's graph."""
-    value = (((result["before"] or {}).get("weights") or {}).get("initializers") or {}).get("bytes")
+    value = (((result.before or {}).get("weights") or {}).get("initializers") or {}).get("bytes")
     return value if isinstance(value, int) else None
 
 
-def coverage_view(result: Result) -> dict[str, Any] | None:
+def coverage_view(result: ExportResult) -> dict[str, Any] | None:
     """Coverage, its change, and the evidence split as parts of a bar 100 wide."""
-    coverage = result["coverage"]
+    coverage = result.coverage
     if not coverage:
         return None
-    before = result["coverage_before"] or {}
-    total = coverage.get("total_nodes") or 0
+    before = result.coverage_before
+    total = coverage.total_nodes
     parts, x = [], 0.0
     for kind in EVIDENCE:
-        count = coverage.get(kind) or 0
+        count: int = getattr(coverage, kind)
         share = 100 * count / total if total else 0.0
         if count:
             parts.append({"kind": kind, "count": count, "x": round(x, 2), "width": round(share, 2)})
         x += share
     return {
-        "text": percent(coverage.get("coverage")),
-        "change": change(coverage.get("coverage"), before.get("coverage"), " pt"),
-        "worse": (coverage.get("coverage") or 0) < (before.get("coverage") or 0),
-        "direct": percent(coverage.get("direct_coverage")),
-        "direct_change": change(coverage.get("direct_coverage"), before.get("direct_coverage"), " pt"),
-        "root_share": percent(coverage.get("root_share")),
+        "text": percent(coverage.coverage),
+        "change": change(coverage.coverage, before.coverage if before else None, " pt"),
+        "worse": before is not None and coverage.coverage < before.coverage,
+        "direct": percent(coverage.direct_coverage),
+        "direct_change": change(coverage.direct_coverage, before.direct_coverage if before else None, " pt"),
+        "root_share": percent(coverage.root_share),
         "parts": parts,
         "words": ", ".join(f"{part['count']} {part['kind']}" for part in parts) or "no nodes",
     }
 
 
-def attestation_view(result: Result) -> dict[str, Any] | None:
+def attestation_view(result: ExportResult) -> dict[str, Any] | None:
     """Attested, contradicted and unmatched modules; the reason where nothing was measured."""
-    attestation = result["attestation"]
+    attestation = result.attestation
     if not attestation:
         return None
     if not attestation.get("measured"):
         return {"measured": False, "reason": attestation.get("reason") or "not measured"}
-    before = (result["before"] or {}).get("attestation") or {}
+    before = (result.before or {}).get("attestation") or {}
     attested = attestation.get("attested")
     contradicted = attestation.get("contradicted") or []
     return {
@@ -189,15 +199,15 @@ def attestation_view(result: Result) -> dict[str, Any] | None:
     }
 
 
-def parity_view(result: Result) -> dict[str, Any] | None:
+def parity_view(result: ExportResult) -> dict[str, Any] | None:
     """The worst difference over the graph's outputs, and the baseline's."""
-    parity = result["parity"]
+    parity = result.parity
     if not parity:
         return None
     if not parity.get("measured"):
         return {"measured": False, "reason": parity.get("reason") or "not measured"}
     worst = _worst(parity)
-    before = _worst((result["before"] or {}).get("parity") or {})
+    before = _worst((result.before or {}).get("parity") or {})
     return {
         "measured": True,
         "worst": worst or "–",
@@ -251,23 +261,22 @@ def _as_float(text: str) -> float:
         return float("inf")  # "nan" parses; anything else that does not is worth seeing
 
 
-def steps_view(result: Result) -> list[dict[str, Any]]:
+def steps_view(result: ExportResult) -> list[dict[str, Any]]:
     """The steps that ran, in order, with where each begins and ends on an axis 100 wide."""
-    steps = result["steps"] or {}
-    total = sum(step.get("seconds") or 0 for step in steps.values() if step.get("status") != "skipped")
+    steps = result.steps
+    total = sum(step.seconds or 0 for step in steps.values() if step.status != "skipped")
     rows, x = [], 0.0
     for step in HTPExportStep:
         data = steps.get(step.value)
         if data is None:
             continue
-        status = data.get("status") or "unknown"
-        seconds = None if status == "skipped" else data.get("seconds")  # it took no time, it did not run
+        seconds = None if data.status == "skipped" else data.seconds  # it took no time, it did not run
         width = 100 * (seconds or 0) / total if total else 0.0
         rows.append(
             {
                 "number": step.number,
                 "title": step.title,
-                "status": status,
+                "status": data.status,
                 "seconds": duration(seconds),
                 "x": round(x, 2),
                 "width": 0.0 if seconds is None else round(max(width, 0.4), 2),
@@ -277,9 +286,9 @@ def steps_view(result: Result) -> list[dict[str, Any]]:
     return rows
 
 
-def contract_view(result: Result) -> list[dict[str, Any]]:
+def contract_view(result: ExportResult) -> list[dict[str, Any]]:
     """Inputs and outputs, today's and the baseline's side by side; empty without a record."""
-    record, before = result["record"], result["before"]
+    record, before = result.record, result.before
     if not record:
         return []
     rows = []
@@ -307,9 +316,9 @@ def _tensor(item: Mapping[str, Any]) -> str:
     return f"{item.get('dtype')} [{', '.join('?' if dim is None else str(dim) for dim in dims)}]"
 
 
-def toolchain_view(result: Result) -> list[dict[str, Any]]:
+def toolchain_view(result: ExportResult) -> list[dict[str, Any]]:
     """Versions and opsets, today's and the baseline's."""
-    record, before = result["record"], result["before"]
+    record, before = result.record, result.before
     rows: list[dict[str, Any]] = []
     if not record:  # what it stopped with is not known
         return rows
@@ -327,9 +336,9 @@ def _versions(record: Mapping[str, Any]) -> dict[str, str]:
     return versions
 
 
-def artifacts_link(result: Result) -> str:
+def artifacts_link(result: ExportResult) -> str:
     """The folder of the export's files relative to the page, or an empty string where it is not inside."""
-    folder = str(result["artifacts"] or "")
+    folder = str(result.artifacts or "")
     return f"{folder}/" if _ARTIFACTS.fullmatch(folder) and ".." not in folder else ""
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.report.html import render_html
 from pytest_htp.report.markdown import SUMMARY_LIMIT, render_markdown
-from pytest_htp.report.model import Report, dump_report
+from pytest_htp.report.model import dump_report
+from pytest_htp.report.result import Report
 
 _STEP_SUMMARY_LIMIT = 1024 * 1024  # bytes; GitHub drops the whole job summary above it
 

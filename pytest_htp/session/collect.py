@@ -10,7 +10,7 @@ import platform
 from collections import Counter
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -25,6 +25,7 @@ from pytest_htp.session.settings import RunSettings
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
+    from pytest_htp.report.result import ExportResult, Incomplete, Report
     from pytest_htp.session.inventory import Inventory
 
 _PACKAGES = (
@@ -47,26 +48,22 @@ def put_on_report(item: pytest.Item, report: pytest.TestReport, *, html: bool) -
         return
     if report.when != "call" and not (report.when == "setup" and report.outcome != "passed"):
         return
+    from msgspec import to_builtins
+
     from pytest_htp.report.junit import junit_properties
-    from pytest_htp.report.views import accept_command
+    from pytest_htp.report.model import finished
 
     outcome = "failed" if subtest_failed(item) and report.outcome == "passed" else report.outcome
-    for result in exports.results:
-        # An export that was fine in a test that fails for another reason has not been accepted; one that
-        # failed in a test
-        # that expected it (pytest.raises, xfail) is no failure.
-        if outcome != "failed" or result["outcome"] == "passed":
-            result["outcome"] = outcome
-        result["commands"] = {**result["commands"], "accept": accept_command(result)}
-    setattr(report, RESULTS, exports.results)
+    results = [finished(result, outcome) for result in exports.results]
+    setattr(report, RESULTS, to_builtins(results))
     # JUnit files take the properties from the report of the teardown, which copies the item's.
     others = [given for given in item.user_properties if not given[0].startswith("htp.")]
-    item.user_properties[:] = others + list(junit_properties(exports.results))
+    item.user_properties[:] = others + list(junit_properties(results))
     report.user_properties[:] = item.user_properties
     if html:
         from pytest_htp.report.pytest_html import html_extras
 
-        extras = [*getattr(report, "extras", []), *html_extras(exports.results)]
+        extras = [*getattr(report, "extras", []), *html_extras(results)]
         report.extras = extras  # type: ignore[attr-defined]  # pytest-html's
 
 
@@ -76,21 +73,26 @@ class Collector:
     def __init__(self, config: pytest.Config, settings: RunSettings) -> None:
         self._config = config
         self._settings = settings
-        self.results: list[dict[str, Any]] = []
+        self.results: list[ExportResult] = []
         self.notes: list[str] = []
-        self.incomplete: list[dict[str, Any]] = []
+        self.incomplete: list[Incomplete] = []
         self.stale: list[Path] = []
         self.spared: list[Path] = []
         self.not_judged = ""
         self.pruned: list[Path] = []
+        self.outlived: list[Path] = []  # deleted: their tests no longer make those exports
         self.problems: list[str] = []  # what was asked for and could not be done
-        self._report: dict[str, Any] | None = None
+        self._report: Report | None = None
 
     def take(self, report: pytest.TestReport) -> None:
+        from msgspec import convert
+
+        from pytest_htp.report.result import ExportResult, Incomplete
+
         if report.outcome in ("passed", "failed", "skipped"):  # not one that is about to be run again
-            self.results.extend(getattr(report, RESULTS, ()))
+            self.results.extend(convert(getattr(report, RESULTS, []), list[ExportResult]))
             if (entry := getattr(report, INCOMPLETE, None)) is not None:
-                self.incomplete.append(entry)
+                self.incomplete.append(convert(entry, Incomplete))
 
     def not_collected(self, report: pytest.CollectReport) -> None:
         self.incomplete.append(uncollected(report))
@@ -102,8 +104,7 @@ class Collector:
         self.incomplete.append(lost(nodeid, "its worker died while it ran"))
 
     def finish(self, inventory: Inventory, *, stopped: bool) -> bool:
-        """At the end of the session: look for stale baselines (and prune them where asked), write the report
-        files.
+        """At the end of the session: look for stale baselines (and prune them where asked), write the report's files.
 
         Args:
             stopped: the session ended before all tests had run.
@@ -120,6 +121,7 @@ class Collector:
             self.spared, self.not_judged = found.doubtful, inventory.not_judged
             self.pruned = prune(self.stale)
             self.stale = [path for path in self.stale if path not in self.pruned]
+            self._prune_not_made()
             self.problems += [f"{as_typed(path, self._config)} can't be deleted" for path in self.stale]
         wanted = self._settings.report_dir is not None and not looking_only
         if stopped and (self.results or wanted):
@@ -129,6 +131,17 @@ class Collector:
         if wanted:
             self._write_report()
         return not self.problems
+
+    def _prune_not_made(self) -> None:
+        """Delete the baselines of exports that a passed test no longer makes."""
+        from pytest_htp.baseline.prune import prune
+
+        root = self._config.rootpath
+        gone = [item for item in self.results if _not_made(item) and item.outcome == "passed"]
+        self.outlived = prune(root / str(item.baseline) for item in gone)
+        self.results = [
+            item for item in self.results if not (_not_made(item) and root / str(item.baseline) in self.outlived)
+        ]
 
     def _write_report(self) -> None:
         from pytest_htp.report.write import write_reports
@@ -163,7 +176,7 @@ class Collector:
         if (
             (directory is not None and not self.problems)
             or self.notes
-            or any(result["outcome"] == "failed" for result in self.results)
+            or any(result.outcome == "failed" for result in self.results)
         ):
             html = as_typed(directory / "index.html", self._config) if directory is not None else None
             terminal.write_sep("=", "onnx exports")
@@ -173,7 +186,7 @@ class Collector:
             terminal.write_line(command)
 
     def _print_baselines(self, terminal: TerminalReporter) -> None:
-        statuses = Counter(result["baseline_status"] for result in self.results)
+        statuses = Counter(result.baseline_status.value for result in self.results)
         if statuses["created"] or statuses["updated"]:
             counts = [f"{statuses[word]} {word}" for word in ("created", "updated", "unchanged") if statuses[word]]
             if self.stale:
@@ -181,6 +194,14 @@ class Collector:
             terminal.write_line(f"htp: baselines: {', '.join(counts)}")
         for path in self.pruned:
             terminal.write_line(f"htp: deleted {as_typed(path, self._config)}: its test no longer exists")
+        for path in self.outlived:
+            terminal.write_line(f"htp: deleted {as_typed(path, self._config)}: its test no longer makes that export")
+        for result in self.results:
+            if _not_made(result) and result.outcome == "passed":
+                shown = as_typed(self._config.rootpath / str(result.baseline), self._config)
+                terminal.write_line(
+                    f"htp: {shown}: its test no longer makes that export; delete it with --htp-prune", yellow=True
+                )
         for path in self.spared:
             terminal.write_line(
                 f"htp: kept {as_typed(path, self._config)}: not collected now, but its file may still hold its test; "
@@ -188,7 +209,7 @@ class Collector:
                 yellow=True,
             )
         if self.not_judged:
-            judged = "not all baselines were judged" if self.pruned else "nothing pruned"
+            judged = "not all baselines were judged" if self.pruned or self.outlived else "nothing pruned"
             terminal.write_line(f"htp: {judged}: {self.not_judged}", yellow=True)
         if self.stale:
             terminal.write_line("")
@@ -197,6 +218,10 @@ class Collector:
             if len(self.stale) > 10:
                 terminal.write_line(f"htp: and {len(self.stale) - 10} more stale baselines", yellow=True)
             terminal.write_line("htp: delete stale baselines with --htp-prune", yellow=True)
+
+
+def _not_made(result: ExportResult) -> bool:
+    return result.baseline_status == "no export"
 
 
 def environment() -> dict[str, str]:

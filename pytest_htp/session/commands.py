@@ -6,21 +6,27 @@ import os
 import shlex
 from argparse import ArgumentParser
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_htp.session.identity import nodeid_of
 
+if TYPE_CHECKING:
+    from pytest_htp.report.result import Commands
 
-def commands_for(item: pytest.Item) -> dict[str, str]:
-    """``{"reproduce", "accept"}``, as typed where this run was started."""
+
+def commands_for(item: pytest.Item) -> Commands:
+    """How to run the test alone, and how to accept what it exports, as typed where this run was started."""
+    from pytest_htp.report.result import Commands  # paths as typed are shown by runs without exports, too
+
     path, separator, inside = nodeid_of(item).partition("::")
     target = shlex.quote(f"{as_typed(item.config.rootpath / path, item.config)}{separator}{inside}")
     ini = item.config.getoption("inifilename", None)
     options = ["-c", str(ini)] if ini else []
     options += _selection(item.config)
     command = " ".join(["pytest", *map(shlex.quote, options), target])
-    return {"reproduce": command, "accept": f"{command} --snapshot-update"}
+    return Commands(reproduce=command, accept=f"{command} --snapshot-update")
 
 
 def _selection(config: pytest.Config) -> list[str]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_htp.errors import HTPUsageError
+
+if TYPE_CHECKING:
+    from pytest_htp.report.result import ExportResult
 
 KEY = pytest.StashKey["TestExports"]()
 
@@ -21,9 +24,10 @@ class TestExports:
     """Collects the exports of a test until its call phase is over.
 
     Attributes:
-        results: JSON-able export results, in the order of the calls.
+        results: of the exports, in the order of the calls.
         failures: messages of exports that fail the test.
         on_pass: what to do with each export's baseline once the test has passed.
+        at_end: what to look at when the test's own code has run to its end.
         cleanup: what to remove after the test.
         names: of the exports so far.
         over: whether the test has ended, so that nothing more may be added.
@@ -31,9 +35,10 @@ class TestExports:
 
     __test__ = False
 
-    results: list[dict[str, Any]] = field(default_factory=list)
+    results: list[ExportResult] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     on_pass: list[Callable[[], None]] = field(default_factory=list)
+    at_end: Callable[[], None] = lambda: None
     cleanup: list[Callable[[], None]] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
     over: bool = False
@@ -43,6 +48,12 @@ class TestExports:
         """A new, empty one: a test that is run again (pytest-rerunfailures) starts afresh."""
         item.stash[KEY] = exports = cls()
         return exports
+
+    def amend(self, position: int, **changes: Any) -> None:
+        """Say more of a result."""
+        from msgspec.structs import replace
+
+        self.results[position] = replace(self.results[position], **changes)
 
     def message(self) -> str:
         """All failures of the test as one text."""

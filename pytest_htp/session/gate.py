@@ -1,4 +1,4 @@
-"""One call of ``htp_export``: export, report, compare, record."""
+"""What the fixture ``htp_export`` gives a test: a call exports, reports, compares and records."""
 
 from __future__ import annotations
 
@@ -9,18 +9,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec import convert, to_builtins
 
+from pytest_htp.compare import Finding, render_failure
 from pytest_htp.errors import HTPExportError, HTPUsageError
+from pytest_htp.format.record import CoverageRow
+from pytest_htp.report.result import BaselineState, Commands, ExportResult, FindingRow, Section, StepError, StepRow
 from pytest_htp.session.commands import as_typed, commands_for
 from pytest_htp.session.exports import SECTION, TestExports
 from pytest_htp.session.extensions import Extensions
-from pytest_htp.session.identity import nodeid_of
-from pytest_htp.session.settings import ExportSettings, RunSettings
+from pytest_htp.session.identity import nodeid_of, test_id_of
+from pytest_htp.session.judge import Judgement, Rules, Then, judge
+from pytest_htp.session.missing import export_missing
+from pytest_htp.session.settings import ExportSettings
 
 if TYPE_CHECKING:
     from syrupy.assertion import SnapshotAssertion
 
-    from pytest_htp.compare import Comparison
     from pytest_htp.exporter import HTPExport
     from pytest_htp.session.run import HtpRun
 
@@ -34,6 +39,7 @@ class HtpExportFixture:
         self._run = run
         self._extensions = Extensions(self._item)
         self._exports = TestExports.start(self._item)
+        self._exports.at_end = self._look_for_missing
         self._store = run.baselines(self._item, snapshot)
 
     def __call__(
@@ -52,12 +58,13 @@ class HtpExportFixture:
         All findings of a test are reported together when it ends; baselines are written only if it passed.
 
         Args:
-            model: an ``nn.Module``, a transformers model or config, a factory without arguments, or a saved
-                folder. inputs: a mapping, a tuple, a tensor, or None to make them. name: tells the exports of
-                one test apart; by default they are numbered. baseline: False compares with nothing (coverage
-                and parity are checked all the same). min_coverage: percent of nodes that must be tagged.
-                fail_on: the mildest verdict that fails the test. **options: of
-                :class:`pytest_htp.HTPExporter`.
+            model: an ``nn.Module``, a transformers model or config, a factory without arguments, or a saved folder.
+            inputs: a mapping, a tuple, a tensor, or None to make them.
+            name: tells the exports of one test apart; by default they are numbered.
+            baseline: False compares with nothing (coverage and parity are checked all the same).
+            min_coverage: percent of nodes that must be tagged.
+            fail_on: the mildest verdict that fails the test.
+            **options: of :class:`pytest_htp.HTPExporter`.
 
         Raises:
             HTPExportError: one of the eight steps failed.
@@ -72,7 +79,8 @@ class HtpExportFixture:
             self._failed(export_name, settings, error, baseline=baseline)
             self._add_sections()
             raise
-        self._attach(export.console)
+        export.record.update(test=test_id_of(self._item), export=export_name)
+        self._item.add_report_section("call", SECTION, export.console)
         self._judge(export_name, settings, export, shared_with, baseline=baseline)
         self._add_sections()
         return export
@@ -90,8 +98,7 @@ class HtpExportFixture:
         multi_token_decode: bool = False,
         **options: Any,
     ) -> dict[str, HTPExport]:
-        """Export each component of a generative model (prefill, decode, encoder, …) as transformers splits
-        it.
+        """Export each component of a generative model (prefill, decode, encoder, …) as transformers splits it.
 
         One baseline per component, named after it. Arguments as for a call; ``inputs`` are those of
         ``model.generate``.
@@ -161,72 +168,58 @@ class HtpExportFixture:
         factory: pytest.TempPathFactory = self._request.getfixturevalue("tmp_path_factory")
         return factory.mktemp("htp", numbered=True)
 
-    def _attach(self, console: str) -> None:
-        self._item.add_report_section("call", SECTION, console)
-
     def _add_sections(self) -> None:
         """What other plugins say of the export just made, for the report and the test's sections."""
-        result = self._exports.results[-1]
-        sections = self._extensions.sections(result)
+        sections = self._extensions.sections(to_builtins(self._exports.results[-1]))
         if sections:
-            result["sections"] = sections
+            self._exports.amend(-1, sections=[convert(section, Section) for section in sections])
         for section in sections:
             self._item.add_report_section("call", section["title"], section["text"])
 
-    def _result(self, export_name: str, settings: ExportSettings) -> dict[str, Any]:
+    def _result(self, export_name: str, settings: ExportSettings, **more: Any) -> ExportResult:
         path, line, _ = self._item.location
-        shown = self._item.name + (f" [{export_name}]" if export_name else "")
-        return {
-            "nodeid": nodeid_of(self._item),
-            "name": shown,
-            "file": Path(path).as_posix(),
-            "line": (line or 0) + 1,
-            "fail_on": settings.fail_on,
-            "commands": commands_for(self._item),
-        }
+        return ExportResult(
+            nodeid=nodeid_of(self._item),
+            name=self._item.name + (f" [{export_name}]" if export_name else ""),
+            file=Path(path).as_posix(),
+            line=(line or 0) + 1,
+            fail_on=settings.fail_on,
+            **more,
+        )
 
     def _failed(self, export_name: str, settings: ExportSettings, error: HTPExportError, *, baseline: bool) -> None:
         """An export that did not finish: recorded with what the earlier steps produced and the baseline it has.
 
-        A baseline that is there and readable counts as ``changed``: what it describes could not be made.
+        A baseline that is there and readable counts as changed: what it describes could not be made.
         """
-        from pytest_htp.compare import Finding  # the comparison's modules are not for every pytest run to import
-
-        finding = Finding(
-            "step.failed",
-            str(error).partition("\n")[0],
-            before=None,
-            after=error.step.value,
-        )
+        finding = Finding("step.failed", str(error).partition("\n")[0], before=None, after=error.step.value)
         data = error.data
         console = self._run.console_of(error)
-        self._attach(console)
+        self._item.add_report_section("call", SECTION, console)
         stored = self._store.read(export_name) if baseline else None
         before = stored.record if stored is not None else None
-        found = "missing" if stored is None else "error" if before is None else "changed"
+        state = BaselineState.MISSING if stored is None else BaselineState.CHANGED if before else BaselineState.ERROR
         self._exports.results.append(
-            {
-                **self._result(export_name, settings),
-                "model_class": data.model_class or (before["model"]["class"] if before is not None else None),
-                "verdict": finding["verdict"],
-                "outcome": "failed",
-                "findings": [dict(finding)],
-                "steps": data.steps,
-                "seconds": data.export_time,
-                "coverage": data.tagging_stats or None,
-                "coverage_before": before["coverage"] if before is not None else None,
-                "console": console,
-                "console_html": error.console_html,
-                "baseline": self._store.shown_path(export_name) if baseline else None,
-                "baseline_status": found if baseline else "off",
-                "before": before,
-                "error": {
-                    "step": error.step.value,
-                    "type": type(error.cause).__name__,
-                    "message": str(error),
-                },
-                "artifacts": self._artifacts(export_name, None, Path(data.output_path)),
-            }
+            self._result(
+                export_name,
+                settings,
+                model_class=data.model_class or (before["model"]["class"] if before is not None else None),
+                verdict=finding["verdict"],
+                outcome="failed",
+                findings=[convert(dict(finding), FindingRow)],
+                steps=convert(data.steps, dict[str, StepRow]),
+                seconds=data.export_time,
+                coverage=convert(data.tagging_stats, CoverageRow) if data.tagging_stats else None,
+                coverage_before=convert(before["coverage"], CoverageRow) if before is not None else None,
+                console=console,
+                console_html=error.console_html,
+                baseline=self._store.shown_path(export_name) if baseline else None,
+                baseline_status=state if baseline else BaselineState.OFF,
+                before=before,
+                commands=commands_for(self._item),
+                error=StepError(step=error.step.value, type=type(error.cause).__name__, message=str(error)),
+                artifacts=self._artifacts(export_name, None, Path(data.output_path)),
+            )
         )
 
     def _judge(
@@ -240,120 +233,129 @@ class HtpExportFixture:
     ) -> None:
         stored = self._store.read(export_name) if baseline else None
         before = stored.record if stored is not None else None
-        comparison = self._compare(settings, export, before)
-        status = "off" if not baseline else stored.status(export.record) if stored is not None else "missing"
-        # Judged and recorded is what the export gave, whatever the test does to its result afterwards.
-        record = deepcopy(export.record)
-        result = {
-            **self._result(export_name, settings),
-            "verdict": comparison.verdict,
-            "outcome": "passed",
-            "findings": [dict(finding) for finding in comparison.findings],
-            "coverage": record["coverage"],
-            "coverage_before": before["coverage"] if before is not None else None,
-            "parity": deepcopy(export.data.parity),
-            "attestation": deepcopy(export.attestation),
-            "steps": deepcopy(export.data.steps),
-            "seconds": export.data.export_time,
-            "nodes": export.coverage.total_nodes,
-            "bytes": record["weights"]["initializers"]["bytes"],
-            "baseline": self._store.shown_path(export_name) if baseline else None,
-            "baseline_status": status,
-            "record": record,
-            "before": before,
-            "shared_with": shared_with,
-            "console": export.console,
-            "console_html": export.console_html,
-            "error": None,
-            "artifacts": self._artifacts(export_name, export, export.onnx_path),
-        }
+        record = deepcopy(export.record)  # whatever the test does to its own
+        run = self._run.settings
+        rules = Rules(
+            fail_on=settings.fail_on,
+            min_coverage=settings.min_coverage,
+            coverage_tolerance=run.coverage_tolerance,
+            policy=run.policy,
+            sources=export.sources,
+            others=lambda before: self._extensions.findings(before, record, export),
+            update=self._store.will_write(stored),
+        )
+        found = judge(record, stored, rules, compares=baseline)
+        commands = commands_for(self._item)
+        if not found.acceptable:
+            commands = Commands(reproduce=commands.reproduce)
+        result = self._result(
+            export_name,
+            settings,
+            verdict=found.comparison.verdict,
+            outcome="failed" if found.failed else "passed",
+            findings=[convert(dict(finding), FindingRow) for finding in found.comparison.findings],
+            coverage=convert(record["coverage"], CoverageRow),
+            coverage_before=convert(before["coverage"], CoverageRow) if before is not None else None,
+            parity=export.data.parity,
+            attestation=export.attestation,
+            steps=convert(export.data.steps, dict[str, StepRow]),
+            seconds=export.data.export_time,
+            nodes=export.coverage.total_nodes,
+            bytes=record["weights"]["initializers"]["bytes"],
+            baseline=self._store.shown_path(export_name) if baseline else None,
+            baseline_status=found.state,
+            record=record,
+            before=before,
+            shared_with=shared_with,
+            console=export.console,
+            console_html=export.console_html,
+            artifacts=self._artifacts(export_name, export, export.onnx_path),
+            commands=commands,
+        )
+        position = len(self._exports.results)
         self._exports.results.append(result)
         self._exports.cleanup.append(self._run.cleanup_of(export))
-        if not baseline:
-            self._gate(result, comparison, acceptable=False)
-        elif self._store.will_write(stored):
-            # Accepting a change accepts differences from the baseline, not what is wrong whatever it says.
-            if not self._gate(result, self._compare(settings, export, None), acceptable=False):
-                self._exports.on_pass.append(self._writer(result, export_name, record, before))
-        elif stored is None:
-            self._missing(result, self._compare(settings, export, None))
-        elif stored.problem is not None:
-            accept = result["commands"]["accept"]
-            self._fail(result, f"{result['name']}: {stored.problem}\n\naccept the current export with:\n  {accept}")
-        elif comparison.at_or_above(settings.fail_on):
-            absolute = self._compare(settings, export, None)
-            self._gate(result, comparison, acceptable=not absolute.at_or_above(settings.fail_on))
+        if found.failed:
+            self._exports.failures.append(self._message(result, found, stored.problem if stored is not None else None))
+        if found.then is Then.WRITE:
+            self._exports.on_pass.append(self._writer(position, export_name, record, before))
+        elif found.then is Then.MISMATCH:
             self._store.report_mismatch(export_name, record)
-        else:
+        elif found.then is Then.CONFIRM:
             self._exports.on_pass.append(lambda: self._store.confirm(export_name))
 
     def _artifacts(self, export_name: str, export: HTPExport | None, output_path: Path) -> str | None:
         return self._run.keep_artifacts(nodeid_of(self._item), export_name, export, output_path)
 
-    def _compare(self, settings: ExportSettings, export: HTPExport, before: dict[str, Any] | None) -> Comparison:
-        from pytest_htp.compare import compare_exports
-        from pytest_htp.compare.extra import with_findings
-
-        run: RunSettings = self._run.settings
-        comparison = compare_exports(
-            before if before is not None else export.record,
-            export.record,
-            policy=run.policy,
-            coverage_tolerance=run.coverage_tolerance,
-            min_coverage=settings.min_coverage,
-            sources=export.sources,
-        )
-        found = self._extensions.findings(before, export.record, export)
-        return with_findings(comparison, found, run.policy) if found else comparison
-
-    def _gate(self, result: dict[str, Any], comparison: Comparison, *, acceptable: bool = True) -> bool:
-        """Whether the comparison fails the test; if so, the result and the test's message say why.
-
-        Args:
-            acceptable: whether updating the baseline would accept it.
-        """
-        if not comparison.at_or_above(result["fail_on"]):
-            return False
-        result["verdict"] = comparison.verdict
-        result["findings"] = [dict(finding) for finding in comparison.findings]
-        if not acceptable:
-            result["commands"] = {**result["commands"], "accept": ""}
-        self._fail(result, self._text(result, comparison))
-        return True
-
-    def _missing(self, result: dict[str, Any], absolute: Comparison) -> None:
-        """No baseline yet: say how to make one, and what would keep it from being made."""
+    def _message(self, result: ExportResult, found: Judgement, problem: str | None) -> str:
+        """Why the export fails its test."""
+        accept = result.commands.accept
+        if problem is not None and found.state is BaselineState.ERROR:
+            return f"{result.name}: {problem}\n\naccept the current export with:\n  {accept}"
+        if found.state is not BaselineState.MISSING or not found.acceptable:
+            return self._text(result, result.commands)
         lines = [
-            f"{result['name']}: there is no baseline yet",
-            f"  expected: {result['baseline']}",
+            f"{result.name}: there is no baseline yet",
+            f"  expected: {result.baseline}",
             "",
             "create it, review it, commit it:",
-            f"  {result['commands']['accept']}",
+            f"  {accept}",
         ]
-        if absolute.at_or_above(result["fail_on"]):
-            lines += ["", self._text({**result, "commands": {}}, absolute)]
-        self._fail(result, "\n".join(lines))
+        if found.comparison.at_or_above(result.fail_on or ""):
+            lines += ["", self._text(result, Commands())]
+        return "\n".join(lines)
 
-    def _text(self, result: dict[str, Any], comparison: Comparison) -> str:
-        shown = dict(result["commands"])
+    def _text(self, result: ExportResult, commands: Commands) -> str:
+        shown = to_builtins(commands)
         if self._run.settings.report_dir is not None:
             shown["report"] = as_typed(self._run.settings.report_dir / "index.html", self._item.config)
-        from pytest_htp.compare import render_failure
-
-        return render_failure(comparison, name=result["name"], fail_on=result["fail_on"], commands=shown)
-
-    def _fail(self, result: dict[str, Any], text: str) -> None:
-        result["outcome"] = "failed"
-        self._exports.failures.append(text)
+        findings = {"findings": to_builtins(result.findings)}
+        return render_failure(findings, name=result.name, fail_on=result.fail_on or "", commands=shown)
 
     def _writer(
-        self, result: dict[str, Any], export_name: str, record: dict[str, Any], before: dict[str, Any] | None
+        self, position: int, export_name: str, record: dict[str, Any], before: dict[str, Any] | None
     ) -> Callable[[], None]:
         def write() -> None:
             try:
-                result["baseline_status"] = self._store.write(export_name, record, before)
+                state = self._store.write(export_name, record, before)
             except HTPUsageError:
-                result["baseline_status"], result["outcome"] = "error", "failed"
+                self._exports.amend(position, baseline_status=BaselineState.ERROR, outcome="failed")
                 raise
+            self._exports.amend(position, baseline_status=state)
 
         return write
+
+    def _look_for_missing(self) -> None:
+        """The test's own code has run to its end: which of its baselines belong to no export that it made?"""
+        unmade = self._store.not_made(self._exports.names)
+        if not unmade:
+            return
+        settings = self._settings({})
+        run = self._run.settings
+        spared = run.prune or self._store.update  # which come to an end by themselves, or say what to do
+        for stored in unmade:
+            found = export_missing(stored, self._store.shown(stored.path), run.policy)
+            if found is None:
+                continue
+            failed = found.at_or_above(settings.fail_on) and not spared
+            commands = commands_for(self._item)
+            before = stored.record
+            result = self._result(
+                str((before or {}).get("export") or stored.path.stem),
+                settings,
+                verdict=found.verdict,
+                outcome="failed" if failed else "passed",
+                findings=[convert(dict(finding), FindingRow) for finding in found.findings],
+                coverage_before=convert(before["coverage"], CoverageRow) if before is not None else None,
+                baseline=self._store.shown(stored.path),
+                baseline_status=BaselineState.NO_EXPORT,
+                model_class=before["model"]["class"] if before is not None else None,
+                before=before,
+                commands=Commands(reproduce=commands.reproduce, accept=f"{commands.reproduce} --htp-prune"),
+            )
+            self._exports.results.append(result)
+            if failed:
+                text = self._text(result, Commands(reproduce=commands.reproduce))
+                self._exports.failures.append(
+                    f"{text}\n\nif it is no longer to be made, delete its baseline:\n  {result.commands.accept}"
+                )

@@ -7,13 +7,16 @@ test that was lost with its worker, a file that can't be collected, a run that s
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_htp.session import INCOMPLETE, RESULTS
 from pytest_htp.session.exports import KEY
 from pytest_htp.session.identity import nodeid_of
+
+if TYPE_CHECKING:
+    from pytest_htp.report.result import Incomplete
 
 _MESSAGE_LIMIT = 500
 
@@ -23,27 +26,30 @@ def note_on_report(item: pytest.Item, report: pytest.TestReport) -> None:
     uses_exports = "htp_export" in getattr(item, "fixturenames", ()) or KEY in item.stash
     if not report.failed or hasattr(report, RESULTS) or not uses_exports:
         return
+    from msgspec import to_builtins
+
+    from pytest_htp.report.result import Incomplete
+
     path, line, _ = item.location
     where = "" if report.when == "call" else f"{report.when}: "
-    setattr(
-        report,
-        INCOMPLETE,
-        {
-            "nodeid": nodeid_of(item),
-            "outcome": "failed",
-            "message": where + _first_line(report.longrepr),
-            "file": Path(path).as_posix(),
-            "line": (line or 0) + 1,
-        },
+    entry = Incomplete(
+        nodeid=nodeid_of(item),
+        outcome="failed",
+        message=where + _first_line(report.longrepr),
+        file=Path(path).as_posix(),
+        line=(line or 0) + 1,
     )
+    setattr(report, INCOMPLETE, to_builtins(entry))
 
 
-def lost(nodeid: str, message: str) -> dict[str, Any]:
+def lost(nodeid: str, message: str) -> Incomplete:
     """An entry for a test, a file or (``""``) the run."""
-    return {"nodeid": nodeid, "outcome": "lost", "message": message, "file": None, "line": None}
+    from pytest_htp.report.result import Incomplete
+
+    return Incomplete(nodeid=nodeid, outcome="lost", message=message)
 
 
-def uncollected(report: pytest.CollectReport) -> dict[str, Any]:
+def uncollected(report: pytest.CollectReport) -> Incomplete:
     """An entry for a file or folder that can't be collected."""
     return lost(report.nodeid, f"can't be collected: {_first_line(report.longrepr)}")
 

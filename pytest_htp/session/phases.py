@@ -43,6 +43,8 @@ def around_call(item: pytest.Item) -> Generator[None, Any, Any]:
     exports = _exports(item)
     # unittest keeps the errors of a TestCase to itself until pytest makes the report of them.
     errors = getattr(item, "_excinfo", None)
+    if exports is not None and not errors and not call.subtest_failed:
+        exports.at_end()
     if errors:
         _add_note(item, errors[0].value)
     elif exports is not None and exports.failures:

@@ -12,7 +12,7 @@ BROKEN = {
     "truncated": lambda text: text[: len(text) // 2],
     "empty": lambda text: "",
     "not UTF-8": lambda text: text.encode("utf-16"),
-    "other schema": lambda text: text.replace("pytest-htp/baseline/1", "pytest-htp/baseline/99"),
+    "other schema": lambda text: text.replace("pytest-htp/baseline/2", "pytest-htp/baseline/99"),
     "a merge": lambda text: "<<<<<<< ours\n" + text + "=======\n>>>>>>> theirs\n",
     "a list": lambda text: "[]",
 }

@@ -13,10 +13,9 @@ from typing import Any
 
 import pytest
 from htp_report_browser import Browser, browser, find_axe, find_chromium
-from htp_sample_results import ENVIRONMENT, hostile_results, sample_results
+from htp_sample_results import ENVIRONMENT, build_report, hostile_results, sample_results
 
 from pytest_htp.report.html import render_html
-from pytest_htp.report.model import build_report
 
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason="no chromium is installed")
 

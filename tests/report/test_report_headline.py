@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from htp_sample_results import ENVIRONMENT, record, result, row
+from htp_sample_results import ENVIRONMENT, build_report, record, result, row
+from msgspec import convert
 
 from pytest_htp.report.headline import attention_words, headline
 from pytest_htp.report.html import render_html
 from pytest_htp.report.markdown import render_markdown
 from pytest_htp.report.merge import merge_reports
-from pytest_htp.report.model import build_report
+from pytest_htp.report.result import Incomplete
 from pytest_htp.report.terminal import summary_lines
 from pytest_htp.report.write import write_reports
 
@@ -67,7 +68,7 @@ def test_the_worst_is_said(results: list[Any], incomplete: list[Any], word: str,
 
 def test_what_is_missing_is_counted() -> None:
     report = build_report([one()], {}, incomplete=[FAILED, LOST, FAILED])
-    assert [entry["outcome"] for entry in report["incomplete"]] == ["lost", "failed"], "each once"
+    assert [entry.outcome for entry in report.incomplete] == ["lost", "failed"], "each once"
     assert attention_words(report) == "1 export, 1 lost, 1 failure outside of the exports"
     lines = [line for line, _ in summary_lines(report)]
     assert lines[:2] == ["lost: t.py::lost: its worker died while it ran", "failed: t.py::failed: setup: no"]
@@ -80,7 +81,7 @@ def test_merged_shards_keep_what_each_lacks(tmp_path: Path) -> None:
     shards = [tmp_path / name for name in ("one", "two")]
     for folder, entry in zip(shards, (LOST, FAILED), strict=True):
         write_reports(build_report([], ENVIRONMENT, incomplete=[entry]), folder)
-    assert merge_reports(shards, tmp_path / "out")["incomplete"] == [LOST, FAILED]
+    assert merge_reports(shards, tmp_path / "out").incomplete == convert([LOST, FAILED], list[Incomplete])
 
 
 def test_many_are_not_all_listed() -> None:

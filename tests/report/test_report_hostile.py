@@ -7,14 +7,16 @@ from html import unescape
 from html.parser import HTMLParser
 
 import pytest
-from htp_sample_results import ENVIRONMENT, HOSTILE, hostile_results
+from htp_sample_results import ENVIRONMENT, HOSTILE, build_report, hostile_results
+from msgspec.structs import replace
 
 from pytest_htp.report.github import github_annotations
 from pytest_htp.report.html import render_html
 from pytest_htp.report.junit import junit_properties
 from pytest_htp.report.markdown import code, render_markdown, text
-from pytest_htp.report.model import Report, build_report, dump_report
+from pytest_htp.report.model import dump_report
 from pytest_htp.report.pytest_html import html_extras
+from pytest_htp.report.result import Report
 from pytest_htp.report.terminal import summary_lines
 
 
@@ -88,7 +90,7 @@ def test_annotations_are_inert(report: Report) -> None:
         properties = re.fullmatch(r"::error file=([^:,]*),line=12,title=([^:,]*)::.*", line)
         assert properties is not None
         assert len(line) < 8_000
-    alone = {**report, "exports": []}
+    alone = replace(report, exports=[])
     lines = github_annotations(alone, environ={"GITHUB_ACTIONS": "true"})
     assert len(lines) == 10
     for line in lines:
@@ -107,7 +109,7 @@ def test_terminal_is_inert(report: Report) -> None:
 
 def test_other_outputs_are_inert(report: Report) -> None:
     dump_report(report).encode("ascii")
-    assert junit_properties(report["exports"])[0] == ("htp.verdict", "breaking")
-    for extra in html_extras(hostile_results()):
+    assert junit_properties(report.exports)[0] == ("htp.verdict", "breaking")
+    for extra in html_extras(report.exports):
         assert_inert(extra["content"])
         assert Tags(extra["content"]).names.isdisjoint({"script", "img"})

@@ -6,12 +6,20 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from htp_sample_results import CONSOLE_HTML, ENVIRONMENT, large_results, record, result, row, sample_results
+from htp_sample_results import (
+    CONSOLE_HTML,
+    ENVIRONMENT,
+    build_report,
+    large_results,
+    record,
+    result,
+    row,
+    sample_results,
+)
 
 from pytest_htp.report.console import CONSOLE_LIMIT, console_html
 from pytest_htp.report.html import render_html
 from pytest_htp.report.markdown import render_markdown
-from pytest_htp.report.model import build_report
 from pytest_htp.report.terminal import summary_lines
 
 

@@ -8,11 +8,13 @@ from typing import Any
 
 import jsonschema
 import pytest
-from htp_sample_results import ENVIRONMENT, hostile_results, result, sample_results
+from htp_sample_results import ENVIRONMENT, build_report, hostile_results, result, sample_results
 
 import pytest_htp
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.report.model import build_report, by_severity, dump_report, worst_verdict
+from pytest_htp.report.model import by_severity, dump_report, worst_verdict
+from pytest_htp.report.result import result_of
+from pytest_htp.report.schema import FOLDER, NAME, report_schema
 from pytest_htp.report.write import write_reports
 
 SCHEMA = json.loads((Path(pytest_htp.__file__).parent / "schemas" / "report.schema.json").read_text("utf-8"))
@@ -26,6 +28,10 @@ def test_report_fits_its_published_schema(results: Any) -> None:
     assert report["schema"] == "pytest-htp/report/1"
 
 
+def test_the_published_schema_is_made_from_the_type() -> None:
+    assert (FOLDER / NAME).read_text("utf-8") == report_schema(), "python -m pytest_htp.report.schema writes it anew"
+
+
 def test_order_of_arrival_does_not_matter() -> None:
     results = sample_results()
     report = dump_report(build_report(results, ENVIRONMENT))
@@ -35,10 +41,10 @@ def test_order_of_arrival_does_not_matter() -> None:
 
 
 def test_totals_count_verdicts_and_outcomes() -> None:
-    totals = build_report(sample_results(), ENVIRONMENT)["totals"]
-    assert totals["exports"] == totals["tests"] == 11
-    assert totals["verdict"] == "breaking"
-    assert totals["verdicts"] == {
+    totals = build_report(sample_results(), ENVIRONMENT).totals
+    assert totals.exports == totals.tests == 11
+    assert totals.verdict == "breaking"
+    assert totals.verdicts == {
         "breaking": 2,
         "regression": 1,
         "drift": 1,
@@ -46,28 +52,28 @@ def test_totals_count_verdicts_and_outcomes() -> None:
         "info": 0,
         "unchanged": 6,
     }
-    assert totals["outcomes"] == {"failed": 5, "passed": 6}
+    assert totals.outcomes == {"failed": 5, "passed": 6}
 
 
 def test_severity_puts_the_failed_before_the_passed() -> None:
     passed = result("a", None, verdict="drift")
     failed = result("b", None, verdict="drift", outcome="failed")
-    assert [item["name"] for item in by_severity([passed, failed])] == ["b", "a"]
+    assert [item.name for item in by_severity(map(result_of, [passed, failed]))] == ["b", "a"]
     assert worst_verdict([]) == "unchanged"
 
 
 def test_an_early_failure_may_lack_most_keys() -> None:
     minimal = {"nodeid": "t.py::a", "name": "a", "verdict": "breaking"}
-    (item,) = build_report([minimal], {})["exports"]
-    assert item["findings"] == []
-    assert item["record"] is None
+    (item,) = build_report([minimal], {}).exports
+    assert item.findings == []
+    assert item.record is None
 
 
 @pytest.mark.parametrize(
     ("bad", "words"),
     [
-        ({"nodeid": "t.py::a", "verdict": "drift"}, "needs a 'name' string"),
-        ({"nodeid": "t.py::a", "name": "a", "verdict": "bad"}, "unknown verdict 'bad'; known: breaking"),
+        ({"nodeid": "t.py::a", "verdict": "drift"}, "name is missing"),
+        ({"nodeid": "t.py::a", "name": "a", "verdict": "bad"}, "verdict must be one of breaking"),
     ],
 )
 def test_bad_results_are_named(bad: dict[str, Any], words: str) -> None:
@@ -76,8 +82,10 @@ def test_bad_results_are_named(bad: dict[str, Any], words: str) -> None:
 
 
 def test_not_a_number_is_written_as_null() -> None:
-    report = build_report([result("a", None, seconds=float("nan"), bytes=None)], {})
-    assert json.loads(dump_report(report))["exports"][0]["seconds"] is None
+    output = {"name": "y", "max_abs": float("nan"), "max_rel": float("inf")}
+    report = build_report([result("a", None, parity={"measured": True, "outputs": [output]})], {})
+    (read,) = json.loads(dump_report(report))["exports"]
+    assert read["parity"]["outputs"] == [{"name": "y", "max_abs": None, "max_rel": None}]
 
 
 def test_files_are_written_whole_and_summary_appended(tmp_path: Path) -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 from unicodedata import east_asian_width
 
 import pytest
-from htp_sample_results import ENVIRONMENT, large_results, record, result, row, sample_results
+from htp_sample_results import ENVIRONMENT, build_report, large_results, record, result, row, sample_results
 
 from pytest_htp.report.github import ANNOTATION_LIMIT, github_annotations
 from pytest_htp.report.junit import junit_properties
 from pytest_htp.report.markdown import MARKER, render_markdown
-from pytest_htp.report.model import Report, build_report
 from pytest_htp.report.pytest_html import html_extras
+from pytest_htp.report.result import Report
 from pytest_htp.report.terminal import WIDTH, fit, summary_lines
 
 ACTIONS = {"GITHUB_ACTIONS": "true"}
@@ -150,8 +150,8 @@ def test_cells_have_their_exact_width(text: str) -> None:
 
 
 def test_junit_properties_of_one_and_several_exports() -> None:
-    results = build_report(sample_results(), {})["exports"]
-    by_name = {item["name"]: item for item in results}
+    results = build_report(sample_results(), {}).exports
+    by_name = {item.name: item for item in results}
     assert junit_properties([by_name["test_bert[base]"]]) == [
         ("htp.verdict", "regression"),
         ("htp.coverage", "99.34"),
@@ -166,7 +166,7 @@ def test_junit_properties_of_one_and_several_exports() -> None:
 
 
 def test_pytest_html_gets_tree_and_console() -> None:
-    (extra,) = html_extras([sample_results()[0]])
+    (extra,) = html_extras(build_report(sample_results()[:1], {}).exports)
     assert extra["format_type"] == "html"
     assert "Gelu is no longer one node" in extra["content"]
     assert '<ul class="tree">' in extra["content"]

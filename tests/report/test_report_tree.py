@@ -3,18 +3,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from htp_sample_results import finding, record, result, row
+from htp_sample_results import build_report, finding, record, result, row
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_htp.report.model import build_report
 from pytest_htp.report.tree import TreeNode, build_tree, limit_rows, walk
 from pytest_htp.report.treemap import HEIGHT, TILE_LIMIT, WIDTH, squarify, treemap
 
 
 def tree_of(rows: list[Any], before: list[Any] | None = None, **more: Any) -> TreeNode:
     old = record(before, "Model") if before is not None else None
-    (item,) = build_report([result("t", record(rows, "Model"), old, **more)], {})["exports"]
+    (item,) = build_report([result("t", record(rows, "Model"), old, **more)], {}).exports
     tree = build_tree(item)
     assert tree is not None
     return tree
@@ -82,7 +81,7 @@ def test_attested_is_said_only_where_the_count_agrees(attested: int, expected: s
         "contradicted": ["c"],
         "unmatched": [{"module": "d", "reason": "pass-through"}],
     }
-    (item,) = build_report([result("t", record(rows, "M", attestation=measured))], {})["exports"]
+    (item,) = build_report([result("t", record(rows, "M", attestation=measured))], {}).exports
     tree = build_tree(item)
     assert tree is not None
     marks = {node.path: node.attestation for node in walk(tree)}

@@ -1,0 +1,95 @@
+"""A baseline that is there, and what of it stays when today's export is stored."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_htp.format.serialize import dumps
+
+# Parity is noise below this many decades of change (parity.worse in docs/reference/codes.md); a smaller change is not
+# worth a new file.
+_PARITY_DECADES = 2
+
+# Equal in two records of one graph, whether or not weights and ONNX Runtime were there.
+_STRUCTURE = ("graph", "inputs", "model", "modules", "opset", "outputs", "untagged")
+
+# What an edition before did not hold: its absence from a baseline is no difference.
+_LATER = ("test", "export")
+_LATER_IN_ROWS = ("program", "flops", "params_bytes", "activation_bytes")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A baseline file that is there. ``record`` is None where it can't be read; ``problem`` then says why."""
+
+    path: Path
+    record: dict[str, Any] | None
+    problem: str | None = None
+
+    def holds(self, current: dict[str, Any]) -> bool:
+        """Whether it says what storing ``current`` would say, as far as its edition could."""
+        if self.record is None:
+            return False
+        today = _as_far_as(self.record, current)
+        return dumps(self.record) == dumps(carried_over(self.record, today))
+
+
+def _as_far_as(before: dict[str, Any], current: dict[str, Any]) -> dict[str, Any]:
+    """``current`` without what ``before`` never held."""
+    today = {key: value for key, value in current.items() if key not in _LATER or key in before}
+    unknown = [key for key in _LATER_IN_ROWS if not any(key in row for row in before["modules"])]
+    if unknown:
+        today["modules"] = [{key: item for key, item in row.items() if key not in unknown} for row in today["modules"]]
+    return today
+
+
+def carried_over(before: dict[str, Any] | None, current: dict[str, Any]) -> dict[str, Any]:
+    """The record to store: today's, with what today could not measure taken from the baseline.
+
+    So a team can record with real weights and gate without them; and parity that moved within its noise
+    leaves the file as it is. What was measured holds for the graph it was measured on: with another structure
+    the record says "not measured".
+    """
+    if before is None:
+        return current
+    today = _as_far_as(before, current)
+    if any(before.get(section) != today.get(section) for section in _STRUCTURE):
+        return current
+    merged = dict(current)
+    for section in ("parity", "attestation"):
+        if before[section].get("measured") and not current[section].get("measured"):
+            merged[section] = before[section]
+    if before["weights"]["kept"] and not current["weights"]["kept"]:
+        merged["weights"] = {**current["weights"], "kept": True, "duplicates": before["weights"]["duplicates"]}
+    if (
+        before["parity"].get("measured")
+        and current["parity"].get("measured")
+        and _same_but_noise(before["parity"], current["parity"])
+    ):
+        merged["parity"] = before["parity"]
+    return merged
+
+
+def _same_but_noise(before: dict[str, Any], current: dict[str, Any]) -> bool:
+    if [row["name"] for row in before["outputs"]] != [row["name"] for row in current["outputs"]]:
+        return False
+    if before.get("failed") != current.get("failed"):
+        return False
+    if before.get("first_divergence") != current.get("first_divergence"):
+        return False
+    return all(
+        abs(_decade(old[key]) - _decade(new[key])) <= _PARITY_DECADES
+        for old, new in zip(before["outputs"], current["outputs"], strict=True)
+        for key in ("max_abs", "max_rel")
+    )
+
+
+def _decade(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        return 300.0
+    return math.log10(value) if 0 < value < math.inf else (-300.0 if value == 0 else 300.0)

@@ -1,0 +1,308 @@
+"""What one export of one test came to, and the report of all of them: the types behind report.json.
+
+An :class:`ExportResult` is made once, by the process that ran the test, and changed by nobody: reports read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from pytest_htp.errors import HTPUsageError
+from pytest_htp.format.read import record_of, typed
+from pytest_htp.format.record import Count, CoverageRow, Histogram, Percent, TokensRow
+from pytest_htp.format.serialize import dict_of
+
+SCHEMA: Final = "pytest-htp/report/1"
+REMEDY = "is it as pytest --htp-report wrote it?"
+
+Line = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+Seconds = Annotated[float, Meta(ge=0, le=1e12)]
+Verdict = Annotated[str, Meta(pattern="^(breaking|regression|drift|improvement|info|unchanged)$")]
+Scalar = str | int | float | bool | None
+Json = dict[str, Any]
+Difference = Annotated[
+    float | str | None, Meta(description="PyTorch against ONNX Runtime; null: not finite, text: a baseline's decade")
+]
+
+
+class BaselineState(StrEnum):
+    """What became of an export's baseline."""
+
+    OFF = "off"  # the test compares with none
+    UNCHANGED = "unchanged"
+    CHANGED = "changed"  # it is there and says something else, or the export failed
+    CREATED = "created"
+    UPDATED = "updated"
+    MISSING = "missing"  # there is none yet
+    NO_EXPORT = "no export"  # it is there, and its test no longer makes the export
+    ERROR = "error"  # it can't be read or written
+
+
+class _Row(Struct, frozen=True, kw_only=True):
+    pass
+
+
+class FindingRow(_Row, frozen=True, kw_only=True):
+    """A finding with the contract's keys; ``stage`` is that of a stage or target, None for the export itself."""
+
+    code: str
+    verdict: Verdict
+    module: str | None
+    message: str
+    before: Any
+    after: Any
+    stage: str | None = None
+
+
+class StepRow(_Row, frozen=True, kw_only=True, omit_defaults=True):
+    """One of the eight steps."""
+
+    status: Literal["completed", "failed", "skipped"]
+    seconds: Seconds | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+class Commands(_Row, frozen=True, kw_only=True):
+    """Command lines as typed where the run was started; ``accept`` is empty where nothing is there to accept."""
+
+    reproduce: str = ""
+    accept: str = ""
+
+
+class StepError(_Row, frozen=True, kw_only=True):
+    """Why an export stopped: the step, the error's type and its message."""
+
+    step: str | None
+    type: str | None
+    message: str | None
+
+
+class Section(_Row, frozen=True, kw_only=True):
+    """What another plugin says of the export."""
+
+    title: str
+    text: str
+
+
+class StageResult(_Row, frozen=True, kw_only=True):
+    """What a stage came to.
+
+    Attributes:
+        coverage: of the stage's graph; None where it left none (``error`` says why).
+        quality, output_quality: SQNR in dB by module path and by output.
+        artifacts: folder of its files, relative to the report.
+    """
+
+    name: str
+    seconds: Seconds | None = None
+    error: str | None = None
+    nodes: Count | None = None
+    coverage: CoverageRow | None = None
+    parity: Json | None = None
+    quality: dict[str, float | None] | None = None
+    output_quality: dict[str, float | None] | None = None
+    artifacts: str | None = None
+
+
+class TargetResult(_Row, frozen=True, kw_only=True):
+    """What a target's compiler made of the last stage's graph; ``placement`` is module path → device → nodes."""
+
+    name: str
+    compiled: bool
+    seconds: Seconds | None = None
+    error: str | None = None
+    partitions: Count | None = None
+    share: Percent | None = None
+    placement: dict[str, Histogram] = field(default_factory=dict)
+
+
+class ExportResult(_Row, frozen=True, kw_only=True):
+    """One export of one test.
+
+    Attributes:
+        nodeid: of the test.
+        name: the test's name, with the export's in brackets where it has one.
+        file, line: where the test stands, relative to pytest's root.
+        outcome: pytest's, of the test; an export that was fine in a test that failed has its outcome.
+        fail_on: the mildest verdict that failed the test.
+        coverage_before: the baseline's.
+        parity, attestation: as measured (see the metadata), not rounded.
+        steps: step → how it went.
+        seconds: of the export; ``cached``: it was taken from the cache, which took no export.
+        nodes, bytes: of the graph and its initializers.
+        baseline: path of the baseline, relative to pytest's root.
+        model_class: of an export that stopped before there was a record.
+        record, before: today's record and the baseline's, in today's edition.
+        stages, targets: in the order in which they ran.
+        tokens: greedy tokens that agree with PyTorch's.
+        artifacts: folder of the export's files, relative to the report.
+        shared_with: the test whose export this one shares.
+        sections: what other plugins say.
+        error: why it stopped.
+    """
+
+    nodeid: str
+    name: str
+    file: str | None = None
+    line: Line | None = None
+    outcome: str = "passed"
+    verdict: Verdict = "unchanged"
+    fail_on: str | None = None
+    findings: list[FindingRow] = field(default_factory=list)
+    coverage: CoverageRow | None = None
+    coverage_before: CoverageRow | None = None
+    parity: Json | None = None
+    attestation: Json | None = None
+    steps: dict[str, StepRow] = field(default_factory=dict)
+    seconds: Seconds | None = None
+    cached: bool = False
+    nodes: Count | None = None
+    bytes: Count | None = None
+    baseline: str | None = None
+    baseline_status: BaselineState = BaselineState.OFF
+    model_class: str | None = None
+    record: Json | None = None
+    before: Json | None = None
+    stages: list[StageResult] = field(default_factory=list)
+    targets: list[TargetResult] = field(default_factory=list)
+    tokens: TokensRow | None = None
+    artifacts: str | None = None
+    shared_with: str | None = None
+    console: str = ""
+    console_html: str | None = None
+    sections: list[Section] = field(default_factory=list)
+    commands: Commands = Commands()
+    error: StepError | None = None
+
+    def accept_command(self) -> str:
+        """The command that settles what the baseline says; empty where there is nothing (left) to accept."""
+        state = self.baseline_status
+        waiting = state in (BaselineState.MISSING, BaselineState.ERROR, BaselineState.NO_EXPORT) or (
+            state is BaselineState.CHANGED and self.verdict != "unchanged"
+        )
+        return self.commands.accept if waiting and self.error is None else ""
+
+
+class Incomplete(_Row, frozen=True, kw_only=True):
+    """A test whose exports the report lacks, or has only in part; an empty nodeid stands for the whole run."""
+
+    nodeid: str
+    outcome: Literal["lost", "failed"]
+    message: str
+    file: str | None = None
+    line: Line | None = None
+
+
+class Totals(_Row, frozen=True, kw_only=True):
+    """Counts over all exports; ``verdict`` is the worst."""
+
+    exports: Count
+    tests: Count
+    nodes: Count
+    verdict: Verdict
+    verdicts: dict[Verdict, Count]
+    outcomes: Histogram
+
+
+class Report(_Row, frozen=True, kw_only=True):
+    """The content of report.json; ``exports`` sorted by nodeid, then name.
+
+    Attributes:
+        environment: versions of the toolchain, Python and platform; of merged shards that differ, all of them.
+        notes: sentences about the run itself: a lost worker, a duplicate that a merge dropped.
+    """
+
+    schema: Literal["pytest-htp/report/1"]
+    environment: dict[str, Scalar | dict[str, Scalar]]
+    totals: Totals
+    notes: list[str]
+    incomplete: list[Incomplete] = field(default_factory=list)
+    exports: list[ExportResult]
+
+
+class _Compared(_Row, frozen=True, kw_only=True):
+    name: str
+    max_abs: Difference = None
+    max_rel: Difference = None
+    beyond: float | None = None
+
+
+class _Entering(_Row, frozen=True, kw_only=True):
+    module: str
+    max_abs: Difference = None
+    max_rel: Difference = None
+
+
+class _Parity(_Row, frozen=True, kw_only=True):
+    """As far as reports read it; what else was measured is passed on."""
+
+    measured: bool
+    reason: str = ""
+    outputs: list[_Compared] = field(default_factory=list)
+    input_sets: dict[str, list[_Compared]] = field(default_factory=dict)
+    first_divergence: _Entering | str | None = None
+    failed: list[str] = field(default_factory=list)
+
+
+class _Unmatched(_Row, frozen=True, kw_only=True):
+    module: str
+    reason: str = ""
+
+
+class _Attestation(_Row, frozen=True, kw_only=True):
+    """As far as reports read it."""
+
+    measured: bool
+    reason: str = ""
+    attested: Count = 0
+    contradicted: list[str] = field(default_factory=list)
+    unmatched: list[_Unmatched] = field(default_factory=list)
+
+
+def result_of(values: Mapping[str, Any]) -> ExportResult:
+    """The result that JSON values describe, from another process or an older report.
+
+    Raises:
+        HTPUsageError: they describe none; names the place.
+    """
+    result = typed(dict(values), ExportResult, remedy=REMEDY, whole="an export")
+    return msgspec.structs.replace(result, **_checked(result))
+
+
+def report_of(values: Any) -> Report:
+    """The report that JSON values describe.
+
+    Raises:
+        HTPUsageError: they describe none; names the place.
+    """
+    report = typed(values, Report, remedy=REMEDY, whole="the report")
+    exports = []
+    for place, result in enumerate(report.exports):
+        try:
+            exports.append(msgspec.structs.replace(result, **_checked(result)))
+        except HTPUsageError as error:
+            raise HTPUsageError(f"exports[{place}].{error}") from None
+    return msgspec.structs.replace(report, exports=exports)
+
+
+def _checked(result: ExportResult) -> dict[str, Any]:
+    """Records in today's edition; the measured parts, which are passed on as they are, looked through."""
+    for name, kind in (("parity", _Parity), ("attestation", _Attestation)):
+        if (part := getattr(result, name)) is not None:
+            try:
+                typed(part, kind, remedy=REMEDY, whole="it")
+            except HTPUsageError as error:
+                raise HTPUsageError(f"{name}.{error}") from None
+    records: dict[str, Any] = {}
+    for name in ("record", "before"):
+        if (part := getattr(result, name)) is not None:
+            try:
+                records[name] = dict_of(record_of(part))
+            except HTPUsageError as error:
+                raise HTPUsageError(f"{name}: {error}") from None
+    return records
