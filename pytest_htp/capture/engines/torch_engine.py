@@ -9,6 +9,7 @@ import torch
 
 from pytest_htp.capture.engines import EngineRequest
 from pytest_htp.capture.engines.shapes import auto_shapes
+from pytest_htp.capture.engines.torchlib import signatures_read_once
 from pytest_htp.capture.provenance import ProvenanceObserver
 
 
@@ -26,7 +27,7 @@ class TorchEngine:
         args = request.args
         if args and isinstance(args[-1], dict) and not request.kwargs:
             args = (*args, {})  # torch takes a dict in the last place for the keyword arguments
-        with observer:
+        with observer, signatures_read_once():
             program = torch.onnx.export(
                 request.model,
                 args,

@@ -17,6 +17,7 @@ from pytest_htp.capture.engines.shapes import (
     rename_axes,
     without_names,
 )
+from pytest_htp.capture.engines.torchlib import signatures_read_once
 from pytest_htp.capture.provenance import ProvenanceObserver
 
 
@@ -55,7 +56,7 @@ class TransformersEngine:
             optimize=request.optimize,
             **asked,
         )
-        with observer:
+        with observer, signatures_read_once():
             # The exporter pops flags from the inputs and casts them; it gets a copy of its own.
             exported = OnnxExporter().export(request.model, copy.copy(inputs), config)
         program: ir.Model = exported.program
