@@ -1,1 +1,22 @@
 """With this file pytest puts its folder on ``sys.path``: tests of every area can import ``htp_examples``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import htp_warm
+import pytest
+from execnet import gateway_io
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _workers_start_warm() -> Iterator[None]:
+    """xdist workers of the runs that tests make start with torch loaded; a worker that is given its Python keeps it."""
+    original = gateway_io.popen_args
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            gateway_io,
+            "popen_args",
+            lambda spec: original(spec) if spec.python else [htp_warm.python(), *original(spec)[1:]],
+        )
+        yield
