@@ -26,7 +26,7 @@ def signatures_read_once() -> Iterator[None]:
     """
     try:
         function = importlib.import_module("onnxscript._internal.values").TracedOnnxFunction
-        schemas = importlib.import_module("torch.onnx._internal.exporter._schemas")
+        schemas: Any = importlib.import_module("torch.onnx._internal.exporter._schemas")
         header, signature = function.function_ir, schemas.op_signature_from_function
         once = functools.cached_property(header.fget)
     except (ImportError, AttributeError):
