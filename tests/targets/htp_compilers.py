@@ -1,0 +1,49 @@
+"""Compilers for tests, called in the worker's process as a third package's would be."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from pytest_htp.targets.messages import CompileAnswer, CompiledNode, CompileRequest
+
+
+def crash(request: CompileRequest) -> CompileAnswer:
+    print("allocating", flush=True)
+    print("no space in VTCM", file=sys.stderr, flush=True)
+    os.abort()
+
+
+def hang(request: CompileRequest) -> CompileAnswer:
+    print("still at it", flush=True)
+    time.sleep(60)
+    raise AssertionError("not reached")
+
+
+def leave(request: CompileRequest) -> CompileAnswer:
+    print("licence expired", flush=True)
+    sys.exit(3)
+
+
+def allocate(request: CompileRequest) -> CompileAnswer:
+    """More than the process may have."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))
+    return CompileAnswer(outcome="failed", device="CHIP", message=str(len(bytearray(2**33))))
+
+
+def refuse_tanh(request: CompileRequest) -> CompileAnswer:
+    """Compiles graphs without Tanh."""
+    import onnx
+
+    nodes = onnx.load(request.model).graph.node
+    if any(node.op_type == "Tanh" for node in nodes):
+        return CompileAnswer(outcome="failed", device="CHIP", message="Tanh is not implemented")
+    placed = [CompiledNode(names=[node.name], op_type=node.op_type, device="CHIP") for node in nodes]
+    return CompileAnswer(outcome="compiled", device="CHIP", nodes=placed, partitions=1)
+
+
+def another_type(request: CompileRequest) -> str:
+    return "done"
