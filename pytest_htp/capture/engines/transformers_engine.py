@@ -59,7 +59,8 @@ class TransformersEngine:
         with observer, signatures_read_once():
             # The exporter pops flags from the inputs and casts them; it gets a copy of its own.
             exported = OnnxExporter().export(request.model, copy.copy(inputs), config)
-        program: ir.Model = exported.program
+        # transformers 5.20 to 5.22 hand torch's ONNXProgram through.
+        program: ir.Model = exported.program if hasattr(exported, "program") else exported.model
         names = names_in(shapes)
         if names:
             rename_axes(program, names)
