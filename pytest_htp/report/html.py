@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_htp.report import views
+from pytest_htp.report import shipped, views
 from pytest_htp.report.headline import attention_words, headline
 from pytest_htp.report.model import by_severity, needs_attention
 from pytest_htp.report.result import ExportResult, Report
@@ -84,6 +84,7 @@ def _export_view(result: ExportResult) -> dict[str, Any]:
         maps = [
             ("nodes", "nodes", treemap(tree, lambda node: node.nodes)),
             ("bytes", "weights", treemap(tree, lambda node: node.bytes)),
+            ("operations", "floating-point operations", treemap(tree, shipped.own_flops)),
         ]
         limit_rows(tree, ROW_LIMIT)
     record = result.record or {}
@@ -105,6 +106,11 @@ def _export_view(result: ExportResult) -> dict[str, Any]:
         "coverage": views.coverage_view(result),
         "attestation": views.attestation_view(result),
         "parity": views.parity_view(result),
+        "stages": shipped.stages_view(result),
+        "journey": shipped.modules_view(result),
+        "quality": shipped.quality_view(result),
+        "targets": shipped.targets_view(result),
+        "cost": shipped.cost_view(result),
         "steps": views.steps_view(result),
         "contract": views.contract_view(result),
         "toolchain": views.toolchain_view(result),
