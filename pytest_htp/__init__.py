@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pytest_htp.compare import Comparison, Finding, compare_exports
     from pytest_htp.errors import HTPExportError, HTPUsageError
-    from pytest_htp.exporter import HTPExport, HTPExporter
+    from pytest_htp.exporter import HTPExport, HTPExporter, HTPStage
     from pytest_htp.monitor import (
         HTPConsoleWriter,
         HTPExportMonitor,
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         HTPReportWriter,
         StepAwareWriter,
     )
+    from pytest_htp.stages import Stage
     from pytest_htp.tag import HierarchyTag
     from pytest_htp.targets import HTPTarget, Target
     from pytest_htp.vocabulary import HTPExportData, HTPExportStep, ModuleInfo
@@ -37,6 +38,8 @@ _HOME = {
     "HTPReportWriter": "monitor",
     "HTPExporter": "exporter",
     "HTPExport": "exporter",
+    "HTPStage": "exporter",
+    "Stage": "stages",
     "HTPExportError": "errors",
     "HTPUsageError": "errors",
     "HierarchyTag": "tag",
@@ -59,10 +62,12 @@ __all__ = [
     "HTPExporter",
     "HTPMetadataWriter",
     "HTPReportWriter",
+    "HTPStage",
     "HTPTarget",
     "HTPUsageError",
     "HierarchyTag",
     "ModuleInfo",
+    "Stage",
     "StepAwareWriter",
     "Target",
     "__version__",

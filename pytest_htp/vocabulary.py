@@ -123,3 +123,4 @@ class HTPExportData:
     attestation: dict[str, Any] | None = None
     targets: dict[str, dict[str, Any]] = field(default_factory=dict)  # target name → what its compiler made of it
     environment: dict[str, str] = field(default_factory=dict)
+    stages: list[dict[str, Any]] = field(default_factory=list)  # {"name", "status", "seconds", "summary", …}

@@ -10,12 +10,15 @@ from pytest_htp.carry.anchors import anchor
 from pytest_htp.carry.correspondence import Correspondence, PutIn, StandsFor
 from pytest_htp.carry.passes import CarryPass, default_passes
 from pytest_htp.carry.related import unrelated
+from pytest_htp.tagging.computed import COMPUTED, computed_from_data
 from pytest_htp.tagging.coverage import Evidence
 from pytest_htp.tagging.facts import GraphFacts, NodeFacts
 from pytest_htp.tagging.passes import DataFlowPass
 from pytest_htp.tagging.tagger import Tagging
 
 FOLDED_FROM = "pkg.onnxscript.optimizer.folded_from"
+# Shapes, axes, indices and flags: part of the program whoever wrote them.
+_STRUCTURAL = (ir.DataType.INT64, ir.DataType.BOOL, ir.DataType.STRING)
 NOTHING_KNOWN = "no name, value or weight of the graph before is near it"
 
 
@@ -57,7 +60,15 @@ def carry(
 
 
 def _remember_parameters(graphs: Correspondence) -> None:
-    """Let weights that were made of parameters lead to them, as the exporter's optimizer does for what it folds."""
+    """Let weights that were made of parameters lead to them, as the exporter's optimizer does for what it folds;
+    mark what was computed from weights or values."""
+    for graph in graphs.after.model.graphs():
+        for value in graph.initializers.values():
+            original = graphs.values.get(value)
+            if value.dtype in _STRUCTURAL:
+                continue
+            if original is None or original.const_value is None or computed_from_data(original):
+                value.meta[COMPUTED] = True
     for value, originals in (*graphs.weights.items(), *((v, (o,)) for v, o in graphs.values.items())):
         if value.is_initializer() and value.name not in graphs.after.shared_parameters:
             size = sum(original.const_value.size for original in originals if original.const_value is not None)

@@ -11,6 +11,7 @@ from pytest_htp.compare.text import inert, percent
 from pytest_htp.errors import HTPExportError, HTPUsageError
 from pytest_htp.manifest.keys import EXPORTERS, OPSET, WEIGHTS, check_input
 from pytest_htp.manifest.models import find_model
+from pytest_htp.stages.stage import BUILT_IN, resolve_stages
 
 if TYPE_CHECKING:
     from pytest_htp.exporter import HTPExport
@@ -42,6 +43,10 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         help="compile for a device that need not be there: cpu, qnn or openvino, like 'qnn:htp_arch=75'; repeatable",
     )  # fmt: skip
     parser.add_argument("--no-parity", action="store_true", help="don't compare with ONNX Runtime")
+    parser.add_argument(
+        "--stage", action="append", default=[], metavar="NAME", dest="stages",
+        help=f"what to do with the exported file: {', '.join(BUILT_IN)}; repeatable, applied in order",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of made weights and inputs")
     parser.set_defaults(run=run)
 
@@ -55,6 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise HTPUsageError(f"{directory} can't be made: {error.strerror or error}") from error
+    stages = resolve_stages(arguments.stages)
     model = reference.load()
     from pytest_htp.exporter import HTPExporter  # torch and transformers: seconds
 
@@ -67,6 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
         parity=not arguments.no_parity,
         seed=arguments.seed,
         targets=targets,
+        stages=stages,
     )
     try:
         export = exporter.export(model, inputs, directory / "model.onnx")
@@ -92,6 +99,11 @@ def _print(export: HTPExport) -> int:
     )
     for target in export.targets.values():
         print(f"target    {inert(target.line())}")
+    for stage in export.stages.values():
+        print(f"stage     {inert(str(stage.onnx_path))}  {inert(stage.summary)}")
+    if export.stage_failure is not None:
+        print(f"stage     {inert(str(export.stage_failure))}")
+        return FAILED
     parity = export.record["parity"]
     if not parity["measured"]:
         print(f"parity    not measured: {inert(parity['reason'])}")

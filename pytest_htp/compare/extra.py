@@ -17,9 +17,13 @@ def with_findings(comparison: Comparison, found: Iterable[Mapping[str, Any]], po
     Raises:
         HTPUsageError: a finding is no mapping of the known keys, or its code is not ``x-vendor.what``.
     """
+    return add_findings(comparison, (_finding(values) for values in found), policy)
+
+
+def add_findings(comparison: Comparison, found: Iterable[Finding], policy: Policy) -> Comparison:
+    """The same for findings of the package's own that no two records tell: a stage that failed."""
     added = []
-    for values in found:
-        finding = _finding(values)
+    for finding in found:
         verdict = policy.overrides.get(finding.code, finding.verdict)
         if verdict != IGNORE:
             added.append(Finding(**{**finding, "verdict": verdict}))

@@ -28,12 +28,12 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from pytest_htp.tagging.computed import computed_from_data
 from pytest_htp.tagging.facts import GraphFacts, NodeFacts
 
 # A constant of up to this many elements is part of the program (axes, shapes, a scale); above it is data.
 _SMALL = 16
 _HEX_DIGITS = 12
-_RULE = "pkg.onnxscript.rewriter.rule_name"  # onnxscript.rewriter.RULE_NAME_TAG, which says who made a node
 
 
 class Fingerprints:
@@ -166,9 +166,8 @@ class Fingerprints:
 
 
 def made_by_rewriting(value: ir.Value) -> bool:
-    """Whether a rewrite rule may have computed the constant from weights (a folded batch norm's bias)."""
-    assert value.const_value is not None
-    return value.const_value.dtype.is_floating_point() and any(_RULE in use.node.metadata_props for use in value.uses())
+    """Whether a rewrite rule or a stage may have computed the constant from weights or values."""
+    return computed_from_data(value)
 
 
 def small_values(tensor: ir.TensorProtocol) -> str:

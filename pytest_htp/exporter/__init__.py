@@ -1,6 +1,6 @@
 """The export itself: eight steps, usable without pytest."""
 
 from pytest_htp.exporter.exporter import HTPExporter
-from pytest_htp.exporter.result import HTPExport
+from pytest_htp.exporter.result import HTPExport, HTPStage
 
-__all__ = ["HTPExport", "HTPExporter"]
+__all__ = ["HTPExport", "HTPExporter", "HTPStage"]

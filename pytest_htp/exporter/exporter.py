@@ -40,6 +40,7 @@ from pytest_htp.exporter.options import ExportOptions
 from pytest_htp.exporter.place import Place, place_of
 from pytest_htp.exporter.result import HTPExport
 from pytest_htp.exporter.save import SavedModel, remove_model, save_model
+from pytest_htp.exporter.staging import StagesRequest, StagesResult, run_stages
 from pytest_htp.exporter.steps import StepRunner
 from pytest_htp.exporter.toolchain import toolchain_versions
 from pytest_htp.exporter.validity import check_saved
@@ -54,6 +55,7 @@ from pytest_htp.parity import (
     measure_parity,
     parity_unavailable,
 )
+from pytest_htp.parity.feeds import match_inputs
 from pytest_htp.tagging.embed import embed_tags, strip_tags
 from pytest_htp.tagging.sources import source_lines
 from pytest_htp.tagging.stacks import traced_calls
@@ -140,6 +142,7 @@ class _Export:
         self.parity: ParityResult
         self.record: dict[str, Any]
         self.targets: dict[str, HTPTarget] = {}
+        self.staged: StagesResult
 
     def run(self, model: Any, inputs: Any) -> HTPExport:
         started = time.perf_counter()
@@ -190,7 +193,9 @@ class _Export:
         name_modules(self.data.hierarchy, self.model, self.module_name)
         self.data.total_modules = len(self.data.hierarchy)
         self.data.total_parameters = sum(parameter.numel() for parameter in self.model.parameters())
-        self.data.environment = toolchain_versions(transformers=self.engine.name == "transformers")
+        self.data.environment = toolchain_versions(
+            transformers=self.engine.name == "transformers", onnxruntime=bool(self.options.stages)
+        )
 
     @contextmanager
     def _borrowed_model(self) -> Iterator[None]:
@@ -354,13 +359,17 @@ class _Export:
                 parity=self.parity.to_record(),
             )
         )
+        self._run_stages()
         self.targets = self._compiled_for_targets()
-        if self.targets:
-            record = replace(record, targets=[target.record for target in self.targets.values()])
+        record = replace(
+            record, stages=self.staged.records, targets=[target.record for target in self.targets.values()]
+        )
         self.record = dict_of(record)
 
     def _compiled_for_targets(self) -> dict[str, HTPTarget]:
         options = self.options
+        if self.staged.failure is not None:
+            return {}  # the graph that was to be compiled was not made
         path, tagging = self._last_graph()
         compiled = compile_targets(path, tagging, options.targets, timeout=options.target_timeout)
         self.data.targets = {name: target.summary() for name, target in compiled.items()}
@@ -368,7 +377,51 @@ class _Export:
 
     def _last_graph(self) -> tuple[Path, Tagging]:
         """The file that is shipped, and its tagging."""
-        return self.path, self.tagging
+        if self.staged.last is None:
+            return self.path, self.tagging
+        return next(reversed(self.staged.stages.values())).onnx_path, self.staged.last
+
+    def _run_stages(self) -> None:
+        options = self.options
+        self.staged = StagesResult()
+        if not options.stages:
+            return
+        self.staged = run_stages(
+            StagesRequest(
+                stages=options.stages,
+                path=self.path,
+                tagging=self.tagging,
+                hierarchy=self.hierarchy,
+                inputs=self.inputs.named,
+                parameters=distinct_parameters(self.model),
+                shared_names=frozenset(self.shared),
+                calibration=self._calibration,
+                parity_reason=None if self.parity.measured else self.parity.reason,
+                real_weights=options.weights == "real",
+                named_outputs=self.data.exporter != "torch"
+                or len(options.output_names) == len(self.program.graph.outputs),
+                namespace=options.tag_namespace,
+                embed=options.embed_hierarchy_attributes,
+                rtol=options.rtol,
+                atol=options.atol,
+                providers=options.providers,
+            )
+        )
+        self.data.stages = self.staged.described
+
+    def _calibration(self) -> list[dict[str, Any]]:
+        """Samples for static quantization: graph input → array."""
+        given = self.options.calibration
+        if given is None:
+            return [_arrays(match_inputs(self.program, self.inputs.named))]
+        samples = []
+        for number, inputs in enumerate(given, start=1):
+            try:
+                prepared = make_inputs(self.model, inputs, seed=self.options.seed)
+                samples.append(_arrays(match_inputs(self.program, prepared.named)))
+            except HTPUsageError as error:
+                raise HTPUsageError(f"calibration, set {number}: {error}") from error
+        return samples
 
     def _further_inputs(self) -> list[InputSet]:
         given = given_sets(self.model, self.options.parity_inputs, seed=self.options.seed)
@@ -430,7 +483,13 @@ class _Export:
             console_html=self.monitor.console_writer.export_html(),
             parameters=tuple(self.shared),
             targets=self.targets,
+            stages=self.staged.stages,
+            stage_failure=self.staged.failure,
         )
+
+
+def _arrays(feeds: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    return {name: tensor.detach().cpu().numpy() for name, tensor in feeds.items()}
 
 
 def _refused_path(path: Path) -> HTPExportError:

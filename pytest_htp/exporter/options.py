@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.monitor.config import MonitorConfig
+from pytest_htp.stages.stage import BUILT_IN, CALIBRATED, Stage, name_of, resolve_stages
 from pytest_htp.targets.builtin import resolve_targets
 
 EngineName = Literal["auto", "transformers", "torch"]
@@ -42,6 +43,8 @@ class ExportOptions:
         targets: devices that the last graph is compiled for, without the device: names and
             :class:`pytest_htp.Target` objects, or a mapping from name to its options.
         target_timeout: seconds that compiling for one target may take, 0 for no limit.
+        stages: what is done with the exported file, in order: names of ``pytest_htp.stages.BUILT_IN``, or ``Stage``.
+        calibration: input sets that ``int8:qdq`` is calibrated on, each like ``inputs``; None takes ``inputs``.
         seed: of generated weights and inputs.
         config: of the monitor (:class:`pytest_htp.HTPExportMonitor`).
         verbose: print the monitor's output to the terminal while exporting.
@@ -70,6 +73,8 @@ class ExportOptions:
     providers: tuple[str, ...] = ("CPUExecutionProvider",)
     targets: Any = ()
     target_timeout: float = 300.0
+    stages: Sequence[str | Stage] = ()
+    calibration: Iterable[Any] | None = None
     seed: int = 0
     config: Mapping[str, Any] | None = None
     verbose: bool = False
@@ -110,6 +115,7 @@ class ExportOptions:
         if isinstance(self.providers, str) or not all(isinstance(item, str) for item in self.providers):
             raise HTPUsageError(f"option providers must be a list of provider names, got {self.providers!r}")
 
+        self._check_stages()
         MonitorConfig.parse(self.config)
         for name in ("input_names", "output_names"):
             names = getattr(self, name)
@@ -129,6 +135,25 @@ class ExportOptions:
                 f"option parity_inputs must be a list of input sets, got {type(self.parity_inputs).__name__}; "
                 "put a single one into a list: parity_inputs=[inputs]"
             )
+
+    def _check_stages(self) -> None:
+        object.__setattr__(self, "stages", resolve_stages(self.stages))
+        names = [name_of(stage) for stage in self.stages]
+        weightless = [name for name in names if name in BUILT_IN] if self.weights == "none" else []
+        if weightless:
+            raise HTPUsageError(
+                f"stage {weightless[0]!r} works on weights, and with weights='none' there are none: use "
+                "weights='real', or a Stage(name, function) that takes a model without them"
+            )
+        if self.calibration is not None:
+            if CALIBRATED not in names:
+                raise HTPUsageError(f"option calibration is for the stage {CALIBRATED!r}, which is not in stages")
+            if isinstance(self.calibration, (str, Mapping)) or not isinstance(self.calibration, Iterable):
+                raise HTPUsageError(
+                    f"option calibration must be a list of input sets, got {type(self.calibration).__name__}; "
+                    "put a single one into a list: calibration=[inputs]"
+                )
+            object.__setattr__(self, "calibration", tuple(self.calibration))  # one export may not use up another's
 
     @classmethod
     def known(cls) -> tuple[str, ...]:

@@ -12,8 +12,45 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from pytest_htp.parity import ParityResult
+    from pytest_htp.stages import StageFailure
     from pytest_htp.tagging.coverage import Coverage
     from pytest_htp.targets import HTPTarget
+
+
+@dataclass
+class HTPStage:
+    """What one stage made of the export.
+
+    Attributes:
+        name: the stage's.
+        onnx_path: its file, with tags embedded as in the export's.
+        tags: node key → tag; untagged nodes are absent.
+        coverage: shares of nodes by evidence.
+        parity: PyTorch against ONNX Runtime running this file.
+        attestation: as for the export, in the stage's precision.
+        record: what a baseline stores of it.
+        program: the tagged graph.
+        seconds: how long the stage itself took.
+        nodes: node key → ``{"op_type", "evidence", "rule", "origins", "stands_for", …}``.
+        quality: module path → SQNR in dB against PyTorch; output_quality: graph output → the same.
+        summary: what the stage did, in one line.
+        notes: what it printed, logged and warned of.
+    """
+
+    name: str
+    onnx_path: Path
+    tags: dict[str, str]
+    coverage: Coverage
+    parity: ParityResult
+    attestation: dict[str, Any]
+    record: dict[str, Any]
+    program: ir.Model
+    seconds: float
+    nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    quality: dict[str, float] = field(default_factory=dict)
+    output_quality: dict[str, float] = field(default_factory=dict)
+    summary: str = ""
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -37,6 +74,8 @@ class HTPExport:
         console_html: the console log in colour, as an HTML fragment.
         parameters: names of all parameters and buffers.
         targets: target name → what its compiler made of the last graph; empty if not asked for.
+        stages: what each stage made of it, in order; a stage that failed, and those behind it, are absent.
+        stage_failure: the stage that ended the pipeline; None where all went well.
     """
 
     onnx_path: Path
@@ -56,3 +95,5 @@ class HTPExport:
     console_html: str = ""
     parameters: tuple[str, ...] = ()
     targets: dict[str, HTPTarget] = field(default_factory=dict)
+    stages: dict[str, HTPStage] = field(default_factory=dict)
+    stage_failure: StageFailure | None = None

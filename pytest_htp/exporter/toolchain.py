@@ -9,14 +9,15 @@ from pytest_htp import __version__
 _TOOLS = ("onnx", "onnx-ir", "onnxscript", "torch")
 
 
-def toolchain_versions(*, transformers: bool) -> dict[str, str]:
+def toolchain_versions(*, transformers: bool, onnxruntime: bool = False) -> dict[str, str]:
     """Package → version without the local part (``2.13.0+cpu`` and ``2.13.0+cu128`` export the same graph).
 
     Args:
-        transformers: whether transformers takes part.
+        transformers, onnxruntime: whether they take part (stages are ONNX Runtime's).
     """
     versions = {"pytest-htp": __version__}
-    for package in (*_TOOLS, *(("transformers",) if transformers else ())):
+    optional = {"transformers": transformers, "onnxruntime": onnxruntime}
+    for package in (*_TOOLS, *(name for name, takes_part in optional.items() if takes_part)):
         try:
             versions[package] = version(package).partition("+")[0]
         except PackageNotFoundError:

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.format.record import GraphRecord, Record
+from pytest_htp.format.record import GraphRecord, Record, StageRecord
 
 # Printable in no editor, able to reorder what a reviewer sees (bidirectional marks), or not encodable (surrogates).
 _HIDDEN = re.compile("[\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
@@ -28,12 +28,14 @@ _ALWAYS = {
 }
 
 
-def dict_of(record: Record) -> dict[str, Any]:
-    """A record as JSON values: what ``HTPExport.record`` is and :func:`~pytest_htp.format.read.record_of` takes."""
+def dict_of(record: Record | StageRecord) -> dict[str, Any]:
+    """A record, an export's or a stage's, as JSON values: what ``HTPExport.record`` and ``HTPStage.record`` are;
+    :func:`~pytest_htp.format.read.record_of` takes the first."""
     values: dict[str, Any] = msgspec.to_builtins(record)
     _complete(values, record)
-    for described, stage in zip(values.get("stages", ()), record.stages, strict=True):
-        _complete(described, stage)
+    if isinstance(record, Record):
+        for described, stage in zip(values.get("stages", ()), record.stages, strict=True):
+            _complete(described, stage)
     return values
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from pytest_htp.capture.inputs.spec import parse_spec
 from pytest_htp.compare.verdicts import VERDICTS
 from pytest_htp.errors import HTPUsageError
+from pytest_htp.stages.stage import BUILT_IN
 
 EXPORTERS = ("auto", "transformers", "torch")
 WEIGHTS = ("real", "none")
@@ -68,6 +69,11 @@ OPTIONS = {
 }
 """Options of the export, by their names in Python; these can stand in a matrix."""
 
+STAGES = Kind(
+    f"a list of different stages among {', '.join(BUILT_IN)}",
+    lambda value: isinstance(value, list) and all(name in BUILT_IN for name in value) and len(set(value)) == len(value),
+)
+
 GATES = {"min_coverage": PERCENT, "fail_on": _one_of(VERDICTS[:-1])}
 
 KEYS = {
@@ -75,6 +81,7 @@ KEYS = {
     "inputs": TABLE,
     **OPTIONS,
     **GATES,
+    "stages": STAGES,
     "generation": FLAG,
     "marks": NAMES,
     "matrix": TABLE,

@@ -147,7 +147,7 @@ class _Reader:
             line=self._lines.of(path),
             model=model,
             inputs=dict(inputs) if inputs is not None else None,
-            options={key: table[key] for key in (*OPTIONS, *GATES) if key in table},
+            options={key: table[key] for key in (*OPTIONS, *GATES, "stages") if key in table},
             marks=tuple(table.get("marks", ())),
             generation=table.get("generation", False),
         )

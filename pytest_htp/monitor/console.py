@@ -188,6 +188,8 @@ class HTPConsoleWriter(StepAwareWriter):
             self._fact("target", target["line"])
         if data.export_time is not None:
             self._entry("total time", (seconds(data.export_time), "number"))
+        for stage in data.stages:
+            self._stage(stage)
 
     def draw_tree(self, tree: ModuleTree) -> list[Text]:
         """A module tree within ``max_tree_depth`` and ``max_display_nodes``; what is cut is counted."""
@@ -213,6 +215,14 @@ class HTPConsoleWriter(StepAwareWriter):
                 del self._trees[next(iter(self._trees))]
             self._trees[key] = self.draw_tree(tree)
         self._section += self._trees[key]
+
+    def _stage(self, stage: Mapping[str, Any]) -> None:
+        name = shorten(self._safe(stage["name"]), 24, self.symbols.dots)
+        self._entry("stage", (f"{name}  ", "path"), *self._state(stage["status"], stage.get("seconds")))
+        self._coverage(stage.get("tagging_stats") or {})
+        for text, role in ((stage.get("summary"), ""), (stage.get("message"), "failed")):
+            if text:
+                self._line(("    ", ""), (self._safe(text), role))
 
     def _state(self, state: str | None, took: float | None) -> Iterator[tuple[str, str]]:
         if state is None:

@@ -83,6 +83,7 @@ def _head(data: HTPExportData) -> dict[str, Any]:
         "parity": data.parity,
         "attestation": data.attestation,
         **({"targets": data.targets} if data.targets else {}),
+        **({"stages": data.stages} if data.stages else {}),
         "environment": dict(sorted(data.environment.items())),
         "errors": data.errors,
     }

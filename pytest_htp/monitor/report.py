@@ -36,6 +36,7 @@ class HTPReportWriter(StepAwareWriter):
             _tagging,
             _checks,
             _targets,
+            _stages,
             _hierarchy,
             _nodes,
         ):
@@ -171,6 +172,22 @@ def _targets(data: HTPExportData) -> Iterator[str]:
             elsewhere = {name: count for name, count in devices.items() if name != device}
             if elsewhere:
                 yield from _facts([(path or "the root", _row({device: devices.get(device, 0), **elsewhere}))])
+
+
+def _stages(data: HTPExportData) -> Iterator[str]:
+    if not data.stages:
+        return
+    yield from _heading("Stages")
+    for stage in data.stages:
+        took = stage.get("seconds")
+        timed = "" if took is None else seconds(took)
+        yield f"{safe(stage['name']):<24} {safe(stage['status']):<12} {timed}".rstrip()
+        for text in (stage.get("message"), stage.get("summary"), *stage.get("notes", ())):
+            if text:
+                yield f"      {safe(text)}"
+        stats = stage.get("tagging_stats")
+        if stats:
+            yield f"      coverage {percent(stats['coverage'])} of {stats['total_nodes']:,} nodes"
 
 
 def _row(item: object) -> str:

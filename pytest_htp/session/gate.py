@@ -14,7 +14,16 @@ from msgspec import convert, to_builtins
 from pytest_htp.compare import Finding, render_failure
 from pytest_htp.errors import HTPExportError, HTPUsageError
 from pytest_htp.format.record import CoverageRow
-from pytest_htp.report.result import BaselineState, Commands, ExportResult, FindingRow, Section, StepError, StepRow
+from pytest_htp.report.result import (
+    BaselineState,
+    Commands,
+    ExportResult,
+    FindingRow,
+    Section,
+    StageResult,
+    StepError,
+    StepRow,
+)
 from pytest_htp.session.commands import as_typed, commands_for
 from pytest_htp.session.exports import SECTION, TestExports
 from pytest_htp.session.extensions import Extensions
@@ -242,6 +251,7 @@ class HtpExportFixture:
             policy=run.policy,
             sources=export.sources,
             others=lambda before: self._extensions.findings(before, record, export),
+            failures=_failures(export),
             update=self._store.will_write(stored),
         )
         found = judge(record, stored, rules, compares=baseline)
@@ -259,6 +269,7 @@ class HtpExportFixture:
             parity=export.data.parity,
             attestation=export.attestation,
             steps=convert(export.data.steps, dict[str, StepRow]),
+            stages=[_stage_result(stage) for stage in export.data.stages],
             seconds=export.data.export_time,
             nodes=export.coverage.total_nodes,
             bytes=record["weights"]["initializers"]["bytes"],
@@ -359,3 +370,27 @@ class HtpExportFixture:
                 self._exports.failures.append(
                     f"{text}\n\nif it is no longer to be made, delete its baseline:\n  {result.commands.accept}"
                 )
+
+
+def _failures(export: HTPExport) -> list[Finding]:
+    failure = export.stage_failure
+    if failure is None:
+        return []
+    return [Finding("stage.failed", str(failure).partition("\n")[0], stage=failure.stage)]
+
+
+def _stage_result(described: Mapping[str, Any]) -> StageResult:
+    """A stage as the report has it, from the export's data."""
+    stats = described.get("tagging_stats")
+    quality = described.get("quality", {})
+    skipped = "a stage before it failed" if described["status"] == "skipped" else None
+    return StageResult(
+        name=described["name"],
+        seconds=described.get("seconds"),
+        error=described.get("message", skipped),
+        nodes=stats["total_nodes"] if stats else None,
+        coverage=convert(stats, CoverageRow) if stats else None,
+        parity=described.get("parity"),
+        quality=quality.get("modules"),
+        output_quality=quality.get("outputs"),
+    )

@@ -9,8 +9,8 @@ from typing import Any
 
 from pytest_htp.baseline.stored import Stored
 from pytest_htp.compare.engine import compare_exports
-from pytest_htp.compare.extra import with_findings
-from pytest_htp.compare.finding import Comparison
+from pytest_htp.compare.extra import add_findings, with_findings
+from pytest_htp.compare.finding import Comparison, Finding
 from pytest_htp.compare.policy import Policy
 from pytest_htp.report.result import BaselineState
 
@@ -35,6 +35,7 @@ class Rules:
         min_coverage, coverage_tolerance: as in :func:`~pytest_htp.compare.compare_exports`.
         sources: module path → operator → ``file.py:line`` of today's export.
         others: the findings of other plugins, given the baseline (None: what is wrong whatever it says).
+        failures: what went wrong after the export, which no two records tell (``stage.failed``).
         update: whether this run may write the baseline.
     """
 
@@ -44,6 +45,7 @@ class Rules:
     policy: Policy = field(default_factory=Policy)
     sources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     others: Callable[[Record | None], Sequence[Mapping[str, Any]]] = lambda before: ()
+    failures: Sequence[Finding] = ()
     update: bool = False
 
 
@@ -114,4 +116,5 @@ def _compare(record: Record, before: Record | None, rules: Rules) -> Comparison:
         sources=rules.sources,
     )
     found = rules.others(before)
-    return with_findings(comparison, list(found), rules.policy) if found else comparison
+    comparison = with_findings(comparison, list(found), rules.policy) if found else comparison
+    return add_findings(comparison, rules.failures, rules.policy)

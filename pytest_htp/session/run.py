@@ -143,6 +143,8 @@ class HtpRun:
             if export is not None:
                 parameters = set(export.parameters)
                 save_model(export.program, folder / "model.onnx", structure_only=True, parameters=parameters)
+                for stage in export.stages.values():
+                    save_model(stage.program, folder / stage.onnx_path.name, structure_only=True, parameters=parameters)
                 write_text(folder / "baseline.json", dumps(export.record))
         except OSError as error:
             raise HTPUsageError(
@@ -157,5 +159,10 @@ class HtpRun:
 
         if self.settings.keep_artifacts:
             return lambda: None
-        path = export.onnx_path
-        return lambda: remove_model(path)
+        paths = [export.onnx_path, *(stage.onnx_path for stage in export.stages.values())]
+
+        def remove() -> None:
+            for path in paths:
+                remove_model(path)
+
+        return remove

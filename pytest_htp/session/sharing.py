@@ -67,11 +67,13 @@ def request_key(resolved: ResolvedModel, inputs: Any, options: ExportOptions) ->
     from pytest_htp.capture.sharing import code_key
 
     # knows transformers' caches as well
-    leaves, structure = pytree.tree_flatten((inputs, list(options.parity_inputs)))
+    if not all(isinstance(stage, str) for stage in options.stages):
+        return None  # what a function of the user's does can't be told
+    leaves, structure = pytree.tree_flatten((inputs, list(options.parity_inputs), options.calibration))
     digest = hashlib.sha256(repr(structure).encode("utf-8", "surrogatepass"))
     if not all(_feed(digest, leaf) for leaf in leaves):
         return None
-    names = [field.name for field in fields(options) if field.name != "parity_inputs"]
+    names = [field.name for field in fields(options) if field.name not in ("parity_inputs", "calibration")]
     chosen = tuple((name, repr(getattr(options, name))) for name in names)
     return (
         *resolved.key,
@@ -99,6 +101,7 @@ def _feed(digest: Any, leaf: Any) -> bool:
 def _with_files_in(export: HTPExport, folder: Path) -> HTPExport:
     """The same export for another test, with files (those of the first may be gone) and data of its own."""
     from pytest_htp.exporter.save import save_model
+    from pytest_htp.exporter.staging import moved_to
 
     structure_only = not export.record["weights"]["kept"]
     path = folder / export.onnx_path.name
@@ -109,6 +112,7 @@ def _with_files_in(export: HTPExport, folder: Path) -> HTPExport:
             source: Path = getattr(export, name)
             moved[name] = folder / source.name
             copyfile(source, moved[name])
+        stages = {name: moved_to(stage, folder) for name, stage in export.stages.items()}
     except OSError as error:
         raise HTPUsageError(f"a shared export can't be written to {folder}: {error.strerror or error}") from error
     return replace(
@@ -117,9 +121,11 @@ def _with_files_in(export: HTPExport, folder: Path) -> HTPExport:
         metadata_path=moved["metadata_path"],
         report_path=moved["report_path"],
         console_path=moved["console_path"],
+        stages=stages,
     )
 
 
 def _own(export: HTPExport) -> HTPExport:
     """A copy that shares nothing a test could change, but for the weights' tensors."""
-    return deepcopy(export, {id(export.program): export.program.clone()})
+    programs = [export.program, *(stage.program for stage in export.stages.values())]
+    return deepcopy(export, {id(program): program.clone() for program in programs})

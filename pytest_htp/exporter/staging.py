@@ -1,0 +1,241 @@
+"""The stages of an export, one after the other: run, tags carried, checked, described."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+from msgspec.structs import asdict
+
+from pytest_htp.capture.hierarchy import Hierarchy
+from pytest_htp.carry import carry
+from pytest_htp.carry.types import complete_types
+from pytest_htp.describe.build import describe_graph
+from pytest_htp.errors import HTPUsageError
+from pytest_htp.exporter.result import HTPStage
+from pytest_htp.exporter.save import remove_model, save_model
+from pytest_htp.format.record import StageRecord
+from pytest_htp.format.serialize import dict_of
+from pytest_htp.parity import ParityRequest, ParityResult, measure_parity
+from pytest_htp.stages import Stage, StageFailure, run_stage
+from pytest_htp.stages.portable import portable_model
+from pytest_htp.stages.stage import CALIBRATED, name_of, slug
+from pytest_htp.tagging.coverage import Evidence
+from pytest_htp.tagging.embed import embed_tags, strip_tags
+from pytest_htp.tagging.tagger import Tagging
+
+
+@dataclass(frozen=True)
+class StagesRequest:
+    """What the stages start from, and what they are checked against.
+
+    Attributes:
+        path: the exported file; a stage's file goes beside it (``model.ort-basic.onnx``).
+        tagging: of the exported graph.
+        parameters: of the PyTorch model, as :func:`pytest_htp.capture.parameters.distinct_parameters` has them.
+        calibration: makes the samples of ``int8:qdq``: graph input name → array.
+        parity_reason: why no stage can be compared with PyTorch, None where it can.
+        named_outputs: as for :func:`pytest_htp.describe.build.describe_graph`.
+    """
+
+    stages: Sequence[str | Stage]
+    path: Path
+    tagging: Tagging
+    hierarchy: Hierarchy
+    inputs: Mapping[str, Any]
+    parameters: Mapping[str, tuple[str, int, int]]
+    shared_names: frozenset[str]
+    calibration: Callable[[], list[dict[str, Any]]]
+    parity_reason: str | None
+    real_weights: bool
+    named_outputs: bool
+    namespace: str
+    embed: bool
+    rtol: float | None
+    atol: float | None
+    providers: tuple[str, ...]
+
+
+@dataclass
+class StagesResult:
+    """The stages that left a file, in order, and the failure that ended the pipeline, if one did.
+
+    ``records`` are theirs, ``last`` is the tagging of the last one; ``described`` has one JSON-able entry per stage
+    asked for, for metadata and reports.
+    """
+
+    stages: dict[str, HTPStage] = field(default_factory=dict)
+    failure: StageFailure | None = None
+    described: list[dict[str, Any]] = field(default_factory=list)
+    records: list[StageRecord] = field(default_factory=list)
+    last: Tagging | None = None
+
+
+def run_stages(request: StagesRequest) -> StagesResult:
+    """Run every stage on the file of the one before; the first failure ends the pipeline, and is no exception."""
+    result = StagesResult()
+    source, before = request.path, request.tagging
+    for stage in request.stages:
+        name = name_of(stage)
+        destination = request.path.with_name(f"{request.path.stem}.{slug(name)}.onnx")
+        if result.failure is not None:
+            result.described.append({"name": name, "status": "skipped"})
+            continue
+        try:
+            made, before, record = _one(request, stage, source, before, destination)
+        except StageFailure as failure:
+            result.failure = failure
+            result.described.append(
+                {
+                    "name": name,
+                    "status": "failed",
+                    "seconds": failure.seconds,
+                    "message": str(failure),
+                    **({"notes": failure.notes} if failure.notes else {}),
+                }
+            )
+            continue
+        result.stages[name], result.last = made, before
+        result.records.append(record)
+        result.described.append(described(made))
+        source = destination
+    return result
+
+
+def _one(
+    request: StagesRequest, stage: str | Stage, source: Path, before: Tagging, destination: Path
+) -> tuple[HTPStage, Tagging, StageRecord]:
+    name = name_of(stage)
+    try:
+        calibration = request.calibration() if name == CALIBRATED else []
+    except HTPUsageError as error:
+        raise StageFailure(name, f"stage {name} failed: {error}") from error
+    run = run_stage(stage, source, destination, calibration=calibration)
+    try:
+        program = ir.load(destination)
+        complete_types(program)
+        tagging = carry(before, program)
+        strip_tags(program, request.namespace)
+        if request.embed:
+            embed_tags(tagging, request.namespace)
+        save_model(
+            program,
+            destination,
+            structure_only=not request.real_weights,
+            parameters=set(request.shared_names),
+            external=None if request.real_weights else False,
+        )
+        parity = _parity(request, destination, program, tagging)
+        record = _record(request, name, source, before, tagging, parity)
+    except Exception as error:
+        remove_model(destination)
+        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise StageFailure(
+            name,
+            f"stage {name} failed: it left a model that can't be used: {said}",
+            seconds=run.seconds,
+            notes=run.notes,
+        ) from error
+    made = HTPStage(
+        name=name,
+        onnx_path=destination,
+        tags=tagging.tags,
+        coverage=tagging.coverage,
+        parity=parity,
+        attestation=parity.attestation,
+        record=dict_of(record),
+        program=program,
+        seconds=run.seconds,
+        nodes=tagging.details,
+        summary=summary(before, tagging),
+        notes=run.notes,
+    )
+    return made, tagging, record
+
+
+def _parity(request: StagesRequest, path: Path, program: ir.Model, tagging: Tagging) -> ParityResult:
+    if request.parity_reason is not None:
+        return ParityResult.not_measured(request.parity_reason)
+    return measure_parity(
+        ParityRequest(
+            onnx_path=path,
+            program=program,
+            inputs=request.inputs,
+            hierarchy=request.hierarchy,
+            tagging=tagging,
+            rtol=request.rtol,
+            atol=request.atol,
+            providers=request.providers,
+        )
+    )
+
+
+def _record(
+    request: StagesRequest, name: str, source: Path, before: Tagging, tagging: Tagging, parity: ParityResult
+) -> StageRecord:
+    """The record of a stage. Where the stage wrote what depends on this machine, the record describes what it gives
+    without that."""
+    portable = portable_model(name, source, tagging.graph.model)
+    if portable is not None:
+        complete_types(portable)
+        tagging = carry(before, portable)
+    graph = describe_graph(
+        tagging,
+        parameters=request.parameters,
+        real_weights=request.real_weights,
+        named_outputs=request.named_outputs,
+        attestation=parity.attestation_record(),
+        parity=parity.to_record(),
+    )
+    return StageRecord(**asdict(graph), name=name)
+
+
+def described(stage: HTPStage) -> dict[str, Any]:
+    """A stage for metadata and reports, JSON-able; numbers as measured."""
+    return {
+        "name": stage.name,
+        "status": "completed",
+        "seconds": stage.seconds,
+        "file": stage.onnx_path.name,
+        "summary": stage.summary,
+        "tagging_stats": stage.coverage.to_dict(),
+        "parity": stage.parity.to_dict(),
+        "attestation": stage.attestation,
+        **({"notes": stage.notes} if stage.notes else {}),
+    }
+
+
+def summary(before: Tagging, after: Tagging) -> str:
+    """What a stage did, in one line: ``4 Add + LayerNormalization → SkipLayerNormalization; 24 Reshape put in;
+    0 nodes without a module``."""
+    operators = {facts.key: facts.node.op_type for facts in before.nodes}
+    replaced: Counter[str] = Counter()
+    put_in: Counter[str] = Counter()
+    for facts in after.nodes:
+        originals = [operators[key] for key in facts.stands_for]
+        if len(originals) > 1 or (originals and originals != [facts.node.op_type]):
+            replaced[f"{' + '.join(originals)} → {facts.node.op_type}"] += 1
+        elif not originals and facts.evidence is Evidence.INFERRED:
+            put_in[facts.node.op_type] += 1
+    parts = [f"{count} {text}" for text, count in _largest(replaced)]
+    parts += [f"{count} {text} put in" for text, count in _largest(put_in)]
+    lost = sum(facts.path is None for facts in after.nodes)
+    nodes = f"{len(before.nodes)} → {len(after.nodes)} nodes"
+    causes = {facts.cause for facts in after.nodes if facts.path is None}
+    why = f" ({causes.pop()})" if len(causes) == 1 else ""
+    return "; ".join([nodes, *parts, f"{lost} without a module{why}"])
+
+
+def _largest(counts: Counter[str], most: int = 6) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:most]
+
+
+def moved_to(stage: HTPStage, folder: Path) -> HTPStage:
+    """The same stage with its file written into ``folder``."""
+    path = folder / stage.onnx_path.name
+    save_model(stage.program, path, structure_only=not stage.record["weights"]["kept"], parameters=set())
+    return replace(stage, onnx_path=path)

@@ -1,0 +1,161 @@
+"""The stages that go by a name. Each does what its library does by default; imports onnx and onnxruntime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import onnx
+import onnx_ir as ir
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+
+from pytest_htp.errors import HTPUsageError
+
+# From here on weights go into a file beside the graph: protobuf ends at 2 GiB, and quantizers copy several times.
+_EXTERNAL_BYTES = 2**30
+# Its result depends on the instruction set of the CPU (the block size of its layout is that of a vector register).
+MACHINE_DEPENDENT = ("NchwcTransformer",)
+_WARNINGS, _FATAL = 2, 4  # errors reach us as exceptions
+_NAME_TAKEN = "Attempt to replace the existing tensor"
+_SHAPE = 16  # elements of a constant that may be a shape
+
+Feeds = Sequence[dict[str, Any]]
+
+
+def run(name: str, source: Path, destination: Path, calibration: Feeds) -> None:
+    """Run the stage ``name``; ``calibration`` as in :func:`pytest_htp.stages.run_stage`. Raises what the library
+    raises, and HTPUsageError."""
+    ort.set_default_logger_severity(_FATAL)  # what C++ writes reaches no report
+    try:
+        if name == "int8:qdq":
+            _quantize_static(source, destination, calibration)
+        else:
+            _WITHOUT_INPUTS[name](source, destination)
+    finally:
+        ort.set_default_logger_severity(_WARNINGS)
+
+
+def optimize(level: str, source: Path, destination: Path, *, without: Sequence[str] = ()) -> None:
+    """ONNX Runtime's offline optimization for the CPU; ``without``: optimizers left out, by ONNX Runtime's names."""
+    try:
+        _optimize(level, source, destination, without)
+    except ort_errors.Fail as error:
+        if _NAME_TAKEN not in str(error):
+            raise
+        with TemporaryDirectory(prefix="htp-") as folder:
+            _optimize(level, _renamed(source, Path(folder)), destination, without)
+
+
+def _optimize(level: str, source: Path, destination: Path, without: Sequence[str]) -> None:
+    options = ort.SessionOptions()
+    options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, f"ORT_ENABLE_{level}")
+    options.optimized_model_filepath = str(destination)
+    options.log_severity_level = _FATAL
+    options.intra_op_num_threads = 1  # nothing is run but the folding of constants
+    if _is_large(source):
+        options.add_session_config_entry(
+            "session.optimized_model_external_initializers_file_name", f"{destination.name}.data"
+        )
+        options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "1024")
+    ort.InferenceSession(
+        str(source), options, providers=["CPUExecutionProvider"], disabled_optimizers=list(without) or None
+    )
+
+
+def _renamed(source: Path, folder: Path) -> Path:
+    """A copy whose small integer constants have names of their own.
+
+    In a graph that ONNX Runtime optimized before, the names it gave to shapes then can meet those it gives now, and
+    it refuses to go on.
+    """
+    model = ir.load(source)
+    taken = {name for graph in model.graphs() for name in graph.initializers}
+    for graph in model.graphs():
+        for value in list(graph.initializers.values()):
+            if value.dtype is ir.DataType.INT64 and value.const_value is not None and value.const_value.size < _SHAPE:
+                name = next(name for k in count() if (name := f"{value.name}.{k}") not in taken)
+                taken.add(name)
+                value.name = name
+    path = folder / "renamed.onnx"
+    ir.save(model, path, external_data=f"{path.name}.data" if _is_large(source) else None)
+    return path
+
+
+def _half_precision(source: Path, destination: Path) -> None:
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    large = _is_large(source)
+    converted = convert_float_to_float16(onnx.load(source), keep_io_types=True, disable_shape_infer=large)
+    model = ir.from_proto(converted)
+    model.graph.sort()  # it appends the Casts of inputs behind their readers
+    ir.save(model, destination, external_data=f"{destination.name}.data" if large else None)
+
+
+def _quantize_dynamic(source: Path, destination: Path) -> None:
+    from onnxruntime.quantization import quantize_dynamic
+
+    model = _for_quantizing(source)
+    quantize_dynamic(
+        model,
+        destination,
+        nodes_to_exclude=_computed_weights(model),
+        use_external_data_format=_is_large(source),
+    )
+
+
+def _quantize_static(source: Path, destination: Path, calibration: Feeds) -> None:
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
+
+    if not calibration:
+        raise HTPUsageError("the calibration set is empty; pass calibration=[inputs, …], or leave it out to use inputs")
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self._feeds: Iterator[dict[str, Any]] = iter(calibration)
+
+        def get_next(self) -> dict[str, Any] | None:
+            return next(self._feeds, None)
+
+    quantize_static(
+        _for_quantizing(source),
+        destination,
+        Reader(),
+        quant_format=QuantFormat.QDQ,
+        use_external_data_format=_is_large(source),
+    )
+
+
+def _for_quantizing(source: Path) -> onnx.ModelProto:
+    """The model without shapes written down for its weights: the quantizers transpose weights and leave the old shapes
+    there, over which their own shape inference then stumbles."""
+    model = onnx.load(source)
+    weights = {tensor.name for tensor in model.graph.initializer}
+    kept = [info for info in model.graph.value_info if info.name not in weights]
+    del model.graph.value_info[:]
+    model.graph.value_info.extend(kept)
+    return model
+
+
+def _computed_weights(model: onnx.ModelProto) -> list[str]:
+    """Convolutions whose weight other nodes compute (weight normalization): ``quantize_dynamic`` refuses a model that
+    has one, so they stay in float."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    return [node.name for node in model.graph.node if node.op_type == "Conv" and node.input[1] not in weights]
+
+
+def _is_large(source: Path) -> bool:
+    data = source.with_name(f"{source.name}.data")
+    return source.stat().st_size + (data.stat().st_size if data.exists() else 0) > _EXTERNAL_BYTES
+
+
+_WITHOUT_INPUTS: dict[str, Callable[[Path, Path], None]] = {
+    "ort:basic": lambda source, destination: optimize("BASIC", source, destination),
+    "ort:extended": lambda source, destination: optimize("EXTENDED", source, destination),
+    "ort:all": lambda source, destination: optimize("ALL", source, destination),
+    "fp16": _half_precision,
+    "int8:dynamic": _quantize_dynamic,
+}
