@@ -229,9 +229,13 @@ class UntaggedRow(_Row, frozen=True, kw_only=True):
 
 
 class ModuleQualityRow(PathRow, frozen=True, kw_only=True):
-    """SQNR of what a module returned, against PyTorch; None where undefined (``reason``)."""
+    """SQNR of what a module returned, against PyTorch; None where undefined (``reason``).
+
+    ``entering`` is the worst of what it took: where that fell as well, the loss began before it.
+    """
 
     sqnr: Decibel | None
+    entering: Decibel | None = None
     reason: str = ""
 
 

@@ -18,7 +18,7 @@ from pytest_htp.capture.hierarchy import Hierarchy, TensorRecord
 from pytest_htp.parity.differences import flat, is_constant, magnitude
 from pytest_htp.parity.precision import coarser, precision_at_borders
 from pytest_htp.parity.result import Difference
-from pytest_htp.parity.tolerance import Tolerance, tolerance_for
+from pytest_htp.parity.tolerance import Precision, Tolerance, tolerance_for
 
 # A value that agrees on these many elements spread over a tensor is compared in full.
 SAMPLES = 64
@@ -85,8 +85,14 @@ class Contents:
     ``computed_in`` is the coarsest floating-point type that any module returned.
     """
 
-    def __init__(self, hierarchy: Hierarchy, rtol: float | None = None, atol: float | None = None) -> None:
-        self._tolerances = (rtol, atol)
+    def __init__(
+        self,
+        hierarchy: Hierarchy,
+        rtol: float | None = None,
+        atol: float | None = None,
+        precision: Precision | None = None,
+    ) -> None:
+        self._tolerances = (rtol, atol, precision)
         self.items: list[Content] = []
         self._by_tensor: dict[int, Content] = {}
         self._by_sample: dict[tuple[Group, bytes], list[Content]] = {}

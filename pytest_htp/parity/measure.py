@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import onnx_ir as ir
 import torch
@@ -52,8 +52,21 @@ def parity_unavailable() -> str | None:
     return None
 
 
-def measure_parity(request: ParityRequest) -> ParityResult:
+class Onlooker(Protocol):
+    """Sees every value of the one run, as it comes."""
+
+    def begin(self, contents: Contents, flow: Flow, placement: Placement) -> None: ...
+
+    def value(self, value: ir.Value, tensor: torch.Tensor) -> None: ...
+
+    def outputs(self, got: Mapping[str, torch.Tensor]) -> None: ...
+
+
+def measure_parity(request: ParityRequest, onlooker: Onlooker | None = None) -> ParityResult:
     """Run the saved model once in ONNX Runtime and hold its values against what PyTorch recorded.
+
+    Args:
+        onlooker: sees the same values; not told anything where nothing is run.
 
     Raises:
         RuntimeRefused: ONNX Runtime does not load or run the model.
@@ -66,7 +79,7 @@ def measure_parity(request: ParityRequest) -> ParityResult:
             "or pass the noise as an input"
         )
     try:
-        return _measure(request)
+        return _measure(request, onlooker)
     except KernelMissing as error:
         # The graph is valid and another provider may run it (the CPU has few bfloat16 kernels): no verdict on
         # the export.
@@ -75,16 +88,18 @@ def measure_parity(request: ParityRequest) -> ParityResult:
         raise error.located(request.tagging) from error
 
 
-def _measure(request: ParityRequest) -> ParityResult:
-    examined = examine(request)
+def _measure(request: ParityRequest, onlooker: Onlooker | None) -> ParityResult:
+    examined = examine(request, onlooker)
     hierarchy, contents, located = request.hierarchy, examined.contents, examined.located
+    evidences = examined.evidences(hierarchy)
     return ParityResult(
         measured=True,
         outputs=examined.outputs,
         modules=module_differences(hierarchy, contents, located, examined.passed_on),
         input_sets=examined.input_sets,
         first_divergence=first_divergence(hierarchy, contents, located, examined.passed_on),
-        attestation=attest(examined.evidences(hierarchy), examined.placement).to_dict(),
+        attestation=attest(evidences, examined.placement).to_dict(),
+        values={index: tuple(value.name or "" for value in found) for index, found in evidences.matching.items()},
     )
 
 
@@ -105,7 +120,7 @@ class Examination:
         return Evidences.gather(hierarchy, self.contents, self.observation, self.flow, self.located)
 
 
-def examine(request: ParityRequest) -> Examination:
+def examine(request: ParityRequest, onlooker: Onlooker | None = None) -> Examination:
     """Run the saved model with its inner values and compare them as they come. Raises as
     :func:`measure_parity`.
     """
@@ -114,7 +129,7 @@ def examine(request: ParityRequest) -> Examination:
     program = request.program
     feeds = match_inputs(program, request.inputs)
     flow = Flow(program)
-    contents = Contents(request.hierarchy, request.rtol, request.atol)
+    contents = Contents(request.hierarchy, request.rtol, request.atol, request.precision)
     placement = Placement(flow, request.tagging, request.hierarchy)
     places = expected_places(flow, placement, contents)
     session = ValueSession(
@@ -127,14 +142,24 @@ def examine(request: ParityRequest) -> Examination:
     values = {value.name: value for node in flow.nodes for value in node.outputs}
     observation = Observation()
     got: dict[str, torch.Tensor] = {}
+    if onlooker is not None:
+        onlooker.begin(contents, flow, placement)
+
+    def see(value: ir.Value, tensor: torch.Tensor) -> None:
+        observation.add(value, tensor, contents, places)
+        if onlooker is not None:
+            onlooker.value(value, tensor)
+
     for value in program.graph.inputs:
         if value.name in feeds:
-            observation.add(value, feeds[value.name], contents, places)
+            see(value, feeds[value.name])
     for name, tensor in session.run(feeds):
         if name in session.outputs:
             got[name] = tensor
         if name in values:
-            observation.add(values[name], tensor, contents, places)
+            see(values[name], tensor)
+    if onlooker is not None:
+        onlooker.outputs(got)
     outputs = _outputs(request.hierarchy.result, got, feeds, request, contents.computed_in)
     del got
     input_sets = {
@@ -161,7 +186,7 @@ def _outputs(
             lacking = "PyTorch returned" if tensor is None else "onnxruntime gave"
             outputs.append(incomparable(name, f"{lacking} no tensor for it"))
             continue
-        tolerance = tolerance_for(coarser(tensor.dtype, computed_in), request.rtol, request.atol)
+        tolerance = tolerance_for(coarser(tensor.dtype, computed_in), request.rtol, request.atol, request.precision)
         found = difference(name, tensor, got[name], tolerance)
         shape = tuple(got[name].shape)
         outputs.append(found if fits_declared(value, shape, sizes) else replace(found, undeclared=shape))

@@ -136,12 +136,17 @@ def watched_values(
             if not value.name or isinstance(value.type, ir.SequenceType):
                 continue
             # Of what depends on shapes and constants alone, modules return numbers (position embeddings), no indices.
-            if value in flow.shape_only and not (value.dtype is not None and value.dtype.is_floating_point()):
+            if value in flow.shape_only and not _may_be_returned(value, node):
                 continue
             count = _elements(value, sizes)
             itemsize = value.dtype.itemsize if value.dtype is not None else 4
             watched[value.name] = math.ceil((largest if count is None else count) * itemsize)
     return watched
+
+
+def _may_be_returned(value: ir.Value, node: ir.Node) -> bool:
+    """Of a value without data behind it: a number, and no weight that is only stored in another type."""
+    return node.op_type != "DequantizeLinear" and value.dtype is not None and value.dtype.is_floating_point()
 
 
 def _elements(value: ir.Value, sizes: Mapping[str, int]) -> int | None:

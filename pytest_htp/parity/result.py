@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_htp.format.fold import escape_path, fold_paths
 from pytest_htp.format.record import AttestationRow, OutputParityRow, ParityRow, UnmatchedRow
 from pytest_htp.parity.reasons import BODY
+from pytest_htp.parity.tolerance import Precision
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -45,6 +46,7 @@ class ParityRequest:
         providers: ONNX Runtime execution providers.
         extra_inputs: further input sets; outputs are compared on them as well, through the same session.
         batch_bytes: values of one run held at once, in bytes; None takes the documented default.
+        precision: what a stage's graph computes in, where that is coarser than PyTorch.
     """
 
     onnx_path: Path
@@ -57,6 +59,7 @@ class ParityRequest:
     providers: tuple[str, ...] = ("CPUExecutionProvider",)
     extra_inputs: Sequence[InputSet] = ()
     batch_bytes: int | None = None
+    precision: Precision | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,7 @@ class ParityResult:
         first_divergence: where an error enters, None where none does.
         attestation: ``{"attested": count, "contradicted": [paths], "unmatched": [{"module", "reason"}]}``, or
             ``{"measured": False, "reason": …}``.
+        values: recorded tensor (its index among ``Contents``) → names of the values equal to it, in graph order.
     """
 
     measured: bool
@@ -116,6 +120,7 @@ class ParityResult:
     input_sets: dict[str, list[Difference]] = field(default_factory=dict)
     first_divergence: Divergence | None = None
     attestation: dict[str, Any] = field(default_factory=dict)
+    values: dict[int, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def not_measured(cls, reason: str) -> ParityResult:

@@ -9,6 +9,7 @@ faults, 0
                                           wrong (84 machine epsilons)
 fp16   1e-2  1e-2  5e-3     2e-2   1e-02  5 to 20 machine epsilons (9.8e-4)
 bf16   5e-2  5e-2  4e-2     1e-1   1e-01  5 to 13 machine epsilons (7.8e-3)
+int8   1e-1  1e-1  1e-1     1e-1   1e-01  a quantized stage's: 20 dB between peak and error
 ints   0     0     0        0      0      exact; so are booleans
 ====== ===== ===== ======== ====== ====== ==================================================================
 
@@ -21,6 +22,7 @@ that are not. A user's own ``atol`` is taken as it is. The type that counts is t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
@@ -49,16 +51,30 @@ _BY_DTYPE = {
     torch.float16: Tolerance(1e-2, 1e-2, 5e-3, 2e-2, "1e-02"),
     torch.bfloat16: Tolerance(5e-2, 5e-2, 4e-2, 1e-1, "1e-01"),
 }
+Precision = Literal["float16", "bfloat16", "int8"]
+"""What a stage computes in, where that is coarser than PyTorch."""
+_BY_PRECISION: dict[Precision, Tolerance] = {
+    "float16": _BY_DTYPE[torch.float16],
+    "bfloat16": _BY_DTYPE[torch.bfloat16],
+    "int8": Tolerance(1e-1, 1e-1, 1e-1, 1e-1, "1e-01"),
+}
 _COMPLEX = {torch.complex64: torch.float32, torch.complex128: torch.float64, torch.complex32: torch.float16}
 
 
-def tolerance_for(dtype: torch.dtype, rtol: float | None = None, atol: float | None = None) -> Tolerance:
-    """The tolerances for expected values of ``dtype``.
+def tolerance_for(
+    dtype: torch.dtype,
+    rtol: float | None = None,
+    atol: float | None = None,
+    precision: Precision | None = None,
+) -> Tolerance:
+    """The tolerances for expected values of ``dtype``, computed in ``precision`` if that is coarser.
 
     A user's ``rtol`` or ``atol`` replaces the default of every floating-point type; a looser ``rtol`` also
     loosens localisation, to a hundredth of it.
     """
     default = _BY_DTYPE.get(_COMPLEX.get(dtype, dtype), _EXACT)
+    if precision is not None and default is not _EXACT:
+        default = max(default, _BY_PRECISION[precision], key=lambda tolerance: tolerance.match)
     if default is _EXACT or (rtol is None and atol is None):
         return default
     return Tolerance(

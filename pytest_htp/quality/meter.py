@@ -1,0 +1,100 @@
+"""Which values of a graph to measure against which recorded tensors, and the numbers as the values come.
+
+A recorded tensor (a *content*, see :mod:`pytest_htp.parity.contents`) is looked for under
+
+1. the name that the value equal to it had in the export: tools keep most tensor names;
+2. its place: values that cross the border of the call which returned or took it, by the tags;
+3. its content, to a percent.
+
+What a tool does to such a value next without computing with it (quantize and dequantize it, cast, copy) is part of
+what the module hands on, so the value at the end of such a chain is measured as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import onnx_ir as ir
+import torch
+
+from pytest_htp.parity.contents import Contents, group_of
+from pytest_htp.parity.flow import Flow, Placement
+from pytest_htp.parity.observe import expected_places
+from pytest_htp.quality.blocked import layouts
+from pytest_htp.quality.sqnr import Undefined, rank, sqnr
+
+CONVERSIONS = frozenset({"QuantizeLinear", "DequantizeLinear", "Cast", "Identity"})
+
+Numbers = dict[ir.Value, "float | Undefined"]
+
+
+@dataclass
+class Meter:
+    """Numbers by content and value.
+
+    Attributes:
+        named: content → the value that has its name.
+        expected: contents that were values of the export, all where that is not known.
+        numbers: content → value → dB.
+        ends: value → the values that conversions make of it, and itself where something else reads it.
+    """
+
+    contents: Contents
+    named: dict[int, ir.Value]
+    expected: frozenset[int]
+    ends: dict[ir.Value, list[ir.Value]]
+    numbers: dict[int, Numbers] = field(default_factory=dict)
+    _wanted: dict[ir.Value, set[int]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, program: ir.Model, contents: Contents, flow: Flow, placement: Placement, names: Names) -> Meter:
+        values = {value.name: value for value in program.graph.inputs}
+        values |= {value.name: value for node in flow.nodes for value in node.outputs}
+        named = {}
+        for index, known in names.items():
+            found = next((values[name] for name in known if name in values), None)
+            if found is not None and index < len(contents.items):
+                named[index] = found
+        wanted: dict[ir.Value, set[int]] = {}
+        for value, indices in expected_places(flow, placement, contents).items():
+            wanted.setdefault(value, set()).update(indices)
+        for index, value in named.items():
+            wanted.setdefault(value, set()).add(index)
+        ends = {value: list(_ends(value, flow)) for value in wanted}
+        for value, indices in list(wanted.items()):
+            for end in ends[value]:
+                wanted.setdefault(end, set()).update(indices)
+        expected = frozenset(names) if names else frozenset(content.index for content in contents.items)
+        return cls(contents, named, expected, ends, {}, wanted)
+
+    def add(self, value: ir.Value, tensor: torch.Tensor) -> None:
+        """One value, as ONNX Runtime gives it."""
+        if not tensor.dtype.is_floating_point or not tensor.numel():
+            return
+        for plain in layouts(value, tensor):
+            found = {content.index for content in self.contents.candidates(plain)}
+            for index in found | self._wanted.get(value, set()):
+                content = self.contents.items[index]
+                if content.group == group_of(plain):
+                    numbers = self.numbers.setdefault(index, {})
+                    number = sqnr(content.tensor, plain)
+                    numbers[value] = max(number, numbers.get(value, number), key=rank)
+
+
+Names = Mapping[int, "tuple[str, ...]"]
+
+
+def _ends(value: ir.Value, flow: Flow) -> Iterator[ir.Value]:
+    """Ends of the chains of conversions that begin at a value; the value itself where one is empty."""
+    todo, seen = [value], {value}
+    while todo:
+        current = todo.pop()
+        readers = list(flow.readers(current))
+        going_on = [node for node in readers if node.op_type in CONVERSIONS and node.inputs[0] is current]
+        if current.is_graph_output() or len(going_on) < len(readers) or not readers:
+            yield current
+        for node in going_on:
+            if node.outputs[0] not in seen:
+                seen.add(node.outputs[0])
+                todo.append(node.outputs[0])

@@ -1,0 +1,173 @@
+"""From numbers by content to a number a module: which value a module's result is, and what absorbed ones count as.
+
+1. A content is the value with its name; without one, the best of those at its place or of its content that are not
+   clearly (:data:`CLEARLY`) closer to another content: a norm that changes little makes one much like what it took.
+   One that was no value of the export either is none of the stage's that is unlike it.
+2. Of what conversions make of that value, the worst counts: that is what the next module reads.
+3. A result that a stage absorbed (the convolution of a Conv that took the Relu in) is nowhere. It counts as what leaves
+   the operator that took it in: the result, further along in PyTorch, of modules that do nothing but take it.
+   So does one whose best value is no better than :data:`UNRELATED` while the result further along is. Failing that, as
+   the tensor that its operators make, whosever it is.
+4. A module's number is the worst of its calls' and results'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from pytest_htp.capture.hierarchy import Hierarchy, ModuleCall
+from pytest_htp.parity.contents import Content
+from pytest_htp.quality.meter import Meter, Numbers
+from pytest_htp.quality.result import Measured
+from pytest_htp.quality.sqnr import ALL_ZERO, Undefined, rank
+from pytest_htp.tagging.tagger import Tagging
+
+# Of an unrelated value the ratio is about 0 dB, of a Relu's result for its input's about 3.
+UNRELATED = 6.0
+# A value this close, an error of a third of it, is a result gone through a coarse type and no other one.
+ALIKE = 10.0
+# How much better, in dB, a value fits what it is than something alike.
+CLEARLY = 3.0
+# Modules in a row that one operator takes in: convolution, norm, activation, dropout, …
+_ABSORBED = 5
+
+NO_TENSOR = "no tensor"
+NO_NUMBERS = "no floating-point numbers"
+PASS_THROUGH = "pass-through"
+CONSTANT = "constant"
+ABSENT = "no value of the graph is its result"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A number, and the value that is the result (conversions of it may have decided the number)."""
+
+    number: float | Undefined
+    at: ir.Value
+
+
+class ModuleNumbers:
+    """Numbers of the modules of a watched pass, from a meter that has seen all values."""
+
+    def __init__(self, hierarchy: Hierarchy, tagging: Tagging, meter: Meter) -> None:
+        self._hierarchy, self._tagging, self._meter = hierarchy, tagging, meter
+        self._contents = contents = meter.contents
+        self._takers: dict[int, list[ModuleCall]] = {}
+        for call in hierarchy.calls:
+            for index in contents.borders[call.order].inputs.ids:
+                self._takers.setdefault(index, []).append(call)
+        self._of: dict[int, Found | None] = {}
+        self._closest: dict[ir.Value, float] = {}
+        for numbers in meter.numbers.values():
+            for value, number in numbers.items():
+                self._closest[value] = max(rank(number), self._closest.get(value, rank(number)))
+
+    def all(self) -> tuple[dict[str, Measured], dict[str, str]]:
+        """Module path → number, and module path → why it has none; in execution order."""
+        measured: dict[str, Measured] = {}
+        undefined: dict[str, str] = {}
+        for call in self._hierarchy.calls:
+            found = self._of_call(call)
+            if isinstance(found, Measured):
+                known = measured.get(call.path)
+                if known is None or found.sqnr < known.sqnr:
+                    measured[call.path] = found
+            else:
+                undefined.setdefault(call.path, found)
+        return measured, {path: reason for path, reason in undefined.items() if path not in measured}
+
+    def _of_call(self, call: ModuleCall) -> Measured | str:
+        border = self._contents.borders[call.order]
+        reasons: list[str] = []
+        worst: tuple[float, ir.Value] | None = None
+        for content in border.outputs.contents:
+            reason = self._unmeasurable(content, border.inputs.ids)
+            found = (self._found(content) or self._leaving(call)) if reason is None else None
+            if found is None:
+                reasons.append(reason or ABSENT)
+            elif isinstance(found.number, Undefined):
+                return found.number.reason
+            elif worst is None or found.number < worst[0]:
+                worst = found.number, found.at
+        if worst is None:
+            return reasons[0] if reasons else NO_TENSOR
+        return Measured(worst[0], self._entering(call), worst[1].name or "")
+
+    def _leaving(self, call: ModuleCall) -> Found | None:
+        """What leaves the operators that a module was absorbed into, where that is another result."""
+        for facts in reversed(self._tagging.nodes):
+            if not any(origin == call.path or origin.startswith(f"{call.path}.") for origin in facts.origins):
+                continue
+            for value in facts.node.outputs:
+                number = self._closest.get(value, 0.0)
+                if number >= ALIKE:
+                    return Found(number, value)
+        return None
+
+    def _unmeasurable(self, content: Content, taken: set[int]) -> str | None:
+        if content.group[0] != "float":
+            return NO_NUMBERS
+        if content.index in taken:
+            return PASS_THROUGH
+        if content.scale == 0:
+            return ALL_ZERO.reason
+        return CONSTANT if content.constant else None
+
+    def _entering(self, call: ModuleCall) -> float | None:
+        numbers = []
+        for content in self._contents.borders[call.order].inputs.contents:
+            found = self._found(content) if self._unmeasurable(content, set()) is None else None
+            if found is not None and not isinstance(found.number, Undefined):
+                numbers.append(found.number)
+        return min(numbers, default=None)
+
+    def _found(self, content: Content) -> Found | None:
+        if content.index not in self._of:
+            own = self._own(content.index)
+            doubtful = own is None or (
+                not isinstance(own.number, Undefined)
+                and own.number < UNRELATED
+                and content.index not in self._meter.named
+            )
+            if doubtful:
+                own = self._further_along(content) or own
+            self._of[content.index] = own
+        return self._of[content.index]
+
+    def _own(self, index: int) -> Found | None:
+        numbers = self._meter.numbers.get(index)
+        if not numbers:
+            return None
+        start = self._meter.named.get(index)
+        if start is None or start not in numbers:
+            own = [value for value in numbers if self._is_closest(value, numbers)]
+            if not own:
+                return None
+            start = max(own, key=lambda value: rank(numbers[value]))
+            if self._meter.expected.isdisjoint({index}) and rank(numbers[start]) < UNRELATED:
+                return None
+        ends = [end for end in self._meter.ends.get(start, ()) if end in numbers and self._is_closest(end, numbers)]
+        return Found(min((numbers[end] for end in ends or [start]), key=rank), start)
+
+    def _is_closest(self, value: ir.Value, numbers: Numbers) -> bool:
+        return self._closest[value] <= rank(numbers[value]) + CLEARLY
+
+    def _further_along(self, content: Content) -> Found | None:
+        for call in self._absorbing(content.index, _ABSORBED):
+            for result in self._contents.borders[call.order].outputs.contents:
+                found = self._own(result.index) if self._unmeasurable(result, set()) is None else None
+                if found is not None and not isinstance(found.number, Undefined) and found.number >= UNRELATED:
+                    return found
+        return None
+
+    def _absorbing(self, index: int, left: int) -> Iterator[ModuleCall]:
+        """Calls that take nothing else than a content, and those that take their result, nearest first."""
+        for call in self._takers.get(index, ()) if left else ():
+            border = self._contents.borders[call.order]
+            if border.inputs.ids != {index} or len(border.outputs.contents) != 1:
+                continue
+            yield call
+            yield from self._absorbing(border.outputs.contents[0].index, left - 1)

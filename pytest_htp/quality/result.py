@@ -1,0 +1,109 @@
+"""The quality of one stage's graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_htp.format.fold import escape_path, fold_paths
+from pytest_htp.format.record import ModuleQualityRow, OutputQualityRow, QualityRow
+from pytest_htp.quality.sqnr import stored
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A module's SQNR in dB; ``entering`` the worst of what it took, None where that is not known.
+
+    Their difference is what the module itself lost. ``at`` is the value in the graph that was measured.
+    """
+
+    sqnr: float
+    entering: float | None = None
+    at: str = ""
+
+
+@dataclass
+class Quality:
+    """SQNR by module and by output.
+
+    Attributes:
+        measured: False where nothing was run; ``reason`` says why.
+        details: module path → what was measured of it, in execution order.
+        outputs: graph output → dB.
+        undefined: module path → why an executed module has no number.
+        undefined_outputs: the same by output.
+    """
+
+    measured: bool
+    reason: str = ""
+    details: dict[str, Measured] = field(default_factory=dict)
+    outputs: dict[str, float] = field(default_factory=dict)
+    undefined: dict[str, str] = field(default_factory=dict)
+    undefined_outputs: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def not_measured(cls, reason: str) -> Quality:
+        return cls(measured=False, reason=reason)
+
+    @property
+    def modules(self) -> dict[str, float]:
+        """Module path → dB."""
+        return {path: found.sqnr for path, found in self.details.items()}
+
+    def to_row(self) -> QualityRow:
+        """For a record: floors to multiples of 3 dB, equal modules folded, in natural order."""
+        if not self.measured:
+            return QualityRow(measured=False, reason=self.reason)
+        alike: dict[tuple[int | None, int | None, str], list[str]] = {}
+        for path, found in self.details.items():
+            entering = None if found.entering is None else stored(found.entering)
+            alike.setdefault((stored(found.sqnr), entering, ""), []).append(path)
+        for path, reason in self.undefined.items():
+            alike.setdefault((None, None, reason), []).append(path)
+        rows = [
+            ModuleQualityRow(path=pattern, sqnr=number, entering=entering, reason=reason)
+            for (number, entering, reason), paths in alike.items()
+            for pattern in fold_paths(paths)
+        ]
+        outputs = [OutputQualityRow(name=escape_path(name), sqnr=stored(value)) for name, value in self.outputs.items()]
+        outputs += [
+            OutputQualityRow(name=escape_path(name), sqnr=None, reason=reason)
+            for name, reason in self.undefined_outputs.items()
+        ]
+        return QualityRow(measured=True, modules=sorted(rows, key=lambda row: row.path), outputs=outputs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able, with measured numbers, for metadata and reports."""
+        if not self.measured:
+            return {"measured": False, "reason": self.reason}
+        return {
+            "measured": True,
+            "modules": {path: _described(found) for path, found in self.details.items()},
+            "outputs": dict(self.outputs),
+            "undefined": {**self.undefined, **self.undefined_outputs},
+        }
+
+
+def begins(before: Mapping[str, Measured], after: Mapping[str, Measured], tolerance: float) -> list[str]:
+    """Modules where a loss of more than ``tolerance`` dB begins: what they took did not lose as much.
+
+    Of a module and one inside it, the inner one; in execution order.
+    """
+    lost = []
+    for path, now in after.items():
+        known = before.get(path)
+        if known is None or known.sqnr - now.sqnr <= tolerance:
+            continue
+        if None not in (known.entering, now.entering) and known.entering - now.entering > tolerance:  # type: ignore[operator]
+            continue
+        lost.append(path)
+    return [path for path in lost if not any(_inside(other, path) for other in lost if other != path)]
+
+
+def _inside(path: str, enclosing: str) -> bool:
+    return not enclosing or path.startswith(f"{enclosing}.")
+
+
+def _described(found: Measured) -> dict[str, float | None]:
+    return {"sqnr": found.sqnr, "entering": found.entering}

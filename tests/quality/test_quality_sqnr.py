@@ -1,0 +1,89 @@
+"""The number itself, against the formula in numpy's float64."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from pytest_htp.quality import EXACT, Quality, Undefined, sqnr
+from pytest_htp.quality.result import Measured, begins
+from pytest_htp.quality.sqnr import stored
+
+X = torch.randn(64, 33, generator=torch.Generator().manual_seed(1))
+NOISE = torch.randn(64, 33, generator=torch.Generator().manual_seed(2))
+
+
+@pytest.mark.parametrize("size", [1e-6, 1e-3, 0.1, 1.0, 30.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16])
+def test_the_formula(size: float, dtype: torch.dtype) -> None:
+    x, y = X, (X + size * NOISE).to(dtype)
+    a, b = x.numpy().astype(np.float64), y.double().numpy()
+    expected = 10 * math.log10((a**2).sum() / ((a - b) ** 2).sum())
+    assert sqnr(x, y) == pytest.approx(expected, abs=1e-9)
+
+
+def test_twice_the_error_is_a_bit_less() -> None:
+    one, two = sqnr(X, X + 0.01 * NOISE), sqnr(X, X + 0.02 * NOISE)
+    assert isinstance(one, float)
+    assert isinstance(two, float)
+    assert one - two == pytest.approx(20 * math.log10(2), abs=1e-4)
+
+
+def test_identical_tensors_are_exact() -> None:
+    assert sqnr(X, X.clone()) == EXACT == 150.0
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "reason"),
+    [
+        (torch.zeros(3), torch.ones(3), "all zero in PyTorch"),
+        (torch.zeros(3), torch.zeros(3), "all zero in PyTorch"),
+        (torch.zeros(0), torch.zeros(0), "all zero in PyTorch"),
+        (torch.ones(3), torch.tensor([1.0, math.nan, 1.0]), "not finite"),
+        (torch.ones(3), torch.tensor([1.0, math.inf, 1.0]), "not finite"),
+        (torch.tensor([math.nan, 1.0]), torch.ones(2), "not finite"),
+    ],
+)
+def test_what_has_no_number(x: torch.Tensor, y: torch.Tensor, reason: str) -> None:
+    assert sqnr(x, y) == Undefined(reason)
+
+
+def test_masks_are_no_signal() -> None:
+    lowest = torch.full((4,), torch.finfo(torch.float32).min)
+    x, y = torch.cat([X.flatten(), lowest]), torch.cat([(X + 0.1 * NOISE).flatten(), lowest])
+    assert sqnr(x, y) == pytest.approx(sqnr(X, X + 0.1 * NOISE))
+
+
+@pytest.mark.parametrize(
+    ("number", "held"), [(31.9, 30), (30.0, 30), (29.99, 27), (-1.0, -3), (98.9, 96), (131.0, 99), (EXACT, 99)]
+)
+def test_baselines_hold_steps_of_three(number: float, held: int) -> None:
+    assert stored(number) == held
+
+
+def test_equal_layers_share_a_row() -> None:
+    quality = Quality(
+        measured=True,
+        details={f"layer.{k}": Measured(31.2 + k, 40.0) for k in range(3)} | {"head": Measured(12.0)},
+        undefined={"mask": "all zero in PyTorch"},
+        outputs={"logits": 20.5},
+    )
+    row = quality.to_row()
+    assert [(r.path, r.sqnr, r.entering, r.reason) for r in row.modules] == [
+        ("head", 12, None, ""),
+        ("layer.2", 33, 39, ""),
+        ("layer.{0..1}", 30, 39, ""),
+        ("mask", None, None, "all zero in PyTorch"),
+    ]
+    assert [(r.name, r.sqnr) for r in row.outputs] == [("logits", 18)]
+    assert Quality.not_measured("parity was switched off").to_row().reason == "parity was switched off"
+
+
+def test_a_loss_begins_where_inputs_kept_their_quality() -> None:
+    before = {"": Measured(40, 90), "a": Measured(45, 90), "a.b": Measured(45, 60), "c": Measured(42, 45)}
+    after = {"": Measured(10, 90), "a": Measured(12, 90), "a.b": Measured(12, 60), "c": Measured(11, 12)}
+    assert begins(before, after, 6) == ["a.b"]
+    assert begins(before, before, 6) == []
