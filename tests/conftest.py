@@ -7,6 +7,11 @@ from collections.abc import Iterator
 import htp_warm
 import pytest
 from execnet import gateway_io
+from hypothesis import HealthCheck, settings
+
+# Tests never time anything: on a busy machine a strategy is slow, and right.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -5,10 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import torch
 
-from pytest_htp.compare.rules.parity import NOISE
-from pytest_htp.parity.tolerance import tolerance_for
 from tests.compare._records import Record, codes, edited
 
 
@@ -68,12 +65,3 @@ def test_leaving_the_noise_by_a_decade_is_not_worse_however_large_the_tensor() -
     assert codes(noise, measured("1e-01", "1e-04")) == []
     assert codes(noise, measured("1e-01", "1e-03")) == []
     assert codes(noise, measured("1e-01", "1e-02")) == ["parity.worse"]
-
-
-def test_the_floors_are_those_that_records_are_written_with() -> None:
-    types = {
-        "DOUBLE": torch.float64, "COMPLEX128": torch.complex128, "FLOAT": torch.float32, "COMPLEX64": torch.complex64,
-        "FLOAT16": torch.float16, "BFLOAT16": torch.bfloat16,
-    }  # fmt: skip
-    assert {name: float(tolerance_for(dtype).floor) for name, dtype in types.items()} == NOISE
-    assert float(tolerance_for(torch.int64).floor) == 0

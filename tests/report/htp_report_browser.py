@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import importlib.util
 import json
 import os
 import select
@@ -26,14 +27,15 @@ def find_chromium() -> str | None:
 
 
 def find_axe() -> Path | None:
-    """axe.min.js: ``$HTP_AXE`` (the file), else ``node_modules/axe-core`` beside or above this file."""
+    """axe.min.js: ``$HTP_AXE`` (the file), ``node_modules/axe-core`` beside or above this file, the wheel's."""
     if configured := os.environ.get("HTP_AXE"):
         return Path(configured) if Path(configured).is_file() else None
     for folder in Path(__file__).resolve().parents:
         candidate = folder / "node_modules" / "axe-core" / "axe.min.js"
         if candidate.is_file():
             return candidate
-    return None
+    wheel = importlib.util.find_spec("axe_core_python")
+    return Path(wheel.origin).with_name("axe.min.js") if wheel is not None and wheel.origin else None
 
 
 class Browser:

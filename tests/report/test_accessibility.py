@@ -1,7 +1,8 @@
 """The page in a real browser: axe-core, narrow and wide, light and dark, with and without script.
 
-Needs Debian's ``chromium`` and npm's ``axe-core`` (``npm install --prefix DIR axe-core``, then
-``HTP_AXE=DIR/node_modules/axe-core/axe.min.js``, or a ``node_modules`` beside or above this folder).
+Needs Debian's ``chromium``. axe-core comes with the extra ``dev`` (4.4); a newer one from npm goes before it
+(``npm install --prefix DIR axe-core``, then ``HTP_AXE=DIR/node_modules/axe-core/axe.min.js``, or a ``node_modules``
+beside or above this folder).
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def violations(tab: Browser) -> list[str]:
     return [f"{item['id']}: {item['nodes'][:3]}" for item in found]
 
 
-@pytest.mark.skipif(find_axe() is None, reason="no axe-core: set HTP_AXE to axe.min.js, or npm install axe-core")
+@pytest.mark.skipif(find_axe() is None, reason="no axe-core: pip install axe-core-python, or set HTP_AXE to axe.min.js")
 @pytest.mark.parametrize(
     ("name", "width", "dark"),
     [
@@ -67,7 +68,7 @@ def test_axe_finds_no_violation(tab: Browser, pages: dict[str, Path], name: str,
     assert violations(tab) == []
 
 
-@pytest.mark.skipif(find_axe() is None, reason="no axe-core: set HTP_AXE to axe.min.js, or npm install axe-core")
+@pytest.mark.skipif(find_axe() is None, reason="no axe-core: pip install axe-core-python, or set HTP_AXE to axe.min.js")
 def test_axe_sees_the_last_export_too(tab: Browser, pages: dict[str, Path]) -> None:
     """The check itself works: a spoilt contrast below the fold, in a closed export, is found."""
     tab.open(pages["sample"])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import htp_warm
 import pytest
 from htp_examples import CHANGED, NET
 
@@ -32,7 +32,7 @@ def drive(folder: Path, *arguments: str, timeout: float) -> dict[str, Any]:
     example = Example({"net.py": VERSIONED, "test_net.py": TESTS, "version.txt": "0"}, folder=folder)
     script = Path(__file__).with_name("htp_kill_driver.py")
     done = subprocess.run(
-        [sys.executable, str(script), str(example.folder), *arguments],
+        [htp_warm.python(), str(script), str(example.folder), *arguments],
         capture_output=True,
         text=True,
         timeout=timeout,
