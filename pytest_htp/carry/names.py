@@ -23,6 +23,12 @@ def extended_name(name: str | None, known: Container[str]) -> str | None:
     return None
 
 
+def without_first_word(name: str) -> str | None:
+    """What follows a tool's word in front of a name, None without one."""
+    word = _PREFIX.match(name)
+    return name[word.end() :] if word is not None else None
+
+
 def _starts(name: str) -> Iterator[int]:
     yield 0
     word = _PREFIX.match(name)

@@ -14,6 +14,7 @@ from msgspec.structs import asdict
 from pytest_htp.capture.hierarchy import Hierarchy
 from pytest_htp.carry import carry
 from pytest_htp.carry.types import complete_types
+from pytest_htp.carry.values import Samples, equal_values
 from pytest_htp.describe.build import describe_graph
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.exporter.result import HTPStage
@@ -21,12 +22,17 @@ from pytest_htp.exporter.save import remove_model, save_model
 from pytest_htp.format.record import StageRecord
 from pytest_htp.format.serialize import dict_of
 from pytest_htp.parity import ParityRequest, ParityResult, measure_parity
+from pytest_htp.parity.feeds import match_inputs
 from pytest_htp.stages import Stage, StageFailure, run_stage
 from pytest_htp.stages.portable import portable_model
 from pytest_htp.stages.stage import CALIBRATED, name_of, slug
 from pytest_htp.tagging.coverage import Evidence
 from pytest_htp.tagging.embed import embed_tags, strip_tags
 from pytest_htp.tagging.tagger import Tagging
+
+
+# Quantized values are within a few percent of their scale; a coarser match has too many candidates to be one.
+_SAME_VALUE = 2e-2
 
 
 @dataclass(frozen=True)
@@ -119,6 +125,8 @@ def _one(
         program = ir.load(destination)
         complete_types(program)
         tagging = carry(before, program)
+        if tagging.coverage.none and request.parity_reason is None:
+            tagging = carry(before, program, values=_equal_values(request, source, before, destination, program))
         strip_tags(program, request.namespace)
         if request.embed:
             embed_tags(tagging, request.namespace)
@@ -155,6 +163,21 @@ def _one(
         notes=run.notes,
     )
     return made, tagging, record
+
+
+def _equal_values(
+    request: StagesRequest, source: Path, before: Tagging, destination: Path, program: ir.Model
+) -> dict[str, str]:
+    """Values of the stage's graph that equal one of the graph before, where names did not lead on."""
+    from pytest_htp.parity.session import ValueSession  # onnxruntime is an optional dependency
+
+    samples = []
+    for path, model in ((source, before.graph.model), (destination, program)):
+        names = {value.name: 0 for node in model.graph for value in node.outputs if value.name}
+        session = ValueSession(path, names, request.providers)
+        run = session.run(match_inputs(model, request.inputs))
+        samples.append(Samples((name, tensor.float().numpy()) for name, tensor in run if tensor.is_floating_point()))
+    return equal_values(*samples, tolerance=_SAME_VALUE)
 
 
 def _parity(request: StagesRequest, path: Path, program: ir.Model, tagging: Tagging) -> ParityResult:

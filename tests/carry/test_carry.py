@@ -10,6 +10,7 @@ from htp_graphs import WEIGHTS, graph, tagged, weight
 from onnx import helper, numpy_helper
 
 from pytest_htp.carry import carry
+from pytest_htp.carry.values import Samples, equal_values
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.tagging.facts import NodeFacts
 from pytest_htp.tagging.read import read_tagging
@@ -126,6 +127,26 @@ def test_values_equal_in_a_run_lead_on_where_names_do_not() -> None:
     assert is_(found["n0"], "fused", "first")
     assert is_(found["n1"], "direct", "act")
     assert is_(found["n2"], "direct", "last")
+
+
+def test_a_name_behind_a_word_of_the_tool_is_the_same_value_in_another_precision() -> None:
+    found = carried(
+        [
+            node("Gemm", ["x", "first.weight", "first.bias"], ["InsertedCast_sum"], "g"),
+            node("Elu", ["InsertedCast_sum"], ["InsertedCast_active"], "e"),
+            node("MatMul", ["InsertedCast_active", "last.weight"], ["y"], "m"),
+        ]
+    )
+    assert is_(found["g"], "fused", "first")
+    assert is_(found["e"], "direct", "act")
+    assert is_(found["m"], "direct", "last")
+
+
+def test_equal_values_need_one_clearly_nearest_candidate() -> None:
+    a, b = np.random.default_rng(0).standard_normal((2, 8, 16))
+    before = Samples([("a", a), ("b", b), ("twin", b.reshape(16, 8)), ("one", np.ones((8, 16)))])
+    after = Samples([("n", a * (1 + 1e-5)), ("m", b), ("k", np.ones((8, 16)))])
+    assert equal_values(before, after) == {"n": "a"}
 
 
 def test_an_unrelated_model_gets_nothing_and_says_so() -> None:

@@ -84,6 +84,21 @@ def test_console_metadata_and_report_tell_of_each_stage(exported: HTPExport) -> 
     assert "QuantizeLinear put in" in exported.console.replace("\n", " ")
 
 
+def test_a_tool_that_renames_everything_is_followed_by_weights_and_values(staged: Staged) -> None:
+    def rename(source: Path, destination: Path) -> None:
+        model = ir.load(source)
+        for number, made in enumerate(model.graph):
+            made.name = f"n{number}"
+            for value in made.outputs:
+                if not value.is_graph_output():
+                    value.name = f"v{number}"
+        ir.save(model, destination)
+
+    result = staged([Stage("renamer", rename)])
+    stage = result.stages["renamer"]
+    assert list(stage.tags.values()) == [facts.tag for facts in _tags_in_order(result, stage)]
+
+
 def test_optimized_graphs_compute_what_pytorch_does(pipelines: Pipelines) -> None:
     for name in PIPELINES["optimized"]:
         stage = pipelines["optimized"].stages[name]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import onnx_ir as ir
 
 from pytest_htp.carry.correspondence import Correspondence
@@ -14,24 +16,15 @@ class PositionsPass:
     Rules, in order:
 
     1. an unknown value that a conversion makes and a survivor reads is the value that its original read there;
-    2. a known one that the survivor's original did not read replaced another: where the same operator made both,
+    2. a known value that the survivor's original did not read replaced another: where the same operator made both,
        the two were duplicates of which one was kept, and its maker stands for both.
     """
 
     rule = "duplicates"
 
     def run(self, graphs: Correspondence) -> None:
-        pairs = [
-            (facts.node, graphs.nodes_before[facts.key].node)
-            for facts in graphs.after.nodes
-            if facts.node in graphs.decided
-        ]
-        for node, original in pairs:
-            if len(node.inputs) != len(original.inputs):
-                continue
-            for value, before in zip(node.inputs, original.inputs, strict=True):
-                if value is None or before is None:
-                    continue
+        for node, original in _survivors(graphs):
+            for value, before in _inputs(node, original):
                 producer = value.producer()
                 if value not in graphs.values:
                     if producer is not None and converts(producer):
@@ -49,8 +42,23 @@ class PositionsPass:
             graphs.stand_for(producer, (*nodes, duplicate), self.rule)
 
 
+def _survivors(graphs: Correspondence) -> list[tuple[ir.Node, ir.Node]]:
+    pairs = [(facts.node, graphs.nodes_before[facts.key].node) for facts in graphs.after.nodes
+             if facts.node in graphs.decided]  # fmt: skip
+    return [(node, original) for node, original in pairs if len(node.inputs) == len(original.inputs)]
+
+
+def _inputs(node: ir.Node, original: ir.Node) -> Iterator[tuple[ir.Value, ir.Value]]:
+    for value, before in zip(node.inputs, original.inputs, strict=False):
+        if value is not None and before is not None:
+            yield value, before
+
+
 def _equal(one: ir.Node, other: ir.Node) -> bool:
     """Whether two nodes do the same with their inputs (which elimination made equal, one after the other)."""
-    return len(one.inputs) == len(other.inputs) and {
-        name: attribute.value for name, attribute in one.attributes.items()
-    } == {name: attribute.value for name, attribute in other.attributes.items()}
+    return len(one.inputs) == len(other.inputs) and _plain(one) == _plain(other)
+
+
+def _plain(node: ir.Node) -> dict[str, object]:
+    tensors = (ir.AttributeType.TENSOR, ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
+    return {name: attr.value for name, attr in node.attributes.items() if attr.type not in tensors}

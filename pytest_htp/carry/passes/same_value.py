@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pytest_htp.carry.correspondence import Correspondence
+from pytest_htp.carry.names import without_first_word
 
 
 class SameValuePass:
@@ -11,7 +12,8 @@ class SameValuePass:
     Rules, in order:
 
     1. by name: optimizers keep the names of tensors whose consumers they don't touch;
-    2. by value: both graphs were run on the same input, and exactly one tensor was equal in the precision of the
+    2. by a name behind one word of the tool's (``InsertedPrecisionFreeCast_linear``): the same in another precision;
+    3. by value: both graphs were run on the same input, and exactly one tensor was equal in the precision of the
        coarser one (``carry.values``).
 
     Which nodes the maker of such a tensor stands for is told by the next passes.
@@ -22,8 +24,7 @@ class SameValuePass:
             for value in facts.node.outputs:
                 if value in graphs.values or not value.name:
                     continue
-                known = graphs.values_before.get(value.name)
-                if known is None and value.name in graphs.measured:
-                    known = graphs.values_before.get(graphs.measured[value.name])
+                names = (value.name, without_first_word(value.name), graphs.measured.get(value.name))
+                known = next((graphs.values_before[name] for name in names if name in graphs.values_before), None)
                 if known is not None:
                     graphs.values[value] = known
