@@ -405,6 +405,7 @@ class _Export:
                 rtol=options.rtol,
                 atol=options.atol,
                 providers=options.providers,
+                values=self.parity.values,
             )
         )
         self.data.stages = self.staged.described

@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import onnx_ir as ir
-from msgspec.structs import asdict
+from msgspec import structs
 
 from pytest_htp.capture.hierarchy import Hierarchy
+from pytest_htp.capture.marks import all_nodes
 from pytest_htp.carry import carry
 from pytest_htp.carry.types import complete_types
 from pytest_htp.carry.values import Samples, equal_values
@@ -21,8 +22,9 @@ from pytest_htp.exporter.result import HTPStage
 from pytest_htp.exporter.save import remove_model, save_model
 from pytest_htp.format.record import StageRecord
 from pytest_htp.format.serialize import dict_of
-from pytest_htp.parity import ParityRequest, ParityResult, measure_parity
+from pytest_htp.parity import ParityResult
 from pytest_htp.parity.feeds import match_inputs
+from pytest_htp.quality import Quality, QualityRequest, StageMeasurement, measure_stage
 from pytest_htp.stages import Stage, StageFailure, run_stage
 from pytest_htp.stages.portable import portable_model
 from pytest_htp.stages.stage import CALIBRATED, name_of, slug
@@ -30,9 +32,11 @@ from pytest_htp.tagging.coverage import Evidence
 from pytest_htp.tagging.embed import embed_tags, strip_tags
 from pytest_htp.tagging.tagger import Tagging
 
-
 # Quantized values are within a few percent of their scale; a coarser match has too many candidates to be one.
 _SAME_VALUE = 2e-2
+
+
+_QUANTIZING = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulNBits"})
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class StagesRequest:
         tagging: of the exported graph.
         parameters: of the PyTorch model, as :func:`pytest_htp.capture.parameters.distinct_parameters` has them.
         calibration: makes the samples of ``int8:qdq``: graph input name → array.
+        values: the export's :attr:`pytest_htp.parity.ParityResult.values`.
         parity_reason: why no stage can be compared with PyTorch, None where it can.
         named_outputs: as for :func:`pytest_htp.describe.build.describe_graph`.
     """
@@ -64,6 +69,7 @@ class StagesRequest:
     rtol: float | None
     atol: float | None
     providers: tuple[str, ...]
+    values: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass
@@ -137,8 +143,9 @@ def _one(
             parameters=set(request.shared_names),
             external=None if request.real_weights else False,
         )
-        parity = _parity(request, destination, program, tagging)
-        record = _record(request, name, source, before, tagging, parity)
+        measured = _measured(request, destination, program, tagging)
+        parity, quality = measured.parity, measured.quality
+        record = _record(request, name, source, before, tagging, measured)
     except Exception as error:
         remove_model(destination)
         said = f"{type(error).__name__}: {' '.join(str(error).split())}"
@@ -159,6 +166,8 @@ def _one(
         program=program,
         seconds=run.seconds,
         nodes=tagging.details,
+        quality=quality.modules,
+        output_quality=quality.outputs,
         summary=summary(before, tagging),
         notes=run.notes,
     )
@@ -180,11 +189,12 @@ def _equal_values(
     return equal_values(*samples, tolerance=_SAME_VALUE)
 
 
-def _parity(request: StagesRequest, path: Path, program: ir.Model, tagging: Tagging) -> ParityResult:
+def _measured(request: StagesRequest, path: Path, program: ir.Model, tagging: Tagging) -> StageMeasurement:
     if request.parity_reason is not None:
-        return ParityResult.not_measured(request.parity_reason)
-    return measure_parity(
-        ParityRequest(
+        unmeasured = ParityResult.not_measured(request.parity_reason)
+        return StageMeasurement(unmeasured, Quality.not_measured(request.parity_reason))
+    return measure_stage(
+        QualityRequest(
             onnx_path=path,
             program=program,
             inputs=request.inputs,
@@ -193,15 +203,33 @@ def _parity(request: StagesRequest, path: Path, program: ir.Model, tagging: Tagg
             rtol=request.rtol,
             atol=request.atol,
             providers=request.providers,
+            precision=precision_of(program),
+            values=request.values,
         )
     )
 
 
+def precision_of(program: ir.Model) -> Literal["float16", "int8"] | None:
+    """What a graph computes in, where that is coarser than what PyTorch did: told by its operators and types, since a
+    stage of the user's own may quantize as well."""
+    nodes = list(all_nodes(program))
+    if any(node.op_type in _QUANTIZING or node.op_type.startswith("QLinear") for node in nodes):
+        return "int8"
+    halves = any(
+        value.dtype is ir.DataType.FLOAT16 for node in nodes for value in (*node.inputs, *node.outputs) if value
+    )
+    return "float16" if halves else None
+
+
 def _record(
-    request: StagesRequest, name: str, source: Path, before: Tagging, tagging: Tagging, parity: ParityResult
+    request: StagesRequest, name: str, source: Path, before: Tagging, tagging: Tagging, measured: StageMeasurement
 ) -> StageRecord:
     """The record of a stage. Where the stage wrote what depends on this machine, the record describes what it gives
     without that."""
+    parity = measured.parity.to_record()
+    if precision_of(tagging.graph.model) == "int8":
+        # How far quantization may be off is nothing a tolerance can say: its quality is compared, in dB.
+        parity = structs.replace(parity, failed=[], failed_on=[], first_divergence=None, divergence=None)
     portable = portable_model(name, source, tagging.graph.model)
     if portable is not None:
         complete_types(portable)
@@ -211,10 +239,11 @@ def _record(
         parameters=request.parameters,
         real_weights=request.real_weights,
         named_outputs=request.named_outputs,
-        attestation=parity.attestation_record(),
-        parity=parity.to_record(),
+        attestation=measured.parity.attestation_record(),
+        parity=parity,
     )
-    return StageRecord(**asdict(graph), name=name)
+    quality = measured.quality.to_row() if measured.quality.measured else None
+    return StageRecord(**structs.asdict(graph), name=name, quality=quality)
 
 
 def described(stage: HTPStage) -> dict[str, Any]:
@@ -228,6 +257,7 @@ def described(stage: HTPStage) -> dict[str, Any]:
         "tagging_stats": stage.coverage.to_dict(),
         "parity": stage.parity.to_dict(),
         "attestation": stage.attestation,
+        **({"quality": {"modules": stage.quality, "outputs": stage.output_quality}} if stage.quality else {}),
         **({"notes": stage.notes} if stage.notes else {}),
     }
 

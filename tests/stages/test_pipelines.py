@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
+from pathlib import Path
 
 import onnx
 import onnx_ir as ir
 from htp_staged import PIPELINES
 
-from pytest_htp import HTPExport, HTPStage
-from pytest_htp.exporter.staging import StagesResult
+from pytest_htp import HTPExport, HTPStage, Stage
+from pytest_htp.exporter.staging import StagesRequest, StagesResult
 from pytest_htp.format.read import record_of
 from pytest_htp.format.serialize import dumps
 from pytest_htp.tagging.read import read_tagging
@@ -84,7 +86,9 @@ def test_console_metadata_and_report_tell_of_each_stage(exported: HTPExport) -> 
     assert "QuantizeLinear put in" in exported.console.replace("\n", " ")
 
 
-def test_a_tool_that_renames_everything_is_followed_by_weights_and_values(staged: Staged) -> None:
+def test_a_tool_that_renames_everything_is_followed_by_weights_and_values(
+    request_: StagesRequest, staged: Callable[..., StagesResult]
+) -> None:
     def rename(source: Path, destination: Path) -> None:
         model = ir.load(source)
         for number, made in enumerate(model.graph):
@@ -94,9 +98,16 @@ def test_a_tool_that_renames_everything_is_followed_by_weights_and_values(staged
                     value.name = f"v{number}"
         ir.save(model, destination)
 
-    result = staged([Stage("renamer", rename)])
-    stage = result.stages["renamer"]
-    assert list(stage.tags.values()) == [facts.tag for facts in _tags_in_order(result, stage)]
+    stage = staged([Stage("renamer", rename)]).stages["renamer"]
+    assert list(stage.tags.values()) == list(request_.tagging.tags.values())
+
+
+def test_quality_falls_with_precision_and_quantized_stages_are_not_judged_by_tolerances(pipelines: Pipelines) -> None:
+    half, static = pipelines["half"].stages["fp16"], pipelines["static"].stages["int8:qdq"]
+    optimized = pipelines["optimized"].stages["ort:basic"]
+    assert optimized.quality["head"] > half.quality["head"] > static.quality["head"] > 10
+    assert static.record["parity"]["failed"] == []
+    assert static.record["quality"]["measured"]
 
 
 def test_optimized_graphs_compute_what_pytorch_does(pipelines: Pipelines) -> None:
