@@ -115,6 +115,7 @@ class HTPExportData:
     inputs: list[dict[str, Any]] = field(default_factory=list)  # {"name", "dtype", "shape"} per input tensor
     outputs: list[dict[str, Any]] = field(default_factory=list)  # the same per graph output
     node_details: dict[str, dict[str, Any]] = field(default_factory=dict)
+    unobserved: list[str] = field(default_factory=list)  # places of the exporter that could not be watched
     exporter: str = ""
     opset: dict[str, int] = field(default_factory=dict)
     file_size: int | None = None  # the .onnx file itself

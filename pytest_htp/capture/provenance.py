@@ -19,7 +19,8 @@ marks travel:
 
 All of this only observes: no decision of the exporter changes. Where torch or onnxscript no longer has the
 place to watch, that part is missing and ``Provenance.unobserved`` says so; tags then rest on what the nodes
-themselves say.
+themselves say, and where joining nodes was not observed, no node's own word is direct evidence. What goes wrong in
+code of our own is something else: it is kept in ``Provenance.faults`` and fails the export once the exporter is done.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ _VALUES = "onnx_ir"
 _DEDUP = "onnx_ir.passes.common.initializer_deduplication"
 _REWRITE = "onnxscript.rewriter._rewrite_rule"
 _CONVERT = "onnxscript.version_converter"
+# Without these, a node made of several modules' nodes is not known as such.
+_JOINS = ("_exported_program_to_onnx_program", "Value.replace_all_uses_with", "_default_metadata_merger")
 
 
 @dataclass
@@ -66,6 +69,7 @@ class Provenance:
         merged_initializers: name of an initializer dropped by deduplication → name of the one kept.
         fused_marks: marks that rewriting or elimination joined (for checks of completeness).
         unobserved: places that could not be watched, by dotted name.
+        faults: what our own code raised while it watched.
     """
 
     program: ProgramIndex | None = None
@@ -74,6 +78,12 @@ class Provenance:
     merged_initializers: dict[str, str] = field(default_factory=dict)
     fused_marks: list[tuple[int, ...]] = field(default_factory=list)
     unobserved: list[str] = field(default_factory=list)
+    faults: list[Exception] = field(default_factory=list)
+
+    @property
+    def sees_joins(self) -> bool:
+        """Whether a node made of several modules' nodes would be known as such."""
+        return not any(place.endswith(_JOINS) for place in self.unobserved)
 
     def origins_of(self, node: ir.Node) -> tuple[FxOrigin, ...]:
         """The FX origins of an ONNX node by its mark; empty where it has none."""
@@ -144,7 +154,7 @@ class ProvenanceObserver:
 
         def copy_merged_metadata(from_nodes: Any, to: Any) -> None:
             bystanders: list[ir.Node] = []
-            with self._observing("rewrite"):
+            with self._observing():
                 bystanders = surviving(from_nodes)
             with without_marks(bystanders):
                 original(from_nodes, to)
@@ -158,12 +168,12 @@ class ProvenanceObserver:
             del merger.copy_merged_metadata
 
     @contextmanager
-    def _observing(self, what: str) -> Iterator[None]:
-        """For our code inside the exporter's: what goes wrong is written down and never fails an export."""
+    def _observing(self) -> Iterator[None]:
+        """For our code inside the exporter's: what goes wrong must not look like a failure of the exporter."""
         try:
             yield
         except Exception as error:
-            self.provenance.unobserved.append(f"{what}: {type(error).__name__}: {error}")
+            self.provenance.faults.append(error)
 
     @staticmethod
     def _watch_region(original: Any) -> Any:
@@ -188,7 +198,7 @@ class ProvenanceObserver:
             except Exception:
                 self.provenance.program = ProgramIndex(exported_program)  # says where the node that failed is from
                 raise
-            with self._observing("translation"):
+            with self._observing():
                 self._stamp(onnx_program.model, exported_program)
             return onnx_program
 
@@ -256,7 +266,7 @@ class ProvenanceObserver:
 
     def _watch_replacement(self, original: Any) -> Any:
         def replace_all_uses_with(value: ir.Value, replacement: ir.Value, *args: Any, **kwargs: Any) -> Any:
-            with self._observing("replacement"):
+            with self._observing():
                 self._marks.replaced(value, replacement)
             return original(value, replacement, *args, **kwargs)
 
@@ -267,14 +277,14 @@ class ProvenanceObserver:
             # A weak map from the value to its first reader: after the pass, that reader tells what replaced
             # it.
             readers: dict[str, tuple[weakref.ref[ir.Node], int]] = {}
-            with self._observing("deduplication"):
+            with self._observing():
                 for graph in model.graphs():
                     for name, value in graph.initializers.items():
                         use = next(iter(value.uses()), None)
                         if use is not None:
                             readers[name] = (weakref.ref(use.node), use.idx)
             result = original(dedup_pass, model)
-            with self._observing("deduplication"):
+            with self._observing():
                 remaining = {name for graph in model.graphs() for name in graph.initializers}
                 for name, (reader, index) in readers.items():
                     node = reader()
@@ -290,12 +300,12 @@ class ProvenanceObserver:
     def _watch_conversion(self, original: Any) -> Any:
         def call(convert_pass: Any, model: ir.Model) -> Any:
             before: dict[str, str] = {}
-            with self._observing("conversion"):
+            with self._observing():
                 for node in all_nodes(model):
                     mark = node.metadata_props.get(ORIGIN_KEY)
                     before.update({output.name: mark for output in node.outputs if mark and output.name})
             result = original(convert_pass, model)
-            with self._observing("conversion"):
+            with self._observing():
                 for node in all_nodes(result.model):
                     found = next((before[out.name] for out in node.outputs if out.name in before), None)
                     if found is not None:

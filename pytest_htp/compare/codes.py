@@ -303,6 +303,12 @@ _EXTENSIONS = (
         "input b axis 1 now equals input a axis 1",
     ),
     Code(
+        "evidence.unobserved", "regression",
+        "A place of the exporter that pytest-htp watches is gone, as after an upgrade: evidence is missing, and what "
+        "rests on it alone is no longer direct. Update pytest-htp.",
+        "torch.onnx._internal.exporter._core._exported_program_to_onnx_program can no longer be watched",
+    ),
+    Code(
         "record.changed", "info",
         "The record differs in something that no other code stands for (a weight's size below the 1% of "
         "weights.grown, the number of calls, evidence that shifted within a module).",

@@ -58,6 +58,7 @@ class RecordSource:
         output_names: those that the user chose.
         real_weights: False where the tensors hold no real values, which leaves their content undescribed.
         attestation, parity: what was found, in the record's terms.
+        unobserved: places of the exporter that could not be watched.
     """
 
     tagging: Tagging
@@ -70,6 +71,7 @@ class RecordSource:
     real_weights: bool = True
     attestation: AttestationRow = NO_ATTESTATION
     parity: ParityRow = NO_PARITY
+    unobserved: Sequence[str] = ()
 
 
 def build_record(source: RecordSource) -> Record:
@@ -95,6 +97,7 @@ def build_record(source: RecordSource) -> Record:
             parameters=source.total_parameters,
         ),
         toolchain=dict(sorted(source.toolchain.items())),
+        unobserved=list(source.unobserved),
     )
 
 

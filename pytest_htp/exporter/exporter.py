@@ -289,6 +289,10 @@ class _Export:
     # 6. node tagging
 
     def _tag_nodes(self) -> None:
+        provenance = self.observer.provenance
+        if provenance.faults:
+            raise provenance.faults[0]
+        self.data.unobserved = list(provenance.unobserved)
         self.shared = shared_parameters(self.model)
         self.hierarchy.follow(traced_calls(self.observer.provenance.program, self.hierarchy.modules))
         self.tagging = tag_graph(
@@ -354,6 +358,7 @@ class _Export:
                 total_parameters=self.data.total_parameters,
                 parameters=distinct_parameters(self.model),
                 toolchain=self.data.environment,
+                unobserved=self.data.unobserved,
                 real_weights=options.weights == "real",
                 attestation=self.parity.attestation_record(),
                 parity=self.parity.to_record(),

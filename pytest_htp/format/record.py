@@ -330,6 +330,7 @@ class Record(GraphRecord, frozen=True, kw_only=True):
         export: its name among the exports of that test.
         tokens: generated tokens that agree with PyTorch's; None if not asked for.
         stages, targets: in the order in which they ran; absent if not asked for.
+        unobserved: places of the exporter, by dotted name, that pytest-htp watches and this version of it lacks.
     """
 
     schema: Literal["pytest-htp/baseline/2"]
@@ -341,3 +342,4 @@ class Record(GraphRecord, frozen=True, kw_only=True):
     tokens: TokensRow | None = None
     stages: list[StageRecord] = field(default_factory=list)
     targets: list[TargetRecord] = field(default_factory=list)
+    unobserved: list[str] = field(default_factory=list)

@@ -157,6 +157,8 @@ class HTPConsoleWriter(StepAwareWriter):
             self._entry("evidence", *parts)
         if "root_share" in stats:
             self._entry("root share", (percent(stats["root_share"]), "number"), (" of nodes", ""))
+        for place in data.unobserved:
+            self._entry("unobserved", (self._safe(place), "failed"))
         self._tree(data)
 
     @handles(HTPExportStep.SAVE)

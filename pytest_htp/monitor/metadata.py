@@ -66,6 +66,7 @@ def _head(data: HTPExportData) -> dict[str, Any]:
             "parameters": facts.parameters(data),
         },
         "exporter": data.exporter or None,
+        "unobserved": data.unobserved,
         "opset": data.opset,
         "inputs": data.inputs,
         "outputs": data.outputs,

@@ -140,6 +140,7 @@ def _tagging(data: HTPExportData) -> Iterator[str]:
     for key, value in stats.items():
         is_percent = key in ("coverage", "direct_coverage", "root_share")
         yield from _facts([(key, percent(value) if is_percent or isinstance(value, float) else int(value))])
+    yield from _facts([("unobserved", place) for place in data.unobserved])
 
 
 def _checks(data: HTPExportData) -> Iterator[str]:

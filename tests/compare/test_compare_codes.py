@@ -288,6 +288,7 @@ FAULTS: dict[str, tuple[str, str | None, Record | tuple[Record, Record]]] = {
         "encoder.layer.1.dense",
         parity(outputs=output_error("1e-03"), first_divergence="encoder.layer.1.dense", divergence="1e-02"),
     ),
+    "hook gone": ("evidence.unobserved", None, edited(lambda r: r.update(unobserved=["torch.onnx.gone"]))),
     "worse numbers": ("parity.worse", None, parity(outputs=output_error("1e-03"))),
 }
 

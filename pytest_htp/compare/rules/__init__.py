@@ -21,12 +21,14 @@ from pytest_htp.compare.rules import (
     shapes,
     stored,
     toolchain,
+    unobserved,
     weights,
     wiring,
 )
 
 RULES: tuple[Callable[[Context], None], ...] = (
     toolchain.report_toolchain,
+    unobserved.report_unobserved,
     io.compare_io,
     opset.compare_opset,
     modules.compare_modules,

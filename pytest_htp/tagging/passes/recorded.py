@@ -14,18 +14,21 @@ class RecordedStackPass:
     1. both lists (paths, classes) are there, well formed and of the same length;
     2. every path on the stack is a module of this model, with that class (generated names of parametrized and
        compiled wrappers count as the wrapped class);
-    3. the innermost module is the node's tag.
+    3. the innermost module is the node's tag;
+    4. where the exporter could not be watched joining nodes (:attr:`Provenance.sees_joins`), it may be one of several:
+       the evidence is ``inferred`` then.
 
     Anything else, such as ``_empty_nn_module_stack_from_metadata_hook``, is no evidence.
     """
 
     def run(self, graph: GraphFacts) -> None:
+        trusted = graph.provenance is None or graph.provenance.sees_joins
         for facts in graph.nodes:
             stack = graph.own_stack(facts)
             if stack is None:
                 continue
             facts.recorded = stack[-1]
-            facts.decide(Evidence.DIRECT, stack[-1], "recorded")
+            facts.decide(Evidence.DIRECT if trusted else Evidence.INFERRED, stack[-1], "recorded")
             if graph.provenance is None:
                 continue
             calls = {origin.frames[-1].call for origin, paths in graph.origin_stacks(facts) if paths[-1] == stack[-1]}
