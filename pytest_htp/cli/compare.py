@@ -1,23 +1,31 @@
-"""``htp compare OLD NEW``: exit 0 nothing at or above ``--fail-on``, 1 findings, 2 bad input."""
+"""``htp compare OLD NEW``: exit 0 nothing at or above ``--fail-on``, 1 findings, 2 bad input.
+
+Each of the two is a baseline or an ``.onnx`` file from anywhere. Baselines alone are compared without onnx.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
 import shutil
-from typing import Any
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
 
-from pytest_htp.cli.given import read_given
-from pytest_htp.compare import Comparison, compare_exports, render_failure
+from pytest_htp.compare import Comparison, Policy, compare_exports, render_failure
 from pytest_htp.compare.markdown import render_markdown
+from pytest_htp.compare.text import inert, markdown
 from pytest_htp.compare.verdicts import VERDICTS
+from pytest_htp.format.given import MAX_ONNX, ONNX_START, read_given
 from pytest_htp.format.load import loads
+
+if TYPE_CHECKING:
+    from pytest_htp.files.load import OnnxFile
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
-    parser = subparsers.add_parser("compare", help="say what changed between two baselines")
-    parser.add_argument("old", metavar="OLD", help="a baseline file")
-    parser.add_argument("new", metavar="NEW", help="a baseline file of a later export")
+    parser = subparsers.add_parser("compare", help="say what changed between two .onnx files or baselines")
+    parser.add_argument("old", metavar="OLD", help="a baseline or .onnx file")
+    parser.add_argument("new", metavar="NEW", help="a later one, of either kind")
     parser.add_argument("--format", choices=("text", "md", "json"), default="text")
     parser.add_argument(
         "--fail-on", choices=VERDICTS[:-1], default="drift", metavar="VERDICT",
@@ -28,20 +36,45 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    old, new = (loads(read_given(path), source=path) for path in (arguments.old, arguments.new))
-    comparison = compare_exports(old, new, policy=arguments.policy)
+    policy = Policy.parse(arguments.policy)
+    old, new = (_read(path) for path in (arguments.old, arguments.new))
+    notes: list[str] = []
+    if isinstance(old, dict) and isinstance(new, dict):
+        comparison = compare_exports(old, new, policy=policy)
+    else:
+        from pytest_htp.files.compare import compare_files  # onnx and numpy: 0.5 s
+        from pytest_htp.format.read import record_of
+
+        before, after = (record_of(given) if isinstance(given, dict) else given for given in (old, new))
+        found = compare_files(before, after, policy)
+        comparison, notes = found.comparison, found.notes
     name = f"{arguments.old} -> {arguments.new}"
-    print(_FORMATS[arguments.format](comparison, name, arguments.fail_on))
+    print(_FORMATS[arguments.format](comparison, name, arguments.fail_on, notes))
     return 1 if comparison.at_or_above(arguments.fail_on) else 0
 
 
-def _text(comparison: Comparison, name: str, fail_on: str) -> str:
+def _read(path: str) -> dict[str, Any] | OnnxFile:
+    """A baseline's values, or a model. What a file is, its first byte says: a pipe's name tells nothing."""
+    content = None if path.lower().endswith(".onnx") else read_given(path, MAX_ONNX)
+    if content is not None and not content.startswith(ONNX_START):
+        return loads(content, source=path)
+    from pytest_htp.files.load import load_onnx
+
+    return load_onnx(path, content)
+
+
+def _text(comparison: Comparison, name: str, fail_on: str, notes: list[str]) -> str:
     width = min(shutil.get_terminal_size((80, 24)).columns, 120)
-    return render_failure(comparison, name=name, fail_on=fail_on, width=width, limit=None)
+    text = render_failure(comparison, name=name, fail_on=fail_on, width=width, limit=None)
+    return "\n".join([text, *(line for note in notes for line in wrap(f"note: {inert(note)}", width))])
 
 
-def _json(comparison: Comparison, name: str, fail_on: str) -> str:
-    return json.dumps({**comparison.to_dict(), "fail_on": fail_on}, indent=2, sort_keys=True)
+def _json(comparison: Comparison, name: str, fail_on: str, notes: list[str]) -> str:
+    return json.dumps({**comparison.to_dict(), "fail_on": fail_on, "notes": notes}, indent=2, sort_keys=True)
 
 
-_FORMATS = {"text": _text, "json": _json, "md": render_markdown}
+def _markdown(comparison: Comparison, name: str, fail_on: str, notes: list[str]) -> str:
+    return "\n".join([render_markdown(comparison, name, fail_on), *(f"\nNote: {markdown(note)}" for note in notes)])
+
+
+_FORMATS = {"text": _text, "json": _json, "md": _markdown}

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_htp.cli.given import read_given
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.format.fold import unfold_rows
+from pytest_htp.format.given import MAX_ONNX, ONNX_START, read_given
 from pytest_htp.format.load import parse_json
 from pytest_htp.format.read import record_of
 from pytest_htp.monitor.module_tree import ModuleRow, ModuleTree
@@ -18,11 +18,8 @@ from pytest_htp.vocabulary import HTPExportData, ModuleInfo
 
 _METADATA_PREFIX = "pytest-htp/metadata/"
 _METADATA = f"{_METADATA_PREFIX}1"
-# How every serialized ModelProto begins (field 1, the IR version), and no JSON does: a pipe's name tells nothing.
-_ONNX_START = b"\x08"
-# 100,000 nodes take some 30 MB of metadata; protobuf itself can't hold more than 2 GiB.
+# 100,000 nodes take some 30 MB of metadata.
 _MAX_METADATA = 512 * 1024 * 1024
-_MAX_ONNX = 2 * 1024 * 1024 * 1024
 # Deeper tags than any model's are not split into the modules around them (that would take quadratic time).
 _MAX_TAG_DEPTH = 64
 
@@ -47,8 +44,8 @@ class Shown:
 def read(path: str) -> Shown:
     """Read a baseline, a metadata file or an ``.onnx``. Raises HTPUsageError for anything else."""
     is_onnx = path.lower().endswith(".onnx")
-    content = read_given(path, _MAX_ONNX if is_onnx else _MAX_METADATA)
-    if is_onnx or content.startswith(_ONNX_START):
+    content = read_given(path, MAX_ONNX if is_onnx else _MAX_METADATA)
+    if is_onnx or content.startswith(ONNX_START):
         return _read_onnx(path, content)
     value = parse_json(content, path, _MAX_METADATA)
     schema = value.get("schema") if isinstance(value, dict) else None

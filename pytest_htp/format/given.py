@@ -16,6 +16,11 @@ from pathlib import Path
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.format.load import MAX_BYTES
 
+# How every serialized ModelProto begins (field 1, the IR version), and no JSON does: a pipe's name tells nothing.
+ONNX_START = b"\x08"
+# protobuf itself can't hold more.
+MAX_ONNX = 2 * 1024 * 1024 * 1024
+
 _REASONS = {
     errno.ENOENT: "does not exist: check the path",
     errno.EISDIR: "is a folder: give the path of one file",

@@ -1,0 +1,324 @@
+"""What changed between any two files: ONNX models or baselines, whoever made them.
+
+Records are compared as ever (:func:`pytest_htp.compare.compare_exports`). This module makes two files comparable
+first: one's modules get the other's names, what only one kind of file can tell is left out, and what two exporters
+merely write in other operators is told apart from what changed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from msgspec.structs import replace
+
+from pytest_htp.carry import carry
+from pytest_htp.compare import Comparison, Finding, Policy, compare_exports
+from pytest_htp.compare.changes import is_float
+from pytest_htp.compare.finding import finding_order
+from pytest_htp.compare.match import index_rows
+from pytest_htp.files.align import new_names, rename_modules
+from pytest_htp.files.arithmetic import arithmetic, computes_the_same
+from pytest_htp.files.describe import describe_file, weights_of
+from pytest_htp.files.load import OnnxFile
+from pytest_htp.files.modules import ALONE, IN_WORDS, SCOPES, TAGS, ReadModules, as_one_module, by_weights, read_modules
+from pytest_htp.files.values import ValueChanges, Weight, match_weights
+from pytest_htp.format.fold import expand_pattern, fold_paths, fold_rows, unfold_rows
+from pytest_htp.format.record import ModuleRow, Record
+from pytest_htp.format.serialize import dict_of
+from pytest_htp.tagging.tagger import Tagging
+
+# Findings that say that a module's operators are others.
+_OPERATORS = frozenset(
+    {"ops.changed", "ops.exploded", "fusion.lost", "fusion.gained", "dtype.internal", "controlflow.added"}
+)
+_MODULES = frozenset({"module.added", "module.removed", "module.class_changed"})
+# What two sources of modules can't be held to.
+_OF_ONE_SOURCE = frozenset({"coverage.dropped", "direct.dropped", "coverage.improved", "tags.moved", "record.changed"})
+# Names that only the exporter gives, and only to some nodes, cover what they cover.
+_COVERAGE = frozenset({"coverage.dropped", "direct.dropped", "coverage.improved"})
+# Below this share of nodes that stand for known ones, a file was not made of another.
+_MADE_OF = 0.5
+# Below this share of equal operators, graphs without a common weight or module have nothing to do with each other.
+_ALIKE = 0.5
+
+
+@dataclass
+class FileComparison:
+    """Findings, and what a reader must know of how they were found."""
+
+    comparison: Comparison
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _Side:
+    """One ONNX file on its way into a comparison."""
+
+    file: OnnxFile
+    read: ReadModules
+    weights: list[Weight] = field(default_factory=list)
+
+    @property
+    def tagging(self) -> Tagging:
+        return self.read.tagging
+
+    def look_at_weights(self) -> None:
+        self.weights = weights_of(self.file, self.tagging.graph)
+
+
+def compare_files(old: OnnxFile | Record, new: OnnxFile | Record, policy: Policy) -> FileComparison:
+    """Compare two files, each an ONNX model or a baseline."""
+    if isinstance(old, Record) and isinstance(new, Record):
+        return FileComparison(compare_exports(dict_of(old), dict_of(new), policy=policy))
+    if isinstance(old, Record) or isinstance(new, Record):
+        return _with_baseline(old, new, policy)
+    return _two_models(_side(old), _side(new), policy)
+
+
+def _side(file: OnnxFile) -> _Side:
+    side = _Side(file, read_modules(file.model))
+    side.look_at_weights()
+    return side
+
+
+def _two_models(old: _Side, new: _Side, policy: Policy) -> FileComparison:
+    notes = [note for side in (old, new) for note in _notes_of(side)]
+    values = match_weights(old.weights, new.weights)
+    if _unrelated(old, new, values):
+        message = "the two models have no weight and no module in common: nothing to compare"
+        return FileComparison(Comparison((_finding("model.unrelated", message, policy),)), notes)
+    foreign = old.read.source != new.read.source
+    if foreign and ALONE in (old.read.source, new.read.source):
+        notes.append(_lend_modules(old, new))
+        values = match_weights(old.weights, new.weights)
+    elif foreign:
+        notes.append(
+            f"modules of {old.file.path} are told by {IN_WORDS[old.read.source]}, of {new.file.path} by "
+            f"{IN_WORDS[new.read.source]}"
+        )
+    known, named = old.tagging.graph.modules, new.tagging.graph.modules
+    names = new_names(values.same, known, named) if foreign or not _mostly_named_alike(known, named) else {}
+    if foreign or names:
+        rename_modules(new.tagging, names, {path: info.class_name for path, info in known.items()})
+        missing = {path: info.class_name for path, info in new.tagging.graph.modules.items()}
+        rename_modules(old.tagging, {}, missing)
+    records = [describe_file(side.file, side.tagging, side.weights) for side in (old, new)]
+    if foreign or names:
+        records = [_without_wording(record) for record in records]
+    comparison = compare_exports(dict_of(records[0]), dict_of(records[1]), policy=policy)
+    findings = list(comparison.findings)
+    if foreign or names:
+        findings = _what_both_can_tell(findings, records[0], records[1], policy, names, foreign)
+    if old.read.source == new.read.source and old.read.source not in (TAGS, SCOPES):
+        findings = [finding for finding in findings if finding.code not in _COVERAGE]
+    if old.read.source == new.read.source == ALONE:
+        findings = [_placed(finding, old.tagging, new.tagging) for finding in findings]
+    findings += _of_values(values, policy)
+    return FileComparison(_sorted(findings, comparison), notes)
+
+
+def _lend_modules(old: _Side, new: _Side) -> str:
+    """Give a file without modules those of the other, if it was made of it; else let both be one module."""
+    tagged, bare = (old, new) if new.read.source == ALONE else (new, old)
+    carried = carry(tagged.tagging, bare.file.model)
+    coverage = carried.coverage
+    if coverage.direct + coverage.fused >= _MADE_OF * coverage.total_nodes:
+        bare.read = ReadModules(carried, tagged.read.source)
+        bare.look_at_weights()
+        return f"{bare.file.path} names no modules: those of {tagged.file.path} are carried onto it"
+    tagged.read = as_one_module(tagged.file.model)
+    tagged.look_at_weights()
+    return f"{bare.file.path} names no modules and was not made of {tagged.file.path}: each is compared as one module"
+
+
+def _notes_of(side: _Side) -> Iterable[str]:
+    if side.read.note:
+        yield f"{side.file.path}: {side.read.note}"
+    if side.file.missing:
+        count = len(side.file.missing)
+        yield (
+            f"{side.file.path}: the external data of {count} weight{'s' * (count != 1)} is missing "
+            f"({', '.join(side.file.missing[:3])}{', …' if count > 3 else ''}): the graph is compared, their values "
+            "are not"
+        )
+
+
+def _unrelated(old: _Side, new: _Side, values: ValueChanges) -> bool:
+    if values.same or values.changed or values.unknown:
+        return False
+    common = set(old.tagging.graph.modules) & set(new.tagging.graph.modules) - {""}
+    if common:
+        return False
+    one, other = ([facts.node.op_type for facts in side.tagging.nodes] for side in (old, new))
+    counts = [{op: ops.count(op) for op in set(ops)} for ops in (one, other)]
+    shared = sum(min(count, counts[1].get(op, 0)) for op, count in counts[0].items())
+    return shared < _ALIKE * max(len(one), len(other), 1)
+
+
+def _mostly_named_alike(old: Iterable[str], new: Iterable[str]) -> bool:
+    one, other = set(old) - {""}, set(new) - {""}
+    return 2 * len(one & other) >= min(len(one), len(other))
+
+
+def _without_wording(record: Record) -> Record:
+    """Without what depends on how an exporter writes things: wiring, and who is called how often."""
+    rows = [replace(row, fingerprint=None, program=None, evidence={}, dtypes={}) for row in record.modules]
+    return replace(record, modules=rows, toolchain={})
+
+
+def _what_both_can_tell(
+    findings: list[Finding], old: Record, new: Record, policy: Policy, names: dict[str, str], foreign: bool
+) -> list[Finding]:
+    """Findings without those that only say that another exporter, or another source of modules, was at work."""
+    before, after = (index_rows(dict_of(record)["modules"]) for record in (old, new))
+    kept, other_words = [], set()
+
+    def same(path: str) -> bool:
+        one, other = before.get(path), after.get(path)
+        return computes_the_same(one["ops"] if one else {}, other["ops"] if other else {})
+
+    for finding in findings:
+        paths = [] if finding.module is None else expand_pattern(finding.module)
+        if not foreign:
+            kept.append(finding)
+        elif finding.code in _OF_ONE_SOURCE or (finding.code == "weights.dtype" and _same_floats(finding)):
+            continue
+        elif finding.code in _OPERATORS | _MODULES and paths and all(map(same, paths)):
+            other_words.update(paths)
+        elif finding.code == "ops.exploded" and finding.module is None:
+            continue
+        else:
+            kept.append(finding)
+    kept += [_finding_at(code, path, before, after, policy) for code, path in _unsaid(kept, before, after, same)]
+    if other_words:
+        message = f"written in other operators that compute the same: {_listed(other_words)}"
+        kept.append(_finding("exporter.wording", message, policy))
+    if names:
+        told = [f"{new} was {old or 'the root'}" for new, old in names.items() if new.rpartition(".")[0] not in names]
+        message = f"modules with the same weights have other names: {', '.join(told[:3])}"
+        kept.append(_finding("exporter.wording", message + (", …" if len(told) > 3 else ""), policy))
+    return kept
+
+
+def _same_floats(finding: Finding) -> bool:
+    """Whether only constants of other types came or went: sizes and axes, which exporters store in their own ways."""
+    kinds = [{kind for kind in types or () if is_float(kind)} for types in (finding.before, finding.after)]
+    return kinds[0] == kinds[1]
+
+
+def _unsaid(
+    kept: list[Finding], before: dict[str, Any], after: dict[str, Any], same: Callable[[str], bool]
+) -> list[tuple[str, str]]:
+    """Modules that compute something else and that no finding names: another was taken to explain them."""
+    said = {path for f in kept if f.module is not None for path in expand_pattern(f.module)}
+    both = [path for path in before if path in after and path not in said]
+    return [("ops.changed", path) for path in both if not same(path)]
+
+
+def _finding_at(code: str, path: str, before: dict[str, Any], after: dict[str, Any], policy: Policy) -> Finding:
+    one, other = (arithmetic(rows[path]["ops"]) for rows in (before, after))
+    changed = {op: (one[op], other[op]) for op in sorted({*one, *other}) if one[op] != other[op]}
+    message = ", ".join(f"{op} {old} -> {new}" for op, (old, new) in changed.items())
+    return Finding(
+        code, f"{message} (fused operators written out)", module=fold_paths([path])[0],
+        before={op: old for op, (old, _) in changed.items()}, after={op: new for op, (_, new) in changed.items()},
+        verdict=policy.verdict(code),
+    )  # fmt: skip
+
+
+def _listed(paths: Iterable[str]) -> str:
+    folded = [path or "the root" for path in fold_paths(paths)]
+    return ", ".join(folded[:4]) + (f" and {len(folded) - 4} more" if len(folded) > 4 else "")
+
+
+def _of_values(values: ValueChanges, policy: Policy) -> list[Finding]:
+    if not values.changed:
+        return []
+    total = len(values.same) + len(values.changed)
+    owners = {new.owner for _, new in values.changed if new.owner is not None}
+    largest = values.largest()
+    message = f"{len(values.changed)} of {total} weights hold other values"
+    message += f", by up to {largest:.2g} of their size" if largest is not None else ""
+    message += f", in {_listed(owners)}" if owners else ""
+    return [_finding("weights.values", message, policy)]
+
+
+def _placed(finding: Finding, old: Tagging, new: Tagging) -> Finding:
+    """In a model without modules: beside which weights the operators differ."""
+    if finding.code not in _OPERATORS or finding.module != "":
+        return finding
+    places = _differing_places(old, new)
+    if not places:
+        return finding
+    more = f" and {len(places) - 3} more" if len(places) > 3 else ""
+    return Finding(**{**finding, "message": f"{finding.message}; near {', '.join(places[:3])}{more}"})
+
+
+def _differing_places(old: Tagging, new: Tagging) -> list[str]:
+    """Weights that are read in another neighbourhood now: other operators between them and the next weight."""
+    before, after = ({name: _around(facts.node) for name, facts in by_weights(t).items()} for t in (old, new))
+    return [name for name, around in after.items() if name in before and before[name] != around]
+
+
+def _around(node: Any) -> tuple[tuple[str, int], ...]:
+    """Elementary operators from a node on, up to the next one that reads a weight."""
+    found: list[str] = []
+    seen, todo = {node}, [node]
+    while todo and len(found) < 32:
+        current = todo.pop()
+        found.append(current.op_type)
+        for output in current.outputs:
+            for use in output.uses():
+                weighted = any(v is not None and v.is_initializer() and "." in (v.name or "") for v in use.node.inputs)
+                if use.node not in seen and not weighted:
+                    seen.add(use.node)
+                    todo.append(use.node)
+    return tuple(sorted(arithmetic(Counter(found)).items()))
+
+
+def _with_baseline(old: OnnxFile | Record, new: OnnxFile | Record, policy: Policy) -> FileComparison:
+    """A baseline and a model: held to what a file can tell of the export that made it."""
+    baseline, file = (old, new) if isinstance(old, Record) else (new, old)
+    assert isinstance(baseline, Record)
+    assert isinstance(file, OnnxFile)
+    side = _side(file)
+    notes = list(_notes_of(side))
+    rows = index_rows(dict_of(baseline)["modules"])
+    classes = {path: row["class"] for path, row in rows.items()}
+    rename_modules(side.tagging, {}, classes)
+    named = all(row.named for row in baseline.outputs)
+    record = describe_file(file, side.tagging, side.weights, named_outputs=named)
+    weights = replace(
+        record.weights, tied=baseline.weights.tied, tied_apart=baseline.weights.tied_apart,
+        kept=record.weights.kept and baseline.weights.kept,
+    )  # fmt: skip
+    record = replace(_without_wording(record), weights=weights, toolchain=baseline.toolchain)
+    present = set(side.tagging.graph.modules)
+    trimmed = replace(
+        _without_wording(baseline), toolchain=baseline.toolchain, stages=[], targets=[],
+        modules=_rows_where(baseline, lambda row: row.nodes > 0 or row.path in present),
+    )  # fmt: skip
+    pair = (trimmed, record) if isinstance(old, Record) else (record, trimmed)
+    comparison = compare_exports(dict_of(pair[0]), dict_of(pair[1]), policy=policy)
+    foreign = side.read.source != "tags"
+    findings = [f for f in comparison.findings if f.code not in {"record.changed", "toolchain.changed"}]
+    if foreign:
+        findings = _what_both_can_tell(findings, pair[0], pair[1], policy, {}, True)
+        notes.append(f"modules of {file.path} are told by {IN_WORDS[side.read.source]}, not by our tags")
+    return FileComparison(_sorted(findings, comparison), notes)
+
+
+def _rows_where(record: Record, keep: Callable[[ModuleRow], bool]) -> list[ModuleRow]:
+    return fold_rows([row for row in unfold_rows(_without_wording(record).modules) if keep(row)])
+
+
+def _finding(code: str, message: str, policy: Policy) -> Finding:
+    return Finding(code, message, verdict=policy.verdict(code))
+
+
+def _sorted(findings: list[Finding], comparison: Comparison) -> Comparison:
+    kept = [finding for finding in findings if finding["verdict"] != "ignore"]
+    return Comparison(tuple(sorted(kept, key=finding_order)), comparison.toolchain_changed)

@@ -1,0 +1,182 @@
+"""Which module each node of a file belongs to: by tags, else dynamo's scopes, else TorchScript's node names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from pytest_htp.capture.scopes import read_stack
+from pytest_htp.errors import HTPUsageError
+from pytest_htp.tag import HierarchyTag
+from pytest_htp.tagging.coverage import Evidence
+from pytest_htp.tagging.facts import GraphFacts, NodeFacts
+from pytest_htp.tagging.passes.dataflow import DataFlowPass
+from pytest_htp.tagging.read import read_tagging
+from pytest_htp.tagging.tagger import Tagging
+from pytest_htp.vocabulary import ModuleInfo
+
+TAGS, SCOPES, NAMES, ALONE = "tags", "scopes", "names", "alone"
+IN_WORDS = {
+    TAGS: "embedded tags",
+    SCOPES: "scopes of torch.onnx.export(dynamo=True)",
+    NAMES: "node names of the TorchScript exporter",
+    ALONE: "nothing: it is one module, the root",
+}
+# What a module is called whose class the file doesn't tell.
+UNKNOWN_CLASS = "Module"
+_TAG_SUFFIX = ".hierarchy.tag"
+_CALL_SUFFIX = re.compile(r"@\d+$")
+_PSEUDO_SCOPE = "_empty_nn_module_stack_from_metadata_hook"
+_STRICT_ROOT = "_export_root"
+# /encoder/layer.0/attention/self/MatMul_1: the operator's own name ends it
+_OUTPUT = re.compile(r"_output_\d+$")
+_NODE_NAME = re.compile(r"/((?:[^/\s]+/)*)([A-Za-z]\w*)")
+
+
+@dataclass(frozen=True)
+class ReadModules:
+    """A file's nodes by module.
+
+    Attributes:
+        source: what says so: ``tags``, ``scopes``, ``names``, or ``alone`` where nothing does.
+        note: why a stronger source was not used, or "".
+    """
+
+    tagging: Tagging
+    source: str
+    note: str = ""
+
+
+def read_modules(model: ir.Model) -> ReadModules:
+    """The strongest source that a file has. What is left undecided by it is placed by the data flow."""
+    note = ""
+    namespace = _namespace(model)
+    if namespace is not None:
+        try:
+            return ReadModules(read_tagging(model, namespace), TAGS)
+        except HTPUsageError as error:
+            note = f"its tags ({namespace}{_TAG_SUFFIX}) are not used: {error}"
+    modules: dict[str, ModuleInfo] = {}
+    graph = GraphFacts(model, modules)
+    found: dict[str, tuple[tuple[str, str], ...]] = {}
+    source = ALONE
+    for candidate, read in ((SCOPES, _scope), (NAMES, _place_in_name)):
+        found = {facts.key: chain for facts in graph.nodes if (chain := read(facts.node)) and all(map(_is_path, chain))}
+        if any(len(chain) > 1 for chain in found.values()):
+            source = candidate
+            break
+    else:
+        return as_one_module(model, note)
+    modules.update(_module_table(found.values()))
+    for facts in graph.nodes:
+        if facts.key in found:
+            facts.decide(Evidence.DIRECT, found[facts.key][-1][0], source)
+    give_parameters(graph)
+    DataFlowPass().run(graph)
+    return ReadModules(Tagging(graph), source, note)
+
+
+def as_one_module(model: ir.Model, note: str = "") -> ReadModules:
+    """Every node in the root, for want of anything that says more."""
+    graph = GraphFacts(model, module_table({"": ""}))
+    for facts in graph.nodes:
+        facts.decide(Evidence.INFERRED, "", ALONE)
+    give_parameters(graph)
+    return ReadModules(Tagging(graph), ALONE, note)
+
+
+def give_parameters(graph: GraphFacts) -> None:
+    """Initializers called after a module's attribute are that module's parameters."""
+    names = [name for inner in graph.model.graphs() for name in inner.initializers]
+    graph.shared_parameters = {
+        name: (name,) for name in names if ("." in name or not _generated(name)) and graph.owner_of(name) is not None
+    }
+
+
+def _generated(name: str) -> bool:
+    return re.fullmatch(r"val_\d+|_?\w*::.*|\d+|.*_output_\d+", name) is not None
+
+
+def by_weights(tagging: Tagging) -> dict[str, NodeFacts]:
+    """Weight name → the first node that reads it: where in a model without modules a node is."""
+    places: dict[str, NodeFacts] = {}
+    for facts in tagging.nodes:
+        for value in facts.node.inputs:
+            if value is not None and value.is_initializer() and value.name and "." in value.name:
+                places.setdefault(value.name, facts)
+    return places
+
+
+def _namespace(model: ir.Model) -> str | None:
+    for graph in (*model.graphs(), *model.functions.values()):
+        for node in graph:
+            for key in node.metadata_props:
+                if key.endswith(_TAG_SUFFIX):
+                    return str(key).removesuffix(_TAG_SUFFIX)
+    return None
+
+
+def _is_path(frame: tuple[str, str]) -> bool:
+    return not frame[0] or all(frame[0].split("."))
+
+
+def _scope(node: ir.Node) -> tuple[tuple[str, str], ...] | None:
+    """``(path, class)`` of the modules around a node, root first; None where no module is named."""
+    stack = read_stack(node.metadata_props)
+    if stack is None:
+        return None
+    frames = []
+    for path, kind in stack.frames:
+        if _PSEUDO_SCOPE in (path, kind) or path.startswith(_PSEUDO_SCOPE):
+            return None
+        path = "" if path == _STRICT_ROOT else path.removeprefix(f"{_STRICT_ROOT}.")
+        frames.append((_CALL_SUFFIX.sub("", path), kind.rpartition(".")[2]))
+    return tuple(frames) or None
+
+
+def _place_in_name(node: ir.Node) -> tuple[tuple[str, str], ...] | None:
+    """The same from a node's name, else, should a tool have renamed it, from that of the value it makes."""
+    made = (value.name or "" for value in node.outputs)
+    for name in (node.name or "", *(_OUTPUT.sub("", value) for value in made)):
+        match = _NODE_NAME.fullmatch(name)
+        if match is not None and match[2].startswith(node.op_type):
+            return tuple((path, "") for path in _paths(match[1].split("/")[:-1]))
+    return None
+
+
+def _paths(parts: list[str]) -> list[str]:
+    """Module paths of the parts of a name. A child of a called ``Sequential`` repeats its name: ``/a/a.0/Conv``."""
+    paths = [""]
+    around, last = "", ""
+    for part in parts:
+        if not last or not part.startswith(f"{last}."):
+            around = paths[-1]
+        paths.append(f"{around}.{part}" if around else part)
+        last = part
+    return paths
+
+
+def _module_table(chains: Iterable[tuple[tuple[str, str], ...]]) -> dict[str, ModuleInfo]:
+    classes: dict[str, str] = {"": ""}
+    for chain in dict.fromkeys(chains):
+        for path, kind in chain:
+            classes[path] = classes.get(path) or kind
+    return module_table(classes)
+
+
+def module_table(classes: Mapping[str, str]) -> dict[str, ModuleInfo]:
+    """Modules by path, root first, each called once; an empty class is not known."""
+    table: dict[str, ModuleInfo] = {}
+    chains: dict[str, tuple[tuple[str, str], ...]] = {}
+    for path in sorted(classes, key=lambda path: path.count(".") + bool(path)):
+        kind = classes[path] or UNKNOWN_CLASS
+        outer = path
+        while outer and outer.rpartition(".")[0] not in chains:
+            outer = outer.rpartition(".")[0]
+        around = chains.get(outer.rpartition(".")[0], ()) if path else ()
+        chains[path] = (*around, (path, kind))
+        table[path] = ModuleInfo(path, kind, str(HierarchyTag.from_modules(chains[path])), calls=1)
+    return table
