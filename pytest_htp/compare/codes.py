@@ -316,19 +316,19 @@ _EXTENSIONS = (
     ),
     Code(
         "weights.values", "info",
-        "Weights that two ``.onnx`` files have in common hold other values (``htp compare`` alone).",
+        "Weights that two .onnx files have in common hold other values (htp compare alone).",
         "12 of 40 weights hold other values, by up to 0.3 of their size, in encoder.layer.{0..3}",
         cause="model",
     ),
     Code(
         "exporter.wording", "info",
-        "Two ``.onnx`` files of different exporters write a module in other operators that compute the same, or "
-        "call it by another name (``htp compare`` alone).",
+        "Two .onnx files of different exporters write a module in other operators that compute the same, or "
+        "call it by another name (htp compare alone).",
         "written in other operators that compute the same: encoder.layer.{0..11}.attention",
     ),
     Code(
         "model.unrelated", "breaking",
-        "Two ``.onnx`` files have no weight, no module and few operators in common (``htp compare`` alone).",
+        "Two .onnx files have no weight, no module and few operators in common (htp compare alone).",
         "the two models have no weight and no module in common: nothing to compare",
         cause="model",
     ),

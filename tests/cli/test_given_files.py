@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from pytest_htp.cli import given, main
+from pytest_htp.cli import main
 from pytest_htp.errors import HTPUsageError
+from pytest_htp.format import given
 from pytest_htp.format.given import read_given
 from pytest_htp.format.serialize import dumps
 from tests.compare._records import bert
