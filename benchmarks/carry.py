@@ -1,0 +1,179 @@
+"""How many nodes of a stage's graph get a tag, are the tags true, and would wrong ones be noticed?
+
+    python benchmarks/carry.py [--only NAME ...] [--per-stage N] [--limit SECONDS]
+
+Each architecture is exported once; each stage runs on that file. Printed is one line of JSON per architecture, and the
+totals by stage at the end:
+
+- ``nodes`` by evidence, and the cause of every ``none``;
+- ``contradicted``: modules whose carried tags values speak against (boundary and output check, stage's precision);
+- ``noticed`` of ``mutations``: the tag of one node at a time is made wrong (another module, a sibling, the caller, the
+  same module of another layer) and attestation is drawn again from the same values. Eligible are nodes that stand for
+  exactly one node; int8 is left out, whose values are too coarse for the check.
+- ``carry_s`` and ``stage_s``: seconds of carrying and of the stage itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import logging
+import random
+import signal
+import tempfile
+import time
+import warnings
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+from architectures import kinds, make
+from mutate_tags import KINDS, Wrong, mutated, noticed
+
+from pytest_htp import HTPExporter
+from pytest_htp.carry import carry
+from pytest_htp.exporter import exporter
+from pytest_htp.exporter.staging import StagesRequest, StagesResult, precision_of, run_stages
+from pytest_htp.parity.attestation import attest
+from pytest_htp.parity.measure import examine
+from pytest_htp.quality import QualityRequest
+from pytest_htp.stages import BUILT_IN
+from pytest_htp.tagging.coverage import Evidence
+
+
+def request_of(name: str, folder: Path) -> StagesRequest:
+    """What the export of an architecture hands to its stages."""
+    seen: list[StagesRequest] = []
+
+    def keep(request: StagesRequest) -> StagesResult:
+        seen.append(request)
+        return StagesResult()
+
+    before, exporter.run_stages = exporter.run_stages, keep  # type: ignore[assignment]
+    try:
+        model, inputs = make(name)
+        HTPExporter(stages=["ort:basic"]).export(model, inputs, folder / "model.onnx")
+    finally:
+        exporter.run_stages = before  # type: ignore[assignment]
+    return seen[0]
+
+
+def measure(name: str, per_stage: int, generator: random.Random) -> dict[str, Any]:
+    found: dict[str, Any] = {"name": name, "stages": {}}
+    with tempfile.TemporaryDirectory() as folder:
+        request = request_of(name, Path(folder))
+        for stage in BUILT_IN:
+            result = run_stages(replace(request, stages=[stage]))
+            if result.failure is not None:
+                found["stages"][stage] = {"failed": str(result.failure)[:200]}
+                continue
+            made = result.stages[stage]
+            started = time.perf_counter()
+            tagging = carry(request.tagging, ir.load(made.onnx_path))
+            row: dict[str, Any] = {
+                "carry_s": round(time.perf_counter() - started, 3),
+                "stage_s": round(made.seconds, 3),
+                "nodes": dict(Counter(facts.evidence.value for facts in tagging.nodes)),
+                "rules": dict(Counter(facts.rule for facts in tagging.nodes if facts.rule)),
+                "causes": dict(Counter(facts.cause for facts in tagging.nodes if facts.cause)),
+                "contradicted": made.attestation.get("contradicted", []),
+                "attested": made.attestation.get("attested"),
+            }
+            if request.parity_reason is None and precision_of(made.program) != "int8" and result.last is not None:
+                row |= _mutations(request, made.onnx_path, result, per_stage, generator)
+            found["stages"][stage] = row
+    return found
+
+
+def _mutations(
+    request: StagesRequest, path: Path, result: StagesResult, count: int, generator: random.Random
+) -> dict[str, Any]:
+    tagging = result.last
+    assert tagging is not None
+    examined = examine(
+        QualityRequest(
+            onnx_path=path, program=tagging.graph.model, inputs=request.inputs, hierarchy=request.hierarchy,
+            tagging=tagging, precision=precision_of(tagging.graph.model), values=request.values,
+        )
+    )  # fmt: skip
+    evidences = examined.evidences(request.hierarchy)
+    clean = set(attest(evidences, examined.placement).contradicted)
+    eligible = [
+        facts for facts in examined.placement.facts
+        if facts.evidence is Evidence.DIRECT and not examined.flow.shape_only.issuperset(facts.node.outputs)
+    ]  # fmt: skip
+    wrong = Wrong(request.hierarchy)
+    kinds_: dict[str, dict[str, int]] = {}
+    for kind in KINDS:
+        places = [(facts, wrong.choices(kind, facts.path or "")) for facts in eligible]
+        places = [(facts, choices) for facts, choices in places if choices]
+        seen = 0
+        chosen = generator.sample(places, min(count, len(places)))
+        for facts, choices in chosen:
+            with mutated(facts, generator.choice(choices)):
+                seen += noticed(evidences, tagging, clean)
+        kinds_[kind] = {"mutations": len(chosen), "noticed": seen}
+    return {"mutated": kinds_}
+
+
+def totals(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    summed: dict[str, Any] = {}
+    for stage in BUILT_IN:
+        measured = [row["stages"][stage] for row in rows if "nodes" in row.get("stages", {}).get(stage, {})]
+        nodes: Counter[str] = Counter()
+        causes: Counter[str] = Counter()
+        kinds_: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
+        for row in measured:
+            nodes.update(row["nodes"])
+            causes.update(row["causes"])
+            for kind, counts in row.get("mutated", {}).items():
+                kinds_[kind].update(counts)
+        total = max(nodes.total(), 1)
+        summed[stage] = {
+            "files": len(measured),
+            "failed": [[row["name"], row["stages"][stage]["failed"]] for row in rows
+                       if "failed" in row.get("stages", {}).get(stage, {})],
+            "nodes": dict(nodes),
+            "tagged_percent": round(100 * (total - nodes["none"]) / total, 2),
+            "causes": dict(causes),
+            "contradicted": sum(len(row["contradicted"]) for row in measured),
+            "mutated": {kind: dict(counts) for kind, counts in kinds_.items()},
+            "carry_over_stage": round(sum(row["carry_s"] for row in measured)
+                                      / max(sum(row["stage_s"] for row in measured), 1e-9), 2),
+        }  # fmt: skip
+    return summed
+
+
+def _too_long(*_: object) -> None:
+    raise TimeoutError
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--only", nargs="*", default=None)
+    parser.add_argument("--per-stage", type=int, default=10, help="mutations of each kind, stage and architecture")
+    parser.add_argument("--limit", type=int, default=300, help="seconds of one architecture")
+    arguments = parser.parse_args()
+    logging.disable(logging.WARNING)
+    warnings.simplefilter("ignore")
+    signal.signal(signal.SIGALRM, _too_long)
+    generator = random.Random(0)
+    rows = []
+    for name in arguments.only or kinds():
+        signal.alarm(arguments.limit)
+        try:
+            row = measure(name, arguments.per_stage, generator)
+        except Exception as error:  # one that upstream can't export is no reason to lose the others
+            row = {"name": name, "error": f"{type(error).__name__}: {error}"[:200]}
+        signal.alarm(0)
+        rows.append(row)
+        print(json.dumps(row), flush=True)
+        gc.collect()
+    print(json.dumps({"benchmark": "carry", **totals(rows)}))
+
+
+if __name__ == "__main__":
+    main()
