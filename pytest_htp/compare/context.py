@@ -24,6 +24,7 @@ class _Draft(NamedTuple):
     message: str
     before: Any
     after: Any
+    stage: str | None
 
 
 @dataclass
@@ -62,12 +63,13 @@ class Context:
             self.open.pop(path, None)
 
     def report(
-        self, code: str, message: str, *, module: str | None = None, before: Any = None, after: Any = None
-    ) -> None:
+        self, code: str, message: str, *, module: str | None = None, before: Any = None, after: Any = None,
+        stage: str | None = None,
+    ) -> None:  # fmt: skip
         """Report a finding. ``module`` is a raw path; equal findings of repeated layers fold, so the
         message must not
         name the module itself."""
-        self.drafts.append(_Draft(code, module, message, before, after))
+        self.drafts.append(_Draft(code, module, message, before, after, stage))
         reported = self.modules_by_code.setdefault(code, set())
         if module is not None:
             reported.add(module)
@@ -105,20 +107,22 @@ class Context:
 
     def findings(self) -> tuple[Finding, ...]:
         """Everything reported, folded, under the policy's verdicts, worst first."""
-        groups: dict[tuple[str, str, str], list[_Draft]] = {}
+        groups: dict[tuple[str, str, str, str | None], list[_Draft]] = {}
         for draft in self.drafts:
             if self.policy.verdict(draft.code) != IGNORE:
-                key = draft.code, draft.message, repr((draft.before, draft.after))
+                key = draft.code, draft.message, repr((draft.before, draft.after)), draft.stage
                 groups.setdefault(key, []).append(draft)
         placed = []
-        for (code, message, _), drafts in groups.items():
+        for (code, message, _, stage), drafts in groups.items():
             first = drafts[0]
             modules: list[str | None] = list(fold_paths(d.module for d in drafts if d.module is not None))
             if any(draft.module is None for draft in drafts):
                 modules.append(None)
             verdict = self.policy.verdict(code)
             for module in modules:
-                finding = Finding(code, message, module=module, before=first.before, after=first.after, verdict=verdict)
+                finding = Finding(
+                    code, message, module=module, before=first.before, after=first.after, verdict=verdict, stage=stage
+                )  # fmt: skip
                 place = (module is not None, natural_key(module or ""))
                 placed.append(((*finding_order(finding), place, message), finding))
         placed.sort(key=lambda entry: entry[0])

@@ -110,7 +110,10 @@ class StageResult(_Row, frozen=True, kw_only=True):
 
 
 class TargetResult(_Row, frozen=True, kw_only=True):
-    """What a target's compiler made of the last stage's graph; ``placement`` is module path → device → nodes."""
+    """What a target's compiler made of the last stage's graph; ``placement`` is module path → device → nodes.
+
+    ``runs`` are devices and how many nodes in a row each runs, in execution order.
+    """
 
     name: str
     compiled: bool
@@ -119,6 +122,7 @@ class TargetResult(_Row, frozen=True, kw_only=True):
     partitions: Count | None = None
     share: Percent | None = None
     placement: dict[str, Histogram] = field(default_factory=dict)
+    runs: list[tuple[str, Count]] = field(default_factory=list)
 
 
 class ExportResult(_Row, frozen=True, kw_only=True):

@@ -23,6 +23,7 @@ from pytest_htp.report.result import (
     StageResult,
     StepError,
     StepRow,
+    TargetResult,
 )
 from pytest_htp.session.commands import as_typed, commands_for
 from pytest_htp.session.exports import SECTION, TestExports
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from pytest_htp.exporter import HTPExport
     from pytest_htp.session.run import HtpRun
+    from pytest_htp.targets import HTPTarget
 
 
 class HtpExportFixture:
@@ -278,6 +280,7 @@ class HtpExportFixture:
             record=record,
             before=before,
             shared_with=shared_with,
+            targets=[_target_row(target) for target in export.targets.values()],
             console=export.console,
             console_html=export.console_html,
             artifacts=self._artifacts(export_name, export, export.onnx_path),
@@ -393,4 +396,17 @@ def _stage_result(described: Mapping[str, Any]) -> StageResult:
         parity=described.get("parity"),
         quality=quality.get("modules"),
         output_quality=quality.get("outputs"),
+    )
+
+
+def _target_row(target: HTPTarget) -> TargetResult:
+    return TargetResult(
+        name=target.name,
+        compiled=target.compiled,
+        seconds=target.seconds,
+        error=target.error,
+        partitions=target.partitions,
+        share=target.share,
+        placement=target.placement,
+        runs=list(target.runs),
     )

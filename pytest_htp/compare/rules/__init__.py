@@ -20,6 +20,7 @@ from pytest_htp.compare.rules import (
     remainder,
     shapes,
     stored,
+    targets,
     toolchain,
     unobserved,
     weights,
@@ -48,5 +49,6 @@ RULES: tuple[Callable[[Context], None], ...] = (
     coverage.compare_coverage,
     parity.compare_parity,
     attestation.compare_attestation,
+    targets.compare_targets,
     remainder.report_remainder,
 )

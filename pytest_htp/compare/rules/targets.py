@@ -1,0 +1,92 @@
+"""target.failed, placement.moved, placement.gained, placement.split: what became of the graph on a device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pytest_htp.compare.context import Context
+from pytest_htp.format.fold import expand_pattern
+
+Row = Mapping[str, Any]
+Devices = Mapping[str, int]
+
+
+def compare_targets(context: Context) -> None:
+    """A target that only one record has says nothing, unless it fails: then nothing ever compiled for it."""
+    before = {target["name"]: target for target in context.before.get("targets", ())}
+    for after in context.after.get("targets", ()):
+        old = before.get(after["name"])
+        if not after["compiled"]:
+            if old is None or old["compiled"]:
+                _report_failure(context, old, after)
+        elif old is not None and old["compiled"]:
+            _compare_placement(context, old, after)
+
+
+def _report_failure(context: Context, old: Row | None, after: Row) -> None:
+    now = "no longer compiles" if old is not None else "does not compile"
+    message = f"{now} for {after['name']}: {after['error']}{_options(old, after)}"
+    failing = [path for pattern in after.get("failing", ()) for path in expand_pattern(pattern)]
+    where = "; this module alone does not compile" if failing else ""
+    for module in failing or [None]:
+        context.report(
+            "target.failed", message + where, module=module, stage=after["name"],
+            before=None if old is None else "compiled", after="failed",
+        )  # fmt: skip
+
+
+def _compare_placement(context: Context, old: Row, after: Row) -> None:
+    name, device, note = after["name"], after["device"], _options(old, after)
+    paths = context.modules.new_paths
+    places = {paths.get(path, path): devices for path, devices in _unfolded(old).items()}
+    for path, devices in _unfolded(after).items():
+        known = places.get(path, {})
+        fell, ran = _elsewhere(devices, device), _elsewhere(known, device)
+        code = None
+        if fell > ran:
+            code = "placement.moved"
+        elif fell < ran and devices.get(device, 0) > known.get(device, 0):
+            code = "placement.gained"
+        if code is not None:
+            context.report(
+                code,
+                _described(known, devices) + note,
+                module=path,
+                stage=name,
+                before=dict(known),
+                after=dict(devices),
+            )
+    pieces = old["partitions"], after["partitions"]
+    if pieces[1] > pieces[0]:
+        context.report(
+            "placement.split", f"{pieces[0]} -> {pieces[1]} partitions{note}", stage=name,
+            before=pieces[0], after=pieces[1],
+        )  # fmt: skip
+
+
+def _unfolded(target: Row) -> dict[str, Devices]:
+    return {path: row["devices"] for row in target.get("placement", ()) for path in expand_pattern(row["path"])}
+
+
+def _elsewhere(devices: Devices, device: str) -> int:
+    return sum(count for name, count in devices.items() if name != device)
+
+
+def _described(before: Devices, after: Devices) -> str:
+    return "nodes on " + ", ".join(
+        f"{name} {before.get(name, 0)} -> {after.get(name, 0)}"
+        for name in sorted({*before, *after})
+        if before.get(name, 0) != after.get(name, 0)
+    )
+
+
+def _options(old: Row | None, after: Row) -> str:
+    if old is None or old["options"] == after["options"]:
+        return ""
+    changed = [
+        f"{name} {old['options'].get(name, 'absent')} -> {after['options'].get(name, 'absent')}"
+        for name in sorted({*old["options"], *after["options"]})
+        if old["options"].get(name) != after["options"].get(name)
+    ]
+    return f" (options: {', '.join(changed)})"

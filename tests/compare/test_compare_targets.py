@@ -1,0 +1,92 @@
+"""What became of a graph on a device: each change its finding, and none where nothing changed."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from _records import bert
+
+from pytest_htp.compare import compare_exports
+
+Target = dict[str, Any]
+
+
+def target(**changes: Any) -> Target:
+    layers = "encoder.layer.{0..3}"
+    return {
+        "name": "qnn",
+        "options": {"htp_arch": "75", "soc_model": "60"},
+        "compiled": True,
+        "device": "QNN",
+        "partitions": 1,
+        "share": 100.0,
+        "placement": [
+            {"path": f"{layers}.output.LayerNorm", "devices": {"QNN": 2}},
+            {"path": f"{layers}.output.dense", "devices": {"CPU": 1, "QNN": 3}},
+        ],
+        **changes,
+    }
+
+
+def found(before: Target | None, after: Target | None) -> list[tuple[Any, ...]]:
+    records = []
+    for described in (before, after):
+        record = copy.deepcopy(bert())
+        if described is not None:
+            record["targets"] = [described]
+        records.append(record)
+    findings = compare_exports(*records).findings
+    return [(f.code, f.verdict, f.module, f.stage, f.message) for f in findings]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(target(), target()), (None, target()), (target(), None), (target(compiled=False), target(compiled=False))],
+)
+def test_nothing_is_said_of_what_is_alike_or_new(before: Target | None, after: Target | None) -> None:
+    assert found(before, after) == []
+
+
+def test_a_fallback_in_every_layer_is_one_finding() -> None:
+    layers = "encoder.layer.{0..3}"
+    moved = target(
+        placement=[
+            {"path": f"{layers}.output.LayerNorm", "devices": {"CPU": 2}},
+            {"path": f"{layers}.output.dense", "devices": {"CPU": 1, "QNN": 3}},
+        ],
+        partitions=5,
+    )
+    assert found(target(), moved) == [
+        ("placement.moved", "regression", f"{layers}.output.LayerNorm", "qnn", "nodes on CPU 0 -> 2, QNN 2 -> 0"),
+        ("placement.split", "regression", None, "qnn", "1 -> 5 partitions"),
+    ]
+    assert found(moved, target()) == [
+        ("placement.gained", "improvement", f"{layers}.output.LayerNorm", "qnn", "nodes on CPU 2 -> 0, QNN 0 -> 2"),
+    ]
+
+
+def test_fewer_nodes_on_the_target_are_no_fallback() -> None:
+    fewer = target(placement=[{"path": "encoder.layer.{0..3}.output.LayerNorm", "devices": {"QNN": 1}}])
+    assert found(target(), fewer) == []
+
+
+def test_a_new_module_on_a_fallback_device_is_told() -> None:
+    rows = [*target()["placement"], {"path": "pooler.extra", "devices": {"CPU": 1}}]
+    assert found(target(), target(placement=rows))[0][:3] == ("placement.moved", "regression", "pooler.extra")
+
+
+def test_a_graph_that_no_longer_compiles_names_the_modules() -> None:
+    failed = target(compiled=False, error="Code: 1002", failing=["encoder.layer.{0..3}.output.LayerNorm"], placement=[])
+    expected = "no longer compiles for qnn: Code: 1002; this module alone does not compile"
+    assert found(target(), failed) == [
+        ("target.failed", "breaking", "encoder.layer.{0..3}.output.LayerNorm", "qnn", expected)
+    ]
+    assert found(None, failed)[0][4] == expected.replace("no longer compiles", "does not compile")
+    assert found(failed, target()) == []
+
+
+def test_changed_options_are_named() -> None:
+    other = target(options={"htp_arch": "68", "soc_model": "60"}, partitions=2)
+    assert found(target(), other)[0][4] == "1 -> 2 partitions (options: htp_arch 75 -> 68)"
