@@ -27,7 +27,7 @@ def compare_targets(context: Context) -> None:
 def _report_failure(context: Context, old: Row | None, after: Row) -> None:
     now = "no longer compiles" if old is not None else "does not compile"
     message = f"{now} for {after['name']}: {after['error']}{_options(old, after)}"
-    failing = [path for pattern in after.get("failing", ()) for path in expand_pattern(pattern)]
+    failing: list[str | None] = [path for pattern in after.get("failing", ()) for path in expand_pattern(pattern)]
     where = "; this module alone does not compile" if failing else ""
     for module in failing or [None]:
         context.report(
