@@ -115,8 +115,6 @@ def uneven_layers(tagging: Any) -> list[str]:
 
 def work(names: list[tuple[str, bool]], cache: Path) -> None:
     """In the child process: measure each and append its row."""
-    from pytest_htp.errors import ExportTimeout
-
     logging.disable(logging.ERROR)
     signal.signal(signal.SIGPROF, _too_long)
     warnings.simplefilter("ignore")
@@ -126,7 +124,7 @@ def work(names: list[tuple[str, bool]], cache: Path) -> None:
         try:
             with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
                 row = measure(name, dynamic=dynamic)
-        except (Exception, ExportTimeout) as error:
+        except (Exception, _TooLong) as error:
             text = " ".join(str(error.__cause__ or error).split())
             row = {"name": name, "dynamic": dynamic, "error": f"{type(error).__name__}: {text[:160]}"}
         finally:
@@ -134,10 +132,12 @@ def work(names: list[tuple[str, bool]], cache: Path) -> None:
         _append(cache, row)
 
 
-def _too_long(*_: object) -> None:
-    from pytest_htp.errors import ExportTimeout
+class _TooLong(BaseException):
+    """No ``Exception``, because exporters catch those to try again in another way."""
 
-    raise ExportTimeout(f"took more than {LIMIT} s of CPU time")
+
+def _too_long(*_: object) -> None:
+    raise _TooLong(f"took more than {LIMIT} s of CPU time")
 
 
 def collect(names: list[tuple[str, bool]], cache: Path) -> list[Row]:

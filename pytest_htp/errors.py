@@ -46,11 +46,3 @@ def _inert(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-
-
-class ExportTimeout(BaseException):
-    """The export took longer than ``htp_timeout``.
-
-    No ``Exception``, because exporters catch those to try again in another way. Users meet it as the cause of
-    an :class:`HTPExportError`.
-    """

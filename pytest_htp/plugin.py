@@ -79,7 +79,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("htp_fail_on", "the mildest verdict that fails a test", default="drift")
     parser.addini("htp_policy", "other verdicts per finding code, like 'ops.changed:ignore'", default="")
     parser.addini("htp_keep_artifacts", "keep the saved models after their tests", type="bool", default=False)
-    parser.addini("htp_timeout", "seconds that one export may take, 0 for no limit", default="0")
     parser.addini("htp_target_timeout", "seconds that compiling for one target may take, 0 for no limit", default="")
     parser.addini("htp_providers", "ONNX Runtime execution providers for parity", type="args", default=[])
     parser.addini("htp_baseline_variant", "name of the toolchain's own baselines", default="")
@@ -139,22 +138,12 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Before xdist reads the groups, after the hooks of a conftest.py that come first as well: they may set some."""
     config.stash[_INVENTORY].complete()
-    from pytest_htp.session.grouping import group_by_shared_models, groups_wanted
-
-    if groups_wanted(config):
-        group_by_shared_models(items)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Before xdist sends the node ids."""
     session.config.stash[_INVENTORY].finish(session)
-    from pytest_htp.session.grouping import groups_wanted, restore_group_names
-
-    if groups_wanted(session.config):
-        restore_group_names(session.items)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -16,9 +16,13 @@ _PARITY_DECADES = 2
 # Equal in two records of one graph, whether or not weights and ONNX Runtime were there.
 _STRUCTURE = ("graph", "inputs", "model", "modules", "opset", "outputs", "untagged")
 
-# What an edition before did not hold: its absence from a baseline is no difference.
+# What edition 1, or a version before this one, did not hold: its absence from a baseline is no difference.
 _LATER = ("test", "export")
-_LATER_IN_ROWS = ("program", "flops", "params_bytes", "activation_bytes")
+_LATER_IN_ROWS = {
+    "modules": ("program", "flops", "attention_flops", "params_bytes", "activation_bytes"),
+    "outputs": ("value",),
+    "untagged": ("program",),
+}
 
 
 @dataclass(frozen=True)
@@ -40,10 +44,19 @@ class Stored:
 def _as_far_as(before: dict[str, Any], current: dict[str, Any]) -> dict[str, Any]:
     """``current`` without what ``before`` never held."""
     today = {key: value for key, value in current.items() if key not in _LATER or key in before}
-    unknown = [key for key in _LATER_IN_ROWS if not any(key in row for row in before["modules"])]
-    if unknown:
-        today["modules"] = [{key: item for key, item in row.items() if key not in unknown} for row in today["modules"]]
+    for section, names in _LATER_IN_ROWS.items():
+        rows = before[section] if isinstance(before[section], list) else [before[section]]
+        unknown = {name for name in names if not any(name in row for row in rows)}
+        if unknown:
+            kept = today[section]
+            today[section] = (
+                [_without(row, unknown) for row in kept] if isinstance(kept, list) else _without(kept, unknown)
+            )
     return today
+
+
+def _without(row: dict[str, Any], names: set[str]) -> dict[str, Any]:
+    return {key: item for key, item in row.items() if key not in names}
 
 
 def carried_over(before: dict[str, Any] | None, current: dict[str, Any]) -> dict[str, Any]:

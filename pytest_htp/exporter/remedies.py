@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pytest_htp.errors import ExportTimeout, HTPUsageError
+from pytest_htp.errors import HTPUsageError
 from pytest_htp.exporter.causes import cause_of
 from pytest_htp.exporter.place import Place
 from pytest_htp.exporter.validity import InvalidModel
@@ -51,8 +51,6 @@ def explain(
     cause = cause_of(said) if step in _BY_CAUSE else None
     if isinstance(first, HTPUsageError):
         remedy = ""  # says itself what was expected
-    elif isinstance(first, ExportTimeout):
-        remedy = "raise htp_timeout, or export less: a smaller config, weights='none', parity=False"
     elif isinstance(first, InvalidModel):
         remedy = (
             "no ONNX tool has to accept such a file, so none is left behind: change that module's code, or try "

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 
-from pytest_htp.errors import ExportTimeout, HTPExportError
+from pytest_htp.errors import HTPExportError
 from pytest_htp.exporter.place import Place
 from pytest_htp.exporter.remedies import explain
 from pytest_htp.vocabulary import HTPExportData, HTPExportStep
@@ -72,7 +72,7 @@ class StepRunner:
         self._close(step, "failed")
         for later in list(HTPExportStep)[step.number :]:
             self.data.steps.setdefault(later.value, {"status": "skipped", "seconds": 0.0})
-        if not isinstance(error, (Exception, ExportTimeout)):
+        if not isinstance(error, Exception):
             return None
         message = explain(step, self.data.model_name, error, inputs=self.data.inputs, place=place)
         return HTPExportError(message, step=step, cause=error, data=self.data)

@@ -42,8 +42,7 @@ def fold_tensors(rows: Sequence[TensorRow]) -> list[TensorRow]:
     groups: dict[tuple[object, ...], list[_Place]] = {}
     for position, row in enumerate(rows):
         module = None if row.module is None else split_path(row.module)[0]
-        dims = None if row.dims is None else tuple(row.dims)
-        key = split_path(row.name)[0], module, row.dtype, dims, row.named
+        key = split_path(row.name)[0], module, repr(replace(row, name="", module=None))
         groups.setdefault(key, []).append(_Place(position, row))
     runs = [run for places in groups.values() for run in _fewest_runs(places)]
     runs.sort(key=lambda run: run[0].position)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from shutil import copyfile
 from typing import TYPE_CHECKING, Any
@@ -52,23 +51,21 @@ class HtpRun:
         Returns the export and, where it was shared, the node id of the test that made it.
         """
         from pytest_htp.exporter import HTPExporter
-        from pytest_htp.session.timeout import time_limit
 
         extensions = Extensions(item)
         module_name = extensions.module_name()
         if "targets" in options:
             options = {**options, "targets": extensions.targets(options["targets"])}
         exporter = HTPExporter(progress=self._live(), module_name=module_name, **options)
-        with time_limit(self.settings.timeout) if self.settings.timeout else nullcontext():
-            resolved = self._resolve(model, exporter.options)
-            if resolved is not None and inputs is None:
-                inputs = extensions.inputs(resolved.module)
-            key = self._key(resolved, inputs, exporter.options) if module_name is None else None
-            if key is not None:
-                found = self._shared.find(key, folder)
-                if found is not None:
-                    return found
-            export = exporter.export(resolved if resolved is not None else model, inputs, folder / "model.onnx")
+        resolved = self._resolve(model, exporter.options)
+        if resolved is not None and inputs is None:
+            inputs = extensions.inputs(resolved.module)
+        key = self._key(resolved, inputs, exporter.options) if module_name is None else None
+        if key is not None:
+            found = self._shared.find(key, folder)
+            if found is not None:
+                return found
+        export = exporter.export(resolved if resolved is not None else model, inputs, folder / "model.onnx")
         if key is not None and resolved is not None:
             self._shared.add(key, export, nodeid_of(item), resolved.owner)
         return export, None

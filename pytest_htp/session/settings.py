@@ -25,8 +25,7 @@ _KEY = pytest.StashKey["RunSettings"]()
 class RunSettings:
     """Settings of the whole run, read once from command line and ini.
 
-    ``timeout`` is in seconds, 0 for none; ``variant`` the name of the baselines' variant, ``""`` for the
-    common ones.
+    ``variant`` is the name of the baselines' variant, ``""`` for the common ones.
     """
 
     report_dir: Path | None
@@ -36,7 +35,6 @@ class RunSettings:
     policy_text: str
     parity: bool
     keep_artifacts: bool
-    timeout: float
     providers: tuple[str, ...]
     target_timeout: float | None
     variant: str
@@ -89,7 +87,6 @@ class RunSettings:
                 policy_text=config.getini("htp_policy").strip(),
                 parity=not config.getoption("htp_no_parity"),
                 keep_artifacts=bool(config.getini("htp_keep_artifacts")),
-                timeout=seconds("htp_timeout", config.getini("htp_timeout")),
                 providers=tuple(config.getini("htp_providers")),
                 target_timeout=(
                     seconds("htp_target_timeout", limit) if (limit := config.getini("htp_target_timeout")) else None

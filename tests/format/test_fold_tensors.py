@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.format.record import TensorRow
@@ -59,6 +60,11 @@ def test_swapped_tensors_stand_out() -> None:
     folded = fold_tensors(rows)
     assert list_tensors(folded) == rows
     assert len(folded) > 3
+
+
+def test_which_of_a_modules_values_it_is_stays_apart() -> None:
+    rows = [replace(tensor(f"output.{place}", "head"), value=f"Split.{place}") for place in range(2)]
+    assert list_tensors(fold_tensors(rows)) == rows
 
 
 _names = st.lists(st.sampled_from(["0", "1", "2", "3", "a", "{0}", "50%"]), min_size=1, max_size=3).map(".".join)

@@ -1,8 +1,7 @@
-"""Ini ``htp_keep_artifacts``, ``htp_timeout`` and ``htp_baseline_variant``."""
+"""Ini ``htp_keep_artifacts`` and ``htp_baseline_variant``."""
 
 from __future__ import annotations
 
-import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -31,39 +30,6 @@ def test_saved_models_go_after_their_test_unless_kept(tmp_path: Path) -> None:
     example.write({"pytest.ini": "[pytest]\nhtp_keep_artifacts = true\n"})
     example.run_pytest(outcomes={"passed": 1})
     assert Path(example.read("path")).is_file()
-
-
-def test_an_export_that_takes_too_long_fails_as_such_and_the_next_is_unaffected(tmp_path: Path) -> None:
-    test = """
-import time
-from net import Net, X, make
-
-class Slow(Net):
-    def forward(self, x):
-        time.sleep(5)
-        return super().forward(x)
-
-MODEL = Slow().train()
-
-def test_slow(htp_export):
-    htp_export(MODEL, X, parity=False)
-
-def test_as_before():
-    assert MODEL.training
-
-def test_next(htp_export):
-    htp_export(make(), X, parity=False, baseline=False)
-"""
-    example = project(tmp_path, test).write({"pytest.ini": "[pytest]\nhtp_timeout = 4\n"})
-    run = example.run_pytest("-k", "slow or before", outcomes={"failed": 1, "passed": 1, "deselected": 1})
-    assert run.export["error"]["step"] == "hierarchy_building"
-    assert run.export["error"]["type"] == "ExportTimeout"
-    assert "the export took longer than htp_timeout = 4 s" in run.stdout
-    assert "Raise htp_timeout" in run.stdout
-    example.write({"pytest.ini": "[pytest]\nhtp_timeout = 120\n"})
-    started = time.monotonic()
-    example.run_pytest("-k", "next", outcomes={"passed": 1, "deselected": 2})
-    assert time.monotonic() - started < 120
 
 
 def test_a_variant_has_its_own_baselines_and_falls_back_to_the_common_ones(tmp_path: Path) -> None:

@@ -80,7 +80,6 @@ def test_help_and_markers_name_everything(tmp_path: Path) -> None:
         "htp_fail_on",
         "htp_policy",
         "htp_keep_artifacts",
-        "htp_timeout",
         "htp_providers",
         "htp_baseline_variant",
     ):

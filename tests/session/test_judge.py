@@ -85,6 +85,8 @@ def test_a_baseline_of_edition_1_holds_as_it_did() -> None:
     today = edited(lambda record: record.update(test="test_bert", export=""))
     for row in today["modules"]:
         row.update(program=["Add"], params_bytes=4)
+    today["untagged"]["program"] = ["Add"]
+    today["outputs"][0]["value"] = "Add.0"
     assert stored(bert()).holds(today)
     assert not stored(bert()).holds(edited(lambda record: record["graph"].update(nodes=1), today))
 
