@@ -13,13 +13,16 @@ if TYPE_CHECKING:
     from pytest_htp.compare import Comparison, Finding, compare_exports
     from pytest_htp.errors import HTPExportError, HTPUsageError
     from pytest_htp.exporter import HTPExport, HTPExporter, HTPStage
+    from pytest_htp.format.load import load as load_baseline
     from pytest_htp.monitor import (
         HTPConsoleWriter,
         HTPExportMonitor,
         HTPMetadataWriter,
         HTPReportWriter,
         StepAwareWriter,
+        handles,
     )
+    from pytest_htp.session.gate import HtpExportFixture
     from pytest_htp.stages import Stage
     from pytest_htp.tag import HierarchyTag
     from pytest_htp.targets import HTPTarget, Target
@@ -48,6 +51,9 @@ _HOME = {
     "compare_exports": "compare",
     "Comparison": "compare",
     "Finding": "compare",
+    "HtpExportFixture": "session.gate",
+    "handles": "monitor",
+    "load_baseline": "format.load:load",
 }
 
 __all__ = [
@@ -66,21 +72,26 @@ __all__ = [
     "HTPTarget",
     "HTPUsageError",
     "HierarchyTag",
+    "HtpExportFixture",
     "ModuleInfo",
     "Stage",
     "StepAwareWriter",
     "Target",
     "__version__",
     "compare_exports",
+    "handles",
+    "load_baseline",
 ]
 
+if not TYPE_CHECKING:  # a type checker that saw this would believe any name
 
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> object:
+        if name not in _HOME:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module, _, called = _HOME[name].partition(":")
+        value = getattr(import_module(f"{__name__}.{module}"), called or name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

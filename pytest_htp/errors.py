@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import pickle
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pytest_htp.vocabulary import HTPExportData, HTPExportStep
@@ -35,6 +36,26 @@ class HTPExportError(Exception):
         self.cause = cause
         self.data = data
         self.console_html: str | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles, as workers need it; a cause that doesn't is told by its type and message."""
+        return _restored, (str(self), self.step, _picklable(self.cause), self.data, self.console_html)
+
+
+def _restored(
+    message: str, step: HTPExportStep, cause: BaseException, data: HTPExportData, console_html: str | None
+) -> HTPExportError:
+    error = HTPExportError(message, step=step, cause=cause, data=data)
+    error.console_html, error.__cause__ = console_html, cause
+    return error
+
+
+def _picklable(cause: BaseException) -> BaseException:
+    try:
+        pickle.loads(pickle.dumps(cause))
+    except Exception:  # whatever the objects in it raise
+        return RuntimeError(f"{type(cause).__name__}: {cause}")
+    return cause
 
 
 def _inert_lines(text: str) -> str:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
 from msgspec.structs import replace
@@ -36,6 +36,7 @@ from pytest_htp.capture.state import preserved, put_back, to_eval_mode
 from pytest_htp.capture.weightless import weightless
 from pytest_htp.describe.build import RecordSource, build_record
 from pytest_htp.errors import HTPExportError, HTPUsageError
+from pytest_htp.exporter.keywords import ExportKeywords
 from pytest_htp.exporter.options import ExportOptions
 from pytest_htp.exporter.place import Place, place_of
 from pytest_htp.exporter.result import HTPExport
@@ -89,7 +90,7 @@ class HTPExporter:
         *,
         progress: LiveProgress | None = None,
         module_name: NamingRule | None = None,
-        **options: Any,
+        **options: Unpack[ExportKeywords],
     ) -> None:
         self.options = ExportOptions.from_mapping(options)
         for target in self.options.targets:

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from pytest_htp.errors import HTPUsageError
+from pytest_htp.exporter.keywords import EngineName, OrtFusions, Weights
 from pytest_htp.monitor.config import MonitorConfig
 from pytest_htp.stages.stage import BUILT_IN, CALIBRATED, Stage, name_of, resolve_stages
 from pytest_htp.targets.builtin import resolve_targets
-
-EngineName = Literal["auto", "transformers", "torch"]
-Weights = Literal["real", "none"]
-OrtFusions = Literal["cpu", "cuda", "webgpu", "dml"]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import pytest
 from msgspec import convert, to_builtins
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from syrupy.assertion import SnapshotAssertion
 
     from pytest_htp.exporter import HTPExport
+    from pytest_htp.exporter.keywords import ExportKeywords
     from pytest_htp.session.run import HtpRun
     from pytest_htp.targets import HTPTarget
 
@@ -62,7 +63,7 @@ class HtpExportFixture:
         baseline: bool = True,
         min_coverage: float | None = None,
         fail_on: str | None = None,
-        **options: Any,
+        **options: Unpack[ExportKeywords],
     ) -> HTPExport:
         """Export ``model``, attach the log to the test's report and compare with the baseline.
 
@@ -107,7 +108,7 @@ class HtpExportFixture:
         fail_on: str | None = None,
         generation_config: Any = None,
         multi_token_decode: bool = False,
-        **options: Any,
+        **options: Unpack[ExportKeywords],
     ) -> dict[str, HTPExport]:
         """Export each component of a generative model (prefill, decode, encoder, …) as transformers splits it.
 

@@ -1,0 +1,40 @@
+"""The options of an export as type checkers see them; what they do is said by ``ExportOptions``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, TypedDict
+
+EngineName = Literal["auto", "transformers", "torch"]
+Weights = Literal["real", "none"]
+OrtFusions = Literal["cpu", "cuda", "webgpu", "dml"]
+
+
+class ExportKeywords(TypedDict, total=False):
+    """Keyword options of ``HTPExporter`` and of the fixture's calls."""
+
+    exporter: EngineName
+    dynamic: bool
+    dynamic_shapes: Any
+    opset_version: int | None
+    input_names: Sequence[str]
+    output_names: Sequence[str]
+    custom_translation_table: Mapping[Callable[..., Any], Any] | None
+    external_data: bool | None
+    optimize: bool
+    ort_fusions: OrtFusions | None
+    embed_hierarchy_attributes: bool
+    tag_namespace: str
+    weights: Weights
+    parity: bool
+    rtol: float | None
+    atol: float | None
+    parity_inputs: Sequence[Any]
+    providers: Sequence[str]
+    stages: Sequence[Any]
+    calibration: Iterable[Any] | None
+    targets: Any
+    target_timeout: float
+    seed: int
+    config: Mapping[str, Any] | None
+    verbose: bool
