@@ -14,7 +14,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from pytest_htp.errors import ExportTimeout, HTPUsageError
+from pytest_htp.errors import HTPUsageError
 from pytest_htp.stages.stage import BUILT_IN, Stage, name_of
 
 _MAX_NOTES = 20
@@ -70,7 +70,7 @@ def run_stage(
                 _built_in(stage, source, destination, calibration)
             seconds = time.perf_counter() - started
             _check(destination)
-    except (Exception, ExportTimeout, SystemExit) as error:
+    except (Exception, SystemExit) as error:
         _remove(destination)
         raise StageFailure(
             name, f"stage {name} failed: {_words(error)}", seconds=time.perf_counter() - started, notes=notes
@@ -101,8 +101,6 @@ def _check(path: Path) -> None:
 
 
 def _words(error: BaseException) -> str:
-    if isinstance(error, ExportTimeout):
-        return f"it took longer than htp_timeout ({error})" if str(error) else "it took longer than htp_timeout"
     text = " ".join(str(error).split())[:500]
     if isinstance(error, HTPUsageError):
         return text
