@@ -8,12 +8,12 @@ import sys
 from collections.abc import Sequence
 
 from pytest_htp import __version__
-from pytest_htp.cli import compare, export, init, merge, show
+from pytest_htp.cli import compare, export, init, merge, show, tag
 from pytest_htp.compare.text import inert
 from pytest_htp.errors import HTPUsageError
 
 # A command's ``add_parser`` adds its parser and sets ``run``: parsed arguments → exit code.
-COMMANDS = (init, export, compare, merge, show)
+COMMANDS = (init, export, compare, tag, merge, show)
 
 BAD_INPUT = 2
 

@@ -53,7 +53,7 @@ class ReadModules:
 def read_modules(model: ir.Model) -> ReadModules:
     """The strongest source that a file has. What is left undecided by it is placed by the data flow."""
     note = ""
-    namespace = _namespace(model)
+    namespace = namespace_of(model)
     if namespace is not None:
         try:
             return ReadModules(read_tagging(model, namespace), TAGS)
@@ -110,7 +110,8 @@ def by_weights(tagging: Tagging) -> dict[str, NodeFacts]:
     return places
 
 
-def _namespace(model: ir.Model) -> str | None:
+def namespace_of(model: ir.Model) -> str | None:
+    """Of the tags that are embedded (``htp`` of ``htp.hierarchy.tag``), None where there are none."""
     for graph in (*model.graphs(), *model.functions.values()):
         for node in graph:
             for key in node.metadata_props:
