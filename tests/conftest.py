@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 
 import htp_warm
@@ -9,6 +10,8 @@ import pytest
 from execnet import gateway_io
 from hypothesis import HealthCheck, settings
 
+# An export makes objects by the million and little garbage: by default a fifth of its time goes into looking for it.
+gc.set_threshold(50_000, 20, 10)
 # Tests never time anything: on a busy machine a strategy is slow, and right.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")

@@ -34,20 +34,25 @@ _APPLIED_LATER = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "
 _OPTIONS = ("-u", "-B")
 
 
+# Whom the server ends with: all workers of a run have one. Told at once, a run in this process hides the variable.
+_OWNER = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+
+
 def python() -> str:
     """Path of the interpreter; starts the server at the first call of a test run."""
-    if not hasattr(os, "pidfd_open") or not hasattr(socket, "send_fds"):  # not Linux
+    try:
+        os.close(os.pidfd_open(_OWNER))
+    except (AttributeError, OSError):  # not Linux, or a sandbox
         return sys.executable
-    owner = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
-    started = Path(f"/proc/{owner}/stat").read_text().rpartition(")")[2].split()[19]  # tells it from one before it
-    folder = Path(tempfile.gettempdir()) / f"htp-warm-{owner}-{started}"
+    started = Path(f"/proc/{_OWNER}/stat").read_text().rpartition(")")[2].split()[19]  # tells it from one before it
+    folder = Path(tempfile.gettempdir()) / f"htp-warm-{_OWNER}-{started}"
     client = folder / "python"
     try:
         folder.mkdir(mode=0o700)
     except FileExistsError:
         _wait_for(folder)
     else:
-        _start(folder, owner)
+        _start(folder, _OWNER)
     return str(client)
 
 

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import htp_warm
+
 ROOT = Path(__file__).resolve().parents[2]
 
 SUITE = """
@@ -24,16 +26,16 @@ def pytest_collection_modifyitems(items):
 """
 
 
-def _baselines(folder: Path, *arguments: str, conftest: str = "", hash_seed: str = "0") -> dict[str, bytes]:
+def _baselines(folder: Path, *arguments: str, python: str, conftest: str = "", **env: str) -> dict[str, bytes]:
     """Baselines that a run of the suite in a new folder writes, by file name."""
     folder.mkdir()
     for name, content in (("test_suite.py", SUITE), ("conftest.py", conftest), ("pytest.ini", "[pytest]\n")):
         (folder / name).write_text(content, encoding="utf-8")
     paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--snapshot-update", *arguments],
+        [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--snapshot-update", *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": paths},
+        env={**os.environ, "PYTHONPATH": paths, **env},
         capture_output=True,
         text=True,
     )
@@ -42,7 +44,10 @@ def _baselines(folder: Path, *arguments: str, conftest: str = "", hash_seed: str
 
 
 def test_two_workers_in_reverse_order_and_elsewhere_write_the_same_bytes(tmp_path: Path) -> None:
-    alone = _baselines(tmp_path / "alone")
+    alone = _baselines(tmp_path / "alone", python=htp_warm.python())
     assert len(alone) == 4
-    spread = _baselines(tmp_path / "spread", "-n", "2", "--dist", "load", conftest=REVERSED, hash_seed="77")
+    spread = _baselines(
+        tmp_path / "spread", "-n", "2", "--dist", "load",
+        python=sys.executable, conftest=REVERSED, PYTHONHASHSEED="77",
+    )  # fmt: skip
     assert spread == alone
