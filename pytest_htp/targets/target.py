@@ -70,6 +70,12 @@ class Target:
             )
         return replace(self, options={**self.options, **options})
 
+    @property
+    def distributions(self) -> tuple[str, ...]:
+        """Names of the packages that decide what becomes of a graph, as they are installed."""
+        own = self.package.replace("_", "-")
+        return ("onnxruntime", own) if self.compiler == ORT and own != "onnxruntime" else (own,)
+
     def require(self) -> None:
         """Refuse a target whose package is not installed.
 
