@@ -195,7 +195,8 @@ class _Export:
         self.data.total_modules = len(self.data.hierarchy)
         self.data.total_parameters = sum(parameter.numel() for parameter in self.model.parameters())
         self.data.environment = toolchain_versions(
-            transformers=self.engine.name == "transformers", onnxruntime=bool(self.options.stages),
+            transformers=self.engine.name == "transformers",
+            onnxruntime=bool(self.options.stages),
             further=[package for target in self.options.targets for package in target.distributions],
         )
 

@@ -36,7 +36,7 @@ class Cutter:
         return [facts.node for facts in self._nodes if facts.node in wanted]
 
     def model_of(self, nodes: list[ir.Node]) -> ir.Model | None:
-        """A model of these nodes alone; None where a value at its border has no known type or shape."""
+        """A model of these nodes alone; None where a value that it reads has no known type or shape."""
         chosen = set(nodes)
         read = {value: None for node in nodes for value in _reads(node)}
         outside = [value for value in read if value.producer() not in chosen]
@@ -50,7 +50,7 @@ class Cutter:
             if value in graph_outputs or any(use.node not in chosen for use in value.uses()) or not value.uses()
         ]
         outputs = [value for value in outputs if value.name]
-        if not nodes or any(value.dtype is None or value.shape is None for value in (*inputs, *outputs)):
+        if not nodes or any(value.dtype is None or value.shape is None for value in inputs):
             return None
         return self._copied(nodes, inputs, initializers, outputs)
 

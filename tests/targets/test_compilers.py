@@ -72,6 +72,7 @@ def test_openvinos_refusal_is_kept_and_led_to_the_module(tmp_path: Path) -> None
     result = compile_for(BUILT_IN["openvino"], *written(model, tmp_path), timeout=120)
     assert not result.compiled
     assert "com.vendor.Twice" in (result.error or "")
+    assert result.failing == ("odd",)
 
 
 @OPENVINO
