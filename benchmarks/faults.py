@@ -58,6 +58,45 @@ def faults(graph: onnx.GraphProto) -> Iterator[Fault]:
             yield Fault("activation swapped", position, _at(position, _swap))
 
 
+SIZES = (1e-4, 1e-2, 1.0, 10.0, 1e3)
+"""How far a ramp moves a stored operand, in its largest magnitudes."""
+
+
+def large_faults(graph: onnx.GraphProto) -> Iterator[Fault]:
+    """Faults of any size and kind in stored operands, in graph order."""
+    stored = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT}
+    alike: dict[tuple[int, ...], list[str]] = {}
+    for tensor in stored.values():
+        alike.setdefault(tuple(tensor.dims), []).append(tensor.name)
+    for position, node in enumerate(graph.node):
+        for index, name in enumerate(node.input):
+            if name not in stored or node.op_type == "Gather" or np.prod(stored[name].dims) < 4:
+                continue
+            for size in SIZES:
+                yield _stored(f"ramp x {size:g}", position, index, lambda array, size=size: _ramp(array, size))
+            yield _stored("all NaN", position, index, lambda array: np.full_like(array, np.nan))
+            yield _stored("one NaN", position, index, lambda array: _one(array, np.nan))
+            yield _stored("all infinite", position, index, lambda array: np.full_like(array, np.inf))
+            yield _stored("saturating", position, index, lambda array: np.full_like(array, 3e38))
+            yield _stored("zeros", position, index, np.zeros_like)
+            yield _stored("permuted channels", position, index, lambda array: np.roll(array, 1, axis=-1))
+            others = [other for other in alike[tuple(stored[name].dims)] if other != name]
+            if others:
+                other = numpy_helper.to_array(stored[others[0]]).copy()
+                yield _stored("another layer's", position, index, lambda array, other=other: other)
+
+
+def _ramp(array: np.ndarray, size: float) -> np.ndarray:
+    ramp = np.linspace(-1, 1, array.shape[-1] if array.ndim else 1, dtype=array.dtype)
+    return array + size * max(float(np.abs(array).max()), 1e-3) * ramp
+
+
+def _one(array: np.ndarray, value: float) -> np.ndarray:
+    changed = array.copy()
+    changed.reshape(-1)[array.size // 2] = value
+    return changed
+
+
 def _stored(kind: str, position: int, index: int, change: Callable[[np.ndarray], np.ndarray]) -> Fault:
     """A fault in one node's stored operand; the node gets a copy, other nodes that read it don't."""
 

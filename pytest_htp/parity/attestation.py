@@ -45,6 +45,7 @@ from pytest_htp.parity.reasons import (
     REASONS,
     ROOT,
     STORED,
+    UNLIKE,
     UNSEEN,
     UNTAGGED,
 )
@@ -179,7 +180,7 @@ def _why_absent(call: ModuleCall, evidences: Evidences, placement: Placement) ->
     joint = [i for i in region if placement.facts[i].evidence is Evidence.FUSED]
     if joint:
         return JOINED if agrees_jointly(call, joint, evidences, placement) else FOLDED
-    return ABSENT
+    return UNLIKE
 
 
 def _inside(path: str, enclosing: str) -> bool:

@@ -117,6 +117,11 @@ class Contents:
         """Whether any content has so many elements."""
         return count in self._sizes
 
+    def index_of(self, tensor: torch.Tensor) -> int | None:
+        """The content of a tensor that the root returned; None for one without elements, or sparse."""
+        found = self._by_tensor.get(id(tensor))
+        return None if found is None else found.index
+
     def candidates(self, value: torch.Tensor) -> list[Content]:
         """Contents that agree with ``value`` on a sample, to within one percent of their magnitude."""
         group = group_of(value)

@@ -1,10 +1,11 @@
 """Where an error enters: the first module call whose output is off while its inputs still agree.
 
 1. Each recorded content is located in the graph: a value that equals it; else the value that crosses the
-   border where PyTorch recorded it, unless that equals another content.
+   border where PyTorch recorded it, unless that equals another content. A graph output is what the root returned there,
+   whatever it holds.
 2. A value far from the content at its place is only believed to be that content gone wrong if the error goes
-   on: where everything computed from it that was recorded agrees, it is simply another value (the optimizer
-   moved the border).
+   on, to everything recorded that is computed from it: where some of that agrees, it is simply another value (the
+   optimizer moved the border).
 3. Calls are taken in completion order. A call is off where an output is beyond tolerance; and already where it
    differs by more than the threshold of its element type *and* by ten times more than anything before it: noise that
    accumulates over hundreds of layers rises slowly, an error jumps.
@@ -18,6 +19,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import onnx_ir as ir
@@ -43,9 +45,12 @@ class Located:
     difference: Difference
 
 
-def locate(contents: Contents, observation: Observation, flow: Flow) -> dict[int, Located]:
-    """Content index → where it is in the graph, for contents that were found."""
+def locate(
+    contents: Contents, observation: Observation, flow: Flow, anchors: Mapping[ir.Value, int]
+) -> dict[int, Located]:
+    """Content index → where it is in the graph, for contents that were found; ``anchors`` surely are there."""
     located: dict[int, Located] = {}
+    anchored = {index: value for value, index in anchors.items()}
     doubtful: dict[int, Located] = {}
     equal = observation.equal_values(contents)
     by_place = _by_content(observation.expected)
@@ -56,6 +61,10 @@ def locate(contents: Contents, observation: Observation, flow: Flow) -> dict[int
         index = content.index
         if index in equal:
             located[index] = _closest([Located(*found) for found in equal[index].items()])
+            continue
+        value = anchored.get(index)
+        if value is not None and index in observation.expected.get(value, {}):
+            located[index] = Located(value, observation.expected[value][index])
             continue
         placed = [place for place in by_place.get(index, []) if place.value not in taken]
         if placed:
@@ -110,24 +119,22 @@ def _closest(found: list[Located]) -> Located:
 def _credible(
     doubtful: dict[int, Located], located: dict[int, Located], contents: Contents, flow: Flow
 ) -> dict[int, Located]:
-    """Those of the doubtful that are graph outputs, or whose error goes on: a content located next is clearly
-    off.
+    """Those of the doubtful whose error goes on: a content located next is clearly off, and none agrees.
 
     Clearly, since what is far off here can't be only just beyond noise there.
     """
-    results = {index: item for index, item in doubtful.items() if item.value.is_graph_output()}
     off: dict[ir.Value, bool] = {}
-    for index, item in (*located.items(), *results.items()):
+    for index, item in located.items():
         content, found = contents.items[index], item.difference
         clearly = found.nonfinite > 0 or found.max_rel > GROWTH * content.tolerance.localise
         off[item.value] = off.get(item.value, False) or clearly
     stop = frozenset(off)
-    going_on = {
-        index: item
-        for index, item in doubtful.items()
-        if any(off[value] for value in flow.downstream([item.value], stop) & stop)
-    }
-    return results | going_on
+    going_on = {}
+    for index, item in doubtful.items():
+        next_ones = [off[value] for value in flow.downstream([item.value], stop) & stop]
+        if next_ones and all(next_ones):
+            going_on[index] = item
+    return going_on
 
 
 def first_divergence(

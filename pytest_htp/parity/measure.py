@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
@@ -24,7 +25,7 @@ from pytest_htp.parity.flow import Flow, Placement
 from pytest_htp.parity.observe import Observation, expected_places, watched_values
 from pytest_htp.parity.precision import coarser
 from pytest_htp.parity.refusals import KernelMissing, RuntimeRefused
-from pytest_htp.parity.result import Difference, InputSet, ParityRequest, ParityResult
+from pytest_htp.parity.result import Difference, Divergence, InputSet, ParityRequest, ParityResult
 from pytest_htp.parity.shapes import axis_sizes, fits_declared
 from pytest_htp.parity.tolerance import tolerance_for
 
@@ -97,7 +98,8 @@ def _measure(request: ParityRequest, onlooker: Onlooker | None) -> ParityResult:
         outputs=examined.outputs,
         modules=module_differences(hierarchy, contents, located, examined.passed_on),
         input_sets=examined.input_sets,
-        first_divergence=first_divergence(hierarchy, contents, located, examined.passed_on),
+        first_divergence=first_divergence(hierarchy, contents, located, examined.passed_on)
+        or _somewhere(hierarchy, examined.outputs),
         attestation=attest(evidences, examined.placement).to_dict(),
         values={index: tuple(value.name or "" for value in found) for index, found in evidences.matching.items()},
     )
@@ -131,7 +133,8 @@ def examine(request: ParityRequest, onlooker: Onlooker | None = None) -> Examina
     flow = Flow(program)
     contents = Contents(request.hierarchy, request.rtol, request.atol, request.precision)
     placement = Placement(flow, request.tagging, request.hierarchy)
-    places = expected_places(flow, placement, contents)
+    anchors = _anchors(program, request.hierarchy.result, contents)
+    places = expected_places(flow, placement, contents, anchors)
     session = ValueSession(
         request.onnx_path,
         watched_values(program, flow, contents, feeds),
@@ -166,9 +169,28 @@ def examine(request: ParityRequest, onlooker: Onlooker | None = None) -> Examina
         further.name: _further_outputs(session, further, request, contents.computed_in)
         for further in request.extra_inputs
     }
-    located = locate(contents, observation, flow)
+    located = locate(contents, observation, flow, anchors)
     passed_on = locate_passed_on(contents, observation, flow, placement)
     return Examination(flow, contents, placement, observation, located, passed_on, outputs, input_sets)
+
+
+def _somewhere(hierarchy: Hierarchy, outputs: Sequence[Difference]) -> Divergence | None:
+    """The root, where an output is off and no module could be found that is."""
+    worst = max((found for found in outputs if found.beyond), key=lambda found: found.max_rel, default=None)
+    if worst is None or worst.shape_mismatch is not None or not hierarchy.calls:
+        return None
+    size = (math.inf, math.inf) if worst.nonfinite else (worst.max_abs, worst.max_rel)
+    return Divergence(hierarchy.calls[0].path, *size)
+
+
+def _anchors(program: ir.Model, result: Any, contents: Contents) -> dict[ir.Value, int]:
+    """Graph output → the content that it must be, whatever it holds."""
+    anchors: dict[ir.Value, int] = {}
+    for value, (_, tensor) in zip(program.graph.outputs, match_outputs(program, result), strict=True):
+        index = contents.index_of(tensor) if tensor is not None else None
+        if index is not None and value.producer() is not None:
+            anchors[value] = index
+    return anchors
 
 
 def _outputs(

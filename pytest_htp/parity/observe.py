@@ -47,10 +47,11 @@ class Observation:
         """Compare one value. ``places``: indices of the contents it should be by its place."""
         self.shapes[value] = tuple(tensor.shape)
         elements = flat(tensor)
+        hits: dict[int, Difference] = {}
         if is_constant(elements):
-            self.constant.add(value)
-            return
-        hits = {content.index: _compare(content, tensor) for content in contents.candidates(tensor)}
+            self.constant.add(value)  # all zero, or infinite: it may still be a content gone wrong
+        else:
+            hits = {content.index: _compare(content, tensor) for content in contents.candidates(tensor)}
         if hits:
             self.hits[value] = hits
         by_place = {}
@@ -97,13 +98,15 @@ def mergeable(one: Sequence[int], other: Sequence[int]) -> bool:
     return joints[0] <= joints[1] or joints[1] <= joints[0]
 
 
-def expected_places(flow: Flow, placement: Placement, contents: Contents) -> dict[ir.Value, set[int]]:
-    """Value → contents at the borders that it crosses by the tags.
+def expected_places(
+    flow: Flow, placement: Placement, contents: Contents, anchors: Mapping[ir.Value, int]
+) -> dict[ir.Value, set[int]]:
+    """Value → contents at the borders that it crosses by the tags, or that it surely is (``anchors``: graph outputs).
 
     A node made of several modules' nodes gives what the last of them returns and takes what the first of them
     takes.
     """
-    places: dict[ir.Value, set[int]] = {}
+    places: dict[ir.Value, set[int]] = {value: {index} for value, index in anchors.items()}
     for edge in flow.edges:
         crossings = list(placement.crossings(edge, later=False))
         calls = placement.calls.all

@@ -10,6 +10,7 @@ OVERWRITTEN = "overwritten in place"
 CONSTANT = "constant"
 ELSEWHERE = "same value elsewhere"
 ABSENT = "not in the optimized graph"
+UNLIKE = "no value of the graph is its result"
 STORED = "folded into a constant"
 BODY = "inside a control-flow body"
 JOINED = "folded away by a rewrite, agrees jointly"
@@ -18,6 +19,6 @@ UNTAGGED = "made by a node without a tag"
 UNSEEN = "made by a node of a module that was not seen running"
 ASTRAY = "values differ"
 REASONS = (
-    NO_TENSOR, ROOT, PASS_THROUGH, OVERWRITTEN, CONSTANT, ELSEWHERE, ABSENT, STORED, BODY, JOINED, FOLDED,
+    NO_TENSOR, ROOT, PASS_THROUGH, OVERWRITTEN, CONSTANT, ELSEWHERE, ABSENT, UNLIKE, STORED, BODY, JOINED, FOLDED,
     UNTAGGED, UNSEEN, ASTRAY,
 )  # fmt: skip

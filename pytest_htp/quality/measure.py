@@ -12,10 +12,10 @@ from pytest_htp.parity import ParityRequest, ParityResult, measure_parity
 from pytest_htp.parity.contents import Contents
 from pytest_htp.parity.feeds import match_outputs
 from pytest_htp.parity.flow import Flow, Placement
-from pytest_htp.parity.reasons import BODY, STORED
+from pytest_htp.parity.reasons import ABSENT, BODY, STORED, UNLIKE
 from pytest_htp.quality.coarse import attested_coarsely
 from pytest_htp.quality.meter import Meter
-from pytest_htp.quality.modules import ABSENT, NO_NUMBERS, ModuleNumbers
+from pytest_htp.quality.modules import NO_NUMBERS, ModuleNumbers
 from pytest_htp.quality.result import Quality
 from pytest_htp.quality.sqnr import Undefined, sqnr
 
@@ -87,7 +87,7 @@ class _Reader:
         details, undefined = ModuleNumbers(self._request.hierarchy, self._request.tagging, self._meter).all()
         reasons = {entry["module"]: entry["reason"] for entry in parity.attestation["unmatched"]}
         for path, reason in undefined.items():
-            if reason == ABSENT and reasons.get(path) in (STORED, BODY):
+            if reason == UNLIKE and reasons.get(path) in (ABSENT, STORED, BODY):
                 undefined[path] = reasons[path]
         return Quality(
             measured=True,

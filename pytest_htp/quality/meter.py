@@ -57,7 +57,7 @@ class Meter:
             if found is not None and index < len(contents.items):
                 named[index] = found
         wanted: dict[ir.Value, set[int]] = {}
-        for value, indices in expected_places(flow, placement, contents).items():
+        for value, indices in expected_places(flow, placement, contents, {}).items():
             wanted.setdefault(value, set()).update(indices)
         for index, value in named.items():
             wanted.setdefault(value, set()).add(index)

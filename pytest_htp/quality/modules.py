@@ -20,6 +20,7 @@ import onnx_ir as ir
 
 from pytest_htp.capture.hierarchy import Hierarchy, ModuleCall
 from pytest_htp.parity.contents import Content
+from pytest_htp.parity.reasons import UNLIKE
 from pytest_htp.quality.meter import Meter, Numbers
 from pytest_htp.quality.result import Measured
 from pytest_htp.quality.sqnr import ALL_ZERO, Undefined, rank
@@ -38,7 +39,6 @@ NO_TENSOR = "no tensor"
 NO_NUMBERS = "no floating-point numbers"
 PASS_THROUGH = "pass-through"
 CONSTANT = "constant"
-ABSENT = "no value of the graph is its result"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class ModuleNumbers:
             reason = self._unmeasurable(content, border.inputs.ids)
             found = (self._found(content) or self._leaving(call)) if reason is None else None
             if found is None:
-                reasons.append(reason or ABSENT)
+                reasons.append(reason or UNLIKE)
             elif isinstance(found.number, Undefined):
                 return found.number.reason
             elif worst is None or found.number < worst[0]:

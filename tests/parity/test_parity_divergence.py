@@ -11,6 +11,7 @@ import torch
 from htp_prepared import Prepare, every_fault, facts_at, with_fault
 from torch import nn
 
+from benchmarks.faults import large_faults
 from pytest_htp import HTPExporter
 from pytest_htp.capture.hierarchy import watch_forward
 from pytest_htp.parity import ParityRequest, measure_parity
@@ -126,3 +127,23 @@ def test_healthy_exports_don_t_diverge(prepared: Prepare, name: str) -> None:
     result = measure_parity(prepared(name))
     assert result.first_divergence is None
     assert max(found.max_rel for found in result.modules.values()) < 1e-5 * GROWTH
+
+
+LARGE = ["ramp x 0.01", "ramp x 1", "ramp x 1000", "all NaN", "all infinite", "zeros", "permuted channels"]
+
+
+@pytest.mark.parametrize("kind", LARGE)
+def test_errors_of_any_size_are_led_home(prepared: Prepare, kind: str, tmp_path: Path) -> None:
+    """Also such that move everything after them by more than their magnitude: the graph's outputs are known."""
+    request = prepared("bert")
+    fitting = [
+        fault
+        for fault in large_faults(onnx.load(request.onnx_path).graph)
+        if fault.kind == kind and (facts_at(request, fault.position).path or "").endswith("output.dense")
+    ]
+    fault = fitting[len(fitting) // 2]
+    result = measure_parity(with_fault(request, fault, tmp_path))
+    assert result.first_divergence is not None
+    assert result.first_divergence.module == facts_at(request, fault.position).path
+    reasons = {entry["module"]: entry["reason"] for entry in result.attestation["unmatched"]}
+    assert "not in the optimized graph" not in reasons.values()
