@@ -1,28 +1,48 @@
-"""``htp show FILE``: a baseline, a metadata file or a tagged ``.onnx`` as a module tree."""
+"""``htp show FILE``: a baseline, a metadata file or any ``.onnx`` as a module tree, as data, or for Model Explorer."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import sys
 from typing import Any
 
+from pytest_htp.cli.facts import OVERLAYS
 from pytest_htp.cli.sources import Shown, read
 from pytest_htp.compare.text import inert, percent
+from pytest_htp.errors import HTPUsageError
+from pytest_htp.monitor.folding import expand
 from pytest_htp.monitor.text import symbols_for
 from pytest_htp.monitor.tree import text_lines
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
-    parser = subparsers.add_parser("show", help="show a baseline, metadata file or tagged .onnx as a tree")
+    parser = subparsers.add_parser("show", help="show a baseline, metadata file or .onnx as a tree")
     parser.add_argument("file", metavar="FILE", help="baseline .json, *_htp_metadata.json, or .onnx")
     parser.add_argument("--depth", type=_positive, help="levels to show (default: all)")
     parser.add_argument("--rows", type=_positive, help="modules to show (default: all)")
+    parser.add_argument("--format", choices=("text", "json", "model-explorer"), default="text")
+    parser.add_argument(
+        "--overlay", choices=OVERLAYS, default="tag", help="model-explorer: what nodes are coloured by (default: tag)"
+    )
+    parser.add_argument("--facts", metavar="BASELINE", help="model-explorer: where SQNR and placement are known")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.format == "model-explorer":
+        from pytest_htp.cli.overlays import node_data  # onnx: 0.5 s
+
+        if arguments.file.lower().endswith(".json"):
+            raise HTPUsageError(f"{arguments.file}: Model Explorer shows graphs: give the .onnx, and this as --facts")
+        facts = read(arguments.facts).facts if arguments.facts is not None else {}
+        print(json.dumps(node_data(arguments.file, None, arguments.overlay, facts), indent=2))
+        return 0
     shown = read(arguments.file)
+    if arguments.format == "json":
+        print(json.dumps(_values(shown), indent=2))
+        return 0
     print(inert(arguments.file))
     print(_summary(shown))
     encoding = sys.stdout.encoding or "utf-8"
@@ -33,6 +53,22 @@ def run(arguments: argparse.Namespace) -> int:
     for line in lines:
         print(line)
     return 0
+
+
+def _values(shown: Shown) -> dict[str, Any]:
+    """``{"kind", "nodes", "coverage", "direct_coverage", "modules": [{"path", "class", "nodes", "evidence", …}]}``."""
+    modules = []
+    for row in shown.tree.rows:
+        (path,) = expand(row.path, 1)
+        own = {"path": path, "class": row.class_name, "nodes": row.nodes, "evidence": dict(row.evidence)}
+        modules.append(own | dict(shown.facts.get(path, {})))
+    return {
+        "kind": shown.kind,
+        "nodes": shown.nodes,
+        "coverage": shown.coverage,
+        "direct_coverage": shown.direct_coverage,
+        "modules": modules,
+    }
 
 
 def _summary(shown: Shown) -> str:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pytest_htp.cli.facts import in_words, module_facts
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.format.fold import unfold_rows
+from pytest_htp.format.fold import expand_pattern, unfold_rows
 from pytest_htp.format.given import MAX_ONNX, ONNX_START, read_given
 from pytest_htp.format.load import parse_json
 from pytest_htp.format.read import record_of
+from pytest_htp.format.serialize import dict_of
+from pytest_htp.monitor.folding import encode_braces
 from pytest_htp.monitor.module_tree import ModuleRow, ModuleTree
 from pytest_htp.tag import HierarchyTag
 from pytest_htp.vocabulary import HTPExportData, ModuleInfo
@@ -32,6 +35,7 @@ class Shown:
         kind: what the file is, in words.
         nodes: number of ONNX nodes.
         coverage, direct_coverage: percent.
+        facts: raw module path → cost, precision and placement (:func:`pytest_htp.cli.facts.module_facts`).
     """
 
     kind: str
@@ -39,6 +43,7 @@ class Shown:
     nodes: int | None = None
     coverage: float | None = None
     direct_coverage: float | None = None
+    facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def read(path: str) -> Shown:
@@ -64,14 +69,21 @@ def read(path: str) -> Shown:
 def _from_record(value: Any) -> Shown:
     record = record_of(value)
     unfold_rows(record.modules)  # refuses hostile patterns before anything is drawn
+    facts = module_facts(dict_of(record))
     rows = [
-        ModuleRow(row.path, row.class_name, row.nodes, tuple(sorted(row.evidence.items()))) for row in record.modules
-    ]
+        ModuleRow(
+            encode_braces(path), row.class_name, row.nodes, tuple(sorted(row.evidence.items())),
+            in_words(facts.get(path, {})),
+        )
+        for row in record.modules
+        for path in expand_pattern(row.path)
+    ]  # fmt: skip
     tree = ModuleTree(ModuleTree.from_rows(rows).rows, untagged=record.untagged.nodes)
     coverage = record.coverage
     return Shown(
-        f"baseline of {record.model.class_name}", tree, record.graph.nodes, coverage.coverage, coverage.direct_coverage
-    )
+        f"baseline of {record.model.class_name}", tree, record.graph.nodes, coverage.coverage,
+        coverage.direct_coverage, facts,
+    )  # fmt: skip
 
 
 def _from_metadata(value: Mapping[str, Any]) -> Shown:
@@ -94,9 +106,17 @@ def _from_metadata(value: Mapping[str, Any]) -> Shown:
     stats = stats if isinstance(stats, Mapping) else {}
     model = value.get("model")
     name = _word(model.get("class")) if isinstance(model, Mapping) else ""
+    keys = ("flops", "attention_flops", "params_bytes", "activation_bytes")
+    facts = {
+        path: {key: module[key] for key in keys if isinstance(module.get(key), int)}
+        for path, module in _entries(value, "hierarchy")
+    }
+    tree = ModuleTree.from_data(data)
+    words = {encode_braces(path): in_words(known) for path, known in facts.items()}
+    tree = replace(tree, rows=tuple(replace(row, facts=words.get(row.path, ())) for row in tree.rows))
     return Shown(
-        f"metadata of {name or 'an export'}", ModuleTree.from_data(data), len(data.node_details) or None,
-        _number(stats.get("coverage")), _number(stats.get("direct_coverage")),
+        f"metadata of {name or 'an export'}", tree, len(data.node_details) or None,
+        _number(stats.get("coverage")), _number(stats.get("direct_coverage")), facts,
     )  # fmt: skip
 
 
@@ -141,9 +161,7 @@ def _read_onnx(path: str, content: bytes) -> Shown:
         if tag:
             data.tagged_nodes[key] = tag
     if data.node_details and not data.tagged_nodes:
-        raise HTPUsageError(
-            f"{path}: holds no hierarchy tags: export it with HTPExporter (embed_hierarchy_attributes=True)"
-        )
+        return _without_tags(path, content)
     _add_enclosing_modules(data)
     total = len(data.node_details)
     known = total - evidence["unknown"] == total
@@ -154,6 +172,19 @@ def _read_onnx(path: str, content: bytes) -> Shown:
         100 * len(data.tagged_nodes) / total if total else 100.0,
         (100 * evidence["direct"] / total if total else 100.0) if known else None,
     )
+
+
+def _without_tags(path: str, content: bytes) -> Shown:
+    """By the scopes or names that an exporter wrote; all in one module where there are none."""
+    from pytest_htp.files.load import load_onnx
+    from pytest_htp.files.modules import IN_WORDS, read_modules
+
+    read = read_modules(load_onnx(path, content).model)
+    tagging, data = read.tagging, HTPExportData()
+    data.hierarchy = dict(tagging.graph.modules)
+    data.node_details, data.tagged_nodes = tagging.details, tagging.tags
+    kind = f"ONNX model without tags; modules by {IN_WORDS[read.source]}"
+    return Shown(kind, ModuleTree.from_data(data), len(tagging.nodes))
 
 
 def _all_nodes(model: Any) -> Iterator[Any]:

@@ -34,12 +34,14 @@ class ModuleRow:
         class_name: class of the module, "" where unknown.
         nodes: number of ONNX nodes, None where not counted.
         evidence: nodes per evidence class (``direct``, ``fused``, ``inferred``), as pairs.
+        facts: what else is known of it, in words (``2.1 MFLOP``).
     """
 
     path: str
     class_name: str = ""
     nodes: int | None = None
     evidence: tuple[tuple[str, int], ...] = ()
+    facts: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -65,6 +67,7 @@ class TreeLine:
         nodes: nodes of each of them, descendants included; None where not counted.
         evidence: those nodes per evidence class.
         hidden: modules below the line(s) that are not drawn.
+        facts: what else is known of each of them, in words.
         note: text of a line that stands for no module; the other fields are then empty.
     """
 
@@ -76,6 +79,7 @@ class TreeLine:
     evidence: Mapping[str, int] = field(default_factory=dict)
     hidden: int = 0
     note: str = ""
+    facts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ class ModuleTree:
         single: dict[str, ModuleRow] = {}
         for row in rows:
             for path in expand(row.path, MAX_MODULES):
-                single.setdefault(path, ModuleRow(path, row.class_name, row.nodes, row.evidence))
+                single.setdefault(path, ModuleRow(path, row.class_name, row.nodes, row.evidence, row.facts))
                 if len(single) > MAX_MODULES:
                     raise HTPUsageError(f"the rows stand for more than {MAX_MODULES:,} modules")
         return cls(tuple(single.values()))
@@ -162,7 +166,8 @@ class ModuleTree:
             drawn += 1
             standing_for += times
             hidden_below += (module.modules - 1) * times if cut else 0
-            yield TreeLine(lead, path, module.row.class_name, count, module.nodes, module.evidence, hidden)
+            row = module.row
+            yield TreeLine(lead, path, row.class_name, count, module.nodes, module.evidence, hidden, facts=row.facts)
             if cut:
                 continue
             children = _folded(module.children)
@@ -251,6 +256,7 @@ def _sum_up(roots: list[_Module]) -> None:
             row.class_name,
             row.nodes,
             row.evidence,
+            row.facts,
             tuple((child.label, child.kind) for child in module.children),
         )
         module.kind = kinds.setdefault(likeness, len(kinds))

@@ -1,0 +1,52 @@
+"""Node data for Google's Model Explorer (``ai-edge-model-explorer``): one overlay of a graph's nodes.
+
+Its format (``model_explorer.node_data_builder``): graph id → ``{"name", "results": {key: {"value"}}}`` with, for
+numbers, a ``gradient``. A key is the name of any tensor that the node makes, a graph's id its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pytest_htp.errors import HTPUsageError
+from pytest_htp.files.load import load_onnx
+from pytest_htp.files.modules import read_modules
+
+_GRADIENT = [{"stop": 0, "bgColor": "#d7301f"}, {"stop": 0.5, "bgColor": "#fdcc8a"}, {"stop": 1, "bgColor": "#1a9850"}]
+
+
+def node_data(path: str, content: bytes | None, overlay: str, facts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The overlay of an ``.onnx`` file.
+
+    Args:
+        facts: raw module path → what a record of the model knows of it, for ``sqnr`` and ``placement``.
+
+    Raises:
+        HTPUsageError: the file can't be read, or nothing is known for this overlay.
+    """
+    file = load_onnx(path, content)
+    tagging = read_modules(file.model).tagging
+    modules = tagging.graph.modules
+    results: dict[str, dict[str, Any]] = {}
+    for node in tagging.nodes:
+        value: Any = None
+        if overlay == "evidence":
+            value = node.evidence.value
+        elif node.path is not None and overlay == "tag":
+            value = modules[node.path].tag
+        elif node.path is not None:
+            value = facts.get(node.path, {}).get(overlay)
+        if isinstance(value, Mapping):
+            value = ", ".join(f"{device} {count}" for device, count in sorted(value.items()))
+        name = next((output.name for output in node.node.outputs if output.name), None)
+        if value is not None and name is not None:
+            results[name] = {"value": value}
+    if not results and tagging.nodes:
+        raise HTPUsageError(
+            f"{path}: nothing is known for the overlay {overlay!r}: give a baseline that holds it with --facts BASELINE"
+        )
+    data: dict[str, Any] = {"name": overlay, "results": results}
+    if overlay == "sqnr":
+        data["gradient"] = _GRADIENT
+    return {file.model.graph.name or "main_graph": data}
