@@ -6,16 +6,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pytest_htp.compare.lines import diff_programs
+
 Row = Mapping[str, Any]
 Histogram = Mapping[str, int]
 
 # A row without its path; "evidence" and "calls" alone don't make it structurally different.
-FIELDS = ("nodes", "fingerprint", "ops", "class", "dtypes", "evidence", "weights", "calls")
+FIELDS = ("nodes", "ops", "class", "dtypes", "evidence", "weights", "calls")
 
 
 def same_content(before: Row, after: Row) -> bool:
     """Whether two rows are equal in everything but their path."""
-    return before == after or all(before.get(name) == after.get(name) for name in FIELDS)
+    if before == after:
+        return True
+    return all(before.get(name) == after.get(name) for name in FIELDS) and same_program(before, after)
+
+
+def same_program(before: Row, after: Row) -> bool:
+    """Whether two rows compute alike: by their programs, or by fingerprints where one is of edition 1."""
+    programs = before.get("program"), after.get("program")
+    if None not in programs:
+        return bool(programs[0] == programs[1])
+    prints = before.get("fingerprint"), after.get("fingerprint")
+    return None in prints or bool(prints[0] == prints[1])
 
 
 def differences(before: Histogram, after: Histogram) -> dict[str, int]:
@@ -51,13 +64,25 @@ class Change:
         bytes.
         nodes: growth of the number of own nodes.
         class_changed: the row is of another class.
+        differences: between the two programs, None where one is of edition 1 and has none.
         structural: operators, their number or types, attributes or wiring changed.
         new_floats: floating-point types that the module's nodes produce only now; a module that produced no
         floats at
             all may begin with ``known_floats``, those that any module of the baseline produces.
     """
 
-    __slots__ = ("after", "before", "class_changed", "dtypes", "new_floats", "nodes", "ops", "structural", "weights")
+    __slots__ = (
+        "after",
+        "before",
+        "class_changed",
+        "differences",
+        "dtypes",
+        "new_floats",
+        "nodes",
+        "ops",
+        "structural",
+        "weights",
+    )
 
     def __init__(self, before: Row, after: Row, known_floats: frozenset[str] = frozenset()) -> None:
         self.before, self.after = before, after
@@ -66,8 +91,18 @@ class Change:
         self.weights = differences(before["weights"], after["weights"])
         self.nodes: int = after["nodes"] - before["nodes"]
         self.class_changed: bool = before["class"] != after["class"]
-        prints = before.get("fingerprint"), after.get("fingerprint")
-        self.structural = bool(self.ops or self.dtypes or self.nodes or (None not in prints and prints[0] != prints[1]))
+        programs = before.get("program"), after.get("program")
+        self.differences = (
+            diff_programs(tuple(programs[0]), tuple(programs[1]))
+            if programs[0] is not None and programs[1] is not None
+            else None
+        )
+        same = not self.differences.found if self.differences is not None else same_program(before, after)
+        # Outputs of an operator that nothing reads come and go without a meaning.
+        unread = same and self.differences is not None and not (self.ops or self.nodes or self.moved_types)
+        if unread:
+            self.dtypes = {}
+        self.structural = bool(self.ops or self.dtypes or self.nodes or not same)
         old = before["dtypes"]
         new = [kind for kind in self.dtypes if kind not in old and is_float(kind)]
         if new and not any(map(is_float, old)):
@@ -84,6 +119,14 @@ class Change:
     def direct(self) -> int:
         """Growth of the number of own nodes with direct evidence."""
         return int(self.after["evidence"].get("direct", 0) - self.before["evidence"].get("direct", 0))
+
+    @property
+    def moved_types(self) -> bool:
+        """Whether node outputs went from one element type to another, not only more or fewer of the same."""
+        counts = self.dtypes.values()
+        return bool(counts) and (
+            min(counts) < 0 < max(counts) or self.before["dtypes"].keys() != self.after["dtypes"].keys()
+        )
 
     @property
     def amount(self) -> int:

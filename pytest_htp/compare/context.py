@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from pytest_htp.compare.changes import Pair
+from pytest_htp.compare.changes import Change, Pair
 from pytest_htp.compare.finding import Finding, finding_order
+from pytest_htp.compare.lines import Difference
 from pytest_htp.compare.match import Modules, match_modules
 from pytest_htp.compare.policy import IGNORE, Policy
 from pytest_htp.format.fold import fold_paths, natural_key
@@ -45,6 +46,7 @@ class Context:
     toolchain_changed: tuple[tuple[str, str | None, str | None], ...] = ()
     drafts: list[_Draft] = field(default_factory=list)
     modules_by_code: dict[str, set[str]] = field(default_factory=dict)
+    words: dict[str, list[Difference]] = field(default_factory=dict)  # what of a program changed by itself, by path
 
     @cached_property
     def modules(self) -> Modules:
@@ -61,6 +63,11 @@ class Context:
     def claim(self, *paths: str) -> None:
         for path in paths:
             self.open.pop(path, None)
+
+    def same(self, path: str) -> Pair:
+        """A module that itself is what it was."""
+        row = self.modules.after[path]
+        return Pair(path, path, Change(row, row))
 
     def report(
         self, code: str, message: str, *, module: str | None = None, before: Any = None, after: Any = None,

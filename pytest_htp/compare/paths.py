@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Iterable, Iterator
+
+_RANGE = re.compile(r"\{(\d{1,6})\.\.(\d{1,6})\}")
+_MOST = 1000
 
 
 def parent_of(path: str) -> str | None:
@@ -20,6 +24,15 @@ def ancestors(path: str) -> Iterator[str]:
 def nearest(path: str, known: Container[str]) -> str | None:
     """The nearest enclosing path among the known ones."""
     return next((outer for outer in ancestors(path) if outer in known), None)
+
+
+def unfolded(path: str) -> list[str]:
+    """The paths that a line of a program stands for, ``layer.{1..3}.norm``: several ranges rise together."""
+    ranges = [range(int(low), int(high) + 1)[:_MOST] for low, high in _RANGE.findall(path)]
+    if not ranges:
+        return [path]
+    steps = (iter(numbers) for numbers in zip(*ranges, strict=False))
+    return [_RANGE.sub(lambda _, step=step: str(next(step)), path) for step in steps]  # type: ignore[misc]
 
 
 def topmost(paths: Iterable[str]) -> list[str]:

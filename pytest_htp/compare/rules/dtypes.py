@@ -36,7 +36,7 @@ def compare_precision(context: Context) -> None:
 def _only_precision(change: Change) -> bool:
     """Casts alone came or went, or the same operators produce other element types."""
     if not change.ops:
-        return bool(change.dtypes)
+        return change.moved_types
     if any(bare(op) not in ("Cast", "CastLike") for op in change.ops):
         return False
     return (

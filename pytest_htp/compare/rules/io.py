@@ -122,21 +122,25 @@ def _report_exchanged(context: Context, found: _Differences, matches: Sequence[_
     """Outputs that keep their names and places but are now made by each other's modules."""
     new_paths = context.modules.new_paths
     outputs = [match for match in matches if match.kind == "output"]
-    old = [_maker(match.old, new_paths) for match in outputs]
-    new = [_maker(match.new, {}) for match in outputs]
+    values = all(match.old.get("value") and match.new.get("value") for match in outputs)
+    old = [_maker(match.old, new_paths, values) for match in outputs]
+    new = [_maker(match.new, {}, values) for match in outputs]
     if None in old or None in new or sorted(map(str, old)) != sorted(map(str, new)) or old == new:
         return
     moved = [match.new["name"] for match, a, b in zip(outputs, old, new, strict=True) if a != b]
-    message = f"outputs {', '.join(moved[:_SHOWN])} are now made by each other's modules"
+    apart = {str(maker).partition(":")[0] for maker, other in zip(old, new, strict=True) if maker != other}
+    whose = "made by each other's modules" if len(apart) > 1 else f"each other's values in {apart.pop() or 'the root'}"
+    message = f"outputs {', '.join(moved[:_SHOWN])} are now {whose}"
     found.add("io.reordered", "output", message, old, new)
 
 
-def _maker(tensor: Tensor, new_paths: Mapping[str, str]) -> str | None:
-    """Raw path of the module that makes an output, under its name of today; None where it isn't known."""
+def _maker(tensor: Tensor, new_paths: Mapping[str, str], values: bool) -> str | None:
+    """The module that makes an output, by its path of today, with which of its values that is where both records
+    know; None where it isn't known."""
     path: str | None = tensor.get("module")
     if path is None:
         return None
-    return new_paths.get(path, path)
+    return f"{new_paths.get(path, path)}:{tensor['value']}" if values else new_paths.get(path, path)
 
 
 def _unique_names(tensors: Sequence[Tensor]) -> list[str]:

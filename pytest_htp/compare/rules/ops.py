@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pytest_htp.compare.changes import differences
 from pytest_htp.compare.context import Context
 
 # Contract: more than doubled. Of no node or one that says little: an activation that gains a mul and an add
 # (1 -> 3), a container whose own code gains an operator or two (0 -> 2) are plain changes.
 _SMALL = 2
+_SHOWN = 4  # differences of a program in a message
 
 
 def exploded(before: int, after: int) -> bool:
@@ -33,11 +36,20 @@ def compare_ops(context: Context) -> None:
         change = pair.change
         if change.class_changed:
             continue  # module.class_changed says it
-        context.report(
-            "ops.changed", f"{change.description}{context.source(pair)}{doubt}", module=path,
-            before=change.counts(change.before) or {"fingerprint": change.before.get("fingerprint")},
-            after=change.counts(change.after) or {"fingerprint": change.after.get("fingerprint")},
-        )  # fmt: skip
+        words = (
+            [] if change.ops else context.words.get(path) or (change.differences.found if change.differences else [])
+        )
+        if words:
+            more = f"; {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
+            told = "; ".join(each.words for each in words[:_SHOWN]) + more
+            before: Any = [each.before for each in words if each.before is not None]
+            after: Any = [each.after for each in words if each.after is not None]
+        else:
+            told = change.description
+            before = change.counts(change.before) or {"fingerprint": change.before.get("fingerprint")}
+            after = change.counts(change.after) or {"fingerprint": change.after.get("fingerprint")}
+        message = f"{told}{context.source(pair)}{doubt}"
+        context.report("ops.changed", message, module=path, before=before, after=after)
     _report_untagged(context)
     context.claim(*context.open)
 

@@ -28,7 +28,7 @@ def claim_rewired(context: Context) -> None:
     causes.update(pair.path for pair in modules.changed if pair.path and _is_another(pair.change))
     near = Neighbourhood(causes)
     for path, pair in list(context.open.items()):
-        if not pair.change.ops and not pair.change.dtypes and path in near:
+        if not pair.change.ops and not pair.change.dtypes and path in near and path not in context.words:
             context.claim(path)
 
 

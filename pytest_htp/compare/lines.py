@@ -1,0 +1,267 @@
+"""Two programs of one module, line against line: which operator, attribute or input changed, from what to what.
+
+Lines are written by ``describe.program``. Numbers of lines and of values from outside mean nothing by themselves:
+lines are aligned by operator, and both kinds of numbers are translated before anything is called different.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+from functools import lru_cache
+
+# As in describe.operands, which is not to be imported here.
+COMMUTATIVE = frozenset(
+    ("Add", "Mul", "Max", "Min", "Sum", "Mean", "And", "Or", "Xor", "Equal", "BitwiseAnd", "BitwiseOr", "BitwiseXor")
+)
+_NODE = re.compile(r"%(\d+) = ([^(]*)\((.*)\)", re.DOTALL)
+_CALL = re.compile(r"call ([^(]*)\((.*)\)", re.DOTALL)
+_OWN = re.compile(r"%(\d+)((?:\.\d+)?)")
+_OUTSIDE = re.compile(r"in(\d+)")
+# difflib is quadratic at worst.
+_LONGEST = 4000
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a program; ``name`` is the operator, or the child that is called."""
+
+    text: str
+    name: str
+    is_call: bool
+    number: int
+    inputs: tuple[str, ...]
+    attributes: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing that changed.
+
+    Attributes:
+        words: what, before and after: ``Softmax: axis -1 -> 1``.
+        before, after: the lines; None for a line that is gone or new.
+        values: pairs of the values concerned where nothing else changed: ``("act:Gelu", "act:Relu")``.
+        order: a call whose child is given the same values in another order: the places that were exchanged.
+        callee: the child that is called.
+    """
+
+    words: str
+    before: str | None
+    after: str | None
+    values: tuple[tuple[str, str], ...] = ()
+    order: tuple[int, ...] = ()
+    callee: str | None = None
+
+
+@dataclass
+class Differences:
+    """Everything that changed between two programs.
+
+    Attributes:
+        outside: number of a value from outside → the number it had, where that is another.
+    """
+
+    found: list[Difference] = field(default_factory=list)
+    outside: dict[int, int] = field(default_factory=dict)
+
+
+def parse(text: str) -> Line:
+    """Read a line. One that is no line of a program (from a file that was edited) stands for itself."""
+    if (found := _CALL.fullmatch(text)) is not None:
+        return Line(text, found[1], True, 0, tuple(_split(found[2])), ())
+    if (found := _NODE.fullmatch(text)) is None:
+        return Line(text, text, False, 0, (), ())
+    inputs, _, details = found[3].partition("; ") if not found[3].startswith("; ") else ("", "", found[3][2:])
+    pairs = (detail.partition("=") for detail in _split(details))
+    attributes = tuple((name, value) for name, _, value in pairs)
+    return Line(text, found[2], False, int(found[1][:9]), tuple(_split(inputs)), attributes)
+
+
+def _split(text: str) -> Iterator[str]:
+    """At ``, `` outside of parentheses."""
+    start = depth = 0
+    for place, character in enumerate(text):
+        depth += (character == "(") - (character == ")")
+        if character == "," and not depth and text[place + 1 : place + 2] == " ":
+            yield text[start:place]
+            start = place + 2
+    if text:
+        yield text[start:]
+
+
+@lru_cache(maxsize=4096)
+def diff_programs(before: tuple[str, ...], after: tuple[str, ...]) -> Differences:
+    """What changed from one program to the other; nothing for programs that differ in numbering alone."""
+    old, new = [*map(parse, before)], [*map(parse, after)]
+    pairs, gone, fresh = _align(old, new)
+    lines = {b.number: a.number for a, b in pairs if not b.is_call}
+    outside = _outside(pairs)
+    names = {line.number: line.name for line in old if not line.is_call}
+    result = Differences(outside={new: old for new, old in outside.items() if new != old})
+
+    def translated(value: str) -> str:
+        if (own := _OWN.fullmatch(value)) is not None:
+            number = lines.get(int(own[1]))
+            return f"new {value}" if number is None else f"%{number}{own[2]}"
+        if (other := _OUTSIDE.fullmatch(value)) is not None:
+            return f"in{outside.get(int(other[1]), int(other[1]))}"
+        if value.startswith("("):
+            return f"({', '.join(map(translated, _split(value[1:-1])))})"
+        return value
+
+    def told(value: str) -> str:
+        """A value in words: own ones by their operator."""
+        own = _OWN.fullmatch(value.removeprefix("new "))
+        if own is None:
+            return value
+        name = names.get(int(own[1]), "") if not value.startswith("new ") else ""
+        if value.startswith("new "):
+            name = next((line.name for line in new if line.number == int(own[1])), "")
+        return f"{name}{own[2]}" if name else value
+
+    for a, b in pairs:
+        inputs = [translated(value) for value in b.inputs]
+        attributes = {name: translated(value) for name, value in b.attributes}
+        result.found += _compare(a, b, inputs, attributes, told)
+    for line in gone:
+        result.found.append(Difference(f"{_shown(line)} is gone", line.text, None, callee=_callee(line)))
+    for line in fresh:
+        result.found.append(Difference(f"new {_shown(line)}", None, line.text, callee=_callee(line)))
+    return result
+
+
+def _shown(line: Line) -> str:
+    return f"call of {line.name}" if line.is_call else line.name
+
+
+def _callee(line: Line) -> str | None:
+    return line.name if line.is_call else None
+
+
+def _compare(a: Line, b: Line, inputs: list[str], attributes: dict[str, str], told: object) -> Iterator[Difference]:
+    assert callable(told)
+    old_attributes = dict(a.attributes)
+    for name in sorted(old_attributes.keys() | attributes.keys()):
+        was, now = old_attributes.get(name, "default"), attributes.get(name, "default")
+        if was != now:
+            yield Difference(f"{a.name}: {name} {_body(was, told)} -> {_body(now, told)}", a.text, b.text)
+    if list(a.inputs) == inputs:
+        return
+    same_values = Counter(a.inputs) == Counter(inputs)
+    if same_values and a.name in COMMUTATIVE:
+        return
+    changed = [
+        (place, was, now)
+        for place, (was, now) in enumerate(_longest(list(a.inputs), inputs))
+        if was != now
+    ]  # fmt: skip
+    order = tuple(place for place, _, _ in changed) if same_values else ()
+    was_told, now_told = ([told(value) for value in values] for values in (a.inputs, inputs))
+    head = f"{a.name} is given" if a.is_call else f"{a.name}:"
+    if same_values:
+        what = (
+            " in another order: "
+            if a.is_call
+            else " order of inputs: "
+            if a.name == "Concat"
+            else " inputs exchanged: "
+        )
+        words = f"{head}{what}{', '.join(was_told)} -> {', '.join(now_told)}"
+    else:
+        parts = []
+        if a.name in COMMUTATIVE:
+            left, right = Counter(a.inputs) - Counter(inputs), Counter(inputs) - Counter(a.inputs)
+            changed = [(0, x, y) for x, y in _longest(sorted(left.elements()), sorted(right.elements()))]
+        for place, was, now in changed:
+            where = "" if a.name in COMMUTATIVE or len(a.inputs) == 1 else f" {place + 1}"
+            name = "input" if not a.is_call else "value"
+            parts.append(f"{name}{where} {told(was) or 'none'} -> {told(now) or 'none'}")
+        words = f"{head} {'; '.join(parts)}"
+    values = tuple((was, now) for _, was, now in changed)
+    yield Difference(words, a.text, b.text, values, order, _callee(a))
+
+
+def _body(value: str, told: object) -> str:
+    assert callable(told)
+    return f"({', '.join(map(told, _split(value[1:-1])))})" if value.startswith("(") else value
+
+
+def _longest(a: Sequence[str], b: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for place in range(max(len(a), len(b))):
+        yield a[place] if place < len(a) else "", b[place] if place < len(b) else ""
+
+
+def _align(old: Sequence[Line], new: Sequence[Line]) -> tuple[list[tuple[Line, Line]], list[Line], list[Line]]:
+    """Pairs of lines, and what is left on either side: calls by the child, nodes by operator in order, those that
+    read alike first."""
+    pairs: list[tuple[Line, Line]] = []
+    calls = {line.name: line for line in new if line.is_call}
+    gone = []
+    for line in old:
+        if line.is_call:
+            other = calls.pop(line.name, None)
+            if other is None:
+                gone.append(line)
+            else:
+                pairs.append((line, other))
+    a, b = [line for line in old if not line.is_call], [line for line in new if not line.is_call]
+    left_a, left_b = [], []
+    if max(len(a), len(b)) <= _LONGEST:
+        matcher = SequenceMatcher(
+            None, [_skeleton(line) for line in a], [_skeleton(line) for line in b], autojunk=False
+        )
+        for tag, i1, i2, j1, j2 in matcher.get_opcodes():
+            if tag == "equal":
+                pairs += zip(a[i1:i2], b[j1:j2], strict=True)
+            else:
+                left_a += a[i1:i2]
+                left_b += b[j1:j2]
+    else:
+        left_a, left_b = list(a), list(b)
+    by_name: dict[str, list[Line]] = {}
+    for line in left_b:
+        by_name.setdefault(line.name, []).append(line)
+    for line in left_a:
+        candidates = by_name.get(line.name, [])
+        if candidates:
+            best = max(candidates, key=lambda other: (_likeness(line, other), -abs(other.number - line.number)))
+            candidates.remove(best)
+            pairs.append((line, best))
+        else:
+            gone.append(line)
+    fresh = [*calls.values(), *(line for lines in by_name.values() for line in lines)]
+    return pairs, gone, fresh
+
+
+def _skeleton(line: Line) -> tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]]:
+    """A line without numbers."""
+    inputs = [_OUTSIDE.sub("in", _OWN.sub("%", value)) for value in line.inputs]
+    return line.name, tuple(sorted(inputs) if line.name in COMMUTATIVE else inputs), line.attributes
+
+
+def _likeness(a: Line, b: Line) -> int:
+    kept = Counter(_skeleton(a)[1]) & Counter(_skeleton(b)[1])
+    return sum(kept.values()) + len(set(a.attributes) & set(b.attributes))
+
+
+def _outside(pairs: Sequence[tuple[Line, Line]]) -> dict[int, int]:
+    """Which value from outside is which, by the votes of the lines that read them."""
+    votes: Counter[tuple[int, int]] = Counter()
+    for a, b in pairs:
+        if a.name in COMMUTATIVE or len(a.inputs) != len(b.inputs):
+            continue
+        for was, now in zip(a.inputs, b.inputs, strict=True):
+            first, second = _OUTSIDE.fullmatch(was), _OUTSIDE.fullmatch(now)
+            if first is not None and second is not None:
+                votes[int(second[1]), int(first[1])] += 1
+    mapping: dict[int, int] = {}
+    taken: set[int] = set()
+    for (new, old), _ in sorted(votes.items(), key=lambda vote: (-vote[1], vote[0][0] != vote[0][1], vote[0])):
+        if new not in mapping and old not in taken:
+            mapping[new] = old
+            taken.add(old)
+    return mapping

@@ -1,0 +1,196 @@
+"""Which modules' programs changed by themselves, and which only because they read or call one that did.
+
+A line names the values it reads by module and operator, so a change inside a module is echoed by what reads it; and
+a module that reads its inputs in another order is called with them in that order. Echoes are claimed here: the
+finding belongs to the innermost module whose own lines changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from pytest_htp.compare.changes import Pair
+from pytest_htp.compare.context import Context
+from pytest_htp.compare.lines import COMMUTATIVE, Difference, diff_programs, parse
+from pytest_htp.compare.paths import ancestors, unfolded
+from pytest_htp.format.tensors import unfold_tensors
+from pytest_htp.tag import common_prefix
+
+_UNTAGGED = "untagged"
+
+
+@dataclass
+class _Tree:
+    """What is known to have changed, on both sides; ``words`` of changes handed down to a child."""
+
+    real: set[str]
+    gone: set[str]
+    pairs: Mapping[str, Pair]
+    handed: dict[str, list[Difference]] = field(default_factory=dict)
+
+    def changed(self, path: str) -> bool:
+        return path in self.real or path in self.gone or any(outer in self.gone for outer in ancestors(path))
+
+
+def claim_echoes(context: Context) -> None:
+    """Claim modules whose lines differ only by what another finding says, and keep what is really different."""
+    modules = context.modules
+    pairs = {pair.path: pair for pair in modules.changed}
+    tree = _Tree(
+        real={
+            path for path, pair in pairs.items() if pair.change.ops or pair.change.class_changed or pair.change.dtypes
+        },
+        gone={*modules.added, *modules.removed, *(p for move in modules.moves for p in (move.old, move.new))},
+        pairs=pairs,
+    )
+    deepest_first = sorted(context.open, key=lambda path: (-_depth(path), path))
+    for path in deepest_first:
+        pair = context.open[path]
+        if pair.change.differences is None or path in tree.real:
+            continue
+        if any(_own(difference) for difference in pair.change.differences.found):
+            tree.real.add(path)
+    for path in deepest_first:
+        pair = context.open[path]
+        if pair.change.differences is None or pair.change.ops or pair.change.dtypes or pair.change.nodes:
+            continue
+        left = [each for each in pair.change.differences.found if not _echo(each, path, tree, context)]
+        if left:
+            tree.real.add(path)
+            context.words[path] = left
+        else:
+            context.claim(path)
+    for path, found in tree.handed.items():
+        context.open.setdefault(path, pairs.get(path) or context.same(path))
+        context.words.setdefault(path, []).extend(found)
+    _compare_untagged(context)
+
+
+def _own(difference: Difference) -> bool:
+    """Whether a difference is not of a kind that may be an echo."""
+    return difference.callee is None and not (difference.values and all(map(_is_read, difference.values)))
+
+
+def _is_read(values: tuple[str, str]) -> bool:
+    return ":" in values[0] and ":" in values[1]
+
+
+def _echo(difference: Difference, path: str, tree: _Tree, context: Context) -> bool:
+    """Whether another module's change accounts for a difference; one handed down is put on that module's account."""
+    if difference.callee is not None:
+        child = _inside(path, difference.callee)
+        if difference.before is None or difference.after is None:
+            return any(tree.changed(each) or _below(each, tree) for each in unfolded(child))
+        pair = tree.pairs.get(child)
+        if pair is not None and child in tree.real:
+            if _undone(difference, pair):
+                return True
+        elif difference.order:
+            places = _followed(context, child, difference.order)
+            if places is not None:
+                reader, line = places
+                if parse(line).name not in COMMUTATIVE:
+                    words = f"{parse(line).name}: inputs exchanged, {difference.words}"
+                    tree.handed.setdefault(reader, []).append(Difference(words, line, line))
+                return True
+    return bool(difference.values) and all(
+        _explained(was, now, path, tree) for was, now in difference.values if was != now
+    )
+
+
+def _explained(was: str, now: str, path: str, tree: _Tree) -> bool:
+    old, new = _module_of(was, path), _module_of(now, path)
+    if old is None or new is None:
+        return False
+    return any(tree.changed(each) for side in (old, new) for each in unfolded(side))
+
+
+def _below(path: str, tree: _Tree) -> bool:
+    return any(each.startswith(f"{path}.") for each in tree.gone)
+
+
+def _undone(difference: Difference, pair: Pair) -> bool:
+    """Whether a child whose lines changed is given the same values, in the order in which it reads them now."""
+    if difference.before is None or difference.after is None or pair.change.differences is None:
+        return False
+    was, now = parse(difference.before).inputs, parse(difference.after).inputs
+    if len(was) != len(now):
+        return True  # it reads more or less than it did
+    order = pair.change.differences.outside
+    restored = {order.get(place, place): value for place, value in enumerate(now)}
+    same = [place for place, value in enumerate(was) if restored.get(place) != value]
+    return not same or (bool(order) and bool(difference.order))
+
+
+def _followed(context: Context, path: str, places: Iterable[int]) -> tuple[str, str] | None:
+    """The one line, in a module or one that it calls, where all these inputs are read, and read alone."""
+    wanted = {f"in{place}" for place in places}
+    row = context.modules.after.get(path)
+    for _ in range(64):
+        program = (row or {}).get("program")
+        if row is None or program is None:
+            return None
+        readers = [line for line in map(parse, program) if wanted & set(line.inputs)]
+        if len(readers) != 1 or not wanted <= set(readers[0].inputs) or "{" in readers[0].name:
+            return None
+        line = readers[0]
+        if not line.is_call:
+            return path, line.text
+        wanted = {f"in{place}" for place, value in enumerate(line.inputs) if value in wanted}
+        path = _inside(path, line.name)
+        row = context.modules.after.get(path)
+    return None
+
+
+def _module_of(value: str, path: str) -> str | None:
+    """The module that a value is read from, None for one of another kind."""
+    name, colon, _ = value.partition(":")
+    if not colon or value.startswith(("input ", "%")) or name == _UNTAGGED:
+        return None
+    return _inside(path, name)
+
+
+def _inside(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _depth(path: str) -> int:
+    return path.count(".") + 1 if path else 0
+
+
+def _compare_untagged(context: Context) -> None:
+    before, after = (record["untagged"].get("program") for record in (context.before, context.after))
+    if before is None or after is None or context.before["untagged"]["ops"] != context.after["untagged"]["ops"]:
+        return
+    found = diff_programs(tuple(before), tuple(after)).found
+    left = [each for each in found if _own(each)]
+    if left and not context.reported("io.dim_freed", "io.dim_fixed"):
+        context.report(
+            "ops.changed", f"{'; '.join(each.words for each in left[:4])}, in no module",
+            before=[each.before for each in left], after=[each.after for each in left],
+        )  # fmt: skip
+
+
+def report_outputs(context: Context) -> None:
+    """Outputs that are now another value of the module that made them, or of another, which nothing else says."""
+    if context.reported("io.reordered", "io.output_added", "io.output_removed"):
+        return
+    changed = {pair.path for pair in context.modules.changed if pair.change.structural}
+    changed |= {*context.modules.added, *context.modules.removed}
+    new_paths = context.modules.new_paths
+    old, new = (unfold_tensors(record["outputs"]) for record in (context.before, context.after))
+    for was, now in zip(old, new, strict=False):
+        origins = (was.get("module"), was.get("value")), (now.get("module"), now.get("value"))
+        if origins[0] == origins[1] or None in (was.get("value"), now.get("value")):
+            continue
+        modules = [path for path in (was.get("module"), now.get("module")) if path is not None]
+        if changed.intersection(modules) or any(path in new_paths for path in modules):
+            continue
+        before, after = (
+            f"{module or 'the root' if module is not None else 'no module'}: {value}" for module, value in origins
+        )
+        context.report(
+            "ops.changed", f"output {now['name']}: {before} -> {after}",
+            module=common_prefix(modules) if modules else None, before=before, after=after,
+        )  # fmt: skip
