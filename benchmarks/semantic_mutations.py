@@ -111,10 +111,8 @@ def subject(name: str, *, dynamic: bool = False) -> Subject:
     from pytest_htp import HTPExporter
 
     torch.manual_seed(0)
-    model: Any = config_dir(name)
-    inputs = None
-    if name in MODELS:
-        model, inputs = MODELS[name].make(), MODELS[name].inputs()
+    model: Any
+    model, inputs = (MODELS[name].make(), MODELS[name].inputs()) if name in MODELS else (config_dir(name), None)
     kept: list[Tagging] = []
     from pytest_htp.exporter import exporter as module
 

@@ -19,13 +19,13 @@ from pytest_htp.tag import common_prefix
 Record = Mapping[str, Any]
 
 
-class _Draft(NamedTuple):
+class Draft(NamedTuple):
     code: str
     module: str | None
     message: str
     before: Any
     after: Any
-    stage: str | None
+    stage: str | None = None
 
 
 @dataclass
@@ -42,9 +42,11 @@ class Context:
     policy: Policy = field(default_factory=Policy)
     coverage_tolerance: float = 0.0
     min_coverage: float | None = None
+    quality_tolerance: float = 6.0
+    stage: str | None = None
     sources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     toolchain_changed: tuple[tuple[str, str | None, str | None], ...] = ()
-    drafts: list[_Draft] = field(default_factory=list)
+    drafts: list[Draft] = field(default_factory=list)
     modules_by_code: dict[str, set[str]] = field(default_factory=dict)
     words: dict[str, list[Difference]] = field(default_factory=dict)  # what of a program changed by itself, by path
 
@@ -76,7 +78,7 @@ class Context:
         """Report a finding. ``module`` is a raw path; equal findings of repeated layers fold, so the
         message must not
         name the module itself."""
-        self.drafts.append(_Draft(code, module, message, before, after, stage))
+        self.drafts.append(Draft(code, module, message, before, after, stage or self.stage))
         reported = self.modules_by_code.setdefault(code, set())
         if module is not None:
             reported.add(module)
@@ -114,7 +116,7 @@ class Context:
 
     def findings(self) -> tuple[Finding, ...]:
         """Everything reported, folded, under the policy's verdicts, worst first."""
-        groups: dict[tuple[str, str, str, str | None], list[_Draft]] = {}
+        groups: dict[tuple[str, str, str, str | None], list[Draft]] = {}
         for draft in self.drafts:
             if self.policy.verdict(draft.code) != IGNORE:
                 key = draft.code, draft.message, repr((draft.before, draft.after)), draft.stage
@@ -129,7 +131,7 @@ class Context:
             for module in modules:
                 finding = Finding(
                     code, message, module=module, before=first.before, after=first.after, verdict=verdict, stage=stage
-                )  # fmt: skip
+                )
                 place = (module is not None, natural_key(module or ""))
                 placed.append(((*finding_order(finding), place, message), finding))
         placed.sort(key=lambda entry: entry[0])

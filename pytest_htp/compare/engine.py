@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from pytest_htp.compare.context import Context, Record
 from pytest_htp.compare.finding import Comparison
 from pytest_htp.compare.policy import Policy
-from pytest_htp.compare.rules import RULES
+from pytest_htp.compare.rules import LATER, RULES
 from pytest_htp.compare.rules.toolchain import changed_versions
+from pytest_htp.compare.stages import compare_stages
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.format.read import record_of
 from pytest_htp.format.serialize import dict_of
@@ -23,6 +24,7 @@ def compare_exports(
     policy: Policy | str | None = None,
     coverage_tolerance: float = 0.0,
     min_coverage: float | None = None,
+    quality_tolerance: float = 6.0,
     sources: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Comparison:
     """Classify every difference between two export records. Linear in the number of modules.
@@ -35,6 +37,7 @@ def compare_exports(
         coverage_tolerance: percentage points by which coverage and direct coverage may drop.
         min_coverage: coverage in percent below which ``coverage.dropped`` is reported whatever the baseline
         says.
+        quality_tolerance: dB by which a stage's SQNR may fall or rise.
         sources: raw module path → {operator: ``"models/net.py:42"``} of the current export, to name the
         user's line.
 
@@ -44,6 +47,8 @@ def compare_exports(
     for name, value in (("coverage_tolerance", coverage_tolerance), ("min_coverage", min_coverage)):
         if value is not None and not (isinstance(value, (int, float)) and 0 <= value <= 100):
             raise HTPUsageError(f"{name} must be from 0 to 100 (percent), got {value!r}")
+    if not (isinstance(quality_tolerance, (int, float)) and quality_tolerance >= 0):
+        raise HTPUsageError(f"quality_tolerance must be 0 or more (dB), got {quality_tolerance!r}")
     records = []
     for role, given in (("baseline", baseline), ("current", current)):
         try:
@@ -57,11 +62,15 @@ def compare_exports(
         policy=Policy.parse(policy) if isinstance(policy, str) else policy or Policy(),
         coverage_tolerance=coverage_tolerance,
         min_coverage=min_coverage,
+        quality_tolerance=quality_tolerance,
         sources=sources or {},
         toolchain_changed=changed_versions(before, after),
     )
     with _no_search_for_cycles():
         for rule in RULES:
+            rule(context)
+        compare_stages(context, RULES)
+        for rule in LATER:
             rule(context)
         return Comparison(context.findings(), context.toolchain_changed)
 

@@ -293,7 +293,7 @@ FAULTS: dict[str, tuple[str, str | None, Record | tuple[Record, Record]]] = {
 }
 
 
-# Faults of stages, targets and generation, not of the export itself.
+# Faults of stages, targets and generation, not of the export itself: test_compare_stages.py.
 OF_STAGES = {
     "quality.worse", "quality.better", "quantization.lost", "quantization.gained", "target.failed", "placement.moved",
     "placement.gained", "placement.split", "tokens.differ", "flops.grown", "flops.shrunk",

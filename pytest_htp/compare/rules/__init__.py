@@ -8,6 +8,7 @@ from pytest_htp.compare.context import Context
 from pytest_htp.compare.rules import (
     attestation,
     controlflow,
+    cost,
     coverage,
     dtypes,
     fusion,
@@ -28,6 +29,7 @@ from pytest_htp.compare.rules import (
     wiring,
 )
 
+# Of an export and of each of its stages.
 RULES: tuple[Callable[[Context], None], ...] = (
     toolchain.report_toolchain,
     unobserved.report_unobserved,
@@ -53,5 +55,9 @@ RULES: tuple[Callable[[Context], None], ...] = (
     parity.compare_parity,
     attestation.compare_attestation,
     targets.compare_targets,
+    cost.compare_flops,
     remainder.report_remainder,
 )
+
+# Of what was made of an export.
+LATER: tuple[Callable[[Context], None], ...] = (cost.compare_tokens,)

@@ -1,0 +1,204 @@
+"""Rules of stages, targets, quality, cost and generated tokens, each with what triggers it and what must not."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pytest_htp.compare import compare_exports
+from tests.compare._records import add_ops, bert, changed, edited
+
+Record = dict[str, Any]
+QUERY = "encoder.layer.1.attention.self.query"
+
+
+def found(before: Record, after: Record, **options: Any) -> list[tuple[str, str | None, str | None]]:
+    findings = compare_exports(before, after, **options).findings
+    return [(finding.code, finding.module, finding.stage) for finding in findings]
+
+
+def staged(record: Record, name: str = "int8:dynamic", *, of: Record | None = None, **more: Any) -> Record:
+    """``record`` with one stage, which is ``of`` (or the export itself) described."""
+    graph = {key: copy.deepcopy(value) for key, value in (of or record).items()}
+    for key in ("schema", "model", "toolchain"):
+        graph.pop(key)
+    return {**copy.deepcopy(record), "stages": [{**graph, "name": name, **more}]}
+
+
+def quantized(paths: tuple[str, ...] = ()) -> Record:
+    """Every Linear computes with integers but those named."""
+
+    def change(rows: dict[str, Any]) -> None:
+        for path, row in rows.items():
+            if row["class"] == "Linear" and path not in paths:
+                add_ops(row, {"MatMul": -1, "MatMulInteger": 1, "DynamicQuantizeLinear": 1, "Cast": 1, "Mul": 2})
+                row["weights"] = {"INT8": row["weights"]["FLOAT"] // 4}
+
+    return changed(change)
+
+
+def test_equal_stages_are_silent() -> None:
+    record = staged(bert(), of=quantized())
+    assert found(record, copy.deepcopy(record)) == []
+
+
+def test_a_module_that_runs_in_float_again_has_lost_its_quantization_and_nothing_else_is_said() -> None:
+    before, after = staged(bert(), of=quantized()), staged(bert(), of=quantized((QUERY,)))
+    assert found(before, after) == [("quantization.lost", QUERY, "int8:dynamic")]
+    assert found(after, before) == [("quantization.gained", QUERY, "int8:dynamic")]
+    (finding,) = compare_exports(before, after).findings
+    assert "MatMulInteger 1 -> 0" in finding.message
+    assert finding.verdict == "regression"
+
+
+def test_a_fusion_lost_in_a_stage_alone_is_said_of_the_stage() -> None:
+    def lose(rows: dict[str, Any]) -> None:
+        add_ops(rows["encoder.layer.1.attention.self"], {"Attention": -1, "MatMul": 2, "Softmax": 1})
+
+    before, after = staged(bert(), "ort:extended"), staged(bert(), "ort:extended", of=changed(lose))
+    assert found(before, after) == [("fusion.lost", "encoder.layer.1.attention.self", "ort:extended")]
+
+
+def test_what_is_already_in_the_export_is_not_repeated() -> None:
+    def change(rows: dict[str, Any]) -> None:
+        add_ops(rows["encoder.layer.1"], {"Mul": 1, "Add": 1})
+
+    after = changed(change)
+    assert found(staged(bert()), staged(after)) == [("ops.changed", "encoder.layer.1", None)]
+
+
+def test_a_stage_that_does_more_than_follow_says_so() -> None:
+    def change(rows: dict[str, Any]) -> None:
+        add_ops(rows["encoder.layer.1"], {"Mul": 1, "Add": 1})
+
+    def more(rows: dict[str, Any]) -> None:
+        change(rows)
+        add_ops(rows["encoder.layer.1.act"], {"Gelu": -1, "Erf": 1, "Mul": 2})
+
+    after = changed(change)
+    assert found(staged(bert()), staged(after, of=changed(more))) == [
+        ("fusion.lost", "encoder.layer.1.act", "int8:dynamic"),
+        ("ops.changed", "encoder.layer.1", None),
+    ]
+
+
+def test_a_stage_of_one_side_alone_is_no_fault_of_the_graph() -> None:
+    assert found(bert(), staged(bert())) == []
+    assert [code for code, _, _ in found(staged(bert(), "a"), staged(bert(), "b"))] == ["record.changed"]
+
+
+def quality(values: dict[str, int | None], outputs: dict[str, int]) -> Record:
+    return {
+        "measured": True,
+        "modules": [{"path": path, "sqnr": value} for path, value in values.items()],
+        "outputs": [{"name": name, "sqnr": value} for name, value in outputs.items()],
+    }
+
+
+GOOD = quality({"embeddings.word": 60, "encoder.layer.{0..11}.dense": 42, "encoder": 39}, {"pooler_output": 36})
+
+
+def programmed() -> Record:
+    """``bert()`` whose encoder says that it calls its layers from the last to the first."""
+
+    def change(rows: dict[str, Any]) -> None:
+        rows[""]["program"] = ["call embeddings(in0)", "call encoder(embeddings:Add)"]
+        rows["encoder"]["program"] = [f"call layer.{number}(in0)" for number in reversed(range(12))]
+        for number in range(12):
+            rows[f"encoder.layer.{number}"]["program"] = ["call dense(in0)"]
+
+    return changed(change)
+
+
+def test_worse_quality_names_the_module_where_it_begins() -> None:
+    worse = quality({"embeddings.word": 60, "encoder.layer.{0..11}.dense": 24, "encoder": 21}, {"pooler_output": 18})
+    before, after = staged(programmed(), quality=GOOD), staged(programmed(), quality=worse)
+    assert found(before, after) == [("quality.worse", "encoder.layer.11.dense", "int8:dynamic")]
+    message = compare_exports(before, after).findings[0].message
+    assert message.startswith("SQNR 42 -> 24 dB, begins in this module; 12 more modules with it; output pooler_output")
+    assert found(after, before) == [("quality.better", "encoder.layer.11.dense", "int8:dynamic")]
+
+
+@pytest.mark.parametrize(("tolerance", "codes"), [(6, []), (5, ["quality.worse"])])
+def test_quality_within_the_tolerance_is_silent(tolerance: float, codes: list[str]) -> None:
+    slightly = quality({"embeddings.word": 54}, {"pooler_output": 30})
+    before, after = staged(bert(), quality=GOOD), staged(bert(), quality=slightly)
+    assert [code for code, _, _ in found(before, after, quality_tolerance=tolerance)] == codes
+
+
+def test_quality_that_was_not_measured_or_is_undefined_says_nothing() -> None:
+    undefined = quality({"embeddings.word": None}, {})
+    for other in ({"measured": False, "reason": "no parity"}, undefined):
+        assert found(staged(bert(), quality=GOOD), staged(bert(), quality=other)) == []
+
+
+def target(**values: Any) -> Record:
+    placement = [{"path": "pooler", "devices": {"qnn": 2}}, {"path": "head", "devices": {"qnn": 1, "CPU": 1}}]
+    base = {"name": "qnn", "options": {}, "compiled": True, "device": "qnn", "partitions": 1, "placement": placement}
+    return {**bert(), "targets": [{**base, **values}]}
+
+
+TARGETS: dict[str, tuple[Record, list[tuple[str, str | None, str | None]]]] = {
+    "equal": (target(), []),
+    "fallback": (
+        target(placement=[{"path": "pooler", "devices": {"qnn": 1, "CPU": 1}}]),
+        [("placement.moved", "pooler", "qnn")],
+    ),
+    "back on the target": (
+        target(placement=[{"path": "head", "devices": {"qnn": 2}}]),
+        [("placement.gained", "head", "qnn")],
+    ),
+    "more nodes, all on the target": (target(placement=[{"path": "pooler", "devices": {"qnn": 5}}]), []),
+    "more pieces": (target(partitions=3), [("placement.split", None, "qnn")]),
+    "fewer pieces": (target(partitions=1), []),
+    "no longer compiles": (
+        target(compiled=False, error="Failed to finalize QNN graph", failing=["pooler"], partitions=None),
+        [("target.failed", "pooler", "qnn")],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TARGETS)
+def test_targets(case: str) -> None:
+    after, expected = TARGETS[case]
+    assert found(target(), after) == expected
+
+
+def test_the_compilers_own_words_are_kept() -> None:
+    after = target(compiled=False, error="Failed to finalize QNN graph", partitions=None)
+    (finding,) = compare_exports(target(), after).findings
+    assert finding.message == "no longer compiles for qnn: Failed to finalize QNN graph"
+    assert found(after, after) == []
+
+
+@pytest.mark.parametrize(
+    ("equal", "count", "codes"), [(8, 8, []), (5, 8, ["tokens.differ"]), (4, 4, []), (3, 4, ["tokens.differ"])]
+)
+def test_tokens(equal: int, count: int, codes: list[str]) -> None:
+    before = {**bert(), "tokens": {"count": 8, "equal": 8}}
+    assert [code for code, _, _ in found(before, {**bert(), "tokens": {"count": count, "equal": equal}})] == codes
+
+
+def with_flops(factor: float, at: str = "encoder.layer.1.dense") -> Record:
+    def count(rows: dict[str, Any]) -> None:
+        for path, row in rows.items():
+            row["flops"] = int(1_000_000 * factor) if path in (at, "encoder.layer.1", "encoder", "") else 1_000_000
+
+    return changed(count)
+
+
+@pytest.mark.parametrize(("factor", "code"), [(1.0, None), (1.005, None), (2.0, "flops.grown"), (0.5, "flops.shrunk")])
+def test_flops_are_named_at_the_innermost_module(factor: float, code: str | None) -> None:
+    expected = [] if code is None else [(code, "encoder.layer.1.dense", None)]
+    assert found(with_flops(1.0), with_flops(factor)) == expected
+
+
+def test_another_size_of_an_input_is_no_growth() -> None:
+    def longer(record: Record) -> None:
+        record["inputs"][0]["dims"] = ["d0", 7]
+
+    codes: Callable[[Record], list[str]] = lambda after: [code for code, _, _ in found(with_flops(1.0), after)]  # noqa: E731
+    assert codes(edited(longer, with_flops(2.0))) == ["io.dim_fixed"]
