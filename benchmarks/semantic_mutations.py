@@ -106,31 +106,33 @@ class Result:
 
 def subject(name: str, *, dynamic: bool = False) -> Subject:
     """Export a bundled model."""
+    model: Any
+    model, inputs = (MODELS[name].make(), MODELS[name].inputs()) if name in MODELS else (config_dir(name), None)
+    return subject_of(model, inputs, name + (" dynamic" if dynamic else ""), dynamic=dynamic)
+
+
+def subject_of(model: Any, inputs: Any, name: str, **options: Any) -> Subject:
+    """Export a model and keep its tagging, which no result holds."""
     import torch
 
     from pytest_htp import HTPExporter
-
-    torch.manual_seed(0)
-    model: Any
-    model, inputs = (MODELS[name].make(), MODELS[name].inputs()) if name in MODELS else (config_dir(name), None)
-    kept: list[Tagging] = []
     from pytest_htp.exporter import exporter as module
 
+    torch.manual_seed(0)
+    kept: list[Tagging] = []
     original = module.build_record
 
     def keep(source: RecordSource) -> Any:
         kept.append(source.tagging)
         return original(source)
 
-    module.build_record = keep  # the tagging, which no result holds
+    module.build_record = keep
     try:
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
-            path = Path(folder) / "model.onnx"
-            HTPExporter(parity=False, dynamic=dynamic).export(model, inputs, path)
+            HTPExporter(parity=False, **options).export(model, inputs, Path(folder) / "model.onnx")
     finally:
         module.build_record = original
-    tagging = kept[-1]
-    return Subject(name + (" dynamic" if dynamic else ""), tagging, _random_feeds(tagging.graph.model))
+    return Subject(name, kept[-1], _random_feeds(kept[-1].graph.model))
 
 
 def _random_feeds(model: ir.Model) -> dict[str, Any]:

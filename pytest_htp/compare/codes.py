@@ -59,8 +59,8 @@ _CONTRACT = (
     ),
     Code(
         "io.reordered", "breaking",
-        "The same names come in another order, or outputs keep their names but are now made by each other's "
-        "modules.",
+        "The same names come in another order, or outputs keep their names but are now each other's "
+        "values.",
         "outputs a, b are now b, a",
     ),
     Code(
@@ -139,8 +139,8 @@ _CONTRACT = (
     ),
     Code(
         "ops.changed", "drift",
-        "A module's own operators changed, or with the same operators their attributes or wiring "
-        "(fingerprint), and no more specific finding says so.",
+        "A module's own operators changed, or with the same operators an attribute, a constant or which value "
+        "they read (the message says which, before and after), and no more specific finding says so.",
         "Add 2 -> 3, Mul 0 -> 1",
     ),
     Code(

@@ -27,6 +27,7 @@ class _Tree:
     real: set[str]
     gone: set[str]
     pairs: Mapping[str, Pair]
+    renamed: frozenset[tuple[str, str]] = frozenset()
     handed: dict[str, list[Difference]] = field(default_factory=dict)
 
     def changed(self, path: str) -> bool:
@@ -43,6 +44,7 @@ def claim_echoes(context: Context) -> None:
         },
         gone={*modules.added, *modules.removed, *(p for move in modules.moves for p in (move.old, move.new))},
         pairs=pairs,
+        renamed=_renamed_inputs(context),
     )
     deepest_first = sorted(context.open, key=lambda path: (-_depth(path), path))
     for path in deepest_first:
@@ -73,7 +75,20 @@ def _own(difference: Difference) -> bool:
 
 
 def _is_read(values: tuple[str, str]) -> bool:
+    if all(value.startswith("input ") for value in values):
+        return True
     return ":" in values[0] and ":" in values[1]
+
+
+def _renamed_inputs(context: Context) -> frozenset[tuple[str, str]]:
+    """Inputs as programs name them, before and after a change of name that io.renamed tells."""
+    return frozenset(
+        (f"input {was}", f"input {now}")
+        for draft in context.drafts
+        if draft.code == "io.renamed"
+        for name, was in draft.before.items()
+        if isinstance(was, str) and isinstance(now := draft.after.get(name), str)
+    )
 
 
 def _echo(difference: Difference, path: str, tree: _Tree, context: Context) -> bool:
@@ -100,6 +115,8 @@ def _echo(difference: Difference, path: str, tree: _Tree, context: Context) -> b
 
 
 def _explained(was: str, now: str, path: str, tree: _Tree) -> bool:
+    if (was, now) in tree.renamed:
+        return True
     old, new = _module_of(was, path), _module_of(now, path)
     if old is None or new is None:
         return False
@@ -164,7 +181,8 @@ def _compare_untagged(context: Context) -> None:
     if before is None or after is None or context.before["untagged"]["ops"] != context.after["untagged"]["ops"]:
         return
     found = diff_programs(tuple(before), tuple(after)).found
-    left = [each for each in found if _own(each)]
+    tree = _Tree(set(), set(), {}, _renamed_inputs(context))
+    left = [each for each in found if _own(each) or not all(_explained(*pair, "", tree) for pair in each.values)]
     if left and not context.reported("io.dim_freed", "io.dim_fixed"):
         context.report(
             "ops.changed", f"{'; '.join(each.words for each in left[:4])}, in no module",
