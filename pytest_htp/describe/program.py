@@ -69,6 +69,8 @@ class Programs:
         self.formal = dict(_formal_inputs(graph))
         self.inputs = {value: f"input {plain_name(value.name or '')}" for value in graph.model.graph.inputs}
         self.given = {value for owner in _graphs(graph.model) for value in owner.outputs}
+        stored = (value for part in graph.model.graphs() for value in part.initializers.values())
+        self.read_parameters = {name for value in stored for name in graph.parameter_names(value)}
         self._children: dict[str, dict[str, None]] = {}
         for chain in self.chains.values():
             for outer, inner in pairwise(chain):
@@ -234,10 +236,18 @@ class _Writer:
         inputs = self._operands(node)
         bodies = _bodies(node)
         told = [self._told(value) for value in inputs[: len(inputs) - sum(len(given) for _, given in bodies)]]
+        if node.op_type == "Gemm" and told[1:] == ["parameter weight"] and self._lost_bias():
+            told.append("parameter bias")
         details = [f"{name}={text}" for name, text in self._attributes[node].items()]
         details += [f"{name}=({', '.join(map(self._told, given))})" for name, given in bodies]
         ending = f"; {', '.join(details)}" if details else ""
         return f"%{self.numbers[node]} = {plain_operator(node)}({', '.join(told)}{ending})"
+
+    def _lost_bias(self) -> bool:
+        """Whether the module has a bias that the graph does not: one of zeros, which optimization leaves out. What
+        values of weights do to a graph is no difference."""
+        name = f"{self.path}.bias" if self.path else "bias"
+        return name in self.programs.graph.shared_parameters and name not in self.programs.read_parameters
 
     def _told(self, value: ir.Value | None) -> str:
         item = self._item(value)

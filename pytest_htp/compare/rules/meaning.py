@@ -196,11 +196,15 @@ def report_outputs(context: Context) -> None:
         return
     changed = {pair.path for pair in context.modules.changed if pair.change.structural}
     changed |= {*context.modules.added, *context.modules.removed}
-    new_paths = context.modules.new_paths
+    new_paths, renamed = context.modules.new_paths, _renamed_inputs(context)
     old, new = (unfold_tensors(record["outputs"]) for record in (context.before, context.after))
     for was, now in zip(old, new, strict=False):
         origins = (was.get("module"), was.get("value")), (now.get("module"), now.get("value"))
-        if origins[0] == origins[1] or None in (was.get("value"), now.get("value")):
+        if (
+            origins[0] == origins[1]
+            or (origins[0][1], origins[1][1]) in renamed
+            or None in (was.get("value"), now.get("value"))
+        ):
             continue
         modules = [path for path in (was.get("module"), now.get("module")) if path is not None]
         if changed.intersection(modules) or any(path in new_paths for path in modules):
