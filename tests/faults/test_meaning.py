@@ -43,7 +43,7 @@ TWO: dict[str, Callable[..., Tensor]] = {
     "fmod": lambda x, y: torch.fmod(x, y),
     "concat": lambda x, y: torch.cat([x, y], 1),
     "where": lambda x, y: torch.where(x > 0, x * 2.0, y),
-    "both": lambda x, y: (x - y) * x,
+    "both": lambda x, y: (x.abs() - y) * x.abs(),
 }
 ONE: dict[str, Callable[..., Tensor]] = {
     "softmax": lambda x: x.softmax(-1),
@@ -119,6 +119,18 @@ def other(place: int, value: Any) -> Edit:
     return edit
 
 
+def stored(place: int, value: Any) -> Edit:
+    """Another content of what is stored already."""
+
+    def edit(_: ir.Model, node: ir.Node) -> None:
+        old = node.inputs[place]
+        assert old is not None
+        assert old.const_value is not None
+        old.const_value = ir.tensor(value(np.array(old.const_value.numpy())), name=old.name)
+
+    return edit
+
+
 def outputs(_: ir.Model, node: ir.Node) -> None:
     a, b = node.outputs[:2]
     uses = [(use.node, use.idx, value) for value in (a, b) for use in value.uses()]
@@ -169,14 +181,14 @@ FAULTS: tuple[tuple[str, str, Edit, str], ...] = (
     ("one.select", "Gather", other(1, lambda x: x - 1), "Gather: input 2 INT64 2 -> INT64 1"),
     ("one.select", "Gather", attribute("axis", 0), "Gather: axis 1 -> 0"),
     ("one.expand", "Expand", other(1, lambda x: x + 1), "Expand: input 2"),
-    ("one.tile", "Tile", other(1, lambda x: x[::-1]), "Tile: input 2"),
+    ("one.tile", "Tile", other(1, lambda x: x + 1), "Tile: input 2"),
     ("one.topk", "TopK", other(1, lambda x: x + 1), "TopK: input 2 INT64 [2] -> INT64 [3]"),
     ("one.topk", "TopK", attribute("largest", 0), "TopK: largest default -> 0"),
     ("one.topk", "TopK", attribute("axis", 0), "TopK: axis -1 -> 0"),
     ("one.chunk", "Sub", swap(), "Sub: inputs exchanged"),
-    ("one.table", "MatMul", other(1, lambda x: np.roll(x, 1)), "MatMul: input 2 FLOAT[6x10] ~"),
+    ("one.table", "MatMul", stored(1, lambda x: np.roll(x, 1)), "MatMul: input 2 FLOAT[6x10] ~"),
     ("one.mask", "Where", swap(1, 2), "Where: inputs exchanged"),
-    ("one.mask", "Where", other(0, lambda x: ~x), "Where: input 1 BOOL[2x4x6]"),
+    ("one.mask", "Where", stored(0, lambda x: ~x), "Where: input 1 BOOL[2x4x6]"),
     ("conv", "Conv", attribute("pads", (0, 2)), "Conv: pads [1,1] -> [0,2]"),
     ("conv", "Conv", attribute("strides", (2,)), "Conv: strides default -> [2]"),
     ("conv", "Conv", attribute("dilations", (2,)), "Conv: dilations default -> [2]"),
@@ -199,8 +211,11 @@ def restored(subject: Subject, node: ir.Node) -> Callable[[], None]:
     graph = subject.tagging.graph.model.graph
     inputs, attributes = list(node.inputs), dict(node.attributes)
     uses = [(use.node, use.idx, value) for value in node.outputs for use in value.uses()]
+    contents = [(value, value.const_value) for value in inputs if value is not None]
 
     def undo() -> None:
+        for value, content in contents:
+            value.const_value = content
         for place, value in enumerate(inputs):
             node.replace_input_with(place, value)
         node.attributes.clear()

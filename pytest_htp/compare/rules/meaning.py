@@ -106,7 +106,8 @@ def _echo(difference: Difference, path: str, tree: _Tree, context: Context) -> b
             if places is not None:
                 reader, line = places
                 if parse(line).name not in COMMUTATIVE:
-                    words = f"{parse(line).name}: inputs exchanged, {difference.words}"
+                    what = "order of inputs" if parse(line).name == "Concat" else "inputs exchanged"
+                    words = f"{parse(line).name}: {what}: {difference.words.partition('order: ')[2]}"
                     tree.handed.setdefault(reader, []).append(Difference(words, line, line))
                 return True
     return bool(difference.values) and all(
