@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -36,7 +37,9 @@ from pytest_htp.tagging.tagger import Tagging
 _SAME_VALUE = 2e-2
 
 
-_QUANTIZING = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulNBits"})
+# ONNX's quantized operators and ONNX Runtime's (docs/ContribOperators.md): QuantizeLinear, MatMulInteger, QLinearConv,
+# QAttention, DynamicQuantizeMatMul, MatMulIntegerToFloat, MatMulNBits, …
+_QUANTIZED = re.compile(r"^Q[A-Z]|Quantize|Integer|NBits")
 
 
 @dataclass(frozen=True)
@@ -213,7 +216,7 @@ def precision_of(program: ir.Model) -> Literal["float16", "int8"] | None:
     """What a graph computes in, where that is coarser than what PyTorch did: told by its operators and types, since a
     stage of the user's own may quantize as well."""
     nodes = list(all_nodes(program))
-    if any(node.op_type in _QUANTIZING or node.op_type.startswith("QLinear") for node in nodes):
+    if any(_QUANTIZED.search(node.op_type) for node in nodes):
         return "int8"
     halves = any(
         value.dtype is ir.DataType.FLOAT16 for node in nodes for value in (*node.inputs, *node.outputs) if value
@@ -230,6 +233,8 @@ def _record(
     if precision_of(tagging.graph.model) == "int8":
         # How far quantization may be off is nothing a tolerance can say: its quality is compared, in dB.
         parity = structs.replace(parity, failed=[], failed_on=[], first_divergence=None, divergence=None)
+    outputs = enumerate(tagging.graph.model.graph.outputs)
+    names = {} if request.named_outputs else {value.name or "": f"output.{place}" for place, value in outputs}
     portable = portable_model(name, source, tagging.graph.model)
     if portable is not None:
         complete_types(portable)
@@ -242,7 +247,7 @@ def _record(
         attestation=measured.parity.attestation_record(),
         parity=parity,
     )
-    quality = measured.quality.to_row() if measured.quality.measured else None
+    quality = measured.quality.to_row(names) if measured.quality.measured else None
     return StageRecord(**structs.asdict(graph), name=name, quality=quality)
 
 

@@ -51,8 +51,12 @@ class Quality:
         """Module path → dB."""
         return {path: found.sqnr for path, found in self.details.items()}
 
-    def to_row(self) -> QualityRow:
-        """For a record: floors to multiples of 3 dB, equal modules folded, in natural order."""
+    def to_row(self, names: Mapping[str, str] | None = None) -> QualityRow:
+        """For a record: floors to multiples of 3 dB, equal modules folded, in natural order.
+
+        Args:
+            names: output → what the record calls it, where that is another name.
+        """
         if not self.measured:
             return QualityRow(measured=False, reason=self.reason)
         alike: dict[tuple[int | None, int | None, str], list[str]] = {}
@@ -66,9 +70,13 @@ class Quality:
             for (number, entering, reason), paths in alike.items()
             for pattern in fold_paths(paths)
         ]
-        outputs = [OutputQualityRow(name=escape_path(name), sqnr=stored(value)) for name, value in self.outputs.items()]
+        called = names or {}
+        outputs = [
+            OutputQualityRow(name=escape_path(called.get(name, name)), sqnr=stored(value))
+            for name, value in self.outputs.items()
+        ]
         outputs += [
-            OutputQualityRow(name=escape_path(name), sqnr=None, reason=reason)
+            OutputQualityRow(name=escape_path(called.get(name, name)), sqnr=None, reason=reason)
             for name, reason in self.undefined_outputs.items()
         ]
         return QualityRow(measured=True, modules=sorted(rows, key=lambda row: row.path), outputs=outputs)

@@ -96,19 +96,25 @@ def _half_precision(source: Path, destination: Path) -> None:
 
 
 def _quantize_dynamic(source: Path, destination: Path) -> None:
-    from onnxruntime.quantization import quantize_dynamic
+    """Unsigned weights: x86 without VNNI adds products of unsigned and signed bytes with saturation, so that signed
+    ones (the library's default) give other values there: https://onnxruntime.ai/docs/performance/model-optimizations/
+    quantization.html, "Data type selection". Measured on AVX2: 10 dB instead of 39 for a small residual network.
+    """
+    from onnxruntime.quantization import QuantType, quantize_dynamic
 
     model = _for_quantizing(source)
     quantize_dynamic(
         model,
         destination,
+        weight_type=QuantType.QUInt8,
         nodes_to_exclude=_computed_weights(model),
         use_external_data_format=_is_large(source),
     )
 
 
 def _quantize_static(source: Path, destination: Path, calibration: Feeds) -> None:
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
+    """Unsigned values and weights, for the reason given at :func:`_quantize_dynamic`."""
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     if not calibration:
         raise HTPUsageError("the calibration set is empty; pass calibration=[inputs, …], or leave it out to use inputs")
@@ -125,6 +131,8 @@ def _quantize_static(source: Path, destination: Path, calibration: Feeds) -> Non
         destination,
         Reader(),
         quant_format=QuantFormat.QDQ,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QUInt8,
         use_external_data_format=_is_large(source),
     )
 
