@@ -181,6 +181,7 @@ def targets_view(result: ExportResult) -> dict[str, Any] | None:
     if not targets and not failed:
         return None
     seconds = {item.name: item.seconds for item in result.targets}
+    runs = {item.name: item.runs for item in result.targets}
     summaries = [
         {
             "name": target["name"],
@@ -188,7 +189,7 @@ def targets_view(result: ExportResult) -> dict[str, Any] | None:
             "error": target.get("error") or "",
             "partitions": target.get("partitions"),
             "share": percent(target.get("share")),
-            "width": round(target.get("share") or 0, 1),
+            "runs": _runs(runs.get(target["name"]) or (), target.get("device")),
             "seconds": seconds.get(target["name"]),
             "options": ", ".join(f"{name}={value}" for name, value in sorted(target["options"].items())),
         }
@@ -196,7 +197,7 @@ def targets_view(result: ExportResult) -> dict[str, Any] | None:
     ] + [
         {
             "name": item.name, "compiled": False, "error": item.error or "", "partitions": None, "share": "–",
-            "width": 0, "seconds": item.seconds, "options": "",
+            "runs": [], "seconds": item.seconds, "options": "",
         }
         for item in failed
     ]  # fmt: skip
@@ -209,6 +210,18 @@ def targets_view(result: ExportResult) -> dict[str, Any] | None:
     }
     names = [target["name"] for target in targets]
     return {"summaries": summaries, "columns": names, **_limited(_folded(elsewhere))}
+
+
+def _runs(runs: Sequence[tuple[str, int]], device: str | None) -> list[dict[str, Any]]:
+    """Nodes in execution order as parts of a bar 100 wide, one a run on one device."""
+    total = sum(count for _, count in runs)
+    parts, x = [], 0.0
+    for name, count in runs:
+        width = 100 * count / total
+        kind = "direct" if name == device else "none"
+        parts.append({"device": name, "count": count, "kind": kind, "x": round(x, 2), "width": round(width, 2)})
+        x += width
+    return parts
 
 
 def _placed(target: _Row) -> dict[str, tuple[str, bool]]:

@@ -123,6 +123,17 @@ def test_modules_off_the_target_are_listed_the_others_are_not() -> None:
     assert (view["summaries"][0]["share"], view["summaries"][0]["partitions"]) == ("50%", 5)
 
 
+def test_runs_on_devices_fill_the_bar_in_order() -> None:
+    values = result("t", sample(targets=[target(partitions=2, share=75.0)]))
+    values["targets"] = [{"name": "qnn", "compiled": True, "runs": [["QNN", 2], ["CPU", 1], ["QNN", 1]]}]
+    (item,) = build_report([values], {}).exports
+    view = shipped.targets_view(item)
+    assert view is not None
+    (summary,) = view["summaries"]
+    parts = [(part["kind"], part["x"], part["width"]) for part in summary["runs"]]
+    assert parts == [("direct", 0.0, 50.0), ("none", 50.0, 25.0), ("direct", 75.0, 25.0)]
+
+
 def test_a_target_that_does_not_compile_says_why_on_the_page() -> None:
     failed = {"name": "qnn", "options": {}, "compiled": False, "device": "QNN", "error": "Failed to finalize <graph>"}
     page = render_html(build_report([result("t", sample(targets=[failed]))], {}))
