@@ -59,10 +59,11 @@ class Run:
     """What one run of pytest left.
 
     Attributes:
-        returncode: pytest's exit code. stdout, stderr: as text. outcomes: counts by pytest's words:
-            ``{"passed": 1, "failed": 2}``; zero counts are absent. report: the content of report.json, None
-            where none was written. created_files, changed_files, deleted_files: paths relative to the
-            project, sorted; without caches and the
+        returncode: pytest's exit code.
+        stdout, stderr: as text.
+        outcomes: counts by pytest's words: ``{"passed": 1, "failed": 2}``; zero counts are absent.
+        report: the content of report.json, None where none was written.
+        created_files, changed_files, deleted_files: paths relative to the project, sorted; without caches and the
             report folder. ``changed_files`` holds only files that were there before.
     """
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import suppress
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
 from syrupy.data import SnapshotCollection, SnapshotCollections
@@ -14,9 +12,9 @@ from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 from syrupy.location import PyTestLocation
 
 from pytest_htp.baseline import FOLDER
+from pytest_htp.format.atomic import TEMPORARY, write_text
 from pytest_htp.format.serialize import dumps
 
-_TEMPORARY = ".htp-"
 # A temporary file lives for milliseconds; one this old (seconds) is left of a run that was killed.
 _ABANDONED = 3600
 
@@ -81,32 +79,9 @@ class HTPBaselineExtension(SingleFileSnapshotExtension):
         write_text(path, str(snapshot.data))
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replace ``path`` by a file that holds ``text``, at once: readers see the old or the new one, whole.
-
-    Raises:
-        OSError: it can't be written; the old file is untouched and nothing else is left behind.
-    """
-    # Encoded first: a name that can't be encoded must not cost the old file. The temporary name stays short,
-    # since a
-    # baseline's name may already be near the limit of the file system.
-    content = text.encode("utf-8")
-    temporary = path.with_name(f"{_TEMPORARY}{token_hex(4)}")
-    try:
-        with temporary.open("xb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)  # noqa: PTH105 - fault injection patches os.replace
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-
-
 def _sweep(folder: Path) -> None:
     """Remove temporary files that killed runs left in a baseline folder."""
-    for path in folder.glob(f"{_TEMPORARY}????????"):
+    for path in folder.glob(f"{TEMPORARY}????????"):
         with suppress(OSError):
             if time.time() - path.lstat().st_mtime > _ABANDONED:
                 path.unlink()

@@ -1,12 +1,10 @@
 """Keep onnxscript's rewriter linear in the size of the graph.
 
-``SimplePatternMatcher.match`` (onnxscript 0.7, ``rewriter/_matcher.py``) collects all nodes of the graph for every
-node it looks
-at when a rule's pattern has several output nodes, and only then finds that the node is of another operator than the
-pattern's first output. That makes optimization quadratic: for the config of an 8-billion-parameter decoder without
-weights more than half of the whole export. A node of another operator can't match, so it is refused before the
-collecting;
-what does match, and in which order, is unchanged.
+``SimplePatternMatcher.match`` (onnxscript 0.7, ``rewriter/_matcher.py``) collects all nodes of the graph for every node
+it looks at when a rule's pattern has several output nodes, and only then finds that the node is of another operator
+than the pattern's first output. That makes optimization quadratic: for the config of an 8-billion-parameter decoder
+without weights more than half of the whole export. A node of another operator can't match, so it is refused before the
+collecting; what does match, and in which order, is unchanged.
 """
 
 from __future__ import annotations

@@ -31,11 +31,12 @@ class ResolvedModel:
     """A module ready to be captured.
 
     Attributes:
-        module: the user's own object, in the mode it is in, where one was given. name: folder name for a
-        folder, class name otherwise. source: what was given. is_transformers: whether ``module`` is a
-        transformers ``PreTrainedModel``. key: equal keys mean the same model with the same weights, as long
-        as ``owner`` is alive. owner: the object whose identity ``key`` relies on, or None; hold on to it
-        for as long as the key is used.
+        module: the user's own object, in the mode it is in, where one was given.
+        name: folder name for a folder, class name otherwise.
+        source: what was given.
+        is_transformers: whether ``module`` is a transformers ``PreTrainedModel``.
+        key: equal keys mean the same model with the same weights, as long as ``owner`` is alive.
+        owner: the object whose identity ``key`` relies on, or None; hold on to it for as long as the key is used.
     """
 
     module: nn.Module

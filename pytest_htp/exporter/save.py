@@ -14,9 +14,8 @@ import onnx_ir as ir
 
 from pytest_htp.errors import HTPUsageError
 
-# Above this, weights go beside the graph: serializing them into the protobuf would copy them twice, and protobuf
-# ends at
-# 2 GiB anyway.
+# Above this, weights go beside the graph: serializing them into the protobuf would copy them twice, and protobuf ends
+# at 2 GiB anyway.
 EXTERNAL_DATA_BYTES = 32 * 2**20
 PROTOBUF_BYTES = 2 * 2**30  # https://protobuf.dev/programming-guides/proto-limits/
 # Initializers up to this size are part of the structure (axes, scales); onnx-ir keeps smaller ones in the file as well.

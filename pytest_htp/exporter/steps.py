@@ -18,9 +18,8 @@ from pytest_htp.vocabulary import HTPExportData, HTPExportStep
 
 # Loggers through which the exporters talk to a terminal; what they say goes into the step's notes instead.
 _EXPORTER_LOGGERS = ("torch.onnx", "torch.export", "transformers.exporters", "onnxscript", "onnx_ir")
-# torch's structured trace: hundreds of records at DEBUG that pytest, which puts its handler on this logger too,
-# would show
-# with every failing test. torch itself writes it only where TORCH_TRACE names a folder.
+# torch's structured trace: hundreds of records at DEBUG that pytest, which puts its handler on this logger too, would
+# show with every failing test. torch itself writes it only where TORCH_TRACE names a folder.
 _TRACE_LOGGER = "torch.__trace"
 _MAX_NOTES = 20
 # Said by torch in every export: its progress, and operators that the model does not use.

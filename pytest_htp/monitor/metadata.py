@@ -1,8 +1,7 @@
 """The metadata file: all that is known of an export as JSON (``schemas/metadata.schema.json``), as a stream.
 
-The nodes come last but for nothing: they are made and written one at a time, so that writing 100,000 of them
-    takes no
-memory that grows with them.
+The nodes come last: they are made and written one at a time, so that writing 100,000 of them takes no memory that
+grows with them.
 """
 
 from __future__ import annotations

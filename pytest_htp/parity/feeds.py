@@ -22,10 +22,8 @@ def graph_inputs(program: ir.Model) -> list[ir.Value]:
 def match_inputs(program: ir.Model, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Graph input name → tensor.
 
-    In this order: equal names; names equal but for punctuation (``past.layers[0].keys`` and ``past_0_key``);
-        what is left,
-    in call order, by element type, rank and fixed dimensions. Tensors that the graph does not need are left
-    over.
+    In this order: equal names; names equal but for punctuation (``past.layers[0].keys`` and ``past_0_key``); what is
+    left, in call order, by element type, rank and fixed dimensions. Tensors that the graph does not need are left over.
 
     Raises:
         HTPUsageError: an input gets no tensor (names it, its type and shape, and what there is).

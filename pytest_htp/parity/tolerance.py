@@ -1,17 +1,16 @@
 """How close is close enough, by element type.
 
-====== ===== ===== ======== ====== ====== ==================================================================
+====== ===== ===== ======== ====== ====== ======================================================================
 dtype  rtol  atol  localise match  floor  where the numbers come from
-====== ===== ===== ======== ====== ====== ==================================================================
+====== ===== ===== ======== ====== ====== ======================================================================
 fp64   1e-6  1e-7  1e-9     1e-6   1e-08  constants that an exporter rounded to fp32 stay visible
-fp32   1e-3  1e-4  1e-5     1e-4   1e-05  rtol: ``torch.onnx.verification``; localise: a prototype's 770
-faults, 0
-                                          wrong (84 machine epsilons)
+fp32   1e-3  1e-4  1e-5     1e-4   1e-05  rtol: ``torch.onnx.verification``; localise: a prototype's 770 faults,
+                                          0 wrong (84 machine epsilons)
 fp16   1e-2  1e-2  5e-3     2e-2   1e-02  5 to 20 machine epsilons (9.8e-4)
 bf16   5e-2  5e-2  4e-2     1e-1   1e-01  5 to 13 machine epsilons (7.8e-3)
 int8   1e-1  1e-1  1e-1     1e-1   1e-01  a quantized stage's: 20 dB between peak and error
 ints   0     0     0        0      0      exact; so are booleans
-====== ===== ===== ======== ====== ====== ==================================================================
+====== ===== ===== ======== ====== ====== ======================================================================
 
 An element is beyond tolerance where ``|got - expected| > rtol * |expected| + atol * max(1, max|expected|)``:
 the absolute part grows with the tensor, since the error of an element near zero comes from sums of elements

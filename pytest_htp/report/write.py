@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pytest_htp.errors import HTPUsageError
+from pytest_htp.format.atomic import write_text
 from pytest_htp.report.html import render_html
 from pytest_htp.report.markdown import SUMMARY_LIMIT, render_markdown
 from pytest_htp.report.model import dump_report
@@ -44,7 +44,7 @@ def write_reports(
         directory.mkdir(parents=True, exist_ok=True)
         for key, (name, render) in texts.items():
             paths[key] = directory / name
-            write_atomically(paths[key], render(report))
+            write_text(paths[key], render(report))
     except OSError as error:
         raise HTPUsageError(
             f"the report can't be written to {directory}: {error.strerror or error}; "
@@ -63,16 +63,3 @@ def append_step_summary(report: Report, target: Path) -> None:
         return
     with target.open("a", encoding="utf-8", newline="\n") as file:
         file.write(("\n" if used else "") + render_markdown(report, limit=limit))
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write UTF-8 with LF beside ``path``, then rename: a reader never sees half a file."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".htp-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        Path(temporary).chmod(0o644)  # mkstemp's 0600 would hide the report from whoever serves it
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -125,9 +125,9 @@ class HtpRun:
         """
         if self.settings.report_dir is None:
             return None
-        from pytest_htp.baseline.extension import write_text
         from pytest_htp.baseline.naming import artifact_stem
         from pytest_htp.exporter.save import save_model
+        from pytest_htp.format.atomic import write_text
         from pytest_htp.format.serialize import dumps
         from pytest_htp.session.artifacts import staging_folder
 

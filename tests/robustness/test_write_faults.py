@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from htp_examples import change_the_model, recorded
 
-from pytest_htp.baseline.extension import write_text
+from pytest_htp.format.atomic import write_text
 
 OLD, NEW = "old\n", "new\n" * 1000
 CODES = [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EIO]
