@@ -53,6 +53,7 @@ def compile_graph(request):
 """
 
 
+@pytest.mark.slow  # four exports
 def test_placement_is_part_of_the_baseline(tmp_path: Path) -> None:
     example = project(tmp_path, TEST).write({"conftest.py": CONFTEST, "chip.py": CHIP})
     run = example.run_pytest("--snapshot-update", outcomes={"passed": 1})
@@ -68,7 +69,7 @@ def test_placement_is_part_of_the_baseline(tmp_path: Path) -> None:
 
     example.replace("chip.py", '("Gemm", "MatMul", "Add")', '("everything",)')
     run = example.run_pytest(outcomes={"failed": 1})
-    assert [(finding["code"], finding["verdict"]) for finding in run.findings] == [("target.failed", "breaking")]
+    assert {(finding["code"], finding["verdict"]) for finding in run.findings} == {("target.failed", "breaking")}
     assert (
         "no longer compiles for chip: the compiler's process died of SIGABRT; its last words: out of tiles"
         in (run.findings[0]["message"])
