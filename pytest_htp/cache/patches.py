@@ -1,0 +1,96 @@
+"""What somebody has put into the toolchain at run time: functions in its modules and classes that are not its own.
+
+An upgrade is told by versions; a test that wraps ``torch.onnx.export``, registers an attention function with
+transformers or replaces a method of ``nn.Linear`` leaves no other trace than the function itself, where it was put.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from types import FunctionType, ModuleType
+from typing import Any
+
+from pytest_htp.cache.places import is_installed
+
+_LOOKED_THROUGH = ("torch", "transformers", "onnx", "onnxscript", "onnx_ir", "onnxruntime")
+
+
+@dataclass
+class _Namespace:
+    """A module's, class's or table's names when last looked at: values, foreign ones, and namespaces inside."""
+
+    values: list[Any]
+    foreign: list[tuple[str, Any]]
+    inner: list[tuple[str, Any]]
+
+
+class Patches:
+    """Finds them. All of PyTorch and transformers is a hundred thousand names: only what changed is looked at again."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, _Namespace] = {}
+
+    def find(self) -> dict[str, Any]:
+        """``module.Class.name`` → the foreign function or class, in order of the names."""
+        found: dict[str, Any] = {}
+        for name, module in list(sys.modules.items()):
+            if name.partition(".")[0] in _LOOKED_THROUGH and isinstance(module, ModuleType):
+                self._look(name, module, found)
+        return dict(sorted(found.items()))
+
+    def _look(self, name: str, owner: Any, found: dict[str, Any]) -> None:
+        names = owner if type(owner) is dict else vars(owner)
+        values = list(names.values())
+        known = self._known.get(id(owner))
+        if known is None or not _same(values, known.values):
+            known = _Namespace(values, list(_foreign(name, names)), list(_inner(name, owner, names)))
+            self._known[id(owner)] = known
+        found.update(known.foreign)
+        for place, namespace in known.inner:
+            self._look(place, namespace, found)
+
+
+def _same(now: list[Any], before: list[Any]) -> bool:
+    """Whether they are the same objects; lists compare identities first, so others are rarely asked."""
+    with suppress(Exception):
+        return bool(now == before)
+    return False
+
+
+def _inner(name: str, owner: Any, names: Any) -> Iterator[tuple[str, Any]]:
+    if type(owner) is dict:
+        return
+    for key, value in list(names.items()):
+        kind = type(value)
+        if issubclass(kind, type):
+            if value.__module__ == name and isinstance(owner, ModuleType):
+                yield f"{name}.{key}", value
+        elif kind is dict and not key.startswith("__") and any(map(_is_code, value.values())):
+            yield f"{name}.{key}", value  # decompositions, attention implementations, activations
+
+
+def _is_code(value: Any) -> bool:
+    return type(value) is FunctionType or issubclass(type(value), type)
+
+
+def _foreign(owner: str, names: Any) -> Iterator[tuple[str, Any]]:
+    for name, value in list(names.items()):
+        kind = type(value)
+        inner = value.__func__ if kind in (staticmethod, classmethod) else value.fget if kind is property else value
+        if _is_foreign(inner):
+            yield f"{owner}.{name}", inner
+
+
+def _is_foreign(value: Any) -> bool:
+    """Whether a function or class is the user's (or a test's); a wrapped function also by what it calls."""
+    while type(value) is FunctionType:
+        if not is_installed(value.__code__.co_filename):
+            return True
+        value = vars(value).get("__wrapped__")
+    if issubclass(type(value), type):
+        file = getattr(sys.modules.get(value.__module__), "__file__", None)
+        return file is not None and not is_installed(file)
+    return False

@@ -1,0 +1,62 @@
+"""Whose code something is, by where its file lies.
+
+The user's code is looked at whole. Of an installed package the version is known; what is followed into it is the
+code that models are made of. The toolchain (torch apart from what modules of ``torch.nn`` run, the exporter, the
+standard library) is known by version and content of its files, and only looked through for
+patches.
+"""
+
+from __future__ import annotations
+
+import sys
+import sysconfig
+from enum import Enum
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+
+TOOLCHAIN = ("torch", "onnx", "onnxscript", "onnx_ir", "onnxruntime", "numpy", "pytest_htp", "pytest", "_pytest")
+_OF_MODELS = ("torch.nn.modules", "torch.nn.functional", "torch.nn.utils", "torch.functional")
+_GENERATED = "<"  # how file names of code begin that was made at run time: dataclasses, named tuples, traced graphs
+
+
+class Place(Enum):
+    """Whose code it is."""
+
+    USER = "user"
+    LIBRARY = "library"
+    TOOLCHAIN = "toolchain"
+
+
+@lru_cache(maxsize=1)
+def _installed() -> tuple[str, ...]:
+    paths = sysconfig.get_paths()
+    roots = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    roots |= {entry for entry in sys.path if Path(entry).name in ("site-packages", "dist-packages")}
+    return tuple(f"{root}/" for root in {*roots, *(str(Path(root).resolve()) for root in roots)})
+
+
+@lru_cache(maxsize=65_536)
+def is_installed(filename: str) -> bool:
+    """Whether a file is of an installed package or the standard library; generated code is nobody's, so it is too."""
+    return filename.startswith((_GENERATED, *_installed())) or "/site-packages/" in filename.replace("\\", "/")
+
+
+@lru_cache(maxsize=65_536)
+def place_of(module: str) -> Place:
+    """Where a module's code belongs."""
+    if module.startswith(_OF_MODELS):
+        return Place.LIBRARY
+    package = module.partition(".")[0]
+    if package in TOOLCHAIN or package in sys.stdlib_module_names:
+        return Place.TOOLCHAIN
+    found = sys.modules.get(module)
+    file = getattr(found, "__file__", None)
+    if found is None or not isinstance(found, ModuleType):
+        return Place.USER
+    return Place.LIBRARY if file is None or is_installed(file) else Place.USER
+
+
+def forget_places() -> None:
+    """For long-lived processes that load other code under a known name."""
+    place_of.cache_clear()

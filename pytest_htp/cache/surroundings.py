@@ -1,0 +1,183 @@
+"""What an export depends on beside the model: versions, environment variables, settings of torch and Python."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils._config_module import _UNSET_SENTINEL
+
+from pytest_htp.cache import Uncertain
+
+# Trees whose files are read: people work on the exporter in place, and no version tells that.
+_READ_WHOLE = ("pytest_htp", "onnxscript", "onnx_ir", "transformers.exporters", "torch.onnx", "torch.export",
+               "torch._export", "torch._decomp", "torch._refs", "torch.fx")  # fmt: skip
+_ALWAYS = ("torch", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "onnxruntime-qnn", "openvino", "numpy",
+           "transformers", "sympy", "ml-dtypes", "protobuf")  # fmt: skip
+_VARIABLES = re.compile(
+    r"^(TORCH|PYTORCH|ATEN|AOT|FUNCTORCH|ONNX|ORT|TRANSFORMERS|HF|USE|CUDA|NVIDIA|CUBLAS|OMP|MKL|KMP|DNNL|ONEDNN|OPENBLAS"
+    r"|QNN|OPENVINO|OV|PYTHONOPTIMIZE|XLA)_?"
+)
+_PLACES = re.compile(r"(HOME|DIR|DIRECTORY|PATH|CACHE|CACHE_ROOT|TOKEN|ENDPOINT|FILE)$")
+_CONFIGS = ("torch._dynamo.config", "torch._functorch.config", "torch.fx.experimental._config", "torch._export.config",
+            "torch._inductor.config")  # fmt: skip
+
+
+def versions(packages: set[str]) -> dict[str, str]:
+    """Ingredients: Python and every distribution concerned, by version; trees of the exporter by their files.
+
+    Args:
+        packages: importable names of further packages that took part.
+    """
+    names = dict.fromkeys(_ALWAYS)
+    owners = _owners()
+    for package in sorted(packages):
+        names |= dict.fromkeys(owners.get(package, ()))
+    found = {}
+    for name in names:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    found["Python"] = f"{platform.python_implementation()} {platform.python_version()} -O{sys.flags.optimize}"
+    found["machine"] = f"{platform.system()} {platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+    return found | {f"files of {tree}": digest for tree, digest in _trees().items()}
+
+
+@lru_cache(maxsize=1)
+def _owners() -> dict[str, list[str]]:
+    return dict(packages_distributions())
+
+
+@lru_cache(maxsize=1)
+def _trees() -> dict[str, str]:
+    return {tree: digest for tree in _READ_WHOLE if (digest := _tree(tree))}
+
+
+def _tree(name: str) -> str:
+    try:
+        spec = find_spec(name)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or not spec.origin:
+        return ""
+    root = Path(spec.origin).parent
+    digest = hashlib.sha256()
+    for file in sorted(root.rglob("*.py")):
+        content = hashlib.sha256(file.read_bytes()).hexdigest()
+        digest.update(f"{file.relative_to(root).as_posix()} {content}\n".encode())
+    return digest.hexdigest()[:32]
+
+
+def variables(read: set[str]) -> dict[str, str]:
+    """Ingredients: environment variables that are set and that the toolchain, or the model's code (``read``), reads."""
+    return {
+        f"environment variable {name}": hashlib.sha256(value.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+        for name, value in sorted(os.environ.items())
+        if name in read or (_VARIABLES.match(name) and not _PLACES.search(name))
+    }
+
+
+def settings() -> dict[str, str]:
+    """Ingredients: what torch and Python are set to.
+
+    Raises:
+        Uncertain: a mode is active that may change any operation.
+    """
+    overrides: Any = torch.overrides
+    dispatch = torch.utils._python_dispatch._get_current_dispatch_mode_stack()
+    if overrides._get_current_function_mode_stack() or dispatch:
+        raise Uncertain("a TorchFunctionMode or TorchDispatchMode is active")
+    return {f"setting {name}": str(value) for name, value in _settings()}
+
+
+def _settings() -> Iterator[tuple[str, Any]]:
+    backends, modules = torch.backends, torch.nn.modules.module
+    cuda: Any = backends.cuda
+    yield "default dtype", torch.get_default_dtype()
+    yield "default device", torch.get_default_device()
+    yield "gradients", (torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_anomaly_enabled())
+    yield (
+        "deterministic algorithms",
+        (
+            torch.are_deterministic_algorithms_enabled(),
+            torch.is_deterministic_algorithms_warn_only_enabled(),
+            getattr(torch.utils.deterministic, "fill_uninitialized_memory"),  # noqa: B009 - mypy does not know it
+        ),
+    )
+    yield "matmul precision", torch.get_float32_matmul_precision()
+    yield "flush denormal", float(torch.tensor(1e-40).mul(1)) == 0
+    yield (
+        "autocast",
+        [
+            (
+                kind,
+                torch.is_autocast_enabled(kind),
+                torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None,
+            )
+            for kind in ("cpu", "cuda")
+        ],
+    )
+    yield (
+        "attention kernels",
+        (
+            backends.mha.get_fastpath_enabled(),
+            cuda.flash_sdp_enabled(),
+            cuda.mem_efficient_sdp_enabled(),
+            cuda.math_sdp_enabled(),
+            cuda.cudnn_sdp_enabled(),
+        ),
+    )
+    yield (
+        "backends",
+        (
+            backends.cudnn.enabled,
+            backends.cudnn.benchmark,
+            backends.cudnn.deterministic,
+            backends.mkldnn.enabled,
+            backends.mkldnn.fp32_precision,
+            backends.opt_einsum.enabled,
+            backends.opt_einsum.strategy,
+            backends.quantized.engine,
+        ),
+    )
+    yield (
+        "swapping of tensors",
+        (
+            torch.__future__.get_overwrite_module_params_on_conversion(),
+            torch.__future__.get_swap_module_params_on_conversion(),
+        ),
+    )
+    yield "parametrization", (modules._EXTRA_STATE_KEY_SUFFIX, torch.nn.utils.parametrize._cache_enabled)
+    for name in _CONFIGS:
+        config: Any = sys.modules.get(name)
+        if config is not None:
+            entries = ((key, entry, entry.user_override.get()) for key, entry in config._config.items())
+            yield from (
+                (f"{name}.{key}", value)
+                for key, entry, value in entries
+                if repr(value) not in (repr(_UNSET_SENTINEL), repr(entry.default))
+            )
+    errors = [
+        (getattr(message, "pattern", message), str(kind), getattr(module, "pattern", module), line)
+        for action, message, kind, module, line in warnings.filters
+        if action == "error"
+    ]
+    yield "warnings that are errors", sorted(map(repr, errors))
+
+
+def global_hooks() -> list[Any]:
+    """Hooks that torch runs for every module."""
+    module = torch.nn.modules.module
+    names = sorted(name for name in vars(module) if name.startswith("_global_") and "hooks" in name)
+    return [(name, list(vars(module)[name].values())) for name in names if hasattr(vars(module)[name], "values")]

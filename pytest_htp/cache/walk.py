@@ -1,0 +1,414 @@
+"""Values and the code that they bring along, as digests that are equal for equal content in any process.
+
+Values are walked whole: containers, attributes, tensors, functions with their defaults and closures. Functions and
+classes are followed into what they name. What is found of the code is kept by the file it stands in, so that a
+difference can be told as "net.py changed".
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import re
+import sys
+import types
+import typing
+import weakref
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from enum import Enum
+from logging import Logger
+from pathlib import Path, PurePath
+from typing import Any
+
+import torch
+from torch import nn
+
+from pytest_htp.cache import Uncertain
+from pytest_htp.cache.bytecode import nested, read_code
+from pytest_htp.cache.names import attributes_of, cell_content, names, public, resolve
+from pytest_htp.cache.operators import describe_operator
+from pytest_htp.cache.places import Place, is_installed, place_of
+from pytest_htp.cache.running import Function, doubt_of, first_doubt, is_way_in, may_run, variables_of
+from pytest_htp.cache.tensors import Tensors
+
+_PLAIN = (type(None), bool, int, float, complex, bytes, range, slice, type(...), torch.dtype, torch.device,
+          torch.layout, torch.memory_format, re.Pattern, re.RegexFlag)  # fmt: skip
+_BY_NAME = (Logger, typing.TypeVar, typing.ParamSpec)
+_TYPING = (types.GenericAlias, types.UnionType, type(typing.Optional[int]), type(typing.List[int]))  # noqa: UP006, UP045
+_BUILTIN = (types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType, types.MethodWrapperType,
+            types.ClassMethodDescriptorType, types.GetSetDescriptorType, types.MemberDescriptorType)  # fmt: skip
+_OF_EVERY_CLASS = ("__dict__", "__weakref__", "__doc__", "__module__", "__annotations__", "__abstractmethods__",
+                   "_abc_impl", "__firstlineno__", "__static_attributes__", "__parameters__", "__orig_bases__",
+                   "__annotate__", "__annotate_func__", "__annotations_cache__", "__slotnames__")  # fmt: skip
+_TORCH_PARTS = ("_parameters", "_buffers", "_modules")
+# Where a model was loaded from decides nothing, and differs between machines.
+_ORIGIN = ("name_or_path", "_name_or_path", "_commit_hash", "warnings_issued")
+
+
+class Walk:
+    """One look at all that a request consists of; texts are taken relative to ``root``, the project's folder.
+
+    Attributes:
+        packages: importable names of the packages met.
+    """
+
+    def __init__(self, root: Path | None = None) -> None:
+        self._root = str(root) if root is not None else None
+        self._facts: dict[str, set[str]] = {}
+        self._functions: dict[int, Function] = {}
+        self._by_identity: dict[int, types.FunctionType] = {}
+        self._digests: dict[int, str] = {}  # of functions and classes, by identity
+        self._open: set[int] = set()
+        self._followed: set[int] = set()
+        self._queue: deque[types.FunctionType] = deque()
+        # Methods of libraries' classes, by name: followed when something names them.
+        self._waiting: dict[str, list[types.FunctionType]] = {}
+        self._named_so_far: set[str] = set()
+        self._kept: list[object] = []
+        self._tensors = Tensors()
+        self._of_models = {"torch"}  # packages whose code is followed, if it is that of a module
+        self.packages: set[str] = set()
+
+    def digest(self, value: Any) -> str:
+        """Digest of a value; what it brings along of code waits for :meth:`code`.
+
+        Raises:
+            Uncertain: it holds something whose content can't be told.
+        """
+        return _hash(self._say(value, {}, strict=True))
+
+    def model(self, module: nn.Module) -> tuple[str, str]:
+        """Digests of a model: of all but the values of its tensors, and of these.
+
+        Raises:
+            Uncertain: it holds something whose content can't be told.
+        """
+        with self._tensors.contents_apart() as contents:
+            said = self.digest(module)
+        return said, _hash(contents)
+
+    def codes(self) -> dict[str, types.CodeType]:
+        """Code of the user's functions by module and qualified name; inner functions too."""
+        found: dict[str, types.CodeType] = {}
+        for identity in self._functions:
+            function = self._by_identity[identity]
+            for code in nested(function.__code__):
+                found.setdefault(f"{function.__module__}:{code.co_qualname}", code)
+        return found
+
+    def code(self) -> dict[str, str]:
+        """Label of a file → digest of what was met of its code, after everything that is named in it was followed.
+
+        Raises:
+            Uncertain: something in it can't be told.
+        """
+        while self._queue:
+            self._follow(self._queue.popleft())
+        doubt = first_doubt(may_run(self._functions.values()))
+        if doubt is not None:
+            raise Uncertain(doubt)
+        return {label: _hash(sorted(facts)) for label, facts in self._facts.items()}
+
+    def variables(self) -> set[str]:
+        """Names that the code met may read environment variables by."""
+        return variables_of(may_run(self._functions.values()))
+
+    # whose code it is
+
+    def _place(self, module: str) -> Place:
+        place = place_of(module)
+        foreign = place is Place.LIBRARY and module.partition(".")[0] not in self._of_models
+        return Place.TOOLCHAIN if foreign else place
+
+    def _place_of(self, function: types.FunctionType) -> Place:
+        """By the file of its code: ``functools.wraps`` makes functions say that they are of another module."""
+        file = function.__code__.co_filename
+        if not is_installed(file):
+            return Place.USER
+        place = self._place(function.__module__ or "")
+        return Place.TOOLCHAIN if place is Place.USER and not file.startswith("<") else place
+
+    # values
+
+    def _say(self, value: Any, seen: dict[int, int], *, strict: bool) -> object:
+        """Something whose repr is the same for the same content; ``seen`` are the objects met on the way, numbered.
+
+        What is unknown is an error if ``strict``; else its type is all that is said.
+        """
+        if isinstance(value, str):
+            return "str", self._relative(value) if isinstance(value, str) and type(value) is str else str(value)
+        if isinstance(value, Enum):
+            return "enum", type(value).__qualname__, value.name
+        if isinstance(value, _PLAIN):
+            return type(value).__name__, repr(value)
+        if id(value) in seen:
+            return "again", seen[id(value)]
+        if isinstance(value, types.FunctionType):
+            return self._function(value, strict=strict)
+        if isinstance(value, type) and not isinstance(value, _TYPING):
+            return self._class(value)
+        if isinstance(value, types.ModuleType):
+            return self._whole_module(value, strict=strict)
+        if isinstance(value, _BUILTIN):
+            return "builtin", getattr(value, "__qualname__", ""), getattr(value, "__module__", None) or ""
+        seen[id(value)] = len(seen)
+        self._kept.append(value)
+        if isinstance(value, torch.Tensor):
+            return self._tensors.describe(value, lambda other: self._say(other, seen, strict=strict))
+        if isinstance(value, nn.Module):
+            return self._module(value, seen)
+        return self._container(value, seen, strict=strict)
+
+    def _container(self, value: Any, seen: dict[int, int], *, strict: bool) -> object:
+        def say(inner: Any) -> object:
+            return self._say(inner, seen, strict=strict)
+
+        kind = type(value).__qualname__
+        if isinstance(value, tuple | list | deque):
+            return kind, [say(item) for item in value]
+        if isinstance(value, dict | types.MappingProxyType):
+            attributes = say(vars(value)) if hasattr(value, "__dict__") and vars(value) else None
+            return kind, [(say(key), say(item)) for key, item in value.items()], attributes
+        if isinstance(value, set | frozenset):
+            return kind, sorted(repr(say(item)) for item in value)
+        if isinstance(value, types.MethodType):
+            return "method", say(value.__func__), say(value.__self__)
+        if isinstance(value, functools.partial):
+            return "partial", say(value.func), say(value.args), say(value.keywords)
+        if isinstance(value, staticmethod | classmethod):
+            return kind, say(value.__func__)
+        if isinstance(value, property):
+            return kind, say(value.fget), say(value.fset)
+        if isinstance(value, PurePath):
+            return self._path(value)
+        if isinstance(value, _BY_NAME):
+            return kind, getattr(value, "name", None) or getattr(value, "__name__", "")
+        if isinstance(value, _TYPING):
+            return kind, repr(value)
+        wrapped = getattr(value, "__wrapped__", None)
+        if wrapped is not None and not hasattr(value, "__dict__"):
+            return kind, say(wrapped)
+        if isinstance(value, weakref.ReferenceType):
+            return kind, say(value())
+        operator = describe_operator(value)
+        if operator is not None:
+            return "operator", say(operator)
+        return self._object(value, seen, strict=strict)
+
+    def _object(self, value: Any, seen: dict[int, int], *, strict: bool) -> object:
+        numpy = sys.modules.get("numpy")
+        if numpy is not None and isinstance(value, numpy.ndarray | numpy.generic) and not value.dtype.hasobject:
+            content = hashlib.sha256(value.tobytes()).hexdigest()
+            return "numpy", str(value.dtype), value.shape, getattr(value, "strides", ()), content
+        if numpy is not None and isinstance(value, numpy.dtype):
+            return "dtype", str(value)
+        if isinstance(value, torch.Generator):
+            return "generator", self._say(value.get_state(), seen, strict=strict)
+        attributes = dict(attributes_of(value))
+        kind = type(value)
+        if not attributes and not hasattr(value, "__dict__") and kind is not object and not hasattr(kind, "__slots__"):
+            if strict:
+                raise Uncertain(f"the content of a {kind.__module__}.{kind.__qualname__} can't be told")
+            return "object", kind.__module__, kind.__qualname__
+        said = [
+            (name, self._say(item, seen, strict=strict)) for name, item in attributes.items() if name not in _ORIGIN
+        ]
+        return "object", self._class(kind), said
+
+    def _module(self, module: nn.Module, seen: dict[int, int]) -> object:
+        if isinstance(module, torch.jit.ScriptModule):
+            raise Uncertain("the model holds a torch.jit.ScriptModule, whose code can't be told")
+        said: list[object] = []
+        self._of_models |= {cls.__module__.partition(".")[0] for cls in type(module).__mro__}
+        for name, value in vars(module).items():
+            if name in _TORCH_PARTS:
+                said += [(name, key, self._say(item, seen, strict=True)) for key, item in value.items()]
+            elif "_hooks" in name and isinstance(value, Mapping):
+                # By place: torch counts the keys of hooks through the whole process.
+                said.append((name, [self._say(item, seen, strict=True) for item in value.values()]))
+            elif name not in _ORIGIN:
+                said.append((name, self._say(value, seen, strict=True)))
+        return "module", self._class(type(module)), said
+
+    def _path(self, path: PurePath) -> object:
+        """A file by its content; anything else by its name, relative to the project."""
+        file = Path(path)
+        if file.is_file():
+            return "file", path.name, hashlib.sha256(file.read_bytes()).hexdigest()
+        if file.is_dir():
+            raise Uncertain(f"what is in the folder {path.name} can't be told")
+        return "path", self._relative(str(path))
+
+    def _relative(self, text: str) -> str:
+        return text.replace(self._root, "") if self._root is not None and self._root in text else text
+
+    # functions and classes
+
+    def _function(self, function: types.FunctionType, *, strict: bool = False, name: str = "") -> object:
+        """Name and digest of a function, which is kept to be followed."""
+        said = self._digest_of(function, strict=strict, name=name)
+        if id(function) not in self._followed and self._place_of(function) is not Place.TOOLCHAIN:
+            self._followed.add(id(function))
+            self._fact(function.__code__.co_filename, function.__module__, said)
+            self._queue.append(function)
+        return said
+
+    def _digest_of(self, function: types.FunctionType, *, strict: bool = False, name: str = "") -> object:
+        identity = id(function)
+        self._kept.append(function)
+        said = "function", function.__module__ or "", function.__qualname__
+        if identity in self._open:
+            return said
+        if identity not in self._digests:
+            self._open.add(identity)
+            code = read_code(function.__code__)
+            place = self._place_of(function)
+            if place is not Place.USER and function.__module__:
+                self.packages.add(function.__module__.partition(".")[0])
+            inner = place is Place.USER
+            cells = [cell_content(cell) for cell in function.__closure__ or ()]
+            parts = [
+                code.digest,
+                [self._say(cell, {}, strict=inner) for cell in cells],
+                self._say(function.__defaults__, {}, strict=inner),
+                self._say(function.__kwdefaults__, {}, strict=inner),
+                self._say({k: v for k, v in vars(function).items() if k != "__wrapped__"}, {}, strict=False),
+                self._say(vars(function).get("__wrapped__"), {}, strict=False),
+            ]
+            self._open.discard(identity)
+            self._digests[identity] = _hash((said, parts))
+            if inner:
+                label = f"{function.__qualname__} in {Path(function.__code__.co_filename).name}"
+                self._by_identity[identity] = function
+                self._functions[identity] = Function(label, {function.__name__}, frozenset(names(code)), code.texts)
+        if identity in self._functions:
+            known = self._functions[identity]
+            known.names.add(name or function.__name__)
+            known.always |= strict and not name
+        return said, self._digests[identity]
+
+    def _class(self, cls: type) -> object:
+        """Name and digest of a class with all that it defines and inherits."""
+        said = "class", cls.__module__, cls.__qualname__
+        identity = id(cls)
+        place = self._place(cls.__module__)
+        if place is Place.TOOLCHAIN or cls.__module__ == "builtins" or identity in self._open:
+            return said
+        self._kept.append(cls)
+        if identity not in self._digests:
+            self._open.add(identity)
+            parts: list[object] = [self._class(base) for base in cls.__bases__]
+            for name, value in vars(cls).items():
+                if name not in _OF_EVERY_CLASS:
+                    parts.append((name, self._member(cls, name, value, place)))
+            self._open.discard(identity)
+            self._digests[identity] = _hash((said, parts))
+            file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+            self._fact(file or cls.__module__, cls.__module__, (said, self._digests[identity]))
+        return said, self._digests[identity]
+
+    def _member(self, cls: type, name: str, value: Any, place: Place) -> object:
+        if isinstance(value, staticmethod | classmethod):
+            value = value.__func__
+        if isinstance(value, types.FunctionType):
+            # Making an object runs its class's __init__, by the name of the class.
+            called = cls.__name__ if name in ("__init__", "__new__") else name
+            if place is Place.USER or is_way_in(called) or (called in self._named_so_far and called == name):
+                return self._function(value, name=called)
+            if called == name:
+                self._waiting.setdefault(name, []).append(value)
+            return self._digest_of(value, name=called)
+        if place is Place.USER or isinstance(value, (property, functools.partial, str, Enum, *_PLAIN)):
+            return self._say(value, {}, strict=False)
+        return type(value).__qualname__
+
+    def _fact(self, file: str, module: str | None, fact: object) -> None:
+        self._facts.setdefault(Path(file).name, set()).add(_hash(fact))
+
+    def _whole_module(self, module: types.ModuleType, *, strict: bool) -> object:
+        """A module that is used as a value: of the user's own everything in it may be read."""
+        name = module.__name__
+        if self._place(name) is Place.USER and id(module) not in self._open and module.__spec__ is not None:
+            self._open.add(id(module))
+            for key, value in list(vars(module).items()):
+                if not key.startswith("__"):
+                    fact = ("global", name, key, self._say(value, {}, strict=False))
+                    self._fact(getattr(module, "__file__", None) or name, name, fact)
+        return "python module", name
+
+    # what functions name
+
+    def _follow(self, function: types.FunctionType) -> None:
+        code = read_code(function.__code__)
+        place = self._place_of(function)
+        user = place is Place.USER
+        scope = function.__globals__
+        module = scope.get("__name__", "")
+        known = self._functions.get(id(function))
+        for name in code.names - self._named_so_far:
+            self._named_so_far.add(name)
+            for method in self._waiting.pop(name, ()):
+                self._function(method, name=name)
+        builtins = scope.get("__builtins__", {})
+        builtins = builtins if isinstance(builtins, dict) else vars(builtins)
+        for chain in code.chains:
+            if chain[0] in scope:
+                dotted, value = resolve(chain, scope[chain[0]])
+            elif chain[0] in builtins:
+                dotted, value = chain[0], builtins[chain[0]]
+                if getattr(value, "__module__", None) == "builtins" or not isinstance(value, types.FunctionType):
+                    if known is not None and (doubt := doubt_of(dotted, builtin=True)):
+                        known.doubts.append(doubt)
+                    if known is not None and dotted == "globals":
+                        self._whole_module(sys.modules[module], strict=True)
+                    continue
+            else:
+                continue
+            if known is not None and (doubt := doubt_of(public(dotted, value), builtin=False)):
+                known.doubts.append(doubt)
+                continue
+            self._named(function, module, ".".join(chain), value, strict=user)
+        for name, attribute in code.imports:
+            self._imported(function, name, attribute, user=user, known=known)
+
+    def _imported(self, function: types.FunctionType, name: str, attribute: str, *, user: bool, known: Any) -> None:
+        if name not in sys.modules and user and self._place(name) is Place.USER:
+            with suppress(Exception):  # the forward pass would import it, too
+                importlib.import_module(name)
+        module = sys.modules.get(name)
+        if module is None:
+            return
+        value = vars(module).get(attribute) if attribute else None
+        if known is not None and (doubt := doubt_of(f"{name}.{attribute}" if attribute else name, builtin=False)):
+            known.doubts.append(doubt)
+        elif value is not None:
+            self._named(function, name, attribute, value, strict=user)
+        elif not attribute and user:
+            self._whole_module(module, strict=True)
+
+    def _named(self, function: types.FunctionType, module: str, name: str, value: Any, *, strict: bool) -> None:
+        """One thing that a function reads."""
+        last = name.rpartition(".")[2]
+        if isinstance(value, types.FunctionType):
+            said = self._function(value, name=last)
+        elif strict:
+            try:
+                said = self._say(value, {}, strict=True)
+            except Uncertain as error:
+                if id(function) in self._functions:
+                    self._functions[id(function)].doubts.append(f"reads {name}: {error}")
+                return
+        elif isinstance(value, type):
+            said = self._class(value)
+        elif isinstance(value, (str, Enum, types.BuiltinFunctionType, *_PLAIN)):
+            said = self._say(value, {}, strict=False)
+        else:
+            return
+        self._fact(function.__code__.co_filename, module, ("global", module, name, said))
+
+
+def _hash(said: object) -> str:
+    return hashlib.sha256(repr(said).encode("utf-8", "backslashreplace")).hexdigest()[:32]
