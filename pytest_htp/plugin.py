@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _INVENTORY = pytest.StashKey[Inventory]()
 _REPORT = "--htp-report"
+_CACHE = "--htp-cache"
 
 MARKER = (
     "htp(min_coverage=None, fail_on=None, **options): settings for the htp_export calls of this test; "
@@ -73,6 +74,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=False,
         help="don't run the exports in ONNX Runtime",
     )
+    group.addoption(
+        _CACHE,
+        dest="htp_cache",
+        metavar="DIR",
+        nargs="?",
+        const="",
+        default=None,
+        help="take exports of which nothing has changed from a cache (ini: htp_cache; default folder: .htp-cache)",
+    )
+    group.addoption(
+        "--htp-cache-verify",
+        dest="htp_cache_verify",
+        action="store_true",
+        default=False,
+        help="export all the same, and fail where the cache would have told another story",
+    )
+    parser.addini("htp_cache", "folder of the cache of exports, relative to the root; empty: none", default="")
+    parser.addini("htp_cache_size", "most that the cache of exports may hold, like 500M or 10G", default="10G")
     parser.addini("htp_report_dir", "default folder of --htp-report", default="htp-report")
     parser.addini("htp_min_coverage", "percent of nodes that must be tagged", default="")
     parser.addini("htp_coverage_tolerance", "percentage points by which coverage may drop", default="0")
@@ -90,8 +109,8 @@ def pytest_load_initial_conftests(args: list[str]) -> None:
     for position, argument in enumerate(args):
         if argument == "--":
             break
-        if argument == _REPORT:
-            args[position] = f"{_REPORT}="
+        if argument in (_REPORT, _CACHE):
+            args[position] = f"{argument}="
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -11,6 +11,7 @@ import sys
 import types
 import typing
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import lru_cache
@@ -141,5 +142,8 @@ def _hints(cls: type) -> dict[str, Any]:
         if isinstance(value, type)
     }
     known |= {"ir": ir, "Path": Path, "Any": Any, "Mapping": Mapping, "Sequence": Sequence}
-    importlib.import_module("pytest_htp.parity")
+    for room in ("parity", "targets", "stages", "quality"):
+        with suppress(ModuleNotFoundError):
+            found = importlib.import_module(f"pytest_htp.{room}")
+            known |= {name: value for name, value in vars(found).items() if isinstance(value, type)}
     return typing.get_type_hints(cls, {**known, **vars(sys.modules[cls.__module__])})

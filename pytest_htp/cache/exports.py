@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_htp.exporter import HTPExport
 
 _FOLDER = "\x00folder\x00"
+_STORY = ("record", "tags", "coverage", "attestation", "sources")  # what reports and findings are made of
 _TEXTS = "*_htp_*"  # the monitor's files, which name the folder they lie in
 
 
@@ -72,6 +73,23 @@ class ExportCache:
             self._problem(f"nothing can be kept in it: {getattr(error, 'strerror', None) or error}")
         except (Broken, ValueError, TypeError, UnicodeError) as error:
             self._problem(f"an export can't be kept: {error}")
+
+    def contradiction(self, request: Request, export: HTPExport) -> str:
+        """What a cached export says that today's does not; empty where they agree, or where there is none."""
+        with TemporaryDirectory(prefix="htp-") as place:
+            cached = self.find(request, Path(place))
+        if cached is None:
+            return ""
+        different = [name for name in _STORY if not same(getattr(cached, name), getattr(export, name))]
+        if not different:
+            return ""
+        rows = [key for key in export.record if not same(cached.record.get(key), export.record[key])]
+        return (
+            f"the cache would have told another story ({', '.join(different)} differ"
+            + (f"; of the record: {', '.join(rows)}" if rows else "")
+            + "): something that this export depends on is not known to it; please report it with the model, and run "
+            "without --htp-cache meanwhile"
+        )
 
     def explain(self, who: str, request: Request) -> str:
         """Why there was no entry: ``miss: net.py changed``; ``who`` names the test and its export."""

@@ -33,6 +33,7 @@ def _installed() -> tuple[str, ...]:
     paths = sysconfig.get_paths()
     roots = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     roots |= {entry for entry in sys.path if Path(entry).name in ("site-packages", "dist-packages")}
+    roots.add(str(Path(__file__).parent.parent))  # our own, whose files are read as a whole
     return tuple(f"{root}/" for root in {*roots, *(str(Path(root).resolve()) for root in roots)})
 
 

@@ -42,7 +42,7 @@ class Request:
         inputs: Any,
         options: ExportOptions,
         *,
-        names: Mapping[str, str] | None = None,
+        names: Mapping[str, str | None] | None = None,
         root: Path | None = None,
     ) -> Request:
         """Look at everything.

@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 from pytest_htp.capture.pretrained import Weights, build_from_config, build_from_directory
-from pytest_htp.capture.sharing import config_key, directory_key, module_key
 from pytest_htp.capture.state import seeded
 from pytest_htp.capture.weightless import build_weightless
 from pytest_htp.errors import HTPUsageError
@@ -43,8 +42,6 @@ class ResolvedModel:
     name: str
     source: Source
     is_transformers: bool
-    key: tuple[str, ...]
-    owner: object = None
 
 
 def resolve_model(model: object, *, weights: Weights = "real", seed: int = 0) -> ResolvedModel:
@@ -98,8 +95,6 @@ def _given(module: nn.Module, weights: Weights, source: Source) -> ResolvedModel
         name=type(module).__name__,
         source=source,
         is_transformers=is_transformers_model(module),
-        key=("module", *module_key(module), weights),
-        owner=module,
     )
 
 
@@ -120,11 +115,7 @@ def _from_factory(factory: Callable[..., object], weights: Weights, seed: int) -
         resolved = resolve_model(made, weights=weights, seed=seed)
     except HTPUsageError as error:
         raise HTPUsageError(f"what the factory {name}() returned can't be exported: {error}") from error
-    if not isinstance(made, nn.Module):
-        return replace(resolved, source="factory")
-    # The module is new in every call, the factory is not.
-    key = ("factory", *module_key(made, owner=factory), weights)
-    return replace(resolved, source="factory", key=key, owner=factory)
+    return replace(resolved, source="factory")
 
 
 def _required_arguments(factory: Callable[..., object]) -> list[str]:
@@ -138,8 +129,7 @@ def _required_arguments(factory: Callable[..., object]) -> list[str]:
 
 def _from_config(config: Any, weights: Weights, seed: int) -> ResolvedModel:
     module = build_from_config(config, weights, seed)
-    key = ("config", *config_key(config, seed), weights)
-    return ResolvedModel(module, type(module).__name__, "config", is_transformers_model(module), key)
+    return ResolvedModel(module, type(module).__name__, "config", is_transformers_model(module))
 
 
 def _from_directory(directory: Path, weights: Weights, seed: int) -> ResolvedModel:
@@ -151,9 +141,8 @@ def _from_directory(directory: Path, weights: Weights, seed: int) -> ResolvedMod
         else:
             hint = "no config.json in it"
         raise HTPUsageError(f"{str(directory)!r} is no saved model: {hint}; {ACCEPTED}")
-    module, files = build_from_directory(directory, weights, seed)
-    key = ("directory", *directory_key(directory, files, seed), weights)
-    return ResolvedModel(module, directory.resolve().name, "directory", is_transformers_model(module), key)
+    module = build_from_directory(directory, weights, seed)
+    return ResolvedModel(module, directory.resolve().name, "directory", is_transformers_model(module))
 
 
 def is_transformers_model(module: object) -> bool:

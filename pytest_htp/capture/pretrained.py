@@ -75,8 +75,8 @@ def _model_class(config: Any) -> Any:
     return found[0] if isinstance(found, tuple | list) else found
 
 
-def build_from_directory(directory: Path, weights: Weights, seed: int) -> tuple[nn.Module, list[Path]]:
-    """The model saved in a folder with a ``config.json``, and the files that determine it.
+def build_from_directory(directory: Path, weights: Weights, seed: int) -> nn.Module:
+    """The model saved in a folder with a ``config.json``.
 
     Weights are read from safetensors only; a folder without weights gives fresh ones.
 
@@ -86,7 +86,7 @@ def build_from_directory(directory: Path, weights: Weights, seed: int) -> tuple[
     config_file = directory / "config.json"
     config = _load_config(config_file)
     stored = sorted(directory.glob("*.safetensors")) + sorted(directory.glob("*.safetensors.index.json"))
-    return _load(directory, config, stored, weights, seed), [config_file, *stored]
+    return _load(directory, config, stored, weights, seed)
 
 
 def _load_config(file: Path) -> Any:

@@ -121,7 +121,7 @@ def _rows(exports: Iterable[ExportResult]) -> Iterable[str]:
             _with(size(result.bytes), views.size_change(result.bytes, views.bytes_before(result))),
             _with(coverage["text"], coverage["change"]) if coverage else "–",
             text(str(parity["worst"])) if parity and parity["measured"] else "–",
-            duration(result.seconds),
+            "cached" if result.cached else duration(result.seconds),
         )
         yield f"| {' | '.join(cells)} |\n"
 

@@ -138,6 +138,7 @@ class ExportResult(_Row, frozen=True, kw_only=True):
         parity, attestation: as measured (see the metadata), not rounded.
         steps: step → how it went.
         seconds: of the export; ``cached``: it was taken from the cache, which took no export.
+        cache_note: what the cache says: hit, or miss and why; empty without a cache.
         nodes, bytes: of the graph and its initializers.
         baseline: path of the baseline, relative to pytest's root.
         model_class: of an export that stopped before there was a record.
@@ -165,6 +166,7 @@ class ExportResult(_Row, frozen=True, kw_only=True):
     steps: dict[str, StepRow] = field(default_factory=dict)
     seconds: Seconds | None = None
     cached: bool = False
+    cache_note: str = ""
     nodes: Count | None = None
     bytes: Count | None = None
     baseline: str | None = None

@@ -30,7 +30,7 @@ _MARKUP: dict[str, dict[str, bool]] = {
     "info": {"cyan": True},
     "unchanged": {},
 }
-_COLUMNS = (("verdict", 12), ("test", 22), ("model", 12), ("nodes", 12), ("coverage", 12), ("s", 5))
+_COLUMNS = (("verdict", 12), ("test", 21), ("model", 12), ("nodes", 12), ("coverage", 12), ("s", 6))
 _RIGHT = {"nodes", "coverage", "s"}
 
 
@@ -53,6 +53,8 @@ def summary_lines(report: Report, *, html: Path | str | None = None) -> list[Lin
         lines += [(_row(_cells(result)), _markup(result)) for result in shown]
     counts = [f"{count} {word}" for word, count in views.verdict_counts(exports).items()]
     words = ", ".join([*counts, *incomplete_words(report.incomplete)])
+    cached = sum(result.cached for result in exports)
+    words += f" ({cached:,} cached)" if cached else ""
     lines.append((f"{plural(len(exports), 'export')}: {words}", {}))
     lines += _next_steps(exports, html)
     return lines
@@ -72,15 +74,18 @@ def _incomplete(report: Report) -> list[Line]:
 
 def _cells(result: ExportResult) -> list[str]:
     coverage = result.coverage
-    seconds = result.seconds
     return [
         views.verdict_label(result) or result.verdict,
         _safe(result.name),
         _safe(views.model_class(result)) or "-",
         _with("-" if result.nodes is None else f"{result.nodes:,}", _node_change(result)),
         _with(percent(coverage.coverage if coverage else None).replace("–", "-"), _coverage_change(result)),
-        "-" if seconds is None else f"{seconds:.1f}" if seconds < 1000 else f"{seconds:.0f}",
+        "cached" if result.cached else _seconds(result.seconds),
     ]
+
+
+def _seconds(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds:.1f}" if seconds < 1000 else f"{seconds:.0f}"
 
 
 def _node_change(result: ExportResult) -> str:

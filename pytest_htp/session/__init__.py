@@ -9,3 +9,6 @@ RESULTS = "htp_results"
 
 INCOMPLETE = "htp_incomplete"
 """The attribute that says of a test's report why it has no results."""
+
+NOTES = "htp_notes"
+"""The attribute that carries what there is to say of the run itself."""

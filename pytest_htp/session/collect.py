@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_htp.compare.text import inert
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.session import INCOMPLETE, RESULTS, artifacts
+from pytest_htp.session import INCOMPLETE, NOTES, RESULTS, artifacts
 from pytest_htp.session.commands import as_typed
 from pytest_htp.session.exports import KEY
 from pytest_htp.session.incomplete import lost, uncollected
 from pytest_htp.session.phases import subtest_failed
+from pytest_htp.session.run import HtpRun
 from pytest_htp.session.settings import RunSettings
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ def put_on_report(item: pytest.Item, report: pytest.TestReport, *, html: bool) -
     outcome = "failed" if subtest_failed(item) and report.outcome == "passed" else report.outcome
     results = [finished(result, outcome) for result in exports.results]
     setattr(report, RESULTS, to_builtins(results))
+    setattr(report, NOTES, HtpRun.of(item.config).notes())
     # JUnit files take the properties from the report of the teardown, which copies the item's.
     others = [given for given in item.user_properties if not given[0].startswith("htp.")]
     item.user_properties[:] = others + list(junit_properties(results))
@@ -91,6 +94,7 @@ class Collector:
 
         if report.outcome in ("passed", "failed", "skipped"):  # not one that is about to be run again
             self.results.extend(convert(getattr(report, RESULTS, []), list[ExportResult]))
+            self.notes += [note for note in getattr(report, NOTES, ()) if note not in self.notes]
             if (entry := getattr(report, INCOMPLETE, None)) is not None:
                 self.incomplete.append(convert(entry, Incomplete))
 
@@ -165,6 +169,10 @@ class Collector:
     def print_summary(self, terminal: TerminalReporter) -> None:
         """The table, and on GitHub the annotations."""
         self._print_baselines(terminal)
+        if self._config.option.verbose > 0:
+            for result in self.results:
+                if result.cache_note:
+                    terminal.write_line(f"htp: cache: {result.name}: {inert(result.cache_note)}")
         for problem in self.problems:
             terminal.write_line(f"htp: {problem}", red=True)
         if self._report is None or not (self.results or self.notes or self.incomplete):

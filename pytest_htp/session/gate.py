@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from pytest_htp.exporter import HTPExport
     from pytest_htp.exporter.keywords import ExportKeywords
+    from pytest_htp.session.made import Made
     from pytest_htp.session.run import HtpRun
     from pytest_htp.targets import HTPTarget
 
@@ -86,14 +87,17 @@ class HtpExportFixture:
         export_name = self._name(name)
         folder = self._folder()
         try:
-            export, shared_with = self._run.export(self._item, model, inputs, settings.options, folder)
+            made = self._run.export(self._item, export_name, model, inputs, settings.options, folder)
         except HTPExportError as error:
             self._failed(export_name, settings, error, baseline=baseline)
             self._add_sections()
             raise
+        export = made.export
         export.record.update(test=test_id_of(self._item), export=export_name)
         self._item.add_report_section("call", SECTION, export.console)
-        self._judge(export_name, settings, export, shared_with, baseline=baseline)
+        self._judge(export_name, settings, made, baseline=baseline)
+        if made.contradiction:
+            self._exports.failures.append(f"{self._exports.results[-1].name}: {made.contradiction}")
         self._add_sections()
         return export
 
@@ -238,11 +242,11 @@ class HtpExportFixture:
         self,
         export_name: str,
         settings: ExportSettings,
-        export: HTPExport,
-        shared_with: str | None,
+        made: Made,
         *,
         baseline: bool,
     ) -> None:
+        export = made.export
         stored = self._store.read(export_name) if baseline else None
         before = stored.record if stored is not None else None
         record = deepcopy(export.record)  # whatever the test does to its own
@@ -280,8 +284,10 @@ class HtpExportFixture:
             baseline_status=found.state,
             record=record,
             before=before,
-            shared_with=shared_with,
             targets=[_target_row(target) for target in export.targets.values()],
+            shared_with=made.shared_with,
+            cached=made.cached,
+            cache_note=made.note,
             console=export.console,
             console_html=export.console_html,
             artifacts=self._artifacts(export_name, export, export.onnx_path),

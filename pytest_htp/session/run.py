@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from shutil import copyfile
 from typing import TYPE_CHECKING, Any
@@ -13,14 +15,18 @@ import pytest
 from pytest_htp.errors import HTPExportError, HTPUsageError
 from pytest_htp.session.extensions import Extensions
 from pytest_htp.session.identity import nodeid_of, test_id_of
+from pytest_htp.session.made import Made
 from pytest_htp.session.settings import RunSettings
-from pytest_htp.session.sharing import SharedExports, request_key
+from pytest_htp.session.sharing import SharedExports
 from pytest_htp.session.terminal import terminal_of
 
 if TYPE_CHECKING:
     from syrupy.assertion import SnapshotAssertion
 
     from pytest_htp.baseline.store import BaselineStore
+    from pytest_htp.cache.exports import ExportCache
+    from pytest_htp.cache.request import Request
+    from pytest_htp.capture.hierarchy import NamingRule
     from pytest_htp.capture.models import ResolvedModel
     from pytest_htp.exporter import HTPExport
     from pytest_htp.exporter.options import ExportOptions
@@ -44,31 +50,56 @@ class HtpRun:
         return config.stash[_KEY]
 
     def export(
-        self, item: pytest.Item, model: Any, inputs: Any, options: dict[str, Any], folder: Path
-    ) -> tuple[HTPExport, str | None]:
-        """Export, or share what an identical request of this session gave.
-
-        Returns the export and, where it was shared, the node id of the test that made it.
-        """
+        self, item: pytest.Item, export_name: str, model: Any, inputs: Any, options: dict[str, Any], folder: Path
+    ) -> Made:
+        """Export, or share what an identical request of this session gave, or take it from the cache."""
         from pytest_htp.exporter import HTPExporter
 
         extensions = Extensions(item)
-        module_name = extensions.module_name()
+        rule = extensions.module_name()
         if "targets" in options:
             options = {**options, "targets": extensions.targets(options["targets"])}
-        exporter = HTPExporter(progress=self._live(), module_name=module_name, **options)
+        exporter = HTPExporter(progress=self._live(), module_name=rule, **options)
         resolved = self._resolve(model, exporter.options)
         if resolved is not None and inputs is None:
             inputs = extensions.inputs(resolved.module)
-        key = self._key(resolved, inputs, exporter.options) if module_name is None else None
-        if key is not None:
-            found = self._shared.find(key, folder)
-            if found is not None:
-                return found
+        request, note = self._request(resolved, inputs, exporter.options, rule)
+        if request is not None and not self.settings.cache_verify:
+            shared = self._shared.find(request.key, folder)
+            if shared is not None:
+                return replace(shared, note="hit" if shared.cached else "")
+            cached = self.cache.find(request, folder) if self.cache is not None else None
+            if cached is not None:
+                return self._keep(request, Made(cached, cached=True, note="hit"), item, export_name)
         export = exporter.export(resolved if resolved is not None else model, inputs, folder / "model.onnx")
-        if key is not None and resolved is not None:
-            self._shared.add(key, export, nodeid_of(item), resolved.owner)
-        return export, None
+        if request is None:
+            return Made(export, note=note if self.cache is not None else "")
+        return self._keep(request, Made(export), item, export_name)
+
+    def _keep(self, request: Request, made: Made, item: pytest.Item, export_name: str) -> Made:
+        """For the next ones that ask for the same, in this session and in later ones."""
+        nodeid = nodeid_of(item)
+        if self.cache is not None:
+            who = f"{nodeid} {export_name}"
+            if not made.cached:
+                made = replace(
+                    made,
+                    note=self.cache.explain(who, request),
+                    contradiction=self.cache.contradiction(request, made.export) if self.settings.cache_verify else "",
+                )
+                self.cache.add(request, made.export)
+            self.cache.remember(who, request)
+        self._shared.add(request.key, made, nodeid)
+        return made
+
+    @cached_property
+    def cache(self) -> ExportCache | None:
+        """The cache of exports, None where none was asked for."""
+        if self.settings.cache_dir is None:
+            return None
+        from pytest_htp.cache.exports import ExportCache
+
+        return ExportCache(self.settings.cache_dir, self.settings.cache_bytes)
 
     @staticmethod
     def _resolve(model: Any, chosen: ExportOptions) -> ResolvedModel | None:
@@ -82,13 +113,31 @@ class HtpRun:
         except Exception:
             return None
 
-    @staticmethod
-    def _key(resolved: ResolvedModel | None, inputs: Any, chosen: ExportOptions) -> tuple[Any, ...] | None:
-        """By what identical requests are told; None where they can't be."""
+    def notes(self) -> list[str]:
+        """What there is to say of the run itself: trouble with the cache."""
+        folder = self.settings.cache_dir
+        if folder is None or self.cache is None:
+            return []
+        return [f"cache {folder.name}: {problem}" for problem in self.cache.problems]
+
+    def _request(
+        self, resolved: ResolvedModel | None, inputs: Any, chosen: ExportOptions, rule: NamingRule | None
+    ) -> tuple[Request | None, str]:
+        """By what identical requests are told; None where they can't be, and why."""
+        from pytest_htp.cache import Uncertain
+        from pytest_htp.cache.request import Request
+
+        if resolved is None:
+            return None, ""
         try:
-            return request_key(resolved, inputs, chosen) if resolved is not None else None
-        except Exception:
-            return None
+            names = None
+            if rule is not None:
+                names = {path: rule(module, path) for path, module in resolved.module.named_modules()}
+            return Request.of(resolved, inputs, chosen, names=names, root=self.config.rootpath), ""
+        except Uncertain as error:
+            return None, f"not kept: {error}"
+        except Exception as error:  # objects of any kind are asked for their attributes
+            return None, f"not kept: the request can't be told ({type(error).__name__}: {error})"
 
     def _live(self) -> LiveProgress | None:
         terminal = terminal_of(self.config)

@@ -25,7 +25,8 @@ _KEY = pytest.StashKey["RunSettings"]()
 class RunSettings:
     """Settings of the whole run, read once from command line and ini.
 
-    ``variant`` is the name of the baselines' variant, ``""`` for the common ones.
+    ``variant`` is the name of the baselines' variant, ``""`` for the common ones; ``cache_bytes`` the most that the cache
+    of exports may hold.
     """
 
     report_dir: Path | None
@@ -39,6 +40,9 @@ class RunSettings:
     target_timeout: float | None
     variant: str
     prune: bool
+    cache_dir: Path | None
+    cache_bytes: int
+    cache_verify: bool
 
     @property
     def policy(self) -> Policy:
@@ -93,6 +97,9 @@ class RunSettings:
                 ),
                 variant=_variant(config.getini("htp_baseline_variant")),
                 prune=bool(config.getoption("htp_prune")),
+                cache_dir=_cache_dir(config),
+                cache_bytes=size("htp_cache_size", config.getini("htp_cache_size")),
+                cache_verify=bool(config.getoption("htp_cache_verify")),
             )
             if settings.policy_text:
                 settings.policy  # noqa: B018 - checked before any test runs
@@ -147,6 +154,30 @@ def _typed_or_ini(config: pytest.Config, name: str) -> tuple[str, str]:
     """The name of a setting as the user wrote it, and its value."""
     typed = config.getoption(name)
     return (name, config.getini(name)) if typed is None else (f"--{name.replace('_', '-')}", typed)
+
+
+def _cache_dir(config: pytest.Config) -> Path | None:
+    """From the command line relative to where pytest was started, from the ini file to the project's root."""
+    typed, configured = config.getoption("htp_cache"), config.getini("htp_cache")
+    if typed:
+        folder = config.invocation_params.dir / typed
+    elif configured or typed is not None or config.getoption("htp_cache_verify"):
+        folder = config.rootpath / (configured or ".htp-cache")
+    else:
+        return None
+    if folder.exists() and not folder.is_dir():
+        raise HTPUsageError(f"--htp-cache: {folder.name} is a file; give a folder: --htp-cache=DIR")
+    return Path(folder)
+
+
+def size(name: str, value: str) -> int:
+    """A number of bytes: ``500M``, ``10G``."""
+    text = value.strip().upper().removesuffix("B").removesuffix("I")
+    factor = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}.get(text[-1:], 1)
+    digits = text[:-1] if factor > 1 else text
+    if not digits.isdecimal() or not int(digits):
+        raise HTPUsageError(f"{name} must be a size like 500M or 10G, got {value!r}")
+    return int(digits) * factor
 
 
 def _variant(template: str) -> str:

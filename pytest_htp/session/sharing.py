@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict
 from copy import deepcopy
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import copyfile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_htp.errors import HTPUsageError
+from pytest_htp.session.made import Made
 
 if TYPE_CHECKING:
-    from pytest_htp.capture.models import ResolvedModel
     from pytest_htp.exporter import HTPExport
-    from pytest_htp.exporter.options import ExportOptions
 
 # Finished exports keep their graph, and with it the model's weights, alive: a session of forty models must
 # not keep forty.
@@ -25,77 +23,36 @@ _MAX_BYTES = 2 * 2**30
 
 @dataclass
 class _Entry:
-    export: HTPExport
+    made: Made
     nodeid: str
-    owner: object  # keeps identities in the key valid
     size: int
 
 
 class SharedExports:
-    """Least recently used exports by what was asked for."""
+    """Least recently used exports by the keys of their requests (see :mod:`pytest_htp.cache.request`)."""
 
     def __init__(self) -> None:
-        self._entries: OrderedDict[tuple[Any, ...], _Entry] = OrderedDict()
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
 
-    def find(self, key: tuple[Any, ...], folder: Path) -> tuple[HTPExport, str] | None:
-        """The export for ``key`` with its files put into ``folder``, and the test that made it."""
+    def find(self, key: str, folder: Path) -> Made | None:
+        """What was made for ``key``, with its files put into ``folder``."""
         entry = self._entries.get(key)
         if entry is None:
             return None
         self._entries.move_to_end(key)
-        return _with_files_in(entry.export, folder), entry.nodeid
+        return replace(entry.made, export=_with_files_in(entry.made.export, folder), shared_with=entry.nodeid)
 
-    def add(self, key: tuple[Any, ...], export: HTPExport, nodeid: str, owner: object) -> None:
+    def add(self, key: str, made: Made, nodeid: str) -> None:
+        export = made.export
         size = export.record["weights"]["initializers"]["bytes"]
         if export.data.external_data_size is None and not export.record["weights"]["kept"]:
             size = 0  # exported without weights
         # What the first test does to its result must not show in the next one's.
-        self._entries[key] = _Entry(_own(export), nodeid, owner, size)
+        self._entries[key] = _Entry(replace(made, export=_own(export)), nodeid, size)
         while len(self._entries) > _MAX_ENTRIES or (
             len(self._entries) > 1 and sum(entry.size for entry in self._entries.values()) > _MAX_BYTES
         ):
             self._entries.popitem(last=False)
-
-
-def request_key(resolved: ResolvedModel, inputs: Any, options: ExportOptions) -> tuple[Any, ...] | None:
-    """Equal keys mean: same model and weights, same inputs, same options.
-
-    None where the inputs hold objects whose content can't be told: such a request shares nothing.
-    """
-    from torch.utils import _pytree as pytree
-
-    from pytest_htp.capture.sharing import code_key
-
-    # knows transformers' caches as well
-    if not all(isinstance(stage, str) for stage in options.stages):
-        return None  # what a function of the user's does can't be told
-    leaves, structure = pytree.tree_flatten((inputs, list(options.parity_inputs), options.calibration))
-    digest = hashlib.sha256(repr(structure).encode("utf-8", "surrogatepass"))
-    if not all(_feed(digest, leaf) for leaf in leaves):
-        return None
-    names = [field.name for field in fields(options) if field.name not in ("parity_inputs", "calibration")]
-    chosen = tuple((name, repr(getattr(options, name))) for name in names)
-    return (
-        *resolved.key,
-        code_key(resolved.module, is_transformers=resolved.is_transformers),
-        digest.hexdigest(),
-        chosen,
-    )
-
-
-def _feed(digest: Any, leaf: Any) -> bool:
-    """Add a leaf's content to the digest; False where it has none that could be told."""
-    import torch
-
-    if isinstance(leaf, torch.Tensor):
-        tensor = leaf.detach().cpu().contiguous()
-        digest.update(f"tensor {tensor.dtype} {tuple(tensor.shape)} {leaf.device}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
-        return True
-    if leaf is None or isinstance(leaf, (str, bytes, int, float, complex, torch.dtype)):
-        digest.update(f"{type(leaf).__name__} {leaf!r}".encode("utf-8", "surrogatepass"))
-        return True
-    return False
 
 
 def _with_files_in(export: HTPExport, folder: Path) -> HTPExport:

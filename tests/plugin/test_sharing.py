@@ -33,12 +33,17 @@ def test_same(htp_export, record_property):
 def test_same_again(htp_export):
     htp_export(MODEL, X, parity=False, optimize=True)  # the default, said out loud
 
-def test_other_weights(htp_export):
+def test_the_same_made_again(htp_export):
     htp_export(make(), X, parity=False)
+
+def test_other_weights(htp_export):
+    other = make()
+    other.first.weight.data[0, 0] += 1
+    htp_export(other, X, parity=False)
 
 def test_changed_in_place(htp_export):
     with torch.no_grad():
-        MODEL.first.weight[0, 0] += 1
+        MODEL.first.weight[0, 0] += 2
     htp_export(MODEL, X, parity=False)
 
 def test_other_options(htp_export):
@@ -64,12 +69,13 @@ def test_another_exporter(htp_export, monkeypatch):
 
 def test_what_is_shared(tmp_path: Path) -> None:
     example = project(tmp_path, TEST)
-    run = example.run_pytest("--snapshot-update", outcomes={"passed": 10})
+    run = example.run_pytest("--snapshot-update", outcomes={"passed": 11})
     shared = {export["name"]: export["shared_with"] for export in run.exports}
     assert shared == {
         "test_first": None,
         "test_same": "test_net.py::test_first",
         "test_same_again": "test_net.py::test_first",
+        "test_the_same_made_again": "test_net.py::test_first",
         "test_other_weights": None,
         "test_changed_in_place": None,
         "test_other_options": None,
