@@ -88,13 +88,13 @@ def test_a_finding_names_the_line_of_today(example: Example) -> None:
             "0" * len(row["fingerprint"]) if row["fingerprint"] and "Relu" in row["ops"] else row["fingerprint"]
         )
     baseline.write_text(json.dumps(record))
-    before = example.run_pytest("--htp-cache", outcomes={"passed": 1, "failed": 1})
+    before = example.run_pytest("--htp-cache", "--htp-fail-on=improvement", outcomes={"passed": 1, "failed": 1})
     line = next(
         number for number, text in enumerate(example.read("net.py").splitlines(), 1) if "return self.last(" in text
     )
     assert f"net.py:{line}" in before.stdout
     example.write({"net.py": "# one line more\n" + example.read("net.py")})
-    after = example.run_pytest("--htp-cache", outcomes={"passed": 1, "failed": 1})
+    after = example.run_pytest("--htp-cache", "--htp-fail-on=improvement", outcomes={"passed": 1, "failed": 1})
     assert set(cached(after).values()) == {True}
     assert f"net.py:{line + 1}" in after.stdout
 
