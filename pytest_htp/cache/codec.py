@@ -103,6 +103,8 @@ def _decode(hint: Any, value: Any, folder: Path) -> Any:
     if isinstance(value, dict) and (hint is Any or hint is dict or origin in (dict, Mapping)):
         key, inner = arguments if arguments else (Any, Any)
         return {_decode(key, name, folder): _decode(inner, item, folder) for name, item in value.items()}
+    if origin is tuple and arguments[-1] is not ...:
+        return msgspec.convert(value, hint)
     if isinstance(value, list) and (hint is Any or origin in (list, tuple, Sequence)):
         items = [_decode(arguments[0] if arguments else Any, item, folder) for item in value]
         return tuple(items) if origin is tuple else items

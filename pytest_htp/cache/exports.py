@@ -53,7 +53,8 @@ class ExportCache:
 
     def add(self, request: Request, export: HTPExport) -> None:
         """Keep an export and its files."""
-        if not self._writable:
+        failed = export.stage_failure is not None or not all(target.compiled for target in export.targets.values())
+        if not self._writable or failed:  # what failed may work the next time
             return
         folder = export.onnx_path.parent
         kept = replace(export, sources=anchored(export.sources, request.codes))

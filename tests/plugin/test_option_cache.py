@@ -61,7 +61,7 @@ def test_nothing_changed(example: Example) -> None:
     assert set(cached(run).values()) == {True}
     assert {export["verdict"] for export in run.exports} == {"unchanged"}
     assert "2 exports: 2 unchanged (2 cached)" in run.stdout
-    assert "Cached: taken from an earlier run" in example.read("htp-report/index.html")
+    assert "Taken from the cache." in example.read("htp-report/index.html")
     assert "cached" in example.read("htp-report/summary.md")
     assert (
         example.folder / run.exports[0]["artifacts"].replace("exports", "htp-report/exports") / "model.onnx"
