@@ -48,7 +48,7 @@ def decode(value: object, folder: Path) -> HTPExport:
     except Broken:
         raise
     except Exception as error:  # a foreign entry may hold anything
-        raise Broken(f"an entry is no export ({type(error).__name__})") from error
+        raise Broken(f"an entry is no export ({type(error).__name__}: {error})"[:200]) from error
     assert isinstance(export, HTPExport)
     return export
 
@@ -102,7 +102,8 @@ def _decode(hint: Any, value: Any, folder: Path) -> Any:
         return value.replace(_FOLDER, str(folder))
     if isinstance(value, dict) and (hint is Any or hint is dict or origin in (dict, Mapping)):
         key, inner = arguments if arguments else (Any, Any)
-        return {_decode(key, name, folder): _decode(inner, item, folder) for name, item in value.items()}
+        names = {name: msgspec.convert(name, key, strict=False) if key is int else name for name in value}
+        return {_decode(key, names[name], folder): _decode(inner, item, folder) for name, item in value.items()}
     if origin is tuple and arguments[-1] is not ...:
         return msgspec.convert(value, hint)
     if isinstance(value, list) and (hint is Any or origin in (list, tuple, Sequence)):

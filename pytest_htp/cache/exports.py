@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -59,7 +60,7 @@ class ExportCache:
         folder = export.onnx_path.parent
         kept = replace(export, sources=anchored(export.sources, request.codes))
         try:
-            value = encode(kept, folder)
+            value = json.loads(json.dumps(encode(kept, folder)))  # as it will be read
             files = {}
             for file in sorted(path for path in folder.rglob("*") if path.is_file()):
                 text = None
@@ -123,7 +124,7 @@ class ExportCache:
             for name in graphs:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name).symlink_to(export.onnx_path.parent / name)
-            again = encode(decode(value, folder), folder)
+            again = json.loads(json.dumps(encode(decode(value, folder), folder)))
         if not same(again, value):
             self._problem("an export can't be kept: it would come back as another one")
             return False
