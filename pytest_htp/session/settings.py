@@ -25,8 +25,8 @@ _KEY = pytest.StashKey["RunSettings"]()
 class RunSettings:
     """Settings of the whole run, read once from command line and ini.
 
-    ``variant`` is the name of the baselines' variant, ``""`` for the common ones; ``cache_bytes`` the most that the cache
-    of exports may hold.
+    ``variant`` is the name of the baselines' variant, ``""`` for the common ones; ``cache_bytes`` what the cache may hold
+    at most.
     """
 
     report_dir: Path | None
