@@ -25,8 +25,8 @@ _KEY = pytest.StashKey["RunSettings"]()
 class RunSettings:
     """Settings of the whole run, read once from command line and ini.
 
-    ``variant`` is the name of the baselines' variant, ``""`` for the common ones; ``cache_bytes`` what the cache may hold
-    at most.
+    ``variant`` is the name of the baselines' variant, ``""`` for the common ones; ``cache_bytes`` what the
+    cache may hold at most.
     """
 
     report_dir: Path | None
