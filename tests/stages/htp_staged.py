@@ -30,7 +30,7 @@ class Block(nn.Module):
         self.down = nn.Linear(2 * width, width)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.down(self.act(self.up(self.norm(x))))
+        return self.norm(x + self.down(self.act(self.up(x))))
 
 
 class Net(nn.Module):
