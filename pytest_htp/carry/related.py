@@ -7,7 +7,7 @@ import onnx_ir as ir
 from pytest_htp.carry.correspondence import Correspondence
 from pytest_htp.carry.operators import operator
 
-# Below this share of its weights (by elements) known, a graph was made of something else. Shares in between don't
+# Below this share of its weights known, a graph was made of something else. Shares in between don't
 # occur: graphs made of one another share all but what was folded, others share a table of positions at most.
 _FEWEST = 0.25
 
@@ -16,14 +16,14 @@ def unrelated(graphs: Correspondence) -> str | None:
     """Why nothing can be carried between two graphs, or None where they are related.
 
     Exporters number names, so graphs that have nothing to do with each other share many (``val_12``,
-    ``node_linear``). Weights can't be shared by accident: at least a quarter of the elements of the graph after must be
-    known ones. Without weights of two or more dimensions on either side, a quarter of its nodes must have the name and
-    operator of one before.
+    ``node_linear``). Weights can't be shared by accident: at least a quarter of the graph's matrices and kernels, or of
+    their elements, must be known ones (a layout of blocks may pad and reorder all but one). Without weights of two or more
+    dimensions on either side, a quarter of its nodes must have the name and operator of one before.
     """
     weights = _matrices(graphs.after.model)
     if weights and _matrices(graphs.before.model):
-        known = sum(_size(value) for value in weights if graphs.sources(value))
-        if known < _FEWEST * sum(map(_size, weights)):
+        known = [value for value in weights if graphs.sources(value)]
+        if len(known) < _FEWEST * len(weights) and sum(map(_size, known)) < _FEWEST * sum(map(_size, weights)):
             return "unrelated: it has other weights than the tagged graph"
         return None
     nodes = graphs.after.nodes

@@ -20,6 +20,12 @@ _FAMILIES = {
     "matmul": "FusedMatMul FusedGemm MatMulNBits",
     "convolution": "FusedConv NhwcFusedConv",
 }
+# Operators that took in more than others of their family: LayerNormalization in place of the Skip one is a loss.
+_WIDER = {
+    "skip norm": "SkipLayerNormalization SkipSimplifiedLayerNormalization EmbedLayerNormalization SkipGroupNorm",
+    "bias gelu": "BiasGelu BiasSplitGelu",
+}
+WIDER = {op: family for family, ops in _WIDER.items() for op in ops.split()}
 FUSED = {op: family for family, ops in _FAMILIES.items() for op in ops.split()}
 
 
@@ -54,9 +60,10 @@ def family_differences(change: Change) -> dict[str, int]:
     """Signed change of the number of fused operators per family."""
     families: dict[str, int] = {}
     for op, count in change.ops.items():
-        family = FUSED.get(op) or FUSED.get(bare(op))
-        if family:
-            families[family] = families.get(family, 0) + count
+        for known in (FUSED, WIDER):
+            family = known.get(op) or known.get(bare(op))
+            if family:
+                families[family] = families.get(family, 0) + count
     return families
 
 
