@@ -17,8 +17,8 @@ def unrelated(graphs: Correspondence) -> str | None:
 
     Exporters number names, so graphs that have nothing to do with each other share many (``val_12``,
     ``node_linear``). Weights can't be shared by accident: at least a quarter of the graph's matrices and kernels, or of
-    their elements, must be known ones (a layout of blocks may pad and reorder all but one). Without weights of two or more
-    dimensions on either side, a quarter of its nodes must have the name and operator of one before.
+    their elements, must be known ones (a layout of blocks may pad and reorder all but one). Without weights of two or
+    more dimensions on either side, a quarter of its nodes must have the name and operator of one before.
     """
     weights = _matrices(graphs.after.model)
     if weights and _matrices(graphs.before.model):
