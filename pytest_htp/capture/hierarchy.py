@@ -263,6 +263,14 @@ def tensors_in(value: Any, where: str, _depth: int = 0) -> Iterator[TensorRecord
             yield from tensors_in(getattr(value, name, None), f"{where}.{name}", _depth + 1)
 
 
+def _generated(module: nn.Module) -> Iterator[TensorRecord]:
+    """Tensors that stand in for parameters (``torch.func.functional_call``): a call takes those as well."""
+    for inner in module.modules():
+        for name, tensor in inner._parameters.items():
+            if tensor is not None and not isinstance(tensor, nn.Parameter):
+                yield TensorRecord(name, tensor, writes_to(tensor))
+
+
 class _Watcher:
     """Forward hooks on every module instance; keeps the stack of open calls."""
 
@@ -300,7 +308,7 @@ class _Watcher:
         inputs = [*tensors_in(args, "args"), *tensors_in(kwargs, "kwargs")]
         call.input_shapes = [list(record.tensor.shape) for record in inputs]
         if self._keep:
-            call.inputs = [self._record(record) for record in inputs]
+            call.inputs = [self._record(record) for record in (*inputs, *_generated(module))]
         self._hierarchy.calls.append(call)
         self._hierarchy.execution_steps += 1
         self._open.append(call)

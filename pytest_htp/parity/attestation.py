@@ -131,7 +131,19 @@ def _check_output(content: Content, call: ModuleCall, evidences: Evidences, plac
     if not values:
         return _why_absent(call, evidences, placement)
     verdicts = {_check_producer(value, call, evidences, placement) for value in _first_made(values, evidences.flow)}
+    if verdicts == {CONTRADICTED} and _may_be_made_inside(content, call, evidences, placement):
+        return ELSEWHERE
     return verdicts.pop() if len(verdicts) == 1 else ELSEWHERE
+
+
+def _may_be_made_inside(content: Content, call: ModuleCall, evidences: Evidences, placement: Placement) -> bool:
+    """Whether a value that the call's own nodes make is within tolerance as well: which of them it is can't be told."""
+    return any(
+        content.index in possible
+        and evidences.flow.order(value) >= 0
+        and placement.chains[evidences.flow.order(value)].include(call.order)
+        for value, possible in evidences.possible.items()
+    )
 
 
 def _first_made(values: list[ir.Value], flow: Flow) -> list[ir.Value]:

@@ -26,6 +26,7 @@ class Evidences:
     flow: Flow
     matching: dict[int, list[ir.Value]]  # content → values that equal it, in graph order
     equal: dict[ir.Value, set[int]]  # the same, by value
+    possible: dict[ir.Value, set[int]]  # contents that a value is within tolerance of
     shapes: dict[ir.Value, tuple[int, ...]]
     stored: set[int]  # contents that an initializer or a constant of the graph equals
     constant: set[ir.Value]  # values whose elements are all equal
@@ -52,6 +53,8 @@ class Evidences:
         """
         if side.overwritten or self.is_on(value, side):
             return False
+        if len(self.possible.get(value, ())) > 1 and self.possible[value] & side.ids:
+            return False  # of several tensors that are nearly equal, it may be this one
         return not side.contents or any(content.index in self.matching for content in side.contents)
 
     @classmethod
@@ -81,6 +84,7 @@ class Evidences:
             flow,
             matching,
             equal,
+            observation.may_be(contents),
             observation.shapes,
             _stored(contents, flow),
             observation.constant,

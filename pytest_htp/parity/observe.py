@@ -62,6 +62,13 @@ class Observation:
         if by_place:
             self.expected[value] = by_place
 
+    def may_be(self, contents: Contents) -> dict[ir.Value, set[int]]:
+        """Value → contents that it is within tolerance of, whether or not another one is closer."""
+        return {
+            value: {index for index, found in hits.items() if matches(contents.items[index], found)}
+            for value, hits in self.hits.items()
+        }
+
     def equal_values(self, contents: Contents) -> dict[int, dict[ir.Value, Difference]]:
         """Content index → values that equal it: within tolerance, and not much further off than the best on
         either side.
