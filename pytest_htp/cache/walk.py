@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib
+import os
 import re
 import sys
 import types
@@ -152,6 +153,8 @@ class Walk:
             return self._class(value)
         if isinstance(value, types.ModuleType):
             return self._whole_module(value, strict=strict)
+        if value is os.environ:
+            return "environment", ""  # its variables are ingredients by name
         if isinstance(value, _BUILTIN):
             return "builtin", getattr(value, "__qualname__", ""), getattr(value, "__module__", None) or ""
         seen[id(value)] = len(seen)
