@@ -24,8 +24,8 @@ _REPORT = "--htp-report"
 _CACHE = "--htp-cache"
 
 MARKER = (
-    "htp(min_coverage=None, fail_on=None, **options): settings for the htp_export calls of this test; "
-    "every test that uses the fixture has the marker, so that -m htp selects them"
+    "htp(min_coverage=None, fail_on=None, quality_tolerance=None, **options): settings for the htp_export calls of "
+    "this test; every test that uses the fixture has the marker, so that -m htp selects them"
 )
 
 
@@ -95,6 +95,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("htp_report_dir", "default folder of --htp-report", default="htp-report")
     parser.addini("htp_min_coverage", "percent of nodes that must be tagged", default="")
     parser.addini("htp_coverage_tolerance", "percentage points by which coverage may drop", default="0")
+    parser.addini("htp_quality_tolerance", "dB by which the SQNR of a stage may move", default="6")
     parser.addini("htp_fail_on", "the mildest verdict that fails a test", default="drift")
     parser.addini("htp_policy", "other verdicts per finding code, like 'ops.changed:ignore'", default="")
     parser.addini("htp_keep_artifacts", "keep the saved models after their tests", type="bool", default=False)

@@ -74,14 +74,14 @@ STAGES = Kind(
     lambda value: isinstance(value, list) and all(name in BUILT_IN for name in value) and len(set(value)) == len(value),
 )
 
-GATES = {"min_coverage": PERCENT, "fail_on": _one_of(VERDICTS[:-1])}
+GATES = {"min_coverage": PERCENT, "fail_on": _one_of(VERDICTS[:-1]), "quality_tolerance": TOLERANCE}
 
 KEYS = {
     "model": TEXT,
     "inputs": TABLE,
     **OPTIONS,
-    **GATES,
     "stages": STAGES,
+    **GATES,
     "generation": FLAG,
     "marks": NAMES,
     "matrix": TABLE,

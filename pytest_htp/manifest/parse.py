@@ -39,7 +39,7 @@ class ManifestExport:
         line: of the table's header, from 1.
         model: what ``model`` names.
         inputs: input name → description or value; None to have them made.
-        options: of the export, and ``min_coverage`` and ``fail_on`` where given.
+        options: of the export, and ``min_coverage``, ``fail_on`` and ``quality_tolerance`` where given.
         marks: names of marks.
         generation: whether the components of generation are exported instead of the whole.
     """

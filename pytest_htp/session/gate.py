@@ -64,6 +64,7 @@ class HtpExportFixture:
         baseline: bool = True,
         min_coverage: float | None = None,
         fail_on: str | None = None,
+        quality_tolerance: float | None = None,
         **options: Unpack[ExportKeywords],
     ) -> HTPExport:
         """Export ``model``, attach the log to the test's report and compare with the baseline.
@@ -77,13 +78,19 @@ class HtpExportFixture:
             baseline: False compares with nothing (coverage and parity are checked all the same).
             min_coverage: percent of nodes that must be tagged.
             fail_on: the mildest verdict that fails the test.
+            quality_tolerance: dB by which a stage's SQNR may move.
             **options: of :class:`pytest_htp.HTPExporter`.
 
         Raises:
             HTPExportError: one of the eight steps failed.
             HTPUsageError: an unknown option or a bad value.
         """
-        settings = self._settings({**options, "min_coverage": min_coverage, "fail_on": fail_on})
+        gates: dict[str, Any] = {
+            "min_coverage": min_coverage,
+            "fail_on": fail_on,
+            "quality_tolerance": quality_tolerance,
+        }
+        settings = self._settings({**options, **gates})
         export_name = self._name(name)
         folder = self._folder()
         try:
@@ -110,6 +117,7 @@ class HtpExportFixture:
         baseline: bool = True,
         min_coverage: float | None = None,
         fail_on: str | None = None,
+        quality_tolerance: float | None = None,
         generation_config: Any = None,
         multi_token_decode: bool = False,
         **options: Unpack[ExportKeywords],
@@ -122,7 +130,12 @@ class HtpExportFixture:
         from pytest_htp.capture.generation import generation_components, options_of_part
 
         prefix = f"{name}-" if name else ""
-        settings = self._settings({**options, "min_coverage": min_coverage, "fail_on": fail_on})
+        gates: dict[str, Any] = {
+            "min_coverage": min_coverage,
+            "fail_on": fail_on,
+            "quality_tolerance": quality_tolerance,
+        }
+        settings = self._settings({**options, **gates})
         if settings.options.get("parity_inputs"):
             raise HTPUsageError(
                 "parity_inputs are inputs of one forward, and for_generation exports several; leave them out (other "
@@ -142,8 +155,7 @@ class HtpExportFixture:
                 component_inputs,
                 name=f"{prefix}{component}",
                 baseline=baseline,
-                min_coverage=min_coverage,
-                fail_on=fail_on,
+                **gates,
                 **{**options, **options_of_part(submodel, settings.options)},
             )
             for component, (submodel, component_inputs) in components.items()
@@ -255,6 +267,7 @@ class HtpExportFixture:
             fail_on=settings.fail_on,
             min_coverage=settings.min_coverage,
             coverage_tolerance=run.coverage_tolerance,
+            quality_tolerance=settings.quality_tolerance,
             policy=run.policy,
             sources=export.sources,
             others=lambda before: self._extensions.findings(before, record, export),

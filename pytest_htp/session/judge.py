@@ -32,7 +32,7 @@ class Rules:
 
     Attributes:
         fail_on: the mildest verdict that fails.
-        min_coverage, coverage_tolerance: as in :func:`~pytest_htp.compare.compare_exports`.
+        min_coverage, coverage_tolerance, quality_tolerance: as in :func:`~pytest_htp.compare.compare_exports`.
         sources: module path → operator → ``file.py:line`` of today's export.
         others: the findings of other plugins, given the baseline (None: what is wrong whatever it says).
         failures: what went wrong after the export, which no two records tell (``stage.failed``).
@@ -42,6 +42,7 @@ class Rules:
     fail_on: str
     min_coverage: float | None = None
     coverage_tolerance: float = 0.0
+    quality_tolerance: float = 6.0
     policy: Policy = field(default_factory=Policy)
     sources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     others: Callable[[Record | None], Sequence[Mapping[str, Any]]] = lambda before: ()
@@ -117,6 +118,7 @@ def _compare(record: Record, before: Record | None, rules: Rules) -> Comparison:
         record,
         policy=rules.policy,
         coverage_tolerance=rules.coverage_tolerance,
+        quality_tolerance=rules.quality_tolerance,
         min_coverage=rules.min_coverage,
         sources=rules.sources,
     )

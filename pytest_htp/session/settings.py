@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pytest_htp.compare.policy import Policy
 
 # Keywords of the call and the marker that are not options of the export itself.
-GATE_KEYWORDS = ("min_coverage", "fail_on")
+GATE_KEYWORDS = ("min_coverage", "fail_on", "quality_tolerance")
 
 _KEY = pytest.StashKey["RunSettings"]()
 
@@ -33,6 +33,7 @@ class RunSettings:
     min_coverage: float | None
     fail_on: str
     coverage_tolerance: float
+    quality_tolerance: float
     policy_text: str
     parity: bool
     keep_artifacts: bool
@@ -88,6 +89,7 @@ class RunSettings:
                 min_coverage=percent(minimum_name, minimum) if minimum or minimum_name.startswith("--") else None,
                 fail_on=verdict(fail_on_name, fail_on),
                 coverage_tolerance=percent("htp_coverage_tolerance", config.getini("htp_coverage_tolerance")),
+                quality_tolerance=decibels("htp_quality_tolerance", config.getini("htp_quality_tolerance")),
                 policy_text=config.getini("htp_policy").strip(),
                 parity=not config.getoption("htp_no_parity"),
                 keep_artifacts=bool(config.getini("htp_keep_artifacts")),
@@ -114,11 +116,12 @@ class ExportSettings:
 
     min_coverage: float | None
     fail_on: str
+    quality_tolerance: float
     options: dict[str, Any]
 
     @classmethod
     def resolve(cls, run: RunSettings, marker: Mapping[str, Any], call: Mapping[str, Any]) -> ExportSettings:
-        """Merge by precedence. None for ``min_coverage`` and ``fail_on`` in a call means: not given there."""
+        """Merge by precedence. None for a gate in a call means: not given there."""
         merged: dict[str, Any] = {}
         if not run.parity:
             merged["parity"] = False
@@ -129,13 +132,14 @@ class ExportSettings:
         for source in (marker, call):
             _refuse_misspelt(source)
             merged.update({key: value for key, value in source.items() if key not in GATE_KEYWORDS})
-        gates: dict[str, Any] = {"min_coverage": run.min_coverage, "fail_on": run.fail_on}
+        gates: dict[str, Any] = {name: getattr(run, name) for name in GATE_KEYWORDS}
         for source in (marker, call):
             gates.update({key: source[key] for key in GATE_KEYWORDS if source.get(key) is not None})
         minimum = gates["min_coverage"]
         return cls(
             min_coverage=None if minimum is None else percent("min_coverage", minimum),
             fail_on=verdict("fail_on", gates["fail_on"]),
+            quality_tolerance=decibels("quality_tolerance", gates["quality_tolerance"]),
             options=merged,
         )
 
@@ -190,24 +194,34 @@ def _variant(template: str) -> str:
 
 def percent(name: str, value: object) -> float:
     """A number from 0 to 100; text is read as one."""
-    try:
-        number = float(value) if not isinstance(value, bool) else float("nan")  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        number = float("nan")
+    number = _number(value)
     if not 0 <= number <= 100:
         raise HTPUsageError(f"{name} must be a percentage from 0 to 100, got {value!r}")
     return number
 
 
+def decibels(name: str, value: object) -> float:
+    """A number of dB from 0; text is read as one."""
+    number = _number(value)
+    if not 0 <= number < float("inf"):
+        raise HTPUsageError(f"{name} must be a number of dB from 0, got {value!r}")
+    return number
+
+
 def seconds(name: str, value: object) -> float:
     """A number of seconds from 0 (off)."""
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        number = float("nan")
+    number = _number(value)
     if not 0 <= number < float("inf"):
         raise HTPUsageError(f"{name} must be a number of seconds (0: no limit), got {value!r}")
     return number
+
+
+def _number(value: object) -> float:
+    """NaN, which is in no range, for what is no number."""
+    try:
+        return float(value) if not isinstance(value, bool) else float("nan")  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return float("nan")
 
 
 def verdict(name: str, value: object) -> str:

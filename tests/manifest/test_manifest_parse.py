@@ -243,9 +243,7 @@ def test_the_reference_page(folder: Path) -> None:
         "gpt",
     ]
     rows = re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)
-    assert [key for row in rows for key in re.findall(r"`(\w+)`", row)] == [
-        "model", "inputs", *OPTIONS, *GATES, "generation", "marks", "matrix",
-    ]  # fmt: skip
+    assert [key for row in rows for key in re.findall(r"`(\w+)`", row)] == [*KEYS]
     [message] = re.findall(r"^```text\n(.*?)…\n```$", page, re.DOTALL | re.MULTILINE)
     with pytest.raises(HTPUsageError) as caught:
         read(folder, '[export.bert]\nmodel = "bert"\nopset = 18\n')

@@ -77,6 +77,7 @@ def test_help_and_markers_name_everything(tmp_path: Path) -> None:
         "htp_report_dir",
         "htp_min_coverage",
         "htp_coverage_tolerance",
+        "htp_quality_tolerance",
         "htp_fail_on",
         "htp_policy",
         "htp_keep_artifacts",
