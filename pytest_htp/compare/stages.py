@@ -13,7 +13,7 @@ from pytest_htp.compare.rules import quality, quantization
 # Consequences of running quantized or in float, which quantization.* stands for.
 _OF_QUANTIZATION = frozenset(
     ("weights.dtype", "weights.grown", "dtype.internal", "domain.added", "ops.changed", "ops.exploded", "fusion.lost",
-     "fusion.gained", "weights.duplicated")
+     "fusion.gained", "weights.duplicated", "direct.dropped")
 )  # fmt: skip
 _OF_OPERATORS = frozenset(("ops.changed", "ops.exploded"))
 

@@ -202,3 +202,32 @@ def test_another_size_of_an_input_is_no_growth() -> None:
 
     codes: Callable[[Record], list[str]] = lambda after: [code for code, _, _ in found(with_flops(1.0), after)]  # noqa: E731
     assert codes(edited(longer, with_flops(2.0))) == ["io.dim_fixed"]
+
+
+QUANTIZED = ["%1 = DequantizeLinear(parameter weight, FLOAT of rank 0)", "%2 = MatMul(in0, %1)"]
+HANDED_ON = ["%1 = DequantizeLinear(parameter weight, FLOAT of rank 0)", "%2 = Transpose(%1)", "%3 = MatMul(in0, %2)"]
+LEFT = ["%1 = MatMul(in0, parameter weight)"]
+LEFT_BEHIND = ["%1 = DequantizeLinear(in0, FLOAT of rank 0)", "%2 = MatMul(%1, parameter weight)"]
+BIAS_ALONE = ["%1 = DequantizeLinear(parameter bias, FLOAT of rank 0)", "%2 = Gemm(in0, parameter weight, %1)"]
+
+
+@pytest.mark.parametrize("old", [QUANTIZED, HANDED_ON])
+@pytest.mark.parametrize(
+    ("new", "code"),
+    [
+        (QUANTIZED, None), (HANDED_ON, None), (LEFT, "quantization.lost"), (LEFT_BEHIND, "quantization.lost"),
+        (BIAS_ALONE, "quantization.lost"),
+    ],
+)  # fmt: skip
+def test_an_operator_whose_weight_is_no_longer_quantized_runs_in_float(
+    old: list[str], new: list[str], code: str | None
+) -> None:
+    def of(program: list[str]) -> Record:
+        def change(rows: dict[str, Any]) -> None:
+            ops = [line.split(" = ")[1].partition("(")[0] for line in program]
+            rows[QUERY].update(program=program, ops={op: ops.count(op) for op in ops}, nodes=len(ops))
+
+        return staged(bert(), "int8:qdq", of=changed(change))
+
+    of_quantization = [entry for entry in found(of(old), of(new)) if entry[0].startswith("quantization.")]
+    assert of_quantization == ([] if code is None else [(code, QUERY, "int8:qdq")])

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 import onnx
+from htp_staged import make
 from onnx import helper, numpy_helper
-from onnxruntime.quantization import quantize_dynamic
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_dynamic, quantize_static
 
 Tool = Callable[[Path, Path], object]
 Found = tuple[str, str, str | None]
@@ -22,6 +23,23 @@ Found = tuple[str, str, str | None]
 
 def dynamic(source: Path, destination: Path, **options: Any) -> None:
     quantize_dynamic(str(source), str(destination), **options)
+
+
+class Once(CalibrationDataReader):  # type: ignore[misc]
+    """Calibration on the example alone."""
+
+    def __init__(self, name: str) -> None:
+        self.sets = iter([{name: make()[1].numpy()}])
+
+    def get_next(self) -> dict[str, Any] | None:
+        return next(self.sets, None)
+
+
+def static(source: Path, destination: Path, **options: Any) -> None:
+    """As ``int8:qdq`` does, which takes no options."""
+    model = onnx.load(source)
+    del model.graph.value_info[:]
+    quantize_static(model, destination, Once(model.graph.input[0].name), quant_format=QuantFormat.QDQ, **options)
 
 
 def edit(change: Callable[[onnx.GraphProto], None]) -> Tool:
@@ -93,6 +111,12 @@ def faults(nodes: Mapping[str, str]) -> dict[str, Fault]:
         ),
         "dynamic: one layer newly quantized": _fault(
             {"q": partial(dynamic, nodes_to_exclude=[up1])}, {"q": dynamic}, ("quantization.gained", "q", "layer.1.up")
+        ),
+        "static: one layer left in float": _fault(
+            {"q": static}, {"q": partial(static, nodes_to_exclude=[up1])}, ("quantization.lost", "q", "layer.1.up")
+        ),
+        "static: one layer newly quantized": _fault(
+            {"q": partial(static, nodes_to_exclude=[head])}, {"q": static}, ("quantization.gained", "q", "head")
         ),
         "tool: another activation in layer 0": _fault(
             {"tool": cleaned}, {"tool": edit(tanh_for_gelu)}, ("fusion.lost", "tool", "layer.0.act")

@@ -14,7 +14,6 @@ from pytest_htp import Stage, compare_exports
 from pytest_htp.exporter.staging import StagesRequest, run_stages
 from pytest_htp.format.serialize import dumps
 
-pytest.importorskip("pytest_htp.compare.stages", reason="stages are not compared yet")
 NAMES = list(faults({"layer.1.up": "", "head": ""}))
 Record = dict[str, Any]
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from pytest_htp.compare.changes import Change, Row, bare
 from pytest_htp.compare.context import Context
+from pytest_htp.compare.lines import Line, parse
 
 # Operators that compute with quantized numbers, and those that only convert to and from them.
 _INTEGER_NAMES = (
@@ -15,9 +18,12 @@ _INTEGER = frozenset(_INTEGER_NAMES.split())
 _CONVERTS = frozenset(("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"))
 _COMPUTE_NAMES = (
     "MatMul Gemm Conv ConvTranspose Gather LSTM GRU RNN Attention FusedMatMul FusedGemm FusedConv "
-    "MultiHeadAttention Einsum"
+    "MultiHeadAttention Einsum LayerNormalization InstanceNormalization"
 )
 _COMPUTES = frozenset(_COMPUTE_NAMES.split())
+# They hand on the numbers they are given.
+_PASSES = frozenset(("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"))
+_STORED = "parameter"
 CODES = ("quantization.lost", "quantization.gained")
 
 
@@ -25,10 +31,10 @@ def compare_quantization(context: Context) -> None:
     lost: list[str] = []
     gained: list[str] = []
     for path, pair in list(context.open.items()):
-        before, after = _degree(pair.change.before), _degree(pair.change.after)
-        if before > after and _computes(pair.change.after):
+        before, after = _computed(pair.change.before), _computed(pair.change.after)
+        if _less(before, after):
             lost.append(path)
-        elif after > before and _computes(pair.change.before):
+        elif _less(after, before):
             gained.append(path)
     for code, paths in (("quantization.lost", lost), ("quantization.gained", gained)):
         for path in paths:
@@ -47,14 +53,54 @@ def compare_quantization(context: Context) -> None:
         context.claim(*echoes)
 
 
-def _degree(row: Row) -> int:
-    """0: float, 1: computes between conversions, 2: with integers."""
-    ops = set(map(bare, row["ops"]))
-    return 2 if ops & _INTEGER else 1 if ops & _CONVERTS and ops & _COMPUTES else 0
+class _Computed(NamedTuple):
+    """How many of a module's operators compute with integers, between conversions (QDQ), and in float."""
+
+    integers: int
+    between: int
+    floats: int
 
 
-def _computes(row: Row) -> bool:
-    return not _COMPUTES.isdisjoint(map(bare, row["ops"]))
+def _less(before: _Computed, after: _Computed) -> bool:
+    """Whether operators that ran quantized run in float, or that ran with integers only between conversions."""
+    if after.floats > before.floats:
+        return after.integers + after.between < before.integers + before.between
+    return after.integers < before.integers and after.between > before.between
+
+
+def _computed(row: Row) -> _Computed:
+    integers = sum(count for op, count in row["ops"].items() if bare(op) in _INTEGER)
+    computing = sum(count for op, count in row["ops"].items() if bare(op) in _COMPUTES)
+    if row.get("program") is None:
+        between = computing if _CONVERTS & set(map(bare, row["ops"])) else 0
+    else:
+        lines = {line.number: line for line in map(parse, row["program"]) if not line.is_call}
+        between = sum(_between(line, lines) for line in lines.values() if bare(line.name) in _COMPUTES)
+    return _Computed(integers, between, computing - between)
+
+
+def _between(line: Line, lines: dict[int, Line]) -> bool:
+    """Whether an operator computes with what was quantized: a weight that is stored as float says it does not, however
+    quantized the values are that it is given."""
+    data = line.inputs[:1] if bare(line.name) == "Gather" else line.inputs[:2]  # then come biases and the like
+    makers = [_maker(value, lines) for value in data]
+    return _STORED not in makers and "DequantizeLinear" in makers
+
+
+def _maker(value: str, lines: dict[int, Line]) -> str:
+    """The operator that made a value, ``_STORED`` for a constant, ``""`` where its module does not tell."""
+    for _ in lines:
+        line = lines.get(int(value[1:])) if value.startswith("%") and value[1:].isdecimal() else None
+        if line is None or not line.inputs or bare(line.name) not in _PASSES:
+            break
+        value = line.inputs[0]
+    else:
+        return ""
+    if line is not None:
+        return bare(line.name)
+    if value.startswith("parameter "):
+        return _STORED
+    return bare(value.partition(":")[2].partition("#")[0])
 
 
 def _counts(change: Change, row: Row) -> dict[str, int]:
