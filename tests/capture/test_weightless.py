@@ -234,7 +234,7 @@ def _structure(program: ir.Model) -> object:
 
 
 @pytest.mark.parametrize("name", ["convnet", "tied", pytest.param("recurrent", marks=pytest.mark.slow)])
-@pytest.mark.filterwarnings("default")
+@pytest.mark.filterwarnings("ignore:.isinstance.treespec, LeafSpec:FutureWarning")  # torch of its own code
 def test_plain_graphs_are_the_same_with_and_without_weights(name: str) -> None:
     inputs = MODELS[name].inputs()
 
@@ -251,7 +251,7 @@ def test_plain_graphs_are_the_same_with_and_without_weights(name: str) -> None:
         assert export(model) == expected
 
 
-@pytest.mark.filterwarnings("default")
+@pytest.mark.filterwarnings("ignore:.isinstance.treespec, LeafSpec:FutureWarning")  # torch of its own code
 def test_sixteen_bit_weights_are_not_copied_by_constant_folding() -> None:
     from transformers.exporters.exporter_onnx import OnnxConfig, OnnxExporter
 
@@ -270,7 +270,7 @@ def test_sixteen_bit_weights_are_not_copied_by_constant_folding() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", config_names())
-@pytest.mark.filterwarnings("default")
+@pytest.mark.filterwarnings("ignore:.isinstance.treespec, LeafSpec:FutureWarning")  # torch of its own code
 def test_transformers_graphs_are_the_same_with_and_without_weights(name: str) -> None:
     from transformers.exporters.exporter_onnx import OnnxConfig, OnnxExporter
 
