@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pytest_htp.compare.changes import Row
 from pytest_htp.compare.context import Context
 from pytest_htp.compare.paths import ancestors
 
@@ -12,7 +13,7 @@ _SIZES = ("io.dim_fixed", "io.dim_freed", "io.dim_changed", "io.rank")
 def compare_flops(context: Context) -> None:
     """The innermost modules whose count moved: those around them count their calls too. Other sizes of inputs are no
     growth."""
-    if context.reported(*_SIZES):
+    if context.stage is not None or context.reported(*_SIZES):
         return
     modules = context.modules
     if not modules.after:
@@ -21,7 +22,7 @@ def compare_flops(context: Context) -> None:
     moved: dict[str, tuple[int, int]] = {}
     for path, row in modules.after.items():
         before = modules.before.get(old_paths.get(path, path))
-        counts = (before or {}).get("flops"), row.get("flops")
+        counts = _flops(before or {}), _flops(row)
         if counts[0] is None or counts[1] is None or counts[0] == counts[1]:
             continue
         if abs(counts[1] - counts[0]) > _SHARE * counts[0]:
@@ -35,6 +36,12 @@ def compare_flops(context: Context) -> None:
         share = f" ({100 * (new - old) / old:+.1f}%)" if old else ""
         why = " with its new or removed modules" if path in explained else ""
         context.report(code, f"{_told(old)} -> {_told(new)}{share}{why}", module=path, before=old, after=new)
+
+
+def _flops(row: Row) -> int | None:
+    """With attention's, which one operator and its parts count in different fields."""
+    flops = row.get("flops")
+    return None if flops is None else flops + (row.get("attention_flops") or 0)
 
 
 def _told(count: int) -> str:
