@@ -13,16 +13,18 @@ import os
 import random
 import sys
 import tempfile
+import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 from unittest import mock
 
 import torch
 from torch import nn
+from torch.onnx._internal.exporter import _core
 
 from pytest_htp.cache.request import Request
 from pytest_htp.capture.models import resolve_model
@@ -203,6 +205,31 @@ def _library(case: Case, rng: random.Random, stack: ExitStack) -> None:
     stack.enter_context(mock.patch.object(owner, name, _returning(factor)))
 
 
+def _library_from_text(case: Case, rng: random.Random, stack: ExitStack) -> None:
+    """By code of no file: its names are its own, nobody's or the library's, and it may say that it is the original."""
+    owner, name = rng.choice(
+        [
+            (torch.onnx, "export"), (torch.export, "export"), (torch.Tensor, "__add__"), (nn.Linear, "forward"),
+            (_core, "_translate_fx_graph"), (torch.fx.Graph, "__init__"),
+            (torch.export.Dim, "__init__"), (torch.onnx.ONNXProgram, "save"), (torch.fx, "Node"),
+        ]
+    )  # fmt: skip
+    module = sys.modules[owner.__module__ if isinstance(owner, type) else owner.__name__]
+    scope: dict[str, Any] = rng.choice(
+        [{}, {"__name__": module.__name__}, {"__name__": "net"}, {**vars(module)}, vars(module)]
+    )
+    made: dict[str, Any] = {}
+    method = f"def new(*args, **kwargs):\n    return {_number(rng)}\n"
+    text = rng.choice([method, "class new:\n" + textwrap.indent(method, "    ")])
+    exec(compile(text, rng.choice(["<string>", "<stdin>", "<frozen net>"]), "exec"), scope, made)
+    if rng.random() < 0.5 and isinstance(made["new"], FunctionType):
+        made["new"].__module__, made["new"].__qualname__ = (
+            owner.__module__ if isinstance(owner, type) else "torch",
+            name,
+        )
+    stack.enter_context(mock.patch.object(owner, name, made["new"]))
+
+
 def _library_by_library(case: Case, rng: random.Random, stack: ExitStack) -> None:
     name = rng.choice(["silu", "relu", "elu", "selu", "mish", "softplus", "hardswish", "celu"])
     stack.enter_context(mock.patch.object(nn.functional, "gelu", getattr(nn.functional, name)))
@@ -286,7 +313,8 @@ KINDS: dict[str, Change] = {
     "weight": _weight, "buffer": _buffer, "input value": _input, "input shape": _shape, "hook": _hook,
     "hook for all modules": _global_hook, "attribute of a module": _attribute, "config": _config,
     "patched method": _patched_method, "patched helper": _patched_helper, "patched instance": _instance_forward,
-    "patched library": _library, "library patched by itself": _library_by_library, "option": _option,
+    "patched library": _library, "library patched by itself": _library_by_library,
+    "library patched from text": _library_from_text, "option": _option,
     "stage": _stage, "target": _target, "environment variable": _variable, "setting of torch": _setting,
     "tied parameters": _tied, "requires_grad": _requires_grad, "dtype": _dtype, "submodule": _submodule,
     "version": _version,

@@ -13,9 +13,13 @@ from dataclasses import dataclass
 from types import FunctionType, ModuleType
 from typing import Any
 
-from pytest_htp.cache.places import is_installed
+from pytest_htp.cache.places import is_generated, is_installed, made_by_library
 
 _LOOKED_THROUGH = ("torch", "transformers", "onnx", "onnxscript", "onnx_ir", "onnxruntime")
+_OF_DATACLASSES = ("__init__", "__repr__", "__eq__", "__lt__", "__le__", "__gt__", "__ge__", "__hash__", "__setattr__",
+                   "__delattr__", "__replace__")  # fmt: skip
+_OF_EVERY_CLASS = ("__dict__", "__weakref__", "_abc_impl")
+_GENERATES_ITS_OWN = "torch._inductor."  # compiles; no export runs it
 
 
 @dataclass
@@ -80,17 +84,60 @@ def _foreign(owner: str, names: Any) -> Iterator[tuple[str, Any]]:
     for name, value in list(names.items()):
         kind = type(value)
         inner = value.__func__ if kind in (staticmethod, classmethod) else value.fget if kind is property else value
-        if _is_foreign(inner):
-            yield f"{owner}.{name}", inner
+        if _is_foreign(inner) and not _is_of_its_class(inner, owner, name, names):
+            # A class made from text may say that it is the library's: told by what is in it.
+            yield f"{owner}.{name}", _told(inner)
+
+
+def _told(value: Any) -> Any:
+    if not _is_made_from_text(value):
+        return value
+    return value, [(name, each) for name, each in vars(value).items() if name not in _OF_EVERY_CLASS]
 
 
 def _is_foreign(value: Any) -> bool:
     """Whether a function or class is the user's (or a test's); a wrapped function also by what it calls."""
     while type(value) is FunctionType:
-        if not is_installed(value.__code__.co_filename):
+        if _is_foreign_code(value):
             return True
         value = vars(value).get("__wrapped__")
     if issubclass(type(value), type):
         file = getattr(sys.modules.get(value.__module__), "__file__", None)
-        return file is not None and not is_installed(file)
+        return (file is not None and not is_installed(file)) or _is_made_from_text(value)
     return False
+
+
+def _is_foreign_code(function: FunctionType) -> bool:
+    """Text run as code is foreign, but for the standard library's frozen modules."""
+    if is_generated(function):
+        frozen = function.__code__.co_filename.removeprefix("<frozen ").removesuffix(">")
+        module = sys.modules.get(frozen) if frozen.partition(".")[0] in sys.stdlib_module_names else None
+        return module is None or vars(module) is not function.__globals__
+    return not is_installed(function.__code__.co_filename)
+
+
+def _is_made_from_text(value: Any) -> bool:
+    """Whether a class has a method of no file that Python did not make for it."""
+    if not issubclass(type(value), type):
+        return False
+    names = vars(value)
+    return any(
+        type(each) is FunctionType
+        and is_generated(each)
+        and _is_foreign_code(each)
+        and not _is_of_its_class(each, f"{value.__module__}.{value.__name__}", name, names)
+        for name, each in list(names.items())
+    )
+
+
+def _is_of_its_class(value: Any, owner: str, name: str, names: Any) -> bool:
+    """Methods that dataclasses and named tuples make from text for the classes of a library."""
+    if type(value) is FunctionType and name == "__repr__" and not _is_foreign_code(value):
+        value = vars(value).get("__wrapped__", value)  # as reprlib wraps it
+    if type(value) is not FunctionType or not is_generated(value) or "__wrapped__" in vars(value):
+        return False
+    if "__dataclass_fields__" in names and name in _OF_DATACLASSES and made_by_library(value):
+        return True
+    if name == "__new__" and "_field_defaults" in names:
+        return str(value.__globals__.get("__name__")).startswith("namedtuple_")
+    return owner.startswith(_GENERATES_ITS_OWN)

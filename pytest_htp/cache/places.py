@@ -13,7 +13,7 @@ import sysconfig
 from enum import Enum
 from functools import lru_cache
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 
 TOOLCHAIN = ("torch", "onnx", "onnxscript", "onnx_ir", "onnxruntime", "numpy", "pytest_htp", "pytest", "_pytest")
 _OF_MODELS = ("torch.nn.modules", "torch.nn.functional", "torch.nn.utils", "torch.functional")
@@ -41,6 +41,20 @@ def _installed() -> tuple[str, ...]:
 def is_installed(filename: str) -> bool:
     """Whether a file is of an installed package or the standard library; generated code is nobody's, so it is too."""
     return filename.startswith((_GENERATED, *_installed())) or "/site-packages/" in filename.replace("\\", "/")
+
+
+def is_generated(function: FunctionType) -> bool:
+    """Whether its code was made from text at run time, of which no file tells."""
+    return function.__code__.co_filename.startswith(_GENERATED)
+
+
+def made_by_library(function: FunctionType) -> bool:
+    """Whether generated code reads the names of an installed module: what it says of its origin may be copied."""
+    module = sys.modules.get(str(function.__globals__.get("__name__")))
+    if module is None or vars(module) is not function.__globals__:
+        return False
+    file = getattr(module, "__file__", None)
+    return is_installed(file) if file else module.__name__.partition(".")[0] in sys.stdlib_module_names
 
 
 @lru_cache(maxsize=65_536)

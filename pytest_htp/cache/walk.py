@@ -31,7 +31,7 @@ from pytest_htp.cache import Uncertain
 from pytest_htp.cache.bytecode import nested, read_code
 from pytest_htp.cache.names import attributes_of, cell_content, names, public, resolve
 from pytest_htp.cache.operators import describe_operator
-from pytest_htp.cache.places import Place, is_installed, place_of
+from pytest_htp.cache.places import Place, is_generated, is_installed, made_by_library, place_of
 from pytest_htp.cache.running import Function, doubt_of, first_doubt, is_way_in, may_run, variables_of
 from pytest_htp.cache.tensors import Tensors
 
@@ -45,6 +45,7 @@ _OF_EVERY_CLASS = ("__dict__", "__weakref__", "__doc__", "__module__", "__annota
                    "_abc_impl", "__firstlineno__", "__static_attributes__", "__parameters__", "__orig_bases__",
                    "__annotate__", "__annotate_func__", "__annotations_cache__", "__slotnames__")  # fmt: skip
 _TORCH_PARTS = ("_parameters", "_buffers", "_modules")
+_HEAP_TYPE = 1 << 9  # CPython's Py_TPFLAGS_HEAPTYPE: a class that was made at run time, not compiled in
 # Where a model was loaded from decides nothing, and differs between machines.
 _ORIGIN = ("name_or_path", "_name_or_path", "_commit_hash", "warnings_issued")
 
@@ -127,10 +128,10 @@ class Walk:
     def _place_of(self, function: types.FunctionType) -> Place:
         """By the file of its code: ``functools.wraps`` makes functions say that they are of another module."""
         file = function.__code__.co_filename
-        if not is_installed(file):
+        if not is_installed(file) or (is_generated(function) and not made_by_library(function)):
             return Place.USER
         place = self._place(function.__module__ or "")
-        return Place.TOOLCHAIN if place is Place.USER and not file.startswith("<") else place
+        return Place.TOOLCHAIN if place is Place.USER and not is_generated(function) else place
 
     # values
 
@@ -298,8 +299,10 @@ class Walk:
         said = "class", cls.__module__, cls.__qualname__
         identity = id(cls)
         place = self._place(cls.__module__)
-        if place is Place.TOOLCHAIN or cls.__module__ == "builtins" or identity in self._open:
+        made_from_text = cls.__module__ == "builtins" and bool(cls.__flags__ & _HEAP_TYPE)
+        if (place is Place.TOOLCHAIN and not made_from_text) or identity in self._open:
             return said
+        place = Place.USER if made_from_text else place
         self._kept.append(cls)
         if identity not in self._digests:
             self._open.add(identity)

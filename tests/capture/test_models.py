@@ -114,7 +114,7 @@ def test_saved_weights_are_loaded(tmp_path: Path, dtype: str | None, capsys: pyt
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (None, "not a model: None; pass an nn.Module instance, a transformers model or config, a function"),
+        (None, "not a model: None; pass an nn.Module instance, a transformers model or config, a program of torch"),
         ({"a": 1}, "not a model: dict {'a': 1};"),
         (nn.Linear, r"got the class Linear, not an instance: make one \(Linear\(…\)\)"),
         ("bert-base-uncased", r"'bert-base-uncased' is no saved model: no such folder \(names on the Hub"),

@@ -118,9 +118,9 @@ def test_a_miss_says_why(example: Example, old: str, new: str, said: str) -> Non
 
 def test_a_patch_of_a_library_is_told(example: Example) -> None:
     patch = "import pytest, torch\n@pytest.fixture(autouse=True)\ndef patched(monkeypatch):\n    monkeypatch.setattr"
-    example.write({"conftest.py": f"{patch}(torch.nn.functional, 'gelu', torch.nn.functional.silu)\n"})
+    example.write({"conftest.py": f"{patch}(torch.nn.GELU, 'forward', torch.nn.Sigmoid.forward)\n"})
     run = example.run_pytest("--htp-cache", "-v", "--htp-fail-on=breaking")
-    assert notes(run)["test_net"] == "miss: activation.py changed, functional.py is new"
+    assert "activation.py changed" in notes(run)["test_net"]
     example.write({"conftest.py": f"{patch}(torch.onnx, 'is_in_onnx_export', lambda: True)\n"})
     run = example.run_pytest("--htp-cache", "-v", "--htp-fail-on=breaking")
     assert "patched torch.onnx.is_in_onnx_export is new" in notes(run)["test_net"]
