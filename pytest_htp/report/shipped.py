@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pytest_htp.format.fold import expand_pattern, fold_paths
+from pytest_htp.report.paths import parse_path
 from pytest_htp.report.result import ExportResult
 from pytest_htp.report.text import number, percent, plural, signed, size
 from pytest_htp.report.tree import TreeNode
@@ -74,7 +75,7 @@ def _did(before: _Row, after: _Row) -> str:
 def _operators(graph: _Row) -> Counter[str]:
     counts: Counter[str] = Counter(graph["untagged"]["ops"])
     for row in graph["modules"]:
-        times = len(expand_pattern(row["path"]))
+        times = parse_path(row["path"]).count
         for op, count in row["ops"].items():
             counts[op] += count * times
     return counts
@@ -260,7 +261,7 @@ def _flops(row: _Row) -> int | None:
 
 def _total(record: _Row | None, key: str) -> int:
     rows = (record or {}).get("modules") or ()
-    return sum((row.get(key) or 0) * len(expand_pattern(row["path"])) for row in rows)
+    return sum((row.get(key) or 0) * parse_path(row["path"]).count for row in rows)
 
 
 def own_flops(node: TreeNode) -> int:
