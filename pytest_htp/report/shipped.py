@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from pytest_htp.errors import HTPUsageError
 from pytest_htp.format.fold import expand_pattern, fold_paths
 from pytest_htp.report.paths import parse_path
 from pytest_htp.report.result import ExportResult
@@ -101,8 +102,16 @@ def _cells(rows: Iterable[_Row]) -> dict[str, tuple[str, str]]:
     for row in rows:
         text = ", ".join(f"{op.rpartition('::')[2]} {count}" for op, count in sorted(row["ops"].items()))
         words = ", ".join(f"{count} {kind}" for kind, count in row["evidence"].items())
-        cells.update(dict.fromkeys(expand_pattern(row["path"]), (text or "–", words)))
+        cells.update(dict.fromkeys(_modules(row["path"]), (text or "–", words)))
     return cells
+
+
+def _modules(pattern: str) -> list[str]:
+    """Raw paths of a folded one; what is no pattern (a page is made of any record) stands for itself."""
+    try:
+        return expand_pattern(pattern)
+    except HTPUsageError:
+        return [pattern]
 
 
 def _folded(cells: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -232,7 +241,7 @@ def _placed(target: _Row) -> dict[str, tuple[str, bool]]:
     for row in target.get("placement") or ():
         text = ", ".join(f"{name} {count}" for name, count in sorted(row["devices"].items()))
         fallback = any(name != device for name in row["devices"])
-        placed.update(dict.fromkeys(expand_pattern(row["path"]), (text, fallback)))
+        placed.update(dict.fromkeys(_modules(row["path"]), (text, fallback)))
     return placed
 
 
