@@ -27,7 +27,7 @@ class Costs:
         chains: dict[str, tuple[str, ...]] = {}
         self._all_constant = all(_has_constant_size(value) is not False for value in graph.model.graph.inputs)
         for facts in graph.nodes:
-            constant = _works_on_constant_sizes(facts.node)
+            constant = False if facts.graph else _works_on_constant_sizes(facts.node)  # a body: which one ran is chance
             self._all_constant = self._all_constant and constant is not False
             if facts.path is None:
                 continue

@@ -95,6 +95,10 @@ def _echo(difference: Difference, path: str, tree: _Tree, context: Context) -> b
     """Whether another module's change accounts for a difference; one handed down is put on that module's account."""
     if difference.callee is not None:
         child = _inside(path, difference.callee)
+        if not difference.order and (tree.gone or tree.real - {path}):
+            # Which values a child is given follows from what came, went or changed around it; only an exchange of the
+            # same values is a change of its own.
+            return True
         if difference.before is None or difference.after is None:
             return any(tree.changed(each) or _below(each, tree) for each in unfolded(child))
         pair = tree.pairs.get(child)
@@ -118,10 +122,8 @@ def _echo(difference: Difference, path: str, tree: _Tree, context: Context) -> b
 def _explained(was: str, now: str, path: str, tree: _Tree) -> bool:
     if (was, now) in tree.renamed:
         return True
-    old, new = _module_of(was, path), _module_of(now, path)
-    if old is None or new is None:
-        return False
-    return any(tree.changed(each) for side in (old, new) for each in unfolded(side))
+    sides = [side for side in (_module_of(was, path), _module_of(now, path)) if side is not None]
+    return any(tree.changed(each) for side in sides for each in unfolded(side))
 
 
 def _below(path: str, tree: _Tree) -> bool:
