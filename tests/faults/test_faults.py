@@ -27,13 +27,31 @@ ELSEWHERE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.code}: {fault.what}".replace("/", " "))
+# Graphs that onnx.checker refuses: the fault is found one step earlier than when it was entered.
+INVALID = ("pytorch#173076", "pytorch#75597", "key and value exchanged", "pytorch#118941")
+
+
+def refused(fault: Fault) -> bool:
+    """Whether a fault makes a graph that step 7 refuses."""
+    return any(mark in fault.what for mark in INVALID)
+
+
+@pytest.mark.parametrize("fault", filter(refused, FAULTS), ids=lambda fault: fault.what)
+def test_a_fault_that_makes_an_invalid_graph_fails_its_step(fault: Fault) -> None:
+    with pytest.raises(HTPExportError, match=r"not valid ONNX, node \S+ \(\w+\) of module \S+") as raised:
+        outcome(fault)
+    assert raised.value.step is HTPExportStep.SAVE
+
+
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if not refused(fault)], ids=lambda fault: f"{fault.code}: {fault.what}".replace("/", " "))
 def test_a_fault_gives_its_finding_and_nothing_else(fault: Fault) -> None:
     found = outcome(fault)
     severe = [finding for finding in found if at_or_above(finding.verdict, "drift")]
     looked_at = severe if at_or_above(CODES[fault.code].verdict, "drift") else found
     expected = (fault.code, CODES[fault.code].verdict, fault.module)
-    assert [(finding.code, finding.verdict, finding.module) for finding in looked_at] == [expected]
+    # More operations are more operations, whatever they are for: they stand beside the module that brings them.
+    told = [finding for finding in looked_at if finding.code != "flops.grown" or fault.code != "module.added"]
+    assert [(finding.code, finding.verdict, finding.module) for finding in told] == [expected]
 
 
 def test_every_code_has_a_fault() -> None:
