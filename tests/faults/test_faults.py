@@ -43,7 +43,10 @@ def test_a_fault_that_makes_an_invalid_graph_fails_its_step(fault: Fault) -> Non
     assert raised.value.step is HTPExportStep.SAVE
 
 
-@pytest.mark.parametrize("fault", [fault for fault in FAULTS if not refused(fault)], ids=lambda fault: f"{fault.code}: {fault.what}".replace("/", " "))
+VALID = [fault for fault in FAULTS if not refused(fault)]
+
+
+@pytest.mark.parametrize("fault", VALID, ids=lambda fault: f"{fault.code}: {fault.what}".replace("/", " "))
 def test_a_fault_gives_its_finding_and_nothing_else(fault: Fault) -> None:
     found = outcome(fault)
     severe = [finding for finding in found if at_or_above(finding.verdict, "drift")]
