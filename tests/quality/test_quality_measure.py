@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from conftest import Staged
+from htp_quality_stages import Staged
 from onnx import numpy_helper
 
 from pytest_htp.quality import Quality, QualityRequest, measure_stage
