@@ -68,7 +68,7 @@ def generation_components(
     """
     module = resolve_model(model, weights=weights, seed=seed).module
     _check_generates(module)
-    arguments = _generate_arguments(module, inputs, seed)
+    arguments = generate_arguments(module, inputs, seed)
     from transformers.exporters.utils import decompose_for_generation
 
     with ExitStack() as stack:
@@ -124,7 +124,8 @@ def _check_generates(module: nn.Module) -> None:
     )
 
 
-def _generate_arguments(module: nn.Module, inputs: object, seed: int) -> dict[str, Any]:
+def generate_arguments(module: nn.Module, inputs: object, seed: int) -> dict[str, Any]:
+    """The arguments of ``module.generate`` by name, as tensors; equal ones for an equal seed."""
     if isinstance(inputs, Mapping):
         for name, value in inputs.items():
             if isinstance(value, str) and looks_like_spec(value) and (axes := parse_spec(value).dynamic_axes):

@@ -13,7 +13,7 @@ from msgspec import convert, to_builtins
 
 from pytest_htp.compare import Finding, render_failure
 from pytest_htp.errors import HTPExportError, HTPUsageError
-from pytest_htp.format.record import CoverageRow
+from pytest_htp.format.record import CoverageRow, TokensRow
 from pytest_htp.report.result import (
     BaselineState,
     Commands,
@@ -28,6 +28,7 @@ from pytest_htp.report.result import (
 from pytest_htp.session.commands import as_typed, commands_for
 from pytest_htp.session.exports import SECTION, TestExports
 from pytest_htp.session.extensions import Extensions
+from pytest_htp.session.generated import GenerationExports, check_components, check_count
 from pytest_htp.session.identity import nodeid_of, test_id_of
 from pytest_htp.session.judge import Judgement, Rules, Then, judge
 from pytest_htp.session.missing import export_missing
@@ -91,6 +92,19 @@ class HtpExportFixture:
             "quality_tolerance": quality_tolerance,
         }
         settings = self._settings({**options, **gates})
+        return self._export(model, inputs, settings, name=name, baseline=baseline)
+
+    def _export(
+        self,
+        model: Any,
+        inputs: Any,
+        settings: ExportSettings,
+        *,
+        name: str | None,
+        baseline: bool,
+        tokens: Callable[[HTPExport], TokensRow] | None = None,
+    ) -> HTPExport:
+        """``tokens``: what an export, once made, generates; part of its record."""
         export_name = self._name(name)
         folder = self._folder()
         try:
@@ -101,6 +115,9 @@ class HtpExportFixture:
             raise
         export = made.export
         export.record.update(test=test_id_of(self._item), export=export_name)
+        export.record.pop("tokens", None)  # of another test that shares the export
+        if tokens is not None:
+            export.record["tokens"] = to_builtins(tokens(export))
         self._item.add_report_section("call", SECTION, export.console)
         self._judge(export_name, settings, made, baseline=baseline)
         if made.contradiction:
@@ -120,15 +137,21 @@ class HtpExportFixture:
         quality_tolerance: float | None = None,
         generation_config: Any = None,
         multi_token_decode: bool = False,
+        tokens: int | None = None,
         **options: Unpack[ExportKeywords],
-    ) -> dict[str, HTPExport]:
+    ) -> GenerationExports:
         """Export each component of a generative model (prefill, decode, encoder, …) as transformers splits it.
 
         One baseline per component, named after it. Arguments as for a call; ``inputs`` are those of
-        ``model.generate``.
+        ``model.generate``. ``tokens``: how many greedy tokens PyTorch and the exported components are to generate
+        for a comparison; the exports then have dynamic axes.
         """
-        from pytest_htp.capture.generation import generation_components, options_of_part
+        from pytest_htp.capture.generation import generate_arguments, generation_components, options_of_part
 
+        if tokens is not None:
+            check_count(tokens)
+            if options.setdefault("dynamic", True) is not True:
+                raise HTPUsageError("tokens= needs dynamic=True: the cache that decode is given grows by each token")
         prefix = f"{name}-" if name else ""
         gates: dict[str, Any] = {
             "min_coverage": min_coverage,
@@ -149,17 +172,31 @@ class HtpExportFixture:
             generation_config=generation_config,
             multi_token_decode=multi_token_decode,
         )
-        return {
-            component: self(
+        if tokens is not None:
+            check_components(components, settings.options.get("weights", "real"))
+        exports = GenerationExports()
+
+        def generated(decode: HTPExport) -> TokensRow:
+            from pytest_htp.parity.tokens import equal_tokens
+
+            module, seed = components["prefill"][0], settings.options.get("seed", 0)
+            files = {"prefill": exports["prefill"].onnx_path, "decode": decode.onnx_path}
+            assert tokens is not None
+            equal = equal_tokens(module, generate_arguments(module, inputs, seed), files, tokens, seed=seed)
+            exports.tokens_equal = equal
+            return TokensRow(count=tokens, equal=equal)
+
+        for component, (submodel, component_inputs) in components.items():
+            more = {**options, **options_of_part(submodel, settings.options)}
+            exports[component] = self._export(
                 submodel,
                 component_inputs,
+                self._settings({**more, **gates}),
                 name=f"{prefix}{component}",
                 baseline=baseline,
-                **gates,
-                **{**options, **options_of_part(submodel, settings.options)},
+                tokens=generated if tokens is not None and component == "decode" else None,
             )
-            for component, (submodel, component_inputs) in components.items()
-        }
+        return exports
 
     def _settings(self, call: Mapping[str, Any]) -> ExportSettings:
         marker: dict[str, Any] = {}
@@ -297,6 +334,7 @@ class HtpExportFixture:
             baseline_status=found.state,
             record=record,
             before=before,
+            tokens=convert(record["tokens"], TokensRow) if "tokens" in record else None,
             targets=[_target_row(target) for target in export.targets.values()],
             shared_with=made.shared_with,
             cached=made.cached,
