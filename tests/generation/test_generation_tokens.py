@@ -41,8 +41,8 @@ def test_a_fault_of_the_export_is_told_by_its_tokens(tmp_path: Path) -> None:
     example.run_pytest("--snapshot-update", outcomes={"passed": 1})
     stable = example.run_pytest(outcomes={"passed": 1})
     assert stable.codes == set()
-    test = tmp_path / "test_net.py"
-    test.write_text(TEST.replace("make()", "make(faulty=True)").replace("tokens_equal == 6", "tokens_equal < 6"))
+    faulty = TEST.replace("make()", "make(faulty=True)").replace("tokens_equal == 6", "tokens_equal < 6")
+    example.write({"test_net.py": faulty})
     broken = example.run_pytest(outcomes={"failed": 1})
     assert "tokens.differ" in broken.codes
 
