@@ -14,6 +14,7 @@ from pytest_htp.compare.changes import Pair
 from pytest_htp.compare.context import Context
 from pytest_htp.compare.lines import COMMUTATIVE, Difference, diff_programs, parse
 from pytest_htp.compare.paths import ancestors, unfolded
+from pytest_htp.compare.rules.attestation import newly_contradicted
 from pytest_htp.format.tensors import unfold_tensors
 from pytest_htp.tag import common_prefix
 
@@ -42,7 +43,12 @@ def claim_echoes(context: Context) -> None:
         real={
             path for path, pair in pairs.items() if pair.change.ops or pair.change.class_changed or pair.change.dtypes
         },
-        gone={*modules.added, *modules.removed, *(p for move in modules.moves for p in (move.old, move.new))},
+        gone={
+            *modules.added,
+            *modules.removed,
+            *(p for move in modules.moves for p in (move.old, move.new)),
+            *newly_contradicted(context),  # what has wrong tags changes the lines around it
+        },
         pairs=pairs,
         renamed=_renamed_inputs(context),
     )
