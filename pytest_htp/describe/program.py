@@ -298,7 +298,7 @@ class _Writer:
         assert tensor is not None
         names = graph.parameter_names(value)
         if not names:
-            return constant(tensor, values=not made_by_rewriting(value))
+            return constant(tensor, values=not (made_by_rewriting(value) or value.name in graph.unnamed_weights))
         path = self.path or ""
         own = [name for name in names if graph.owner_of(name) == path]
         name = min(own or names, key=lambda name: (not name.startswith(f"{path}."), len(name), name))

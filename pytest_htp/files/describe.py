@@ -42,6 +42,8 @@ def describe_file(file: OnnxFile, tagging: Tagging, weights: list[Weight], *, na
         named_outputs: False where the exporter made the outputs' names up.
     """
     graph, model = tagging.graph, file.model
+    # Their values are compared as weights are, by content, and never loaded whole.
+    graph.unnamed_weights = frozenset(weight.name for weight in weights)
     named = [weight for weight in weights if weight.name in graph.shared_parameters]
     described = describe_graph(
         tagging,

@@ -57,12 +57,15 @@ class GraphFacts:
         modules: the model's real modules by path; a tag can only name one of these.
         provenance: what was observed of the export; None leaves only what the file itself says.
         shared_parameters: parameter or buffer name → all names of the same tensor (tied weights).
+        unnamed_weights: initializers that hold weights under no parameter's name (``val_1``, transposed at export);
+            their content is data, as a parameter's is.
     """
 
     model: ir.Model
     modules: Mapping[str, ModuleInfo]
     provenance: Provenance | None = None
     shared_parameters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    unnamed_weights: frozenset[str] = frozenset()
 
     @cached_property
     def nodes(self) -> list[NodeFacts]:
