@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
-from msgspec.structs import replace
 from onnx_ir.tensor_adapters import from_torch_dtype
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
@@ -29,40 +28,26 @@ from pytest_htp.capture.inputs import PreparedInputs, make_inputs
 from pytest_htp.capture.marks import clear_marks
 from pytest_htp.capture.matching import linear_matching
 from pytest_htp.capture.models import ResolvedModel, resolve_model
-from pytest_htp.capture.parameters import distinct_parameters, shared_parameters
+from pytest_htp.capture.parameters import shared_parameters
 from pytest_htp.capture.provenance import ProvenanceObserver
 from pytest_htp.capture.shapes import shapes_only
 from pytest_htp.capture.state import preserved, put_back, to_eval_mode
 from pytest_htp.capture.weightless import weightless
-from pytest_htp.describe.build import RecordSource, build_record
 from pytest_htp.errors import HTPExportError, HTPUsageError
 from pytest_htp.exporter.keywords import ExportKeywords
 from pytest_htp.exporter.options import ExportOptions
 from pytest_htp.exporter.place import Place, place_of
 from pytest_htp.exporter.result import HTPExport
 from pytest_htp.exporter.save import SavedModel, remove_model, save_model
-from pytest_htp.exporter.staging import StagesRequest, StagesResult, run_stages
 from pytest_htp.exporter.steps import StepRunner
 from pytest_htp.exporter.toolchain import toolchain_versions
 from pytest_htp.exporter.validity import check_saved
-from pytest_htp.format.serialize import dict_of
+from pytest_htp.exporter.verification import Exported, Verified, parity_reason, verify
 from pytest_htp.monitor import HTPExportMonitor, LiveProgress
-from pytest_htp.parity import (
-    InputSet,
-    ParityRequest,
-    ParityResult,
-    derived_sets,
-    given_sets,
-    measure_parity,
-    parity_unavailable,
-)
-from pytest_htp.parity.feeds import match_inputs
 from pytest_htp.tagging.embed import embed_tags, strip_tags
 from pytest_htp.tagging.sources import source_lines
 from pytest_htp.tagging.stacks import traced_calls
 from pytest_htp.tagging.tagger import Tagging, tag_graph
-from pytest_htp.targets import HTPTarget
-from pytest_htp.targets.run import compile_targets
 from pytest_htp.vocabulary import HTPExportData, HTPExportStep
 
 if TYPE_CHECKING:
@@ -140,10 +125,7 @@ class _Export:
         self.observer = ProvenanceObserver()
         self.tagging: Tagging
         self.saved: SavedModel
-        self.parity: ParityResult
-        self.record: dict[str, Any]
-        self.targets: dict[str, HTPTarget] = {}
-        self.staged: StagesResult
+        self.verified: Verified
 
     def run(self, model: Any, inputs: Any) -> HTPExport:
         started = time.perf_counter()
@@ -236,7 +218,7 @@ class _Export:
     def _watched(self) -> Hierarchy:
         args, kwargs = self.inputs.copies()  # a call lets caches grow
         if self.options.weights == "real":
-            return watch_forward(self.model, args, kwargs, keep_tensors=self._parity_reason() is None)
+            return watch_forward(self.model, args, kwargs, keep_tensors=parity_reason(self.options) is None)
         try:
             with shapes_only(self.model, args, kwargs) as (fake_args, fake_kwargs):
                 return watch_forward(self.model, fake_args, fake_kwargs, keep_tensors=False)
@@ -327,122 +309,22 @@ class _Export:
         self.data.file_size = self.saved.size
         self.data.external_data_size = self.saved.external_size
 
-    # 8. export complete: check against PyTorch, describe
+    # 8. export complete: check against PyTorch, describe, make what ships
 
     def _verify_and_describe(self) -> None:
-        options = self.options
-        reason = self._parity_reason()
-        if reason is None and self.hierarchy.unwatched is not None:
-            reason = f"the forward pass could not be watched ({type(self.hierarchy.unwatched).__name__})"
-        if reason is None:
-            self.parity = measure_parity(
-                ParityRequest(
-                    onnx_path=self.path,
-                    program=self.program,
-                    inputs=self.inputs.named,
-                    hierarchy=self.hierarchy,
-                    tagging=self.tagging,
-                    rtol=options.rtol,
-                    atol=options.atol,
-                    providers=options.providers,
-                    extra_inputs=self._further_inputs(),
-                )
-            )
-        else:
-            self.parity = ParityResult.not_measured(reason)
-        self.data.parity = self.parity.to_dict()
-        self.data.attestation = self.parity.attestation
-        record = build_record(
-            RecordSource(
-                tagging=self.tagging,
-                model_class=self.data.model_class,
-                exporter=self.data.exporter,
-                output_names=options.output_names,
-                total_parameters=self.data.total_parameters,
-                parameters=distinct_parameters(self.model),
-                toolchain=self.data.environment,
-                unobserved=self.data.unobserved,
-                real_weights=options.weights == "real",
-                attestation=self.parity.attestation_record(),
-                parity=self.parity.to_record(),
-            )
-        )
-        self._run_stages()
-        self.targets = self._compiled_for_targets()
-        record = replace(
-            record, stages=self.staged.records, targets=[target.record for target in self.targets.values()]
-        )
-        self.record = dict_of(record)
-
-    def _compiled_for_targets(self) -> dict[str, HTPTarget]:
-        options = self.options
-        if self.staged.failure is not None:
-            return {}  # the graph that was to be compiled was not made
-        path, tagging = self._last_graph()
-        compiled = compile_targets(path, tagging, options.targets, timeout=options.target_timeout)
-        self.data.targets = {name: target.summary() for name, target in compiled.items()}
-        return compiled
-
-    def _last_graph(self) -> tuple[Path, Tagging]:
-        """The file that is shipped, and its tagging."""
-        if self.staged.last is None:
-            return self.path, self.tagging
-        return next(reversed(self.staged.stages.values())).onnx_path, self.staged.last
-
-    def _run_stages(self) -> None:
-        options = self.options
-        self.staged = StagesResult()
-        if not options.stages:
-            return
-        self.staged = run_stages(
-            StagesRequest(
-                stages=options.stages,
-                path=self.path,
-                tagging=self.tagging,
+        self.verified = verify(
+            Exported(
+                options=self.options,
+                model=self.model,
+                inputs=self.inputs,
                 hierarchy=self.hierarchy,
-                inputs=self.inputs.named,
-                parameters=distinct_parameters(self.model),
+                path=self.path,
+                program=self.program,
+                tagging=self.tagging,
                 shared_names=frozenset(self.shared),
-                calibration=self._calibration,
-                parity_reason=None if self.parity.measured else self.parity.reason,
-                real_weights=options.weights == "real",
-                named_outputs=self.data.exporter != "torch"
-                or len(options.output_names) == len(self.program.graph.outputs),
-                namespace=options.tag_namespace,
-                embed=options.embed_hierarchy_attributes,
-                rtol=options.rtol,
-                atol=options.atol,
-                providers=options.providers,
-                values=self.parity.values,
+                data=self.data,
             )
         )
-        self.data.stages = self.staged.described
-
-    def _calibration(self) -> list[dict[str, Any]]:
-        """Samples for static quantization: graph input → array."""
-        given = self.options.calibration
-        if given is None:
-            return [_arrays(match_inputs(self.program, self.inputs.named))]
-        samples = []
-        for number, inputs in enumerate(given, start=1):
-            try:
-                prepared = make_inputs(self.model, inputs, seed=self.options.seed)
-                samples.append(_arrays(match_inputs(self.program, prepared.named)))
-            except HTPUsageError as error:
-                raise HTPUsageError(f"calibration, set {number}: {error}") from error
-        return samples
-
-    def _further_inputs(self) -> list[InputSet]:
-        given = given_sets(self.model, self.options.parity_inputs, seed=self.options.seed)
-        return [*given, *derived_sets(self.model, self.inputs, self.hierarchy.result, self.program)]
-
-    def _parity_reason(self) -> str | None:
-        """Why parity is not measured, or None where it is."""
-        if self.options.weights == "none":
-            return "the export has no weights"
-        if not self.options.parity:
-            return "parity was switched off"
-        return parity_unavailable()
 
     # the end
 
@@ -484,21 +366,17 @@ class _Export:
             console=self.monitor.get_console_output(),
             tags=self.tagging.tags,
             coverage=self.tagging.coverage,
-            parity=self.parity,
-            attestation=self.parity.attestation,
-            record=self.record,
+            parity=self.verified.parity,
+            attestation=self.verified.parity.attestation,
+            record=self.verified.record,
             program=self.program,
             sources=source_lines(self.tagging, Path.cwd()),
             console_html=self.monitor.console_writer.export_html(),
             parameters=tuple(self.shared),
-            targets=self.targets,
-            stages=self.staged.stages,
-            stage_failure=self.staged.failure,
+            targets=self.verified.targets,
+            stages=self.verified.staged.stages,
+            stage_failure=self.verified.staged.failure,
         )
-
-
-def _arrays(feeds: Mapping[str, torch.Tensor]) -> dict[str, Any]:
-    return {name: tensor.detach().cpu().numpy() for name, tensor in feeds.items()}
 
 
 def _refused_path(path: Path) -> HTPExportError:

@@ -11,27 +11,23 @@ from typing import TYPE_CHECKING, Any, Unpack
 import pytest
 from msgspec import convert, to_builtins
 
-from pytest_htp.compare import Finding, render_failure
+from pytest_htp.compare import Finding
 from pytest_htp.errors import HTPExportError, HTPUsageError
-from pytest_htp.format.record import CoverageRow, TokensRow
+from pytest_htp.format.record import TokensRow
 from pytest_htp.report.result import (
     BaselineState,
     Commands,
-    ExportResult,
-    FindingRow,
     Section,
-    StageResult,
-    StepError,
-    StepRow,
-    TargetResult,
 )
 from pytest_htp.session.commands import as_typed, commands_for
 from pytest_htp.session.exports import SECTION, TestExports
 from pytest_htp.session.extensions import Extensions
 from pytest_htp.session.generated import GenerationExports, check_components, check_count
 from pytest_htp.session.identity import nodeid_of, test_id_of
-from pytest_htp.session.judge import Judgement, Rules, Then, judge
+from pytest_htp.session.judge import Rules, Then, judge
+from pytest_htp.session.messages import failure_text, missing_text
 from pytest_htp.session.missing import export_missing
+from pytest_htp.session.results import Row, failed_row, made_row, missing_row, row_of
 from pytest_htp.session.settings import ExportSettings
 
 if TYPE_CHECKING:
@@ -41,7 +37,6 @@ if TYPE_CHECKING:
     from pytest_htp.exporter.keywords import ExportKeywords
     from pytest_htp.session.made import Made
     from pytest_htp.session.run import HtpRun
-    from pytest_htp.targets import HTPTarget
 
 
 class HtpExportFixture:
@@ -241,51 +236,30 @@ class HtpExportFixture:
         for section in sections:
             self._item.add_report_section("call", section["title"], section["text"])
 
-    def _result(self, export_name: str, settings: ExportSettings, **more: Any) -> ExportResult:
-        path, line, _ = self._item.location
-        return ExportResult(
-            nodeid=nodeid_of(self._item),
-            name=self._item.name + (f" [{export_name}]" if export_name else ""),
-            file=Path(path).as_posix(),
-            line=(line or 0) + 1,
-            fail_on=settings.fail_on,
-            **more,
-        )
+    def _row(self, export_name: str, settings: ExportSettings) -> Row:
+        return row_of(self._item, export_name, settings.fail_on)
 
     def _failed(self, export_name: str, settings: ExportSettings, error: HTPExportError, *, baseline: bool) -> None:
         """An export that did not finish: recorded with what the earlier steps produced and the baseline it has.
 
         A baseline that is there and readable counts as changed: what it describes could not be made.
         """
-        finding = Finding("step.failed", str(error).partition("\n")[0], before=None, after=error.step.value)
-        data = error.data
         console = self._run.console_of(error)
         self._item.add_report_section("call", SECTION, console)
         stored = self._store.read(export_name) if baseline else None
         before = stored.record if stored is not None else None
         state = BaselineState.MISSING if stored is None else BaselineState.CHANGED if before else BaselineState.ERROR
-        self._exports.results.append(
-            self._result(
-                export_name,
-                settings,
-                model_class=data.model_class or (before["model"]["class"] if before is not None else None),
-                verdict=finding["verdict"],
-                outcome="failed",
-                findings=[convert(dict(finding), FindingRow)],
-                steps=convert(data.steps, dict[str, StepRow]),
-                seconds=data.export_time,
-                coverage=convert(data.tagging_stats, CoverageRow) if data.tagging_stats else None,
-                coverage_before=convert(before["coverage"], CoverageRow) if before is not None else None,
-                console=console,
-                console_html=error.console_html,
-                baseline=self._store.shown_path(export_name) if baseline else None,
-                baseline_status=state if baseline else BaselineState.OFF,
-                before=before,
-                commands=commands_for(self._item),
-                error=StepError(step=error.step.value, type=type(error.cause).__name__, message=str(error)),
-                artifacts=self._artifacts(export_name, None, Path(data.output_path)),
-            )
+        result = failed_row(
+            self._row(export_name, settings),
+            error,
+            before,
+            console=console,
+            baseline=self._store.shown_path(export_name) if baseline else None,
+            baseline_status=state if baseline else BaselineState.OFF,
+            commands=commands_for(self._item),
+            artifacts=self._artifacts(export_name, None, Path(error.data.output_path)),
         )
+        self._exports.results.append(result)
 
     def _judge(
         self,
@@ -315,32 +289,13 @@ class HtpExportFixture:
         commands = commands_for(self._item)
         if not found.acceptable:
             commands = Commands(reproduce=commands.reproduce)
-        result = self._result(
-            export_name,
-            settings,
-            verdict=found.comparison.verdict,
-            outcome="failed" if found.failed else "passed",
-            findings=[convert(dict(finding), FindingRow) for finding in found.comparison.findings],
-            coverage=convert(record["coverage"], CoverageRow),
-            coverage_before=convert(before["coverage"], CoverageRow) if before is not None else None,
-            parity=export.data.parity,
-            attestation=export.attestation,
-            steps=convert(export.data.steps, dict[str, StepRow]),
-            stages=[_stage_result(stage) for stage in export.data.stages],
-            seconds=export.data.export_time,
-            nodes=export.coverage.total_nodes,
-            bytes=record["weights"]["initializers"]["bytes"],
+        result = made_row(
+            self._row(export_name, settings),
+            made,
+            record,
+            before,
+            found,
             baseline=self._store.shown_path(export_name) if baseline else None,
-            baseline_status=found.state,
-            record=record,
-            before=before,
-            tokens=convert(record["tokens"], TokensRow) if "tokens" in record else None,
-            targets=[_target_row(target) for target in export.targets.values()],
-            shared_with=made.shared_with,
-            cached=made.cached,
-            cache_note=made.note,
-            console=export.console,
-            console_html=export.console_html,
             artifacts=self._artifacts(export_name, export, export.onnx_path),
             commands=commands,
         )
@@ -348,7 +303,8 @@ class HtpExportFixture:
         self._exports.results.append(result)
         self._exports.cleanup.append(self._run.cleanup_of(export))
         if found.failed:
-            self._exports.failures.append(self._message(result, found, stored.problem if stored is not None else None))
+            problem = stored.problem if stored is not None else None
+            self._exports.failures.append(failure_text(result, found, problem, self._report_shown()))
         if found.then is Then.WRITE:
             self._exports.on_pass.append(self._writer(position, export_name, record, before))
         elif found.then is Then.MISMATCH:
@@ -359,30 +315,10 @@ class HtpExportFixture:
     def _artifacts(self, export_name: str, export: HTPExport | None, output_path: Path) -> str | None:
         return self._run.keep_artifacts(nodeid_of(self._item), export_name, export, output_path)
 
-    def _message(self, result: ExportResult, found: Judgement, problem: str | None) -> str:
-        """Why the export fails its test."""
-        accept = result.commands.accept
-        if problem is not None and found.state is BaselineState.ERROR:
-            return f"{result.name}: {problem}\n\naccept the current export with:\n  {accept}"
-        if found.state is not BaselineState.MISSING or not found.acceptable:
-            return self._text(result, result.commands)
-        lines = [
-            f"{result.name}: there is no baseline yet",
-            f"  expected: {result.baseline}",
-            "",
-            "create it, review it, commit it:",
-            f"  {accept}",
-        ]
-        if found.comparison.at_or_above(result.fail_on or ""):
-            lines += ["", self._text(result, Commands())]
-        return "\n".join(lines)
-
-    def _text(self, result: ExportResult, commands: Commands) -> str:
-        shown = to_builtins(commands)
-        if self._run.settings.report_dir is not None:
-            shown["report"] = as_typed(self._run.settings.report_dir / "index.html", self._item.config)
-        findings = {"findings": to_builtins(result.findings)}
-        return render_failure(findings, name=result.name, fail_on=result.fail_on or "", commands=shown)
+    def _report_shown(self) -> str | None:
+        """The report's page as typed where the run was started; None without a report."""
+        folder = self._run.settings.report_dir
+        return as_typed(folder / "index.html", self._item.config) if folder is not None else None
 
     def _writer(
         self, position: int, export_name: str, record: dict[str, Any], before: dict[str, Any] | None
@@ -409,28 +345,20 @@ class HtpExportFixture:
             found = export_missing(stored, self._store.shown(stored.path), run.policy)
             if found is None:
                 continue
-            failed = found.at_or_above(settings.fail_on) and not spared
+            failed = bool(found.at_or_above(settings.fail_on)) and not spared
             commands = commands_for(self._item)
             before = stored.record
-            result = self._result(
-                str((before or {}).get("export") or stored.path.stem),
-                settings,
-                verdict=found.verdict,
-                outcome="failed" if failed else "passed",
-                findings=[convert(dict(finding), FindingRow) for finding in found.findings],
-                coverage_before=convert(before["coverage"], CoverageRow) if before is not None else None,
+            result = missing_row(
+                self._row(str((before or {}).get("export") or stored.path.stem), settings),
+                found,
+                before,
+                failed=failed,
                 baseline=self._store.shown(stored.path),
-                baseline_status=BaselineState.NO_EXPORT,
-                model_class=before["model"]["class"] if before is not None else None,
-                before=before,
                 commands=Commands(reproduce=commands.reproduce, accept=f"{commands.reproduce} --htp-prune"),
             )
             self._exports.results.append(result)
             if failed:
-                text = self._text(result, Commands(reproduce=commands.reproduce))
-                self._exports.failures.append(
-                    f"{text}\n\nif it is no longer to be made, delete its baseline:\n  {result.commands.accept}"
-                )
+                self._exports.failures.append(missing_text(result, self._report_shown()))
 
 
 def _failures(export: HTPExport) -> list[Finding]:
@@ -438,33 +366,3 @@ def _failures(export: HTPExport) -> list[Finding]:
     if failure is None:
         return []
     return [Finding("stage.failed", str(failure).partition("\n")[0], stage=failure.stage)]
-
-
-def _stage_result(described: Mapping[str, Any]) -> StageResult:
-    """A stage as the report has it, from the export's data."""
-    stats = described.get("tagging_stats")
-    quality = described.get("quality", {})
-    skipped = "a stage before it failed" if described["status"] == "skipped" else None
-    return StageResult(
-        name=described["name"],
-        seconds=described.get("seconds"),
-        error=described.get("message", skipped),
-        nodes=stats["total_nodes"] if stats else None,
-        coverage=convert(stats, CoverageRow) if stats else None,
-        parity=described.get("parity"),
-        quality=quality.get("modules"),
-        output_quality=quality.get("outputs"),
-    )
-
-
-def _target_row(target: HTPTarget) -> TargetResult:
-    return TargetResult(
-        name=target.name,
-        compiled=target.compiled,
-        seconds=target.seconds,
-        error=target.error,
-        partitions=target.partitions,
-        share=target.share,
-        placement=target.placement,
-        runs=list(target.runs),
-    )

@@ -1,0 +1,193 @@
+"""Step 8: the saved graph is held against PyTorch and described; its stages and targets are made and described too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+import torch
+from msgspec.structs import replace
+
+from pytest_htp.capture.hierarchy import Hierarchy
+from pytest_htp.capture.inputs import PreparedInputs, make_inputs
+from pytest_htp.capture.parameters import distinct_parameters
+from pytest_htp.describe.build import RecordSource, build_record
+from pytest_htp.errors import HTPUsageError
+from pytest_htp.exporter.options import ExportOptions
+from pytest_htp.exporter.staging import StagesRequest, StagesResult, run_stages
+from pytest_htp.format.record import Record
+from pytest_htp.format.serialize import dict_of
+from pytest_htp.parity import (
+    InputSet,
+    ParityRequest,
+    ParityResult,
+    derived_sets,
+    given_sets,
+    measure_parity,
+    parity_unavailable,
+)
+from pytest_htp.parity.feeds import match_inputs
+from pytest_htp.tagging.tagger import Tagging
+from pytest_htp.targets import HTPTarget
+from pytest_htp.targets.run import compile_targets
+from pytest_htp.vocabulary import HTPExportData
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What steps 1 to 7 made; ``data`` is told what this step finds.
+
+    Attributes:
+        path: the saved file of ``program``.
+        shared_names: of the model's parameters, each name of a shared one.
+    """
+
+    options: ExportOptions
+    model: torch.nn.Module
+    inputs: PreparedInputs
+    hierarchy: Hierarchy
+    path: Path
+    program: ir.Model
+    tagging: Tagging
+    shared_names: frozenset[str]
+    data: HTPExportData
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What the export is worth: measured, described, and made into what ships."""
+
+    parity: ParityResult
+    record: dict[str, Any]
+    staged: StagesResult
+    targets: dict[str, HTPTarget]
+
+
+def verify(exported: Exported) -> Verified:
+    """Measure parity, describe the graph, run the stages and compile for the targets."""
+    parity = _parity(exported)
+    exported.data.parity = parity.to_dict()
+    exported.data.attestation = parity.attestation
+    record = _described(exported, parity)
+    staged = _staged(exported, parity)
+    exported.data.stages = staged.described
+    targets = _compiled(exported, staged)
+    exported.data.targets = {name: target.summary() for name, target in targets.items()}
+    record = replace(record, stages=staged.records, targets=[target.record for target in targets.values()])
+    return Verified(parity, dict_of(record), staged, targets)
+
+
+def parity_reason(options: ExportOptions) -> str | None:
+    """Why parity is not measured, or None where it is."""
+    if options.weights == "none":
+        return "the export has no weights"
+    if not options.parity:
+        return "parity was switched off"
+    return parity_unavailable()
+
+
+def _parity(exported: Exported) -> ParityResult:
+    options, unwatched = exported.options, exported.hierarchy.unwatched
+    reason = parity_reason(options)
+    if reason is None and unwatched is not None:
+        reason = f"the forward pass could not be watched ({type(unwatched).__name__})"
+    if reason is not None:
+        return ParityResult.not_measured(reason)
+    return measure_parity(
+        ParityRequest(
+            onnx_path=exported.path,
+            program=exported.program,
+            inputs=exported.inputs.named,
+            hierarchy=exported.hierarchy,
+            tagging=exported.tagging,
+            rtol=options.rtol,
+            atol=options.atol,
+            providers=options.providers,
+            extra_inputs=_further_inputs(exported),
+        )
+    )
+
+
+def _further_inputs(exported: Exported) -> list[InputSet]:
+    model, options = exported.model, exported.options
+    given = given_sets(model, options.parity_inputs, seed=options.seed)
+    return [*given, *derived_sets(model, exported.inputs, exported.hierarchy.result, exported.program)]
+
+
+def _described(exported: Exported, parity: ParityResult) -> Record:
+    data = exported.data
+    return build_record(
+        RecordSource(
+            tagging=exported.tagging,
+            model_class=data.model_class,
+            exporter=data.exporter,
+            output_names=exported.options.output_names,
+            total_parameters=data.total_parameters,
+            parameters=distinct_parameters(exported.model),
+            toolchain=data.environment,
+            unobserved=data.unobserved,
+            real_weights=exported.options.weights == "real",
+            attestation=parity.attestation_record(),
+            parity=parity.to_record(),
+        )
+    )
+
+
+def _staged(exported: Exported, parity: ParityResult) -> StagesResult:
+    options = exported.options
+    if not options.stages:
+        return StagesResult()
+    return run_stages(
+        StagesRequest(
+            stages=options.stages,
+            path=exported.path,
+            tagging=exported.tagging,
+            hierarchy=exported.hierarchy,
+            inputs=exported.inputs.named,
+            parameters=distinct_parameters(exported.model),
+            shared_names=exported.shared_names,
+            calibration=lambda: _calibration(exported),
+            parity_reason=None if parity.measured else parity.reason,
+            real_weights=options.weights == "real",
+            named_outputs=exported.data.exporter != "torch"
+            or len(options.output_names) == len(exported.program.graph.outputs),
+            namespace=options.tag_namespace,
+            embed=options.embed_hierarchy_attributes,
+            rtol=options.rtol,
+            atol=options.atol,
+            providers=options.providers,
+            values=parity.values,
+        )
+    )
+
+
+def _calibration(exported: Exported) -> list[dict[str, Any]]:
+    """Samples for static quantization: graph input → array."""
+    options = exported.options
+    if options.calibration is None:
+        return [_arrays(match_inputs(exported.program, exported.inputs.named))]
+    samples = []
+    for number, inputs in enumerate(options.calibration, start=1):
+        try:
+            prepared = make_inputs(exported.model, inputs, seed=options.seed)
+            samples.append(_arrays(match_inputs(exported.program, prepared.named)))
+        except HTPUsageError as error:
+            raise HTPUsageError(f"calibration, set {number}: {error}") from error
+    return samples
+
+
+def _arrays(feeds: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    return {name: tensor.detach().cpu().numpy() for name, tensor in feeds.items()}
+
+
+def _compiled(exported: Exported, staged: StagesResult) -> dict[str, HTPTarget]:
+    options = exported.options
+    if staged.failure is not None:
+        return {}  # the graph that was to be compiled was not made
+    path, tagging = exported.path, exported.tagging
+    if staged.last is not None:
+        path, tagging = next(reversed(staged.stages.values())).onnx_path, staged.last
+    return compile_targets(path, tagging, options.targets, timeout=options.target_timeout)

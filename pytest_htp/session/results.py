@@ -1,0 +1,152 @@
+"""The rows of the report: an export that a test made, failed to make, or no longer makes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from msgspec import convert
+
+from pytest_htp.compare import Finding
+from pytest_htp.compare.finding import Comparison
+from pytest_htp.errors import HTPExportError
+from pytest_htp.format.record import CoverageRow, TokensRow
+from pytest_htp.report.result import (
+    BaselineState,
+    ExportResult,
+    FindingRow,
+    StageResult,
+    StepError,
+    StepRow,
+    TargetResult,
+)
+from pytest_htp.session.identity import nodeid_of
+
+if TYPE_CHECKING:
+    from pytest_htp.session.judge import Judgement
+    from pytest_htp.session.made import Made
+    from pytest_htp.targets import HTPTarget
+
+Row = Callable[..., ExportResult]
+
+
+def row_of(item: pytest.Item, export_name: str, fail_on: str | None) -> Row:
+    """Makes the row of an export of this test, given the rest of its fields."""
+    path, line, _ = item.location
+    return partial(
+        ExportResult,
+        nodeid=nodeid_of(item),
+        name=item.name + (f" [{export_name}]" if export_name else ""),
+        file=Path(path).as_posix(),
+        line=(line or 0) + 1,
+        fail_on=fail_on,
+    )
+
+
+def failed_row(row: Row, error: HTPExportError, before: Mapping[str, Any] | None, **more: Any) -> ExportResult:
+    """An export that did not finish: what the earlier steps produced, and the record of its baseline."""
+    data = error.data
+    finding = Finding("step.failed", str(error).partition("\n")[0], before=None, after=error.step.value)
+    return row(
+        model_class=data.model_class or (before["model"]["class"] if before is not None else None),
+        verdict=finding["verdict"],
+        outcome="failed",
+        findings=_findings([finding]),
+        steps=convert(data.steps, dict[str, StepRow]),
+        seconds=data.export_time,
+        coverage=convert(data.tagging_stats, CoverageRow) if data.tagging_stats else None,
+        coverage_before=_coverage(before),
+        console_html=error.console_html,
+        before=before,
+        error=StepError(step=error.step.value, type=type(error.cause).__name__, message=str(error)),
+        **more,
+    )
+
+
+def made_row(
+    row: Row, made: Made, record: dict[str, Any], before: Mapping[str, Any] | None, found: Judgement, **more: Any
+) -> ExportResult:
+    """An export that was made and judged; ``record`` is today's, ``before`` its baseline's."""
+    export = made.export
+    return row(
+        verdict=found.comparison.verdict,
+        outcome="failed" if found.failed else "passed",
+        findings=_findings(found.comparison.findings),
+        coverage=_coverage(record),
+        coverage_before=_coverage(before),
+        parity=export.data.parity,
+        attestation=export.attestation,
+        steps=convert(export.data.steps, dict[str, StepRow]),
+        stages=[_stage_result(stage) for stage in export.data.stages],
+        seconds=export.data.export_time,
+        nodes=export.coverage.total_nodes,
+        bytes=record["weights"]["initializers"]["bytes"],
+        baseline_status=found.state,
+        record=record,
+        before=before,
+        tokens=convert(record["tokens"], TokensRow) if "tokens" in record else None,
+        targets=[_target_row(target) for target in export.targets.values()],
+        shared_with=made.shared_with,
+        cached=made.cached,
+        cache_note=made.note,
+        console=export.console,
+        console_html=export.console_html,
+        **more,
+    )
+
+
+def missing_row(
+    row: Row, found: Comparison, before: Mapping[str, Any] | None, *, failed: bool, **more: Any
+) -> ExportResult:
+    """A baseline whose export the test no longer makes."""
+    return row(
+        verdict=found.verdict,
+        outcome="failed" if failed else "passed",
+        findings=_findings(found.findings),
+        coverage_before=_coverage(before),
+        baseline_status=BaselineState.NO_EXPORT,
+        model_class=before["model"]["class"] if before is not None else None,
+        before=before,
+        **more,
+    )
+
+
+def _findings(findings: Iterable[Finding]) -> list[FindingRow]:
+    return [convert(dict(finding), FindingRow) for finding in findings]
+
+
+def _coverage(record: Mapping[str, Any] | None) -> CoverageRow | None:
+    return convert(record["coverage"], CoverageRow) if record is not None else None
+
+
+def _stage_result(described: Mapping[str, Any]) -> StageResult:
+    """A stage as the report has it, from the export's data."""
+    stats = described.get("tagging_stats")
+    quality = described.get("quality", {})
+    skipped = "a stage before it failed" if described["status"] == "skipped" else None
+    return StageResult(
+        name=described["name"],
+        seconds=described.get("seconds"),
+        error=described.get("message", skipped),
+        nodes=stats["total_nodes"] if stats else None,
+        coverage=convert(stats, CoverageRow) if stats else None,
+        parity=described.get("parity"),
+        quality=quality.get("modules"),
+        output_quality=quality.get("outputs"),
+    )
+
+
+def _target_row(target: HTPTarget) -> TargetResult:
+    return TargetResult(
+        name=target.name,
+        compiled=target.compiled,
+        seconds=target.seconds,
+        error=target.error,
+        partitions=target.partitions,
+        share=target.share,
+        placement=target.placement,
+        runs=list(target.runs),
+    )
