@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from pytest_htp import HTPExporter
-from pytest_htp.exporter import exporter
+from pytest_htp.exporter import verification
 from pytest_htp.exporter.staging import StagesRequest, StagesResult
 
 PIPELINES = {
@@ -66,6 +66,6 @@ def request_of(folder: Path, **options: Any) -> StagesRequest:
 
     model, x = make()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exporter, "run_stages", spy)
+        patch.setattr(verification, "run_stages", spy)
         HTPExporter(stages=["ort:basic"], **options).export(model, x, folder / "model.onnx")
     return seen[0]
