@@ -246,9 +246,10 @@ class _Controller:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        from pytest_htp.session.artifacts import hand_on
+        from pytest_htp.session import artifacts, typed
 
-        hand_on(node.config, node.workerinput)
+        artifacts.hand_on(node.config, node.workerinput)
+        typed.hand_on(node.config, node.workerinput)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:

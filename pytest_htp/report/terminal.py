@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from unicodedata import combining, east_asian_width
 
@@ -34,11 +34,14 @@ _COLUMNS = (("verdict", 12), ("test", 21), ("model", 12), ("nodes", 12), ("cover
 _RIGHT = {"nodes", "coverage", "s"}
 
 
-def summary_lines(report: Report, *, html: Path | str | None = None) -> list[Line]:
+def summary_lines(
+    report: Report, *, html: Path | str | None = None, again: Callable[[str], str] = lambda option: f"pytest {option}"
+) -> list[Line]:
     """The lines to write under pytest's own separator; empty where nothing was exported.
 
     Args:
-        html: where index.html was written, as it should be shown; None where no report was asked for.
+        html: where index.html was written, as it should be shown; None where none was.
+        again: an option → the command that runs all the tests of the run again with it.
 
     Every line starts with our own words, and names are inert, so no test can issue a CI's workflow command.
     """
@@ -56,7 +59,7 @@ def summary_lines(report: Report, *, html: Path | str | None = None) -> list[Lin
     cached = sum(result.cached for result in exports)
     words += f" ({cached:,} cached)" if cached else ""
     lines.append((f"{plural(len(exports), 'export')}: {words}", {}))
-    lines += _next_steps(exports, html)
+    lines += _next_steps(exports, html, again)
     return lines
 
 
@@ -140,7 +143,7 @@ def _markup(result: ExportResult) -> dict[str, bool]:
     return _MARKUP[result.verdict]
 
 
-def _next_steps(exports: Sequence[ExportResult], html: Path | str | None) -> list[Line]:
+def _next_steps(exports: Sequence[ExportResult], html: Path | str | None, again: Callable[[str], str]) -> list[Line]:
     broken = [item for item in exports if item.error]
     missing = [item for item in exports if item.baseline_status is BaselineState.MISSING and not item.error]
     gone = [item for item in exports if item.baseline_status is BaselineState.NO_EXPORT and item.accept_command()]
@@ -162,25 +165,34 @@ def _next_steps(exports: Sequence[ExportResult], html: Path | str | None) -> lis
             tests = list(dict.fromkeys(item.nodeid for item in results))
             words = one if len(tests) == 1 else several
             lines.append((f"next: {plural(len(tests), 'test')} {words}", {"bold": True}))
-            lines += [(f"  {line}", {}) for line in _command(results, tests, key)]
+            rest = f"and {plural(len(tests) - 1, 'more test')}"
+            rest += ", each with its command in the report" if html is not None else ""
+            lines += [(f"  {line}", {}) for line in _command(results, key, rest, again)]
     return lines
 
 
-def _command(results: Sequence[ExportResult], tests: Sequence[str], key: str) -> Iterable[str]:
-    """The command for all the tests, else for the first of them and how many there are beside it."""
-    first = getattr(results[0].commands, key)
-    if not first:
+def _command(results: Sequence[ExportResult], key: str, rest: str, again: Callable[[str], str]) -> Iterable[str]:
+    """The command for all the tests; what is too long for a line runs them all again, or the first one alone."""
+    commands = list(dict.fromkeys(command for item in results if (command := getattr(item.commands, key))))
+    if not commands:
         return []
-    if len(tests) == 1:
-        return [_safe(first, None)]
-    words = ["pytest", *map(shlex.quote, tests)]
-    together = " ".join([*words, first.rpartition(" ")[2]] if key == "accept" else words)
-    if len(together) <= _COMMAND_LIMIT:
+    together = commands[0] if len(commands) == 1 else _joined(commands)
+    if len(commands) == 1 or (together and len(together) <= _COMMAND_LIMIT):
         return [_safe(together, None)]
-    return [
-        _safe(first, None),
-        f"and {plural(len(tests) - 1, 'more test')}, each with its command in the report",
-    ]
+    option = shlex.split(commands[0])[-1] if key == "accept" else ""
+    return [_safe(again(option), None)] if option else [_safe(commands[0], None), rest]
+
+
+def _joined(commands: Sequence[str]) -> str:
+    """One command that does what several do, which name a test each and are alike otherwise; empty for others."""
+    words = [shlex.split(command) for command in commands]
+    if len({len(line) for line in words}) != 1:
+        return ""
+    different = [position for position, column in enumerate(zip(*words, strict=True)) if len(set(column)) > 1]
+    if len(different) != 1:
+        return ""
+    position = different[0]
+    return shlex.join([*words[0][:position], *(line[position] for line in words), *words[0][position + 1 :]])
 
 
 def _safe(text: str, limit: int | None = 400) -> str:

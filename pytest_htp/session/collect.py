@@ -17,7 +17,7 @@ import pytest
 from pytest_htp.compare.text import inert
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.session import INCOMPLETE, NOTES, RESULTS, artifacts
-from pytest_htp.session.commands import as_typed
+from pytest_htp.session.commands import as_typed, command_again
 from pytest_htp.session.exports import KEY
 from pytest_htp.session.incomplete import lost, uncollected
 from pytest_htp.session.phases import subtest_failed
@@ -86,6 +86,7 @@ class Collector:
         self.outlived: list[Path] = []  # deleted: their tests no longer make those exports
         self.problems: list[str] = []  # what was asked for and could not be done
         self._report: Report | None = None
+        self._written = False  # the report's files
 
     def take(self, report: pytest.TestReport) -> None:
         from msgspec import convert
@@ -158,6 +159,7 @@ class Collector:
             with artifacts.one_at_a_time(directory):
                 artifacts.put_in_place(self._config, directory)
                 write_reports(self._report, directory, step_summary=True)
+            self._written = True
         except HTPUsageError as error:
             self.problems.append(str(error))
         except OSError as error:
@@ -186,9 +188,11 @@ class Collector:
             or self.notes
             or any(result.outcome == "failed" for result in self.results)
         ):
-            html = as_typed(directory / "index.html", self._config) if directory is not None else None
+            html = as_typed(directory / "index.html", self._config) if directory is not None and self._written else None
             terminal.write_sep("=", "onnx exports")
-            for line, markup in summary_lines(self._report, html=html):
+            for line, markup in summary_lines(
+                self._report, html=html, again=lambda option: command_again(self._config, option)
+            ):
                 terminal.write_line(line, **markup)
         for command in github_annotations(self._report, root=self._config.rootpath):
             terminal.write_line(command)

@@ -1,4 +1,4 @@
-"""The commands a failure message shows: reproduce this test alone, accept its change."""
+"""The commands that messages show: reproduce a test alone, accept its change."""
 
 from __future__ import annotations
 
@@ -11,36 +11,41 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_htp.session.identity import nodeid_of
+from pytest_htp.session.typed import Typed
 
 if TYPE_CHECKING:
     from pytest_htp.report.result import Commands
+
+ACCEPT = "--snapshot-update"
+PRUNE = "--htp-prune"
 
 
 def commands_for(item: pytest.Item) -> Commands:
     """How to run the test alone, and how to accept what it exports, as typed where this run was started."""
     from pytest_htp.report.result import Commands  # paths as typed are shown by runs without exports, too
 
+    config = item.config
     path, separator, inside = nodeid_of(item).partition("::")
-    target = shlex.quote(f"{as_typed(item.config.rootpath / path, item.config)}{separator}{inside}")
-    ini = item.config.getoption("inifilename", None)
-    options = ["-c", str(ini)] if ini else []
-    options += _selection(item.config)
-    command = " ".join(["pytest", *map(shlex.quote, options), target])
-    return Commands(reproduce=command, accept=f"{command} --snapshot-update")
+    target = shlex.quote(f"{as_typed(config.rootpath / path, config)}{separator}{inside}")
+    typed, keyword = Typed.of(config), _keyword_is_configured(config)
+    return Commands(
+        reproduce=typed.command(target, keyword=keyword),
+        accept=typed.command(target, more=[ACCEPT], keyword=keyword),
+    )
 
 
-def _selection(config: pytest.Config) -> list[str]:
-    """``-m`` and ``-k`` where they override ini ``addopts``, which would deselect the test again."""
+def command_again(config: pytest.Config, option: str) -> str:
+    """How to run all the tests of this run again, with another option."""
+    typed = Typed.of(config)
+    return typed.command(*map(shlex.quote, typed.places), more=[option], keyword=True)
+
+
+def _keyword_is_configured(config: pytest.Config) -> bool:
+    """Whether ``addopts`` has a ``-k``, which would deselect the test again."""
     parser = ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("-m")
     parser.add_argument("-k")
     words = [*config.getini("addopts"), *shlex.split(os.environ.get("PYTEST_ADDOPTS", ""))]
-    configured, _ = parser.parse_known_args(words)
-    used = {
-        "-m": (configured.m, config.getoption("markexpr", "")),
-        "-k": (configured.k, config.getoption("keyword", "")),
-    }
-    return [word for option, (ini, now) in used.items() if ini and now != ini for word in (option, now)]
+    return bool(parser.parse_known_args(words)[0].k)
 
 
 def as_typed(path: Path, config: pytest.Config) -> str:

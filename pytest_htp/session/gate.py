@@ -19,7 +19,7 @@ from pytest_htp.report.result import (
     Commands,
     Section,
 )
-from pytest_htp.session.commands import as_typed, commands_for
+from pytest_htp.session.commands import PRUNE, as_typed, commands_for
 from pytest_htp.session.exports import SECTION, TestExports
 from pytest_htp.session.extensions import Extensions
 from pytest_htp.session.generated import GenerationExports, check_components, check_count
@@ -354,7 +354,7 @@ class HtpExportFixture:
                 before,
                 failed=failed,
                 baseline=self._store.shown(stored.path),
-                commands=Commands(reproduce=commands.reproduce, accept=f"{commands.reproduce} --htp-prune"),
+                commands=Commands(reproduce=commands.reproduce, accept=f"{commands.reproduce} {PRUNE}"),
             )
             self._exports.results.append(result)
             if failed:
