@@ -8,12 +8,12 @@ import sys
 from collections.abc import Sequence
 
 from pytest_htp import __version__
-from pytest_htp.cli import compare, export, init, merge, show, tag
+from pytest_htp.cli import bisect, compare, export, init, merge, show, tag
 from pytest_htp.compare.text import inert
 from pytest_htp.errors import HTPUsageError
 
 # A command's ``add_parser`` adds its parser and sets ``run``: parsed arguments → exit code.
-COMMANDS = (init, export, compare, tag, merge, show)
+COMMANDS = (init, export, compare, tag, merge, show, bisect)
 
 BAD_INPUT = 2
 
@@ -27,10 +27,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add_parser(subparsers)
+    given, passed_on = _split(sys.argv[1:] if argv is None else argv)
     try:
-        arguments = parser.parse_args(argv)
+        arguments = parser.parse_args(given)
     except SystemExit as stop:  # argparse's own --help (0) and usage errors (2)
         return stop.code if isinstance(stop.code, int) else BAD_INPUT
+    arguments.passed_on = passed_on
     _write_anything()
     try:
         code = int(arguments.run(arguments))
@@ -42,6 +44,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     return code
+
+
+def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The command's arguments and, for ``bisect``, those after ``--``, which are pytest's.
+
+    argparse would drop the ``--`` and take what follows for more ranges.
+    """
+    given = list(argv)
+    if given[:1] != ["bisect"] or "--" not in given:
+        return given, []
+    end = given.index("--")
+    return given[:end], given[end + 1 :]
 
 
 def _write_anything() -> None:

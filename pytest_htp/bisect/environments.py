@@ -1,0 +1,149 @@
+"""Environments that differ from the running one by a few packages: a venv on top of it, made by uv.
+
+Nothing of the running environment is installed again: a ``.pth`` file lends its folders, and what is in the venv's own
+folder precedes them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import site
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import Distribution, distributions
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from pytest_htp.bisect.ranges import installed_version
+from pytest_htp.errors import HTPUsageError
+
+_LENT = "import site; site.addsitedir({!r})\n"  # a line of a .pth file is run when Python starts
+_LINES = 3  # of uv's message: what failed, and why
+# In the new environment: which version of each package does Python see there?
+_SEEN = "import importlib.metadata, sys; print(*(importlib.metadata.version(name) for name in sys.argv[1:]), sep='\\n')"
+
+
+class CannotInstallError(Exception):
+    """uv could not install a package; the message is uv's last lines as one."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """An interpreter with its packages; ``notes`` say which requirements the mixture does not meet."""
+
+    python: Path
+    notes: tuple[str, ...]
+
+
+def find_uv() -> str:
+    """Path of uv's program, that of the extra ``bisect`` or one on the PATH.
+
+    Raises:
+        HTPUsageError: there is none.
+    """
+    if find_spec("uv") is not None:
+        from uv import find_uv_bin
+
+        return str(find_uv_bin())
+    found = shutil.which("uv")
+    if found is None:
+        raise HTPUsageError("environments are made by uv, which is not installed: pip install 'pytest-htp[bisect]'")
+    return found
+
+
+@contextmanager
+def environment(pins: Mapping[str, Version], uv: str, wheels: Path | None) -> Iterator[Environment]:
+    """The running environment with other versions of some packages; it is deleted afterwards.
+
+    Args:
+        pins: package → version. One that is installed already is not installed again.
+        wheels: folder to install from; None: from uv's index.
+
+    Raises:
+        CannotInstallError: a version does not install.
+        HTPUsageError: something precedes the installed packages, so that they are not the ones that would be tested.
+    """
+    with TemporaryDirectory(prefix="htp-bisect-") as folder:
+        _uv(uv, "venv", "--quiet", "--python", sys.executable, folder)
+        python = Path(folder, "Scripts/python.exe" if os.name == "nt" else "bin/python")
+        packages = _packages_of(Path(folder))
+        lent = [*site.getsitepackages(), *([site.getusersitepackages()] if site.ENABLE_USER_SITE else [])]
+        (packages / "_htp_bisect.pth").write_text("".join(map(_LENT.format, lent)), encoding="utf-8")
+        new = [f"{name}=={number}" for name, number in pins.items() if number != installed_version(name)]
+        if new:
+            source = ["--no-index", "--find-links", str(wheels)] if wheels is not None else []
+            _uv(
+                uv,
+                "pip",
+                "install",
+                "--quiet",
+                "--python",
+                str(python),
+                "--no-deps",
+                "--prerelease=allow",
+                *source,
+                *new,
+            )
+        _check_seen(python, pins)
+        yield Environment(python, tuple(unmet(distributions(), distributions(path=[str(packages)]))))
+
+
+def unmet(lent: Iterable[Distribution], own: Iterable[Distribution]) -> list[str]:
+    """Requirements between the packages of an environment and those it lends that are not met.
+
+    Only those that the new versions ask for or are asked for: what else is wrong was wrong before.
+    """
+    changed = {canonicalize_name(item.name): item for item in own}
+    every = {canonicalize_name(item.name): item for item in [*lent][::-1]} | changed
+    notes = []
+    for name, item in sorted(every.items()):
+        for text in item.requires or ():
+            try:
+                wanted = Requirement(text)
+            except InvalidRequirement:
+                continue
+            needed = canonicalize_name(wanted.name)
+            if (name not in changed and needed not in changed) or (
+                wanted.marker is not None and not wanted.marker.evaluate({"extra": ""})
+            ):
+                continue
+            found = every.get(needed)
+            if found is None:
+                notes.append(f"{item.name} {item.version} requires {wanted.name}, which is not installed")
+            elif not wanted.specifier.contains(found.version, prereleases=True):
+                notes.append(
+                    f"{item.name} {item.version} requires {wanted.name}{wanted.specifier}, and has {found.version}"
+                )
+    return notes
+
+
+def _packages_of(folder: Path) -> Path:
+    if os.name == "nt":
+        return folder / "Lib" / "site-packages"
+    return folder / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
+
+
+def _check_seen(python: Path, pins: Mapping[str, Version]) -> None:
+    done = subprocess.run([python, "-c", _SEEN, *pins], capture_output=True, text=True, errors="replace", check=False)
+    for (name, number), seen in zip(pins.items(), done.stdout.split(), strict=False):
+        if Version(seen) != number:
+            raise HTPUsageError(
+                f"{name} {number} was installed, but Python finds {seen} first; is another one on PYTHONPATH or in "
+                "this folder?"
+            )
+
+
+def _uv(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    if done.returncode:
+        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+        raise CannotInstallError(" ".join(lines[-_LINES:]) or f"uv ended with {done.returncode}")
