@@ -58,12 +58,13 @@ class Hunt:
             HTPUsageError: the good ends fail already, or the tests can't be run at an end.
         """
         good = self._end(self._pins(()), "good")
-        self._say(good, Outcome.GOOD, ())
         report = _report(good)
+        already = failing(report)
+        self._say(good, Outcome.BAD if already else Outcome.GOOD if report.exports else Outcome.UNKNOWN, already)
         if not report.exports:
             why = "".join(f": {entry.nodeid}: {entry.message}" for entry in report.incomplete[:1])
             raise HTPUsageError(f"the tests export nothing with {_named(good.pins)}{why}; see {good.folder}/pytest.log")
-        if already := failing(report):
+        if already:
             raise HTPUsageError(
                 f"{_named(good.pins)} is bad already: {_tests(already)}. Start from a version whose exports are those "
                 "of the baselines, leave these tests out, or are the ends the wrong way round?"
