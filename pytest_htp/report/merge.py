@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +14,23 @@ from pytest_htp.compare.verdicts import VERDICTS
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.format.strict_json import strict_loads
 from pytest_htp.report.model import build_report
-from pytest_htp.report.result import SCHEMA, ExportResult, Report, report_of
+from pytest_htp.report.result import SCHEMA, ExportResult, Incomplete, Report, report_of
+from pytest_htp.report.text import plural
 from pytest_htp.report.write import write_reports
 
+_SHOWN = 8  # shards or tests that a sentence names
 _FOLDER = re.compile(r"exports/([\w.-]+)")
 
 
-def merge_reports(directories: Sequence[Path], output: Path) -> Report:
+def merge_reports(directories: Sequence[Path], output: Path, *, count: int | None = None) -> Report:
     """Merge the reports in ``directories`` (each holds a report.json) and write the result into ``output``.
 
     The same (nodeid, name) in several shards counts once: the worst verdict wins, of equals the last shard,
-    and a note says so. The exports' folders are copied.
+    and a note says so; another note says which exports of different shards have equal records. The exports' folders are
+    copied. Where a shard is missing, the result is incomplete.
+
+    Args:
+        count: of the shards; None: as the reports say, if they do.
 
     Raises:
         HTPUsageError: a directory without a readable report, or an output that is one of the inputs.
@@ -33,12 +41,14 @@ def merge_reports(directories: Sequence[Path], output: Path) -> Report:
         if directory.resolve() == output.resolve():
             raise HTPUsageError(f"{output} is both an input and the output; give another directory with -o")
     shards = [(directory, read_report(directory)) for directory in directories]
+    reports = [shard for _, shard in shards]
     chosen, notes = _choose(shards)
+    notes += _equal_exports(chosen)
     merged = build_report(
         [result for _, result in chosen],
-        _environment([shard.environment for _, shard in shards], notes),
-        notes=[*dict.fromkeys(note for _, shard in shards for note in shard.notes), *notes],
-        incomplete=[entry for _, shard in shards for entry in shard.incomplete],
+        _environment([shard.environment for shard in reports], notes),
+        notes=[*dict.fromkeys(note for shard in reports for note in shard.notes), *notes],
+        incomplete=[*(entry for _, shard in shards for entry in shard.incomplete), *_missing_shards(reports, count)],
     )
     try:
         for directory, result in chosen:
@@ -79,6 +89,50 @@ def read_report(directory: Path) -> Report:
         return report_of(values)
     except HTPUsageError as error:
         raise HTPUsageError(f"{path} does not fit its schema: {error}") from error
+
+
+def _missing_shards(reports: Sequence[Report], count: int | None = None) -> list[Incomplete]:
+    """An entry for the shards without a report, by number where the reports say theirs; none where all are there.
+
+    Args:
+        count: of the shards; None: as the reports say, the largest where they differ.
+    """
+    known = [report.shard for report in reports if report.shard is not None]
+    total = max([shard.of for shard in known], default=0) if count is None else count
+    if len(known) == len(reports):
+        missing = [number for number in range(1, total + 1) if number not in {shard.number for shard in known}]
+    else:  # which ones, can't be told
+        missing = list(range(len(reports), total))
+    if not missing:
+        return []
+    which = f": {_numbers(missing)}" if len(known) == len(reports) else ""
+    message = f"{len(missing)} of {total} shards left no report{which}"
+    return [Incomplete(nodeid="", outcome="lost", message=message)]
+
+
+def _numbers(numbers: Sequence[int]) -> str:
+    shown = ", ".join(map(str, numbers[:_SHOWN]))
+    return f"{shown} and others" if len(numbers) > _SHOWN else shown
+
+
+def _equal_exports(chosen: Sequence[tuple[Path, ExportResult]]) -> list[str]:
+    """A note on exports that several shards seem to have made: equal records, and equal differences from PyTorch.
+
+    Differences, as measured, depend on weights and inputs; where they were not measured, nothing is said.
+    """
+    places: dict[bytes, dict[Path, ExportResult]] = {}
+    for directory, result in chosen:
+        parity = result.parity or {}
+        if result.record is None or not parity.get("measured") or result.cached or result.shared_with is not None:
+            continue
+        digest = sha256(json.dumps([result.record, parity], sort_keys=True).encode()).digest()
+        places.setdefault(digest, {}).setdefault(directory, result)
+    groups = [list(found.values()) for found in places.values() if len(found) > 1]
+    if not groups:
+        return []
+    first = ", ".join(sorted(result.name for result in groups[0])[:_SHOWN])
+    again = plural(sum(len(group) - 1 for group in groups), "export")
+    return [f"{again} more than one shard seems to have made (equal record, equal parity), such as {first}"]
 
 
 def _choose(shards: Sequence[tuple[Path, Report]]) -> tuple[list[tuple[Path, ExportResult]], list[str]]:

@@ -12,7 +12,7 @@ from msgspec import to_builtins
 from msgspec.structs import replace
 
 from pytest_htp.compare.verdicts import VERDICTS, worst
-from pytest_htp.report.result import SCHEMA, BaselineState, ExportResult, Incomplete, Report, Totals
+from pytest_htp.report.result import SCHEMA, BaselineState, ExportResult, Incomplete, Report, Shard, Totals
 
 CHANGED = VERDICTS[:4]  # verdicts that say the export itself differs; "info" is about its surroundings
 
@@ -23,6 +23,7 @@ def build_report(
     *,
     notes: Sequence[str] = (),
     incomplete: Iterable[Incomplete] = (),
+    shard: Shard | None = None,
 ) -> Report:
     """The content of report.json.
 
@@ -32,6 +33,7 @@ def build_report(
         notes: sentences about the run itself, such as a lost worker or a duplicate that a merge dropped.
         incomplete: tests whose exports the report lacks or only has in part: lost ones, and such as failed elsewhere
             than in an export; an empty nodeid stands for the run.
+        shard: which part of the tests it was.
     """
     exports = sorted(results, key=lambda item: (item.nodeid, item.name))
     return Report(
@@ -40,6 +42,7 @@ def build_report(
         totals=_totals(exports),
         notes=list(notes),
         incomplete=_incomplete(incomplete),
+        shard=shard,
         exports=exports,
     )
 

@@ -204,6 +204,13 @@ class Incomplete(_Row, frozen=True, kw_only=True):
     line: Line | None = None
 
 
+class Shard(_Row, frozen=True, kw_only=True):
+    """A part of the tests: ``number`` from 1 to ``of``."""
+
+    number: Annotated[int, Meta(ge=1, le=1_000_000)]
+    of: Annotated[int, Meta(ge=1, le=1_000_000)]
+
+
 class Totals(_Row, frozen=True, kw_only=True):
     """Counts over all exports; ``verdict`` is the worst."""
 
@@ -221,6 +228,7 @@ class Report(_Row, frozen=True, kw_only=True):
     Attributes:
         environment: versions of the toolchain, Python and platform; of merged shards that differ, all of them.
         notes: sentences about the run itself: a lost worker, a duplicate that a merge dropped.
+        shard: which part of the tests the run was, where a plugin split them.
     """
 
     schema: Literal["pytest-htp/report/1"]
@@ -228,6 +236,7 @@ class Report(_Row, frozen=True, kw_only=True):
     totals: Totals
     notes: list[str]
     incomplete: list[Incomplete] = field(default_factory=list)
+    shard: Shard | None = None
     exports: list[ExportResult]
 
 

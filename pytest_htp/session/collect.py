@@ -23,6 +23,7 @@ from pytest_htp.session.incomplete import lost, uncollected
 from pytest_htp.session.phases import subtest_failed
 from pytest_htp.session.run import HtpRun
 from pytest_htp.session.settings import RunSettings
+from pytest_htp.session.shard import shard_of
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
@@ -132,7 +133,13 @@ class Collector:
         if stopped and (self.results or wanted):
             self.incomplete.append(lost("", "stopped early: what had not run is missing"))
         if self.results or self.notes or self.incomplete or wanted:
-            self._report = build_report(self.results, environment(), notes=self.notes, incomplete=self.incomplete)
+            self._report = build_report(
+                self.results,
+                environment(),
+                notes=self.notes,
+                incomplete=self.incomplete,
+                shard=shard_of(self._config),
+            )
         if wanted:
             self._write_report()
         return not self.problems

@@ -15,7 +15,7 @@ from msgspec import convert
 from pytest_htp.format.record import SCHEMA
 from pytest_htp.report import model
 from pytest_htp.report.paths import parse_path
-from pytest_htp.report.result import Incomplete, Report, result_of
+from pytest_htp.report.result import Incomplete, Report, Shard, result_of
 
 Result = dict[str, Any]
 
@@ -45,10 +45,11 @@ def build_report(
     *,
     notes: Sequence[str] = (),
     incomplete: Iterable[Mapping[str, Any]] = (),
+    shard: Shard | None = None,
 ) -> Report:
     """The report of results as plain dicts, which these tests change by hand."""
     entries = [convert(entry, Incomplete) for entry in incomplete]
-    return model.build_report(map(result_of, results), environment, notes=notes, incomplete=entries)
+    return model.build_report(map(result_of, results), environment, notes=notes, incomplete=entries, shard=shard)
 
 
 def row(path: str, cls: str, ops: dict[str, int], weights: dict[str, int] | None = None, **more: Any) -> Result:

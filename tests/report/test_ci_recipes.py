@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-KNOWN = {"--htp-report", "--junitxml", "--snapshot-update", "--htp-prune", "--no-deps"}
+KNOWN = {"--htp-report", "--junitxml", "--snapshot-update", "--htp-prune", "--no-deps", "--shards"}
 
 
 def load(name: str) -> dict[Any, Any]:
@@ -27,7 +27,7 @@ def test_github_recipe_uploads_the_report_whatever_happened() -> None:
         assert all(step["if"] == "always()" for step in uploads)
     assert len(jobs["exports"]["strategy"]["matrix"]["include"]) == 3
     merge = next(step["run"] for step in jobs["merge"]["steps"] if "htp merge" in step.get("run", ""))
-    assert "-eq 3" in merge
+    assert "--shards 3 " in merge
 
 
 def test_gitlab_recipe_merges_every_shard() -> None:

@@ -10,11 +10,16 @@ import pytest
 from htp_sample_results import ENVIRONMENT, TOOLCHAIN, build_report, record, result, row, sample_results
 
 import pytest_htp
+from pytest_htp.cli import main
 from pytest_htp.cli import merge as command
 from pytest_htp.errors import HTPUsageError
+from pytest_htp.report.headline import headline
 from pytest_htp.report.merge import merge_reports
 from pytest_htp.report.model import dump_report
+from pytest_htp.report.result import Shard
 from pytest_htp.report.write import write_reports
+
+ONE = record([row("", "One", {"Relu": 1})], "One")
 
 
 def shard(folder: Path, results: list[dict[str, Any]], **more: Any) -> Path:
@@ -24,6 +29,8 @@ def shard(folder: Path, results: list[dict[str, Any]], **more: Any) -> Path:
 
 def test_merged_shards_equal_a_single_run(tmp_path: Path) -> None:
     results = sample_results()
+    for number, item in enumerate(results):  # the samples are no two exports of one model
+        item["parity"] = item["parity"] and {**item["parity"], "measured_by": number}
     shards = [shard(tmp_path / str(number), results[number::3]) for number in range(3)]
     single = shard(tmp_path / "single", results)
     merge_reports(shards, tmp_path / "out")
@@ -197,3 +204,70 @@ def test_output_must_not_be_an_input(tmp_path: Path) -> None:
     one = shard(tmp_path / "one", [])
     with pytest.raises(HTPUsageError, match="both an input and the output"):
         merge_reports([one], tmp_path / "one")
+
+
+def numbered(folder: Path, number: int, of: int, results: list[dict[str, Any]]) -> Path:
+    """A shard whose run knew which one it was."""
+    return shard(folder / str(number), results, shard=Shard(number=number, of=of))
+
+
+def test_a_missing_shard_makes_the_report_incomplete_and_never_green(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = result("test_a", ONE, ONE)
+    shards = [numbered(tmp_path, number, 4, [{**whole, "nodeid": f"t.py::{number}"}]) for number in (1, 2, 3, 4)]
+    assert merge_reports(shards, tmp_path / "out").incomplete == []
+    report = merge_reports([shards[0], shards[3]], tmp_path / "out")
+    (entry,) = report.incomplete
+    assert (entry.nodeid, entry.outcome, entry.message) == ("", "lost", "2 of 4 shards left no report: 2, 3")
+    assert headline(report).word == "incomplete"
+    assert report.shard is None
+    assert main(["merge", str(shards[0]), "-o", str(tmp_path / "out")]) == 1
+    assert "lost: the run: 3 of 4 shards left no report: 2, 3, 4" in capsys.readouterr().out
+    assert main(["merge", *map(str, shards), "-o", str(tmp_path / "out")]) == 0
+
+
+def test_how_many_shards_there_are_can_be_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shards = [shard(tmp_path / name, [result(f"test_{name}", ONE, ONE)]) for name in "ab"]
+    typed = ["merge", *map(str, shards), "-o", str(tmp_path / "out")]
+    assert main(typed) == 0
+    assert main([*typed, "--shards", "2"]) == 0
+    assert main([*typed, "--shards", "3"]) == 1
+    assert "lost: the run: 1 of 3 shards left no report\n" in capsys.readouterr().out
+    for wrong in ("0", "-1", "x", "1e9"):
+        assert main([*typed, "--shards", wrong]) == 2
+    assert "is no number of shards" in capsys.readouterr().err
+
+
+def test_exports_that_several_shards_made_are_stated(tmp_path: Path) -> None:
+    other = record([row("", "Other", {"Add": 1})], "Other")
+    one = shard(tmp_path / "1", [result("test_a", ONE, ONE), result("test_c", ONE, ONE), result("test_o", other)])
+    two = shard(tmp_path / "2", [result("test_b", ONE, ONE), result("test_s", other, shared_with="t.py::test_o")])
+    (note,) = merge_reports([one, two], tmp_path / "out").notes
+    assert note.startswith("1 export more than one shard seems to have made ")
+    assert note.endswith("such as test_a, test_b")
+    for more in ({"cached": True}, {"parity": None}, {"parity": {"measured": True, "outputs": [{"name": "y"}]}}):
+        other_shard = shard(tmp_path / "3", [result("test_b", ONE, ONE, **more)])
+        assert merge_reports([one, other_shard], tmp_path / "out").notes == [], more
+
+
+def test_durations_are_written_for_pytest_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = [
+        result("test_a", ONE, ONE, seconds=2.5),
+        result("test_a[second]", ONE, ONE, seconds=1.0, nodeid="tests/test_models.py::test_a"),
+        result("test_b", ONE, ONE, seconds=3.0, shared_with="tests/test_models.py::test_a"),
+        result("test_c", None, seconds=None),
+    ]
+    path = tmp_path / ".test_durations"
+    path.write_text('{"tests/test_more.py::test_x": 7, "tests/test_models.py::test_a": 9}')
+    typed = ["merge", str(shard(tmp_path / "1", results)), "-o", str(tmp_path / "out"), "--durations", str(path)]
+    assert main(typed) == 0
+    assert json.loads(path.read_text()) == {
+        "tests/test_models.py::test_a": 3.5,
+        "tests/test_models.py::test_b": 0.0,
+        "tests/test_models.py::test_c": 0.0,
+        "tests/test_more.py::test_x": 7,
+    }
+    path.write_text('["a"]')
+    assert main(typed) == 2
+    assert "holds no durations of pytest-split" in capsys.readouterr().err
