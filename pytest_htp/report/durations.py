@@ -21,7 +21,7 @@ def durations_of(report: Report) -> dict[str, float]:
     found: dict[str, float] = {}
     for result in report.exports:
         seconds = result.seconds if result.seconds is not None and result.shared_with is None else 0.0
-        found[result.nodeid] = found.get(result.nodeid, 0.0) + seconds
+        found[result.nodeid] = round(found.get(result.nodeid, 0.0) + seconds, 3)
     return found
 
 
