@@ -23,6 +23,9 @@ _INVENTORY = pytest.StashKey[Inventory]()
 _REPORT = "--htp-report"
 _CACHE = "--htp-cache"
 
+# It stores the baselines, also where plugins are not loaded by themselves (-p htp); -p no:syrupy is heard.
+pytest_plugins = ("syrupy",)
+
 MARKER = (
     "htp(min_coverage=None, fail_on=None, quality_tolerance=None, **options): settings for the htp_export calls of "
     "this test; every test that uses the fixture has the marker, so that -m htp selects them"
@@ -225,6 +228,8 @@ class _Controller:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if hasattr(report, RESULTS) or hasattr(report, INCOMPLETE):
             self._collector.take(report)
+        elif report.when == "teardown" and "_collector" in vars(self):
+            self._collector.has_run(report.nodeid)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         # Such a file may have held exports; a run that has nothing to do with them need not hear of it.

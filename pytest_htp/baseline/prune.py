@@ -15,8 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pytest_htp.baseline import FOLDER
-from pytest_htp.baseline.naming import digest_of_file, slug_of_file
+from pytest_htp.baseline.naming import digest_of_file, slug_of_file, slug_of_function
 from pytest_htp.baseline.source import TestSource
+from pytest_htp.errors import HTPUsageError
+from pytest_htp.format.load import load
 
 # A file of another kind beside a test file may hold tests for some other plugin; data that big holds none.
 _MAX_BYTES = 1 << 20
@@ -44,10 +46,13 @@ class Stale:
     Attributes:
         certain: their tests are gone.
         doubtful: their tests may be there, though this run did not collect them.
+        likely: those of the doubtful whose function was collected, with other parameters, in a file that asks neither
+            an option nor the environment.
     """
 
     certain: list[Path] = field(default_factory=list)
     doubtful: list[Path] = field(default_factory=list)
+    likely: list[Path] = field(default_factory=list)
 
 
 def stale_baselines(collected: Collected) -> Stale:
@@ -66,6 +71,8 @@ def stale_baselines(collected: Collected) -> Stale:
                 slug = slug_of_file(path.name)
                 doubtful = any(source.may_hold(slug, parameters) for source, parameters in sources)
                 (found.doubtful if doubtful else found.certain).append(path)
+                if doubtful and _has_other_parameters(path, sources):
+                    found.likely.append(path)
     return found
 
 
@@ -108,6 +115,16 @@ def _sources(folder: Path, stem: str, collected: Collected) -> list[tuple[TestSo
         elif path not in collected.digests and "htp_export" in (_text_of(path) or ""):
             found.append((TestSource(None), {}))
     return found
+
+
+def _has_other_parameters(path: Path, sources: list[tuple[TestSource, dict[str, set[str]]]]) -> bool:
+    """Whether a baseline's function was collected, by what the baseline says of itself, but not its parameters."""
+    try:
+        owner = str(load(path).get("test") or "")
+    except HTPUsageError:
+        return False
+    function = slug_of_function(owner)
+    return "[" in owner and any(function in collected and not source.asks for source, collected in sources)
 
 
 def _text_of(path: Path) -> str | None:

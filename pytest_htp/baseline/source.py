@@ -9,12 +9,15 @@ all parameters are written out in its decorators, the missing ones are gone. Els
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from pytest_htp.baseline.naming import slug_of_function
 
+# What a file reads that has other tests, or other parameters, elsewhere.
+_ASKS = re.compile(r"environ|getenv|getoption|\bargv\b|platform|is_available|find_spec|importorskip")
 # A slug this long may have been cut within the function's name.
 _MAYBE_CUT = 70
 
@@ -32,11 +35,15 @@ class TestSource:
 
     Args:
         text: None for a file that can't be read; it tells nothing.
+
+    Attributes:
+        asks: whether what it holds may depend on the environment or an option.
     """
 
     __test__ = False
 
     def __init__(self, text: str | None) -> None:
+        self.asks = text is None or _ASKS.search(text) is not None
         self._names: list[_Name] | None = None
         try:
             tree = ast.parse(text) if text is not None else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,16 +36,15 @@ class BaselineStore:
         variant: name of the toolchain's variant; its file is used where there is one, else the common one.
     """
 
-    def __init__(self, item: pytest.Item, snapshot: SnapshotAssertion, *, test_id: str, variant: str = "") -> None:
-        from pytest_htp.baseline.extension import HTPBaselineExtension
-
+    def __init__(self, item: pytest.Item, *, test_id: str, variant: str = "") -> None:
         self._root = item.config.rootpath
+        self._start = item.config.invocation_params.dir
         self._test_id = test_id
         self._file = item.path
         self._variant = variant
-        self._snapshot = snapshot.use_extension(HTPBaselineExtension)
         self.update = bool(item.config.getoption("update_snapshots", False))
         self._update_new = bool(item.config.getoption("update_new_snapshots_only", False))
+        self._snapshot = _assertion(item, update=self.update, update_new=self._update_new)
 
     def path(self, export_name: str) -> Path:
         """The file in use: the variant's where it exists (or is about to be written), else the common one."""
@@ -65,10 +65,10 @@ class BaselineStore:
     def read(self, export_name: str) -> Stored | None:
         """The stored baseline, None where there is none."""
         path = self.path(export_name)
-        try:
-            self._refuse_links(path)
-        except HTPUsageError as error:
-            return Stored(path, None, str(error))
+        link = self._link_in(path)
+        if link is not None:
+            problem, remedy = self._refusal(link)
+            return Stored(path, None, problem, remedy)
         return _stored(path) if _is_there(path) else None
 
     def not_made(self, made: Iterable[str]) -> list[Stored]:
@@ -98,7 +98,10 @@ class BaselineStore:
             HTPUsageError: the file can't be written; the old one is untouched.
         """
         path = self.path(export_name)
-        self._refuse_links(path)
+        link = self._link_in(path)
+        if link is not None:
+            problem, remedy = self._refusal(link)
+            raise HTPUsageError(f"{problem}; replace it by what it points to:\n  {remedy}")
         if path.is_dir():
             raise HTPUsageError(f"{self.shown_path(export_name)} is a folder, baselines are files: remove it")
         existed = _is_there(path)
@@ -131,27 +134,41 @@ class BaselineStore:
     def _common(self, export_name: str) -> Path:
         return baseline_path(self._file, self._test_id, export_name)
 
-    def _refuse_links(self, path: Path) -> None:
-        """Nothing is read or written through a link inside the baseline folder: it may lead anywhere.
+    def _link_in(self, path: Path) -> Path | None:
+        """The first link on the way to a baseline that is inside the baseline folder: it may lead anywhere."""
+        folder = self._file.parent / FOLDER
+        inside = [path, *(parent for parent in path.parents if parent.is_relative_to(folder))]
+        return next((place for place in reversed(inside) if place.is_symlink()), None)
 
-        Raises:
-            HTPUsageError: names the link.
-        """
-        inside = [
-            path,
-            *(parent for parent in path.parents if parent.is_relative_to(self._file.parent / FOLDER)),
-        ]
-        for place in inside:
-            if place.is_symlink():
-                shown = Path(os.path.relpath(place, self._root)).as_posix()
-                raise HTPUsageError(
-                    f"{shown} is a symbolic link; baselines are plain files in plain folders: "
-                    "replace it by what it points to"
-                )
+    def _refusal(self, link: Path) -> tuple[str, str]:
+        """What is wrong with a link, and the shell's command that mends it."""
+        message = f"{self.shown(link)} is a symbolic link; baselines are plain files in plain folders"
+        shown = os.path.relpath(link, self._start)
+        name, copy = shlex.quote(shown), shlex.quote(f"{shown}.copy")
+        return message, f"cp -RL {name} {copy} && rm {name} && mv {copy} {name}" if link.exists() else f"rm {name}"
 
     def _assert(self, path: Path, content: str) -> bool:
         index = path.relative_to(baseline_folder(self._file)).with_suffix("").as_posix()
         return bool(self._snapshot(name=index) == content)
+
+
+def _assertion(item: pytest.Item, *, update: bool, update_new: bool) -> SnapshotAssertion:
+    """syrupy's own, not what the fixture ``snapshot`` gives, which may be one of the project's."""
+    from syrupy.assertion import SnapshotAssertion
+    from syrupy.location import PyTestLocation
+
+    from pytest_htp.baseline.extension import HTPBaselineExtension
+
+    session = getattr(item.config, "_syrupy", None)
+    if session is None:
+        raise HTPUsageError("baselines are stored with syrupy, which is switched off: leave out -p no:syrupy")
+    return SnapshotAssertion(
+        session=session,
+        extension_class=HTPBaselineExtension,
+        test_location=PyTestLocation(item),
+        update_snapshots=update,
+        update_new_snapshots_only=update_new,
+    )
 
 
 def _stored(path: Path) -> Stored:

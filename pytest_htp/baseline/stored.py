@@ -27,11 +27,18 @@ _LATER_IN_ROWS = {
 
 @dataclass(frozen=True)
 class Stored:
-    """A baseline file that is there. ``record`` is None where it can't be read; ``problem`` then says why."""
+    """A baseline file that is there.
+
+    Attributes:
+        record: None where it can't be read.
+        problem: why it can't be read.
+        remedy: a shell's command that mends it, where accepting today's export would not.
+    """
 
     path: Path
     record: dict[str, Any] | None
     problem: str | None = None
+    remedy: str = ""
 
     def holds(self, current: dict[str, Any]) -> bool:
         """Whether it says what storing ``current`` would say, as far as its edition could."""

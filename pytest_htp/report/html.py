@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_htp.report import shipped, views
 from pytest_htp.report.headline import attention_words, headline
 from pytest_htp.report.model import by_severity, needs_attention
+from pytest_htp.report.names import key_of, under_labels
 from pytest_htp.report.result import ExportResult, Report
 from pytest_htp.report.text import NAME_LIMIT, duration, inert, message_lines, number, percent, plural, size
 from pytest_htp.report.tree import TreeNode, build_tree, limit_rows
@@ -46,7 +47,8 @@ _TEXT_LIMIT = 20_000  # longest single value on the page; commands need room, an
 
 def render_html(report: Report) -> str:
     """The page's text."""
-    exports = [_export_view(result) for result in by_severity(report.exports)]
+    shown = {key_of(result): named for result, named in zip(report.exports, under_labels(report.exports), strict=True)}
+    exports = [_export_view(result, shown[key_of(result)]) for result in by_severity(report.exports)]
     style, script = _asset("style.css"), _asset("script.js")
     context = {
         "report": report,
@@ -75,7 +77,8 @@ def render_tree(result: ExportResult) -> str:
     return _environment().get_template("fragment.html.j2").render(tree=tree, findings=result.findings)
 
 
-def _export_view(result: ExportResult) -> dict[str, Any]:
+def _export_view(result: ExportResult, named: ExportResult) -> dict[str, Any]:
+    """``named``: the same under the name that it is shown by."""
     from pytest_htp.report.console import console_html
 
     tree = build_tree(result)
@@ -89,7 +92,7 @@ def _export_view(result: ExportResult) -> dict[str, Any]:
         limit_rows(tree, ROW_LIMIT)
     record = result.record or {}
     return {
-        "result": result,
+        "result": named,
         "id": views.anchor(result),
         "model": views.model_class(result),
         "model_facts": {**_NO_FACTS, **(record.get("model") or {})},

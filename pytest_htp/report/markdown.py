@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pytest_htp.report import views
 from pytest_htp.report.headline import attention_words, headline
 from pytest_htp.report.model import by_severity, needs_attention
+from pytest_htp.report.names import under_labels
 from pytest_htp.report.result import ExportResult, Report
 from pytest_htp.report.text import MESSAGE_LIMIT, NAME_LIMIT, duration, inert, message_lines, number, plural, size
 
@@ -34,7 +35,7 @@ _PINGS = re.compile(r"[@#](?=\w)")  # @user and #123: a reference does not stop 
 
 def render_markdown(report: Report, *, limit: int = SUMMARY_LIMIT) -> str:
     """The summary's text, at most ``limit`` bytes of UTF-8; what did not fit is named at its end."""
-    exports = by_severity(report.exports)
+    exports = by_severity(under_labels(report.exports))
     changed = [result for result in exports if needs_attention(result)]
     room = limit - 600  # for the closing note
     parts = [MARKER, "\n", verdict_line(report), "\n"]

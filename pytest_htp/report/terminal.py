@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from unicodedata import combining, east_asian_width
 
 from pytest_htp.report import views
 from pytest_htp.report.headline import incomplete_words
 from pytest_htp.report.model import CHANGED, by_severity, needs_attention
+from pytest_htp.report.names import cut_apart, key_of, labels
 from pytest_htp.report.result import BaselineState, ExportResult, Report
 from pytest_htp.report.text import inert, percent, plural
 
@@ -35,13 +36,18 @@ _RIGHT = {"nodes", "coverage", "s"}
 
 
 def summary_lines(
-    report: Report, *, html: Path | str | None = None, again: Callable[[str], str] = lambda option: f"pytest {option}"
+    report: Report,
+    *,
+    html: Path | str | None = None,
+    again: Callable[[str], str] = lambda option: f"pytest {option}",
+    width: int = WIDTH,
 ) -> list[Line]:
     """The lines to write under pytest's own separator; empty where nothing was exported.
 
     Args:
         html: where index.html was written, as it should be shown; None where none was.
         again: an option → the command that runs all the tests of the run again with it.
+        width: the terminal's columns; what is beyond 80 goes to names.
 
     Every line starts with our own words, and names are inert, so no test can issue a CI's workflow command.
     """
@@ -52,8 +58,7 @@ def summary_lines(
         return lines
     shown = exports if len(exports) <= ROW_LIMIT else [item for item in exports if needs_attention(item)]
     if shown:
-        lines.append((_row([title for title, _ in _COLUMNS]), {"bold": True}))
-        lines += [(_row(_cells(result)), _markup(result)) for result in shown]
+        lines += _table(shown, width)
     counts = [f"{count} {word}" for word, count in views.verdict_counts(exports).items()]
     words = ", ".join([*counts, *incomplete_words(report.incomplete)])
     cached = sum(result.cached for result in exports)
@@ -75,12 +80,28 @@ def _incomplete(report: Report) -> list[Line]:
     return lines
 
 
-def _cells(result: ExportResult) -> list[str]:
+def _table(exports: Sequence[ExportResult], width: int) -> Iterator[Line]:
+    told_apart = labels(exports)
+    names = [_safe(told_apart[key_of(result)]) for result in exports]
+    models = [_safe(views.model_class(result)) or "-" for result in exports]
+    widths = dict(_COLUMNS)
+    room = width - WIDTH
+    for column, texts in (("test", names), ("model", models)):
+        more = min(max(room, 0), max(max(map(_columns, texts)) - widths[column], 0))
+        widths[column] += more
+        room -= more
+    names = cut_apart(names, widths["test"], lambda text, most: fit(text, most).rstrip(" "))
+    yield _row(list(widths), widths), {"bold": True}
+    for result, name, model in zip(exports, names, models, strict=True):
+        yield _row(_cells(result, name, model), widths), _markup(result)
+
+
+def _cells(result: ExportResult, name: str, model: str) -> list[str]:
     coverage = result.coverage
     return [
         views.verdict_label(result) or result.verdict,
-        _safe(result.name),
-        _safe(views.model_class(result)) or "-",
+        name,
+        model,
         _with("-" if result.nodes is None else f"{result.nodes:,}", _node_change(result)),
         _with(percent(coverage.coverage if coverage else None).replace("–", "-"), _coverage_change(result)),
         "cached" if result.cached else _seconds(result.seconds),
@@ -110,8 +131,8 @@ def _ascii(text: str) -> str:
     return text.replace("−", "-")
 
 
-def _row(cells: Sequence[str]) -> str:
-    parts = [fit(cell, width, right=title in _RIGHT) for cell, (title, width) in zip(cells, _COLUMNS, strict=True)]
+def _row(cells: Sequence[str], widths: Mapping[str, int]) -> str:
+    parts = [fit(cell, widths[title], right=title in _RIGHT) for cell, title in zip(cells, widths, strict=True)]
     return " ".join(parts).rstrip()
 
 
@@ -179,13 +200,16 @@ def _command(results: Sequence[ExportResult], key: str, rest: str, again: Callab
     together = commands[0] if len(commands) == 1 else _joined(commands)
     if len(commands) == 1 or (together and len(together) <= _COMMAND_LIMIT):
         return [_safe(together, None)]
-    option = shlex.split(commands[0])[-1] if key == "accept" else ""
-    return [_safe(again(option), None)] if option else [_safe(commands[0], None), rest]
+    option = commands[0].rpartition(" ")[2] if key == "accept" else ""
+    return [_safe(again(option), None)] if option.startswith("--") else [_safe(commands[0], None), rest]
 
 
 def _joined(commands: Sequence[str]) -> str:
     """One command that does what several do, which name a test each and are alike otherwise; empty for others."""
-    words = [shlex.split(command) for command in commands]
+    try:
+        words = [shlex.split(command) for command in commands]
+    except ValueError:  # no command line: from a report that somebody else wrote
+        return ""
     if len({len(line) for line in words}) != 1:
         return ""
     different = [position for position, column in enumerate(zip(*words, strict=True)) if len(set(column)) > 1]

@@ -12,3 +12,6 @@ INCOMPLETE = "htp_incomplete"
 
 NOTES = "htp_notes"
 """The attribute that carries what there is to say of the run itself."""
+
+UNKEPT = "htp_unkept"
+"""The attribute that says why exports' files are not in the report."""

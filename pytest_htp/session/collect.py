@@ -10,13 +10,14 @@ import platform
 from collections import Counter
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_htp.compare.text import inert
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.session import INCOMPLETE, NOTES, RESULTS, artifacts
+from pytest_htp.session import INCOMPLETE, NOTES, RESULTS, UNKEPT, artifacts
 from pytest_htp.session.commands import as_typed, command_again
 from pytest_htp.session.exports import KEY
 from pytest_htp.session.incomplete import lost, uncollected
@@ -60,6 +61,7 @@ def put_on_report(item: pytest.Item, report: pytest.TestReport, *, html: bool) -
     results = [finished(result, outcome) for result in exports.results]
     setattr(report, RESULTS, to_builtins(results))
     setattr(report, NOTES, HtpRun.of(item.config).notes())
+    setattr(report, UNKEPT, HtpRun.of(item.config).unkept)
     # JUnit files take the properties from the report of the teardown, which copies the item's.
     others = [given for given in item.user_properties if not given[0].startswith("htp.")]
     item.user_properties[:] = others + list(junit_properties(results))
@@ -80,14 +82,18 @@ class Collector:
         self.results: list[ExportResult] = []
         self.notes: list[str] = []
         self.incomplete: list[Incomplete] = []
+        self._lost: dict[str, Incomplete] = {}  # node id → the entry of a test that died with its worker
+        self._dead: list[str] = []  # workers
         self.stale: list[Path] = []
         self.spared: list[Path] = []
+        self._likely: list[Path] = []
         self.not_judged = ""
         self.pruned: list[Path] = []
         self.outlived: list[Path] = []  # deleted: their tests no longer make those exports
         self.problems: list[str] = []  # what was asked for and could not be done
         self._report: Report | None = None
         self._written = False  # the report's files
+        self._unkept = ""  # why files of exports are not among them
 
     def take(self, report: pytest.TestReport) -> None:
         from msgspec import convert
@@ -97,6 +103,7 @@ class Collector:
         if report.outcome in ("passed", "failed", "skipped"):  # not one that is about to be run again
             self.results.extend(convert(getattr(report, RESULTS, []), list[ExportResult]))
             self.notes += [note for note in getattr(report, NOTES, ()) if note not in self.notes]
+            self._unkept = getattr(report, UNKEPT, "") or self._unkept
             if (entry := getattr(report, INCOMPLETE, None)) is not None:
                 self.incomplete.append(convert(entry, Incomplete))
 
@@ -104,10 +111,14 @@ class Collector:
         self.incomplete.append(uncollected(report))
 
     def worker_lost(self, name: str, reason: object) -> None:
-        self.notes.append(f"worker {name} died: only the test it was running is lost ({reason})")
+        self._dead.append(f"{name} died ({reason})")
 
     def test_lost(self, nodeid: str) -> None:
-        self.incomplete.append(lost(nodeid, "its worker died while it ran"))
+        self._lost[nodeid] = lost(nodeid, "its worker died while it ran")
+
+    def has_run(self, nodeid: str) -> None:
+        """A test came to an end, perhaps one that had died with its worker and was run again (rerunfailures)."""
+        self._lost.pop(nodeid, None)
 
     def finish(self, inventory: Inventory, *, stopped: bool) -> bool:
         """At the end of the session: look for stale baselines (and prune them where asked), write the report's files.
@@ -120,9 +131,13 @@ class Collector:
         from pytest_htp.baseline.prune import prune, stale_baselines
         from pytest_htp.report.model import build_report
 
-        looking_only = self._config.option.collectonly
+        self.incomplete += self._lost.values()
+        words = "only the test it was running is lost" if self._lost else "its test was run again"
+        self.notes += [f"worker {dead}: {words}" for dead in self._dead]
+        looking_only = runs_no_tests(self._config)
         found = stale_baselines(inventory.collected)
         self.stale = found.certain
+        self._likely = found.likely if not self._settings.prune else []  # which lists what it keeps
         if self._settings.prune and not looking_only:
             self.spared, self.not_judged = found.doubtful, inventory.not_judged
             self.pruned = prune(self.stale)
@@ -167,6 +182,8 @@ class Collector:
                 artifacts.put_in_place(self._config, directory)
                 write_reports(self._report, directory, step_summary=True)
             self._written = True
+            if self._unkept:
+                self.problems.append(self._unkept)
         except HTPUsageError as error:
             self.problems.append(str(error))
         except OSError as error:
@@ -187,7 +204,7 @@ class Collector:
         if self._report is None or not (self.results or self.notes or self.incomplete):
             return
         from pytest_htp.report.github import github_annotations
-        from pytest_htp.report.terminal import summary_lines
+        from pytest_htp.report.terminal import WIDTH, summary_lines
 
         directory = self._settings.report_dir
         if (
@@ -198,7 +215,10 @@ class Collector:
             html = as_typed(directory / "index.html", self._config) if directory is not None and self._written else None
             terminal.write_sep("=", "onnx exports")
             for line, markup in summary_lines(
-                self._report, html=html, again=lambda option: command_again(self._config, option)
+                self._report,
+                html=html,
+                again=lambda option: command_again(self._config, option),
+                width=max(get_terminal_size(fallback=(WIDTH, 24)).columns, WIDTH),
             ):
                 terminal.write_line(line, **markup)
         for command in github_annotations(self._report, root=self._config.rootpath):
@@ -237,6 +257,26 @@ class Collector:
             if len(self.stale) > 10:
                 terminal.write_line(f"htp: and {len(self.stale) - 10} more stale baselines", yellow=True)
             terminal.write_line("htp: delete stale baselines with --htp-prune", yellow=True)
+        for path in self._likely[:10]:
+            terminal.write_line(
+                f"htp: stale baseline {as_typed(path, self._config)}: its test is collected with other parameters; "
+                "delete it if that is gone",
+                yellow=True,
+            )
+        if len(self._likely) > 10:
+            terminal.write_line(f"htp: and {len(self._likely) - 10} more with other parameters", yellow=True)
+
+
+def runs_no_tests(config: pytest.Config) -> bool:
+    """Whether the run only shows something: nothing of it may replace a report or prune."""
+    option = config.option
+    return (
+        any(
+            getattr(option, name, False)
+            for name in ("collectonly", "setuponly", "setupplan", "showfixtures", "show_fixtures_per_test")
+        )
+        or getattr(option, "cacheshow", None) is not None
+    )
 
 
 def _not_made(result: ExportResult) -> bool:

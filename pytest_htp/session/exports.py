@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_htp.errors import HTPUsageError
+from pytest_htp.session.frames import place_of_call
 
 if TYPE_CHECKING:
     from pytest_htp.report.result import ExportResult
@@ -31,6 +33,7 @@ class TestExports:
         cleanup: what to remove after the test.
         names: of the exports so far.
         over: whether the test has ended, so that nothing more may be added.
+        place: of the last call whose export failed, as long as the test runs.
     """
 
     __test__ = False
@@ -42,12 +45,18 @@ class TestExports:
     cleanup: list[Callable[[], None]] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
     over: bool = False
+    place: TracebackType | None = None
 
     @classmethod
     def start(cls, item: pytest.Item) -> TestExports:
         """A new, empty one: a test that is run again (pytest-rerunfailures) starts afresh."""
         item.stash[KEY] = exports = cls()
         return exports
+
+    def fail(self, message: str) -> None:
+        """An export fails the test; the test's own line that made it is where a debugger is to open."""
+        self.failures.append(message)
+        self.place = place_of_call() or self.place
 
     def amend(self, position: int, **changes: Any) -> None:
         """Say more of a result."""

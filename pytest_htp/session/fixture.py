@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def htp_export(request: pytest.FixtureRequest, snapshot: Any) -> HtpExportFixture:
+def htp_export(request: pytest.FixtureRequest) -> HtpExportFixture:
     """Export a model with the eight monitored steps and compare it with its reviewed baseline."""
     from pytest_htp.session.gate import HtpExportFixture
     from pytest_htp.session.run import HtpRun
 
-    return HtpExportFixture(request, snapshot, HtpRun.of(request.config))
+    return HtpExportFixture(request, HtpRun.of(request.config))

@@ -22,6 +22,7 @@ from pytest_htp.report.result import (
 from pytest_htp.session.commands import PRUNE, as_typed, commands_for
 from pytest_htp.session.exports import SECTION, TestExports
 from pytest_htp.session.extensions import Extensions
+from pytest_htp.session.frames import raises_at_the_call
 from pytest_htp.session.generated import GenerationExports, check_components, check_count
 from pytest_htp.session.identity import nodeid_of, test_id_of
 from pytest_htp.session.judge import Rules, Then, judge
@@ -31,8 +32,6 @@ from pytest_htp.session.results import Row, failed_row, made_row, missing_row, r
 from pytest_htp.session.settings import ExportSettings
 
 if TYPE_CHECKING:
-    from syrupy.assertion import SnapshotAssertion
-
     from pytest_htp.exporter import HTPExport
     from pytest_htp.exporter.keywords import ExportKeywords
     from pytest_htp.session.made import Made
@@ -42,15 +41,16 @@ if TYPE_CHECKING:
 class HtpExportFixture:
     """Callable that the fixture returns; one per test."""
 
-    def __init__(self, request: pytest.FixtureRequest, snapshot: SnapshotAssertion, run: HtpRun) -> None:
+    def __init__(self, request: pytest.FixtureRequest, run: HtpRun) -> None:
         self._request = request
         self._item: pytest.Item = request.node
         self._run = run
         self._extensions = Extensions(self._item)
         self._exports = TestExports.start(self._item)
         self._exports.at_end = self._look_for_missing
-        self._store = run.baselines(self._item, snapshot)
+        self._store = run.baselines(self._item)
 
+    @raises_at_the_call
     def __call__(
         self,
         model: Any,
@@ -116,10 +116,11 @@ class HtpExportFixture:
         self._item.add_report_section("call", SECTION, export.console)
         self._judge(export_name, settings, made, baseline=baseline)
         if made.contradiction:
-            self._exports.failures.append(f"{self._exports.results[-1].name}: {made.contradiction}")
+            self._exports.fail(f"{self._exports.results[-1].name}: {made.contradiction}")
         self._add_sections()
         return export
 
+    @raises_at_the_call
     def for_generation(
         self,
         model: Any,
@@ -289,6 +290,8 @@ class HtpExportFixture:
         commands = commands_for(self._item)
         if not found.acceptable:
             commands = Commands(reproduce=commands.reproduce)
+        elif stored is not None and stored.remedy:
+            commands = Commands(reproduce=commands.reproduce, accept=stored.remedy)
         result = made_row(
             self._row(export_name, settings),
             made,
@@ -303,8 +306,7 @@ class HtpExportFixture:
         self._exports.results.append(result)
         self._exports.cleanup.append(self._run.cleanup_of(export))
         if found.failed:
-            problem = stored.problem if stored is not None else None
-            self._exports.failures.append(failure_text(result, found, problem, self._report_shown()))
+            self._exports.fail(failure_text(result, found, stored, self._report_shown()))
         if found.then is Then.WRITE:
             self._exports.on_pass.append(self._writer(position, export_name, record, before))
         elif found.then is Then.MISMATCH:

@@ -6,6 +6,9 @@ message shows, must not depend on how the tests were distributed, so the id is k
 
 from __future__ import annotations
 
+import inspect
+from pathlib import Path
+
 import pytest
 
 _NODEID = pytest.StashKey[str]()
@@ -24,6 +27,19 @@ def nodeid_of(item: pytest.Item) -> str:
 def test_id_of(item: pytest.Item) -> str:
     """The node id behind its file: ``TestA::test_b[c]``."""
     return nodeid_of(item).partition("::")[2] or item.name
+
+
+def place_of(item: pytest.Item) -> tuple[str, int]:
+    """File and line (from 1) of a test; of one that is inherited from another file, those of the class that ran."""
+    path, line, _ = item.location
+    file = nodeid_of(item).partition("::")[0]
+    owner = getattr(item, "cls", None)
+    if Path(path).as_posix() == file or owner is None:
+        return Path(path).as_posix(), (line or 0) + 1
+    try:
+        return file, inspect.getsourcelines(owner)[1]
+    except (OSError, TypeError):  # a class without source
+        return file, 1
 
 
 test_id_of.__test__ = False  # type: ignore[attr-defined]  # not a test, should anyone import it into one

@@ -6,14 +6,13 @@ test that was lost with its worker, a file that can't be collected, a run that s
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_htp.session import INCOMPLETE, RESULTS
 from pytest_htp.session.exports import KEY
-from pytest_htp.session.identity import nodeid_of
+from pytest_htp.session.identity import nodeid_of, place_of
 
 if TYPE_CHECKING:
     from pytest_htp.report.result import Incomplete
@@ -30,14 +29,14 @@ def note_on_report(item: pytest.Item, report: pytest.TestReport) -> None:
 
     from pytest_htp.report.result import Incomplete
 
-    path, line, _ = item.location
+    file, line = place_of(item)
     where = "" if report.when == "call" else f"{report.when}: "
     entry = Incomplete(
         nodeid=nodeid_of(item),
         outcome="failed",
         message=where + _first_line(report.longrepr),
-        file=Path(path).as_posix(),
-        line=(line or 0) + 1,
+        file=file,
+        line=line,
     )
     setattr(report, INCOMPLETE, to_builtins(entry))
 

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from msgspec import to_builtins
 
+from pytest_htp.baseline.stored import Stored
 from pytest_htp.compare import render_failure
 from pytest_htp.report.result import BaselineState, Commands, ExportResult
 from pytest_htp.session.judge import Judgement
 
 
-def failure_text(result: ExportResult, found: Judgement, problem: str | None, report: str | None) -> str:
+def failure_text(result: ExportResult, found: Judgement, stored: Stored | None, report: str | None) -> str:
     """Why an export that was made fails its test.
 
     Args:
-        problem: what is wrong with the baseline's file.
+        stored: the baseline, which may be one that can't be read.
         report: the report's page, for the reader to open.
     """
     accept = result.commands.accept
-    if problem is not None and found.state is BaselineState.ERROR:
-        return f"{result.name}: {problem}\n\naccept the current export with:\n  {accept}"
+    if stored is not None and stored.problem is not None and found.state is BaselineState.ERROR:
+        what = "replace it by what it points to" if stored.remedy else "accept the current export with"
+        return f"{result.name}: {stored.problem}\n\n{what}:\n  {accept}"
     if found.state is not BaselineState.MISSING or not found.acceptable:
         return _findings_text(result, result.commands, report)
     lines = [

@@ -48,7 +48,9 @@ def around_call(item: pytest.Item) -> Generator[None, Any, Any]:
     if errors:
         _add_note(item, errors[0].value)
     elif exports is not None and exports.failures:
-        pytest.fail(exports.message(), pytrace=False)
+        # The place is let go of: a frame holds all that its test held, and items live as long as the session.
+        place, exports.place = exports.place, None
+        raise pytest.fail.Exception(exports.message(), pytrace=False).with_traceback(place)
     return result
 
 

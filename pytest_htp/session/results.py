@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,7 +22,7 @@ from pytest_htp.report.result import (
     StepRow,
     TargetResult,
 )
-from pytest_htp.session.identity import nodeid_of
+from pytest_htp.session.identity import nodeid_of, place_of
 
 if TYPE_CHECKING:
     from pytest_htp.session.judge import Judgement
@@ -35,13 +34,13 @@ Row = Callable[..., ExportResult]
 
 def row_of(item: pytest.Item, export_name: str, fail_on: str | None) -> Row:
     """Makes the row of an export of this test, given the rest of its fields."""
-    path, line, _ = item.location
+    file, line = place_of(item)
     return partial(
         ExportResult,
         nodeid=nodeid_of(item),
         name=item.name + (f" [{export_name}]" if export_name else ""),
-        file=Path(path).as_posix(),
-        line=(line or 0) + 1,
+        file=file,
+        line=line,
         fail_on=fail_on,
     )
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_htp.errors import HTPExportError, HTPUsageError
+from pytest_htp.errors import HTPExportError
 from pytest_htp.session.extensions import Extensions
 from pytest_htp.session.identity import nodeid_of, test_id_of
 from pytest_htp.session.made import Made
@@ -21,8 +21,6 @@ from pytest_htp.session.sharing import SharedExports
 from pytest_htp.session.terminal import terminal_of
 
 if TYPE_CHECKING:
-    from syrupy.assertion import SnapshotAssertion
-
     from pytest_htp.baseline.store import BaselineStore
     from pytest_htp.cache.exports import ExportCache
     from pytest_htp.cache.request import Request
@@ -42,6 +40,7 @@ class HtpRun:
         self.config = config
         self.settings = settings
         self._shared = SharedExports()
+        self.unkept = ""  # why exports' files are not in the report
 
     @classmethod
     def of(cls, config: pytest.Config) -> HtpRun:
@@ -149,10 +148,15 @@ class HtpRun:
         writer = getattr(reporter, "_tw", None)
         return LiveProgress(stream=terminal, column=lambda: getattr(writer, "width_of_current_line", 0))
 
-    def baselines(self, item: pytest.Item, snapshot: SnapshotAssertion) -> BaselineStore:
+    def baselines(self, item: pytest.Item) -> BaselineStore:
+        """The baselines of a test.
+
+        Raises:
+            HTPUsageError: syrupy, which stores them, is switched off.
+        """
         from pytest_htp.baseline.store import BaselineStore
 
-        return BaselineStore(item, snapshot, test_id=test_id_of(item), variant=self.settings.variant)
+        return BaselineStore(item, test_id=test_id_of(item), variant=self.settings.variant)
 
     def console_of(self, error: HTPExportError) -> str:
         """The console log of a failed export, as its monitor wrote it."""
@@ -170,7 +174,8 @@ class HtpRun:
             export: None for one that failed; what its monitor wrote beside ``output_path`` is kept.
 
         Returns:
-            The folder as it will be called in the report; None where no report was asked for.
+            The folder as it will be called in the report; None where no report was asked for, or its folder can't be
+            written: no test fails for that, the run does.
         """
         if self.settings.report_dir is None:
             return None
@@ -193,10 +198,11 @@ class HtpRun:
                     save_model(stage.program, folder / stage.onnx_path.name, structure_only=True, parameters=parameters)
                 write_text(folder / "baseline.json", dumps(export.record))
         except OSError as error:
-            raise HTPUsageError(
-                f"the export's files can't be written to {self.settings.report_dir}: "
-                f"{error.strerror or error}; choose a writable directory with --htp-report=DIR"
-            ) from error
+            self.unkept = (
+                f"the exports' files can't be written to {self.settings.report_dir}: {error.strerror or error}; "
+                "choose a writable directory with --htp-report=DIR"
+            )
+            return None
         return f"exports/{stem}"
 
     def cleanup_of(self, export: HTPExport) -> Callable[[], None]:

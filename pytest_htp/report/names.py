@@ -1,0 +1,123 @@
+"""What exports are called where there is little room: told apart, and cut so that they stay apart."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from msgspec.structs import replace
+
+from pytest_htp.report.result import ExportResult
+
+Key = tuple[str, str]
+
+_ELLIPSIS = "…"
+_PARTS = re.compile(r"::|/")
+
+
+def key_of(result: ExportResult) -> Key:
+    """What identifies an export in a report."""
+    return (result.nodeid, result.name)
+
+
+def labels(exports: Iterable[ExportResult]) -> dict[Key, str]:
+    """Each export's name, with as much of class and file before it as tells it from others of that name.
+
+    Tests that are inherited have the same name in every class and file that they run in.
+    """
+    of_name: dict[str, dict[Key, list[str]]] = defaultdict(dict)
+    for result in exports:
+        key = key_of(result)
+        path, _, inside = result.nodeid.partition("::")
+        of_name[result.name][key] = [*path.split("/"), *inside.split("[")[0].split("::")[:-1]]
+    found = {}
+    for name, places in of_name.items():
+        for key, parts in places.items():
+            others = [other for other in places.values() if other is not parts]
+            found[key] = f"{_distinct_end(key[0], parts, others)}{name}"
+    return found
+
+
+def under_labels(exports: Sequence[ExportResult]) -> list[ExportResult]:
+    """The exports as they are shown: their labels for names."""
+    shown = labels(exports)
+    return [replace(result, name=shown[key_of(result)]) for result in exports]
+
+
+def _distinct_end(nodeid: str, parts: Sequence[str], others: Sequence[Sequence[str]]) -> str:
+    """The shortest end of a place that no other place has, up to its ``::``; empty where there are no others."""
+    if not others:
+        return ""
+    count = next(
+        (length for length in range(1, len(parts)) if all(other[-length:] != parts[-length:] for other in others)),
+        len(parts),
+    )
+    starts = [0, *(match.end() for match in _PARTS.finditer(nodeid))]
+    return f"{nodeid[starts[len(parts) - count] : starts[len(parts)] if len(parts) < len(starts) else None]}"
+
+
+def cut_apart(names: Sequence[str], width: int, fit: Callable[[str, int], str]) -> list[str]:
+    """Each name in at most ``width`` columns, different ones differently wherever there is room for what differs.
+
+    Args:
+        fit: a text in at most so many columns, its middle left out.
+    """
+    different = sorted(set(names))
+    functions: dict[str, list[str]] = defaultdict(list)
+    for name in different:
+        functions[name.partition("[")[0]].append(name)
+    cut = {name: name for name in different if fit(name, width) == name}
+    taken = set(cut)
+    for position, name in enumerate(different):
+        if name in cut:
+            continue
+        neighbours = [different[near] for near in (position - 1, position + 1) if 0 <= near < len(different)]
+        siblings = functions[name.partition("[")[0]]
+        candidates = list(_candidates(name, siblings, neighbours, width, fit))
+        cut[name] = next((text for text in candidates if text not in taken), candidates[0])
+        taken.add(cut[name])
+    return [cut[name] for name in names]
+
+
+def _candidates(
+    name: str, siblings: Sequence[str], neighbours: Sequence[str], width: int, fit: Callable[[str, int], str]
+) -> Iterator[str]:
+    """Ways to cut a name, best first.
+
+    Args:
+        siblings: the names of the same function, sorted; ``neighbours``: the names before and behind it.
+    """
+    if len(siblings) > 1:
+        yield from _by_parameters(name, siblings, width, fit)
+    yield fit(name, width)
+    for head in (width // 3, 2 * width // 3, 0, width - 1):
+        tail = width - 1 - head
+        yield fit(name[:head] + _ELLIPSIS + (name[-tail:] if tail else ""), width)
+    # The beginning that it shares with the nearest one says nothing: what follows does.
+    start = max((_shared(name, other) for other in neighbours), default=0)
+    yield fit(fit(name[:start], width // 3) + name[start:][: width - width // 3 - 1] + _ELLIPSIS, width)
+
+
+def _by_parameters(name: str, siblings: Sequence[str], width: int, fit: Callable[[str, int], str]) -> Iterator[str]:
+    """The function is the same, its parameters tell the tests apart: of these, what all share goes first."""
+    function = name.partition("[")[0]
+    parameters = name[len(function) :]
+    short = fit(function, max(width // 3, 4))
+    room = width - len(short)
+    # Sorted: what the first and the last share, all share at their beginning.
+    begin = name[len(function) : _shared(siblings[0], siblings[-1])]
+    backwards = sorted(text[::-1] for text in siblings)
+    end = name[len(name) - _shared(backwards[0], backwards[-1]) :]
+    middle = parameters[len(begin) : max(len(parameters) - len(end), len(begin))]
+    shorter = f"{begin[:1]}{_ELLIPSIS}" if len(begin) > 2 else begin
+    for text in (parameters, begin + middle + _ELLIPSIS, shorter + middle + end, shorter + middle + _ELLIPSIS):
+        if fit(text, room) == text:
+            yield short + text
+    yield short + fit(shorter + middle + _ELLIPSIS, room)
+
+
+def _shared(one: str, other: str) -> int:
+    """How many characters two texts begin with alike."""
+    pairs = zip(one, other, strict=False)
+    return next((count for count, (left, right) in enumerate(pairs) if left != right), min(len(one), len(other)))
