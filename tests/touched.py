@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LIFE_OF_A_BASELINE = "tests/plugin/test_update_flow.py"
 # Where the folder has another name, or a part of it is enough.
 _TESTS = {
-    "cache": ("tests/plugin/test_option_cache.py",),
+    "cache": ("tests/cache", "tests/plugin/test_option_cache.py"),
     "cli": ("tests/cli", "tests/cli_export"),
     "hookspecs.py": ("tests/hooks",),
     "plugin.py": ("tests/plugin",),

@@ -138,7 +138,7 @@ def _print_culprit(culprit: Culprit) -> None:
         print("  together with " + ", ".join(f"{name} {number}" for name, number in culprit.others.items()))
     for change in culprit.changes[:_SHOWN]:
         print(inert(f"  {change.nodeid}: {change.verdict}"))
-        if change.reason:
+        if not change.findings:
             print(inert(f"    {change.reason}"))
         for finding in change.findings[:_SHOWN]:
             print(inert(f"    {finding.verdict} {finding.code} {finding.module or ''}".rstrip()))
