@@ -13,6 +13,7 @@ from msgspec.structs import asdict, replace
 
 from pytest_htp.describe.cost import Costs
 from pytest_htp.describe.fingerprint import Fingerprints
+from pytest_htp.describe.places import Places
 from pytest_htp.describe.program import Programs
 from pytest_htp.describe.weights import (
     describe_initializers,
@@ -125,7 +126,8 @@ def describe_graph(
         _value_row(value, (value.name or "") if named_outputs else f"output.{place}", symbols)
         for place, value in enumerate(model.graph.outputs)
     ]
-    programs = Programs(graph, symbols.known)
+    places = Places(graph)
+    programs = Programs(places, symbols.known)
     outputs = fold_tensors(
         [_with_origin(row, value, programs) for row, value in zip(results, model.graph.outputs, strict=True)]
     )
@@ -135,7 +137,7 @@ def describe_graph(
         inputs=inputs,
         outputs=outputs,
         graph=GraphRow(
-            nodes=len(tagging.nodes), functions=len(model.functions), subgraphs=sum(1 for _ in model.graphs()) - 1
+            nodes=len(tagging.nodes), functions=len(model.functions), subgraphs=len(graph.graphs) - 1
         ),
         weights=WeightsRow(
             parameters=describe_parameters(parameters),
@@ -148,26 +150,20 @@ def describe_graph(
         coverage=convert(tagging.coverage.to_dict(), CoverageRow),
         attestation=attestation,
         parity=_by_output_row(parity, model, outputs),
-        modules=fold_rows(_module_rows(tagging, programs)),
+        modules=fold_rows(_module_rows(programs)),
         untagged=_untagged(tagging.nodes, programs),
     )
 
 
-def _module_rows(tagging: Tagging, programs: Programs) -> list[ModuleRow]:
-    graph = tagging.graph
-    fingerprints = Fingerprints(graph)
+def _module_rows(programs: Programs) -> list[ModuleRow]:
+    places, graph = programs.places, programs.graph
+    fingerprints = Fingerprints(places)
     weights = weights_by_module(graph)
-    costs = Costs(graph)
-    own: dict[str, list[NodeFacts]] = {}
-    exported: set[str] = set()
-    for facts in tagging.nodes:
-        if facts.path is not None:
-            if facts.path not in own:
-                exported.update(graph.call_path(facts.path))
-            own.setdefault(facts.path, []).append(facts)
+    costs = Costs(places)
+    exported = {path for chain in places.chains.values() for path in chain}
     rows = []
     for path, info in graph.modules.items():
-        nodes = own.get(path, [])
+        nodes = places.own.get(path, [])
         # Which branch of a torch.cond ran depends on weights and inputs; that it is in the graph doesn't.
         called = info.executed or path in exported
         if not called and path not in weights:
@@ -235,7 +231,7 @@ class _Symbols:
 def _with_origin(row: TensorRow, value: ir.Value, programs: Programs) -> TensorRow:
     """An output with the module whose node makes it and which of its values it is: outputs that swapped places
     or labels are seen by these."""
-    facts = programs.maker(value)
+    facts = programs.places.makers.get(value)
     module = None if facts is None else facts.path
     return replace(row, named=row.name == value.name, module=module, value=programs.origin(value))
 

@@ -15,26 +15,23 @@ from dataclasses import replace
 
 import onnx_ir as ir
 
-from pytest_htp.tagging.facts import GraphFacts, bodies_of
+from pytest_htp.describe.places import Places
+from pytest_htp.tagging.facts import NodeFacts, bodies_of
 from pytest_htp.vocabulary import Cost, ModuleInfo
 
 
 class Costs:
     """The costs that the rows of one tagged graph may hold."""
 
-    def __init__(self, graph: GraphFacts) -> None:
-        self._sized: dict[str, set[bool | None]] = {}  # module path → what its nodes say of their sizes
-        chains: dict[str, tuple[str, ...]] = {}
+    def __init__(self, places: Places) -> None:
+        graph = places.graph
+        own = {path: {_has_constant_sizes(facts) for facts in nodes} for path, nodes in places.own.items()}
         self._all_constant = all(_has_constant_size(value) is not False for value in graph.model.graph.inputs)
-        for facts in graph.nodes:
-            constant = False if facts.graph else _works_on_constant_sizes(facts.node)  # a body: which one ran is chance
-            self._all_constant = self._all_constant and constant is not False
-            if facts.path is None:
-                continue
-            if facts.path not in chains:
-                chains[facts.path] = graph.call_path(facts.path)
-            for path in chains[facts.path]:
-                self._sized.setdefault(path, set()).add(constant)
+        self._all_constant = self._all_constant and not any(False in sizes for sizes in own.values())
+        self._sized: dict[str, set[bool | None]] = {}  # module path → what the nodes of its calls say of their sizes
+        for inner, chain in places.chains.items():
+            for path in chain:
+                self._sized.setdefault(path, set()).update(own[inner])
 
     def of(self, info: ModuleInfo) -> Cost:
         """What may be said of the module's cost. ``attention_flops`` of 0 are None: most modules have none."""
@@ -43,9 +40,10 @@ class Costs:
         return replace(info.cost, attention_flops=info.cost.attention_flops or None)
 
 
-def _works_on_constant_sizes(node: ir.Node) -> bool | None:
-    """None: some shape isn't known."""
-    if any(bodies_of(attribute) for attribute in node.attributes.values()):
+def _has_constant_sizes(facts: NodeFacts) -> bool | None:
+    """Whether a node works on constant sizes; None: some shape isn't known. In a body: which one ran is chance."""
+    node = facts.node
+    if facts.graph or any(bodies_of(attribute) for attribute in node.attributes.values()):
         return False
     found = set(map(_has_constant_size, _values(node)))
     return False if False in found else None if None in found else True

@@ -28,29 +28,31 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from pytest_htp.describe.places import Places
 from pytest_htp.tagging.computed import computed_from_data
-from pytest_htp.tagging.facts import GraphFacts, NodeFacts
+from pytest_htp.tagging.facts import NodeFacts
 
 # A constant of up to this many elements is part of the program (axes, shapes, a scale); above it is data.
 _SMALL = 16
 _HEX_DIGITS = 12
 
+# A node, and the values that it reads and that aren't constants, with the nodes that make them.
+_Reading = tuple[NodeFacts, list[tuple[ir.Value, NodeFacts | None]]]
+
 
 class Fingerprints:
     """Fingerprints of all modules of one tagged graph."""
 
-    def __init__(self, graph: GraphFacts) -> None:
-        self._graph = graph
-        self._own: dict[str, list[NodeFacts]] = {}
-        self._subtree: dict[str, list[NodeFacts]] = {"": []}
-        for facts in graph.nodes:
+    def __init__(self, places: Places) -> None:
+        self._graph, self._places = places.graph, places
+        self._subtree: dict[str, list[_Reading]] = {"": []}
+        for facts in self._graph.nodes:
             if facts.path is None:
                 continue
-            self._own.setdefault(facts.path, []).append(facts)
+            reading = self._reading(facts)
             for path in _ancestors(facts.path):
-                self._subtree.setdefault(path, []).append(facts)
+                self._subtree.setdefault(path, []).append(reading)
         self._constants: dict[ir.Value, str] = {}
-        self._chains: dict[str, tuple[str, ...]] = {}
 
     def of(self, path: str) -> str:
         """Fingerprint of one module as 12 hex digits; ``""`` for one without nodes in its subtree."""
@@ -58,56 +60,53 @@ class Fingerprints:
             return ""
         outside = self._outside_order(path)
         described: dict[ir.Node, str] = {}
-        for facts in self._own.get(path, ()):
+        for facts in self._places.own.get(path, ()):
             described[facts.node] = self._describe(facts.node, path, described, outside)
         handed = self._handed(path, described, outside)
         if not described and not handed:
             return ""
         return _digest("\n".join((*sorted(described.values()), *sorted(handed))))[:_HEX_DIGITS]
 
+    def _reading(self, facts: NodeFacts) -> _Reading:
+        makers = self._places.makers
+        values = [value for value in facts.node.inputs if value is not None and value.const_value is None]
+        return facts, [(value, makers.get(value)) for value in values]
+
     def _handed(self, path: str, described: Mapping[ir.Node, str], outside: Mapping[ir.Value, int]) -> set[str]:
         """One line for each value that a called child reads and does not make."""
-        lines = set()
-        for facts in self._subtree[path]:
-            child = self._child(path, facts.path)
+        below = self._places.below.get(path)
+        if below is None:
+            return set()
+        handed: dict[tuple[str, ir.Value], str | None] = {}
+        for facts, values in self._subtree[path]:
+            child = below.get(facts.path)
             if child is None or facts.node.op_type in ("Shape", "Size"):
                 continue
-            for value in facts.node.inputs:
-                if value is None or value.const_value is not None or _is_size(value):
-                    continue
-                maker = self._maker(value)
-                source = self._child(path, maker.path) if maker is not None else None
+            for value, maker in values:
+                source = below.get(maker.path) if maker is not None else None
                 if source != child:
-                    # Whose value it is; which of its inner modules made it is the source's own affair.
-                    told = self._input(value, path, described, outside)
-                    told = told if source is None else f"child {relative(source, path)}"
-                    lines.add(f"{relative(child, path)} < {told}")
+                    handed[child, value] = source
+        lines = set()
+        for (child, value), source in handed.items():
+            if not _is_size(value):
+                # Whose value it is; which of its inner modules made it is the source's own affair.
+                told = self._input(value, path, described, outside)
+                told = told if source is None else f"child {relative(source, path)}"
+                lines.add(f"{relative(child, path)} < {told}")
         return lines
-
-    def _child(self, path: str, inner: str | None) -> str | None:
-        """The module that ``path`` calls on the way to ``inner``; None where it is not on that way."""
-        if inner is None or inner == path:
-            return None
-        if inner not in self._chains:
-            self._chains[inner] = self._graph.call_path(inner)
-        chain = self._chains[inner]
-        return chain[chain.index(path) + 1] if path in chain else None
 
     def _outside_order(self, path: str) -> dict[ir.Value, int]:
         """Values read but not made inside the module's subtree, numbered by first use in graph order."""
         order: dict[ir.Value, int] = {}
-        for facts in self._subtree[path]:
-            for value in facts.node.inputs:
-                if value is None or value in order or value.const_value is not None:
+        inner = f"{path}."
+        for _, values in self._subtree[path]:
+            for value, maker in values:
+                if value in order:
                     continue
-                maker = self._maker(value)
-                if maker is None or maker.path is None or not _inside(maker.path, path):
+                made = maker.path if maker is not None else None
+                if made is None or (path and made != path and not made.startswith(inner)):
                     order[value] = len(order)
         return order
-
-    def _maker(self, value: ir.Value) -> NodeFacts | None:
-        producer = value.producer()
-        return self._graph.by_node.get(producer) if producer is not None else None
 
     def _describe(
         self, node: ir.Node, path: str, described: Mapping[ir.Node, str], outside: Mapping[ir.Value, int]
@@ -128,7 +127,7 @@ class Fingerprints:
             return "-"
         if value.const_value is not None and value.producer() is None:
             return self._constant(value, path)
-        maker = self._maker(value)
+        maker = self._places.makers.get(value)
         if maker is not None and maker.node in described:
             return f"{described[maker.node]}:{value.index()}"
         if value in outside:
@@ -199,10 +198,6 @@ def _is_size(value: ir.Value) -> bool:
 
 def relative(path: str, enclosing: str) -> str:
     return path[len(enclosing) :].lstrip(".") if enclosing else path
-
-
-def _inside(path: str, enclosing: str) -> bool:
-    return not enclosing or path == enclosing or path.startswith(f"{enclosing}.")
 
 
 def _ancestors(path: str) -> Iterable[str]:

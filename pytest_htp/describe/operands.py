@@ -30,14 +30,21 @@ _ACTIVATIONS = {"RNN": ["Tanh"], "GRU": ["Sigmoid", "Tanh"], "LSTM": ["Sigmoid",
 
 def plain_name(name: str) -> str:
     """A name with everything that a line uses as punctuation percent-encoded."""
+    if name.isascii() and name.isidentifier():
+        return name
     return _UNSAFE.sub(
         lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode("utf-8", "surrogatepass")), name
     )
 
 
+def is_onnx(node: ir.Node) -> bool:
+    """Whether the operator is ONNX's own."""
+    return node.domain in ("", "ai.onnx")
+
+
 def operator(node: ir.Node) -> str:
     """``Add``, ``com.microsoft::Gelu``: the operator with its domain where it is not ONNX's own."""
-    return f"{node.domain}::{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type
+    return node.op_type if is_onnx(node) else f"{node.domain}::{node.op_type}"
 
 
 def attributes(node: ir.Node, opset: int | None) -> dict[str, str]:
@@ -47,6 +54,8 @@ def attributes(node: ir.Node, opset: int | None) -> dict[str, str]:
     """
     defaults = _defaults(node.op_type, node.domain, opset) if opset is not None else {}
     told: dict[str, str] = {}
+    if not node.attributes and "axis" not in defaults:
+        return told
     if "axis" in defaults and "axis" not in node.attributes:
         told["axis"] = _axis(defaults["axis"], node)
     for name, attr in sorted(node.attributes.items()):
@@ -160,6 +169,10 @@ def _plain(value: Any) -> str:
     return plain_name(str(value))
 
 
+# Operators whose result may tell sizes alone; the last ones where what they are given does.
+_KEEP_SIZES = ("Squeeze", "Unsqueeze", "Identity", "Cast")
+_OF_SIZES = frozenset(("Shape", "Gather", *_KEEP_SIZES))
+
 Symbol = Callable[[str], "str | None"]
 
 
@@ -187,11 +200,13 @@ class Sizes:
 
     def _evaluate(self, value: ir.Value) -> tuple[str, ...] | None:
         node = value.producer()
-        if node is None or not node.inputs or node.inputs[0] is None or node.domain not in ("", "ai.onnx"):
+        if node is None or node.op_type not in _OF_SIZES:
+            return None
+        if not node.inputs or node.inputs[0] is None or not is_onnx(node):
             return None
         if node.op_type == "Shape":
             return self._shape(node)
-        if node.op_type in ("Squeeze", "Unsqueeze", "Identity", "Cast"):
+        if node.op_type in _KEEP_SIZES:
             integers = value.dtype in (ir.DataType.INT64, ir.DataType.INT32)
             return self._dims(node.inputs[0]) if integers else None
         if node.op_type == "Gather":

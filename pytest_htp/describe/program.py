@@ -19,14 +19,23 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import onnx_ir as ir
 
 from pytest_htp.describe.fingerprint import made_by_rewriting, relative
-from pytest_htp.describe.operands import COMMUTATIVE, Sizes, Symbol, attributes, constant, operator, plain_name
+from pytest_htp.describe.operands import (
+    COMMUTATIVE,
+    Sizes,
+    Symbol,
+    attributes,
+    constant,
+    is_onnx,
+    operator,
+    plain_name,
+)
+from pytest_htp.describe.places import Places
 from pytest_htp.describe.repeats import fold_calls
 from pytest_htp.tagging.facts import GraphFacts, NodeFacts, bodies_of
 
@@ -51,6 +60,10 @@ class _Part:
     labels: dict[ir.Value, str] = field(default_factory=dict)
 
 
+_Item = ir.Node | str
+_Values = list[ir.Value | None]
+
+
 class Programs:
     """Programs of all modules of one tagged graph.
 
@@ -58,25 +71,19 @@ class Programs:
         symbol: canonical name of a dynamic dimension of an input or output, None for other dimensions.
     """
 
-    def __init__(self, graph: GraphFacts, symbol: Symbol = lambda _: None) -> None:
-        self.graph = graph
+    def __init__(self, places: Places, symbol: Symbol = lambda _: None) -> None:
+        self.places, self.graph = places, places.graph
         self.sizes = Sizes(symbol)
-        self.position = {facts.node: place for place, facts in enumerate(graph.nodes)}
-        self.own: dict[str | None, list[NodeFacts]] = {}
-        for facts in graph.nodes:
-            self.own.setdefault(facts.path, []).append(facts)
-        self.chains = {path: graph.call_path(path) for path in self.own if path is not None}
-        self.formal = dict(_formal_inputs(graph))
-        self.inputs = {value: f"input {plain_name(value.name or '')}" for value in graph.model.graph.inputs}
-        self.given = {value for owner in _graphs(graph.model) for value in owner.outputs}
-        stored = (value for part in graph.model.graphs() for value in part.initializers.values())
-        self.read_parameters = {name for value in stored for name in graph.parameter_names(value)}
-        self._children: dict[str, dict[str, None]] = {}
-        for chain in self.chains.values():
-            for outer, inner in pairwise(chain):
-                self._children.setdefault(outer, {})[inner] = None
+        self.position = {facts.node: place for place, facts in enumerate(self.graph.nodes)}
+        self.formal = dict(_formal_inputs(self.graph))
+        self.inputs = {value: f"input {plain_name(value.name or '')}" for value in self.graph.model.graph.inputs}
+        owners: tuple[ir.Graph | ir.Function, ...] = (*self.graph.graphs, *self.graph.model.functions.values())
+        self.given = {value for owner in owners for value in owner.outputs}
+        stored = (value for part in self.graph.graphs for value in part.initializers.values())
+        self.read_parameters = {name for value in stored for name in self.graph.parameter_names(value)}
         self.parts: dict[str | None, _Part] = {}
-        inside = sorted({path for chain in self.chains.values() for path in chain}, key=lambda path: -_depth(path))
+        chains = places.chains.values()
+        inside = sorted({path for chain in chains for path in chain}, key=lambda path: -_depth(path))
         for path in (*(path for path in inside if path), _UNTAGGED, ""):
             self.parts[path] = _Writer(self, path).write()
 
@@ -86,46 +93,48 @@ class Programs:
 
     def origin(self, value: ir.Value) -> str | None:
         """Which value of its module a graph output is; None where that can't be told."""
-        maker = self.maker(value)
+        maker = self.places.makers.get(value)
         if maker is None:
             return self.inputs.get(value)
         return self.parts[maker.path].labels.get(value)
 
-    def maker(self, value: ir.Value) -> NodeFacts | None:
-        producer = value.producer()
-        return self.graph.by_node.get(producer) if producer is not None else None
-
-    def children(self, path: str | None) -> Iterable[str]:
-        return self._children.get(path, ()) if path is not None else ()
-
-    def child(self, path: str | None, inner: str | None) -> str | None:
-        """The module that ``path`` calls on the way to ``inner``; None where it is not on that way."""
-        chain = self.chains.get(inner, ()) if inner is not None else ()
-        if path is None or path not in chain or path == inner:
-            return None
-        return chain[chain.index(path) + 1]
-
 
 class _Writer:
-    """Writes the program of one module, whose children's are written."""
+    """Writes the program of one module, whose children's are written.
+
+    What is asked of a node or value again and again is worked out once: this is most of what describing costs.
+    """
 
     def __init__(self, programs: Programs, path: str | None) -> None:
         self.programs, self.path = programs, path
-        self.facts = {facts.node: facts for facts in programs.own.get(path, ())}
+        self.makers = programs.places.makers
+        self.below = programs.places.below.get(path, {})
+        self.facts = {facts.node: facts for facts in programs.places.own.get(path, ())}
         self.part = _Part()
         self.numbers: dict[ir.Node, int] = {}
         self.shallow: dict[ir.Node, str] = {}
         self.deep: dict[ir.Node, str] = {}
-        self._attributes = {node: attributes(node, self._opset(node)) for node in self.facts}
+        self.operators = {node: operator(node) for node in self.facts}
+        self.attributes = {node: attributes(node, self._opset(node)) for node in self.facts}
+        self.heads = {node: self._head(node) for node in self.facts}
+        self.bodies = {node: _bodies(node) for node in self.facts if node.attributes}
+        # inputs without absent last ones; then what bodies give
+        self.operands = {node: [*_present(node), *self._given(node)] for node in self.facts}
+        self.unordered = {node for node in self.facts if node.op_type in COMMUTATIVE and is_onnx(node)}
+        self._items: dict[ir.Value | None, _Item | None] = {None: None}
+        self._words: dict[ir.Value | None, str | None] = {None: "-"}
 
     def write(self) -> _Part:
         for node in self.facts:
-            self.shallow[node] = f"{self._head(node)}({', '.join(map(self._kind, node.inputs))})"
+            self.shallow[node] = f"{self.heads[node]}({', '.join(map(self._kind, node.inputs))})"
         for item in _postorder(self.facts, self._needs):
             if isinstance(item, ir.Node):
-                operands = [self._deep_kind(value) for value in self._operands(item)]
-                self.deep[item] = _digest("|".join((self._head(item), *operands)))
-        children = dict(sorted((child, None) for child in self.programs.children(self.path)))
+                operands = [self._deep_kind(value) for value in self._ordered(item)]
+                self.deep[item] = _digest("|".join((self.heads[item], *operands)))
+        for node in self.unordered:
+            self.operands[node] = self._ordered(node)
+        self.unordered.clear()
+        children = sorted(set(self.below.values()))
         self.part.gives = [value for value in self._candidates(children) if self._leaves(value)]
         first = sorted(self.part.gives, key=self._value_key)
         rest = sorted(self.facts, key=self._node_key)
@@ -138,7 +147,7 @@ class _Writer:
                 self.part.lines += fold_calls(calls)
                 calls = []
                 self.part.lines.append(self._line(item))
-            elif isinstance(item, str):
+            else:
                 given = ", ".join(self._told(value) for value in self.programs.parts[item].reads)
                 calls.append(f"call {plain_name(relative(item, self.path or ''))}({given})")
         self.part.lines += fold_calls(calls)
@@ -148,33 +157,42 @@ class _Writer:
         return self.programs.graph.model.opset_imports.get(node.domain or "")
 
     def _head(self, node: ir.Node) -> str:
-        told = ",".join(f"{name}={text}" for name, text in self._attributes[node].items())
-        return f"{operator(node)};{told}"
+        told = ",".join(f"{name}={text}" for name, text in self.attributes[node].items())
+        return f"{self.operators[node]};{told}"
+
+    def _given(self, node: ir.Node) -> _Values:
+        """What the node's bodies give."""
+        return [value for _, given in self.bodies.get(node, ()) for value in given]
 
     # What an item needs first: own nodes and children by what they read.
 
-    def _item(self, value: ir.Value | None) -> ir.Node | str | None:
-        maker = self.programs.maker(value) if value is not None else None
+    def _item(self, value: ir.Value | None) -> _Item | None:
+        if value not in self._items:
+            self._items[value] = self._found(value)
+        return self._items[value]
+
+    def _found(self, value: ir.Value | None) -> _Item | None:
+        maker = self.makers.get(value)
         if maker is None:
             return None
         if maker.path == self.path:
             return maker.node
         assert value is not None
-        child = self.programs.child(self.path, maker.path)
+        child = self.below.get(maker.path)
         return None if child is None or self.programs.sizes.of(value) is not None else child
 
-    def _needs(self, item: ir.Node | str) -> Iterator[ir.Node | str]:
-        values = self._operands(item) if isinstance(item, ir.Node) else self.programs.parts[item].reads
-        return (found for value in values if (found := self._item(value)) is not None)
+    def _needs(self, item: _Item) -> list[_Item]:
+        values = self.programs.parts[item].reads if isinstance(item, str) else self._ordered(item)
+        return [found for value in values if (found := self._item(value)) is not None]
 
-    def _operands(self, node: ir.Node) -> list[ir.Value | None]:
-        """Inputs without absent last ones, a commutative operator's in canonical order; then what bodies give."""
-        values = list(node.inputs)
-        while values and values[-1] is None:
-            values.pop()
-        if node.op_type in COMMUTATIVE and node.domain in ("", "ai.onnx"):
-            values.sort(key=lambda value: (self._kind(value), self._deep_kind(value)))
-        return [*values, *(value for _, given in _bodies(node) for value in given)]
+    def _ordered(self, node: ir.Node) -> _Values:
+        """The operands, a commutative operator's in canonical order as far as that is known yet."""
+        operands = self.operands[node]
+        if node not in self.unordered:
+            return operands
+        count = len(operands) - len(self._given(node))
+        in_order = sorted(operands[:count], key=lambda value: (self._kind(value), self._deep_kind(value)))
+        return [*in_order, *operands[count:]]
 
     # Order of what is independent.
 
@@ -183,7 +201,7 @@ class _Writer:
         item = self._item(value)
         if value is None or not isinstance(item, ir.Node):
             return self._foreign(value) or "in"
-        return f"{operator(item)}.{value.index()}"
+        return f"{self.operators[item]}.{value.index()}"
 
     def _deep_kind(self, value: ir.Value | None) -> str:
         item = self._item(value)
@@ -212,19 +230,19 @@ class _Writer:
     def _leaves(self, value: ir.Value) -> bool:
         if value in self.programs.given:
             return True
-        readers = [self.programs.graph.by_node.get(use.node) for use in value.uses()]
-        return any(
-            facts is None
-            or (facts.path != self.path and self.programs.child(self.path, facts.path) is None)
-            for facts in readers
-        )  # fmt: skip
+        by_node = self.programs.graph.by_node
+        for use in value.uses():
+            facts = by_node.get(use.node)
+            if facts is None or (facts.path != self.path and facts.path not in self.below):
+                return True
+        return False
 
     def _label(self, order: Iterable[ir.Node | str]) -> None:
         nodes = [item for item in order if isinstance(item, ir.Node)]
         self.numbers = {node: number for number, node in enumerate(nodes, 1)}
-        count, seen = Counter(map(operator, nodes)), Counter[str]()
+        count, seen = Counter(map(self.operators.__getitem__, nodes)), Counter[str]()
         for node in nodes:
-            name = operator(node)
+            name = self.operators[node]
             ordinal = f"#{seen[name]}" if count[name] > 1 else ""
             seen[name] += 1
             for place, value in enumerate(node.outputs):
@@ -233,12 +251,11 @@ class _Writer:
     # Words.
 
     def _line(self, node: ir.Node) -> str:
-        inputs = self._operands(node)
-        bodies = _bodies(node)
-        told = [self._told(value) for value in inputs[: len(inputs) - sum(len(given) for _, given in bodies)]]
+        operands, bodies = self.operands[node], self.bodies.get(node, [])
+        told = [self._told(value) for value in operands[: len(operands) - len(self._given(node))]]
         if node.op_type == "Gemm" and told[1:] == ["parameter weight"] and self._lost_bias():
             told.append("parameter bias")
-        details = [f"{name}={text}" for name, text in self._attributes[node].items()]
+        details = [f"{name}={text}" for name, text in self.attributes[node].items()]
         details += [f"{name}=({', '.join(map(self._told, given))})" for name, given in bodies]
         ending = f"; {', '.join(details)}" if details else ""
         return f"%{self.numbers[node]} = {plain_operator(node)}({', '.join(told)}{ending})"
@@ -262,17 +279,21 @@ class _Writer:
 
     def _foreign(self, value: ir.Value | None) -> str | None:
         """Words for a value that no own node makes; None for one from outside."""
-        if value is None:
-            return "-"
+        if value not in self._words:
+            assert value is not None
+            self._words[value] = self._named(value)
+        return self._words[value]
+
+    def _named(self, value: ir.Value) -> str | None:
         if value.const_value is not None and value.producer() is None:
             return self._stored(value)
         size = self.programs.sizes.of(value)
         if size is not None:
             return size
-        maker = self.programs.maker(value)
+        maker = self.makers.get(value)
         if maker is None:
             return self._without_maker(value)
-        if self.path is not None and self.programs.child(self.path, maker.path) is None:
+        if self.path is not None and (maker.path == self.path or maker.path not in self.below):
             return None if self.path or maker.path is not None else self._labelled("untagged", None, value)
         if maker.path is None:
             return self._labelled("untagged", None, value)
@@ -318,7 +339,15 @@ def _from(path: str, name: str) -> str:
     return "^" * ups + (name[len(path) + 1 :] if path else name)
 
 
-def _bodies(node: ir.Node) -> list[tuple[str, list[ir.Value | None]]]:
+def _present(node: ir.Node) -> _Values:
+    """Inputs without absent last ones."""
+    values = list(node.inputs)
+    while values and values[-1] is None:
+        values.pop()
+    return values
+
+
+def _bodies(node: ir.Node) -> list[tuple[str, _Values]]:
     return [
         (f"{name}{place or ''}", list(body.outputs))
         for name, attr in sorted(node.attributes.items())
@@ -338,29 +367,23 @@ def _formal_inputs(graph: GraphFacts) -> Iterator[tuple[ir.Value, tuple[NodeFact
             yield value, (None, f"{plain_name(function.name)}.in{place}")
 
 
-def _graphs(model: ir.Model) -> Iterator[ir.Graph | ir.Function]:
-    yield from model.graphs()
-    yield from model.functions.values()
-
-
-def _postorder(roots: Iterable[Hashable], needs: Callable[..., Iterator[Hashable]]) -> Iterator[ir.Node | str]:
+def _postorder(roots: Iterable[_Item], needs: Callable[[_Item], list[_Item]]) -> Iterator[_Item]:
     """Depth first, what is needed first; without recursion, for chains are long. Cycles (a child that is called
     again with what was made of its result) are cut where they close."""
-    seen: set[Hashable] = set()
+    seen: set[_Item] = set()
     for root in roots:
         if root in seen:
             continue
         seen.add(root)
-        stack = [(root, needs(root))]
+        stack = [(root, iter(needs(root)))]
         while stack:
-            item, open_needs = stack[-1]
-            following = next((need for need in open_needs if need not in seen), None)
-            if following is None:
-                stack.pop()
-                yield item  # type: ignore[misc]
+            for need in stack[-1][1]:
+                if need not in seen:
+                    seen.add(need)
+                    stack.append((need, iter(needs(need))))
+                    break
             else:
-                seen.add(following)
-                stack.append((following, needs(following)))
+                yield stack.pop()[0]
 
 
 def _depth(path: str) -> int:

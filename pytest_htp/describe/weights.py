@@ -17,9 +17,9 @@ _DUPLICATE_BYTES = 1024
 _SAMPLES = 64
 
 
-def initializers(model: ir.Model) -> list[ir.Value]:
+def initializers(graph: GraphFacts) -> list[ir.Value]:
     """Every initializer of the main graph and its bodies that has a value."""
-    return [value for graph in model.graphs() for value in graph.initializers.values() if value.const_value is not None]
+    return [value for part in graph.graphs for value in part.initializers.values() if value.const_value is not None]
 
 
 def describe_initializers(graph: GraphFacts) -> StoredTensors:
@@ -30,7 +30,7 @@ def describe_initializers(graph: GraphFacts) -> StoredTensors:
     """
     count: Counter[str] = Counter()
     size = 0
-    for value in initializers(graph.model):
+    for value in initializers(graph):
         assert value.const_value is not None
         times = len(_tensors(graph, value))
         count[value.const_value.dtype.name] += times
@@ -55,7 +55,7 @@ def weights_by_module(graph: GraphFacts) -> dict[str, dict[str, int]]:
     deepest module common to the nodes that read it.
     """
     owned: dict[str, dict[str, int]] = {}
-    for value in initializers(graph.model):
+    for value in initializers(graph):
         tensor = value.const_value
         assert tensor is not None
         for owner in _owners(graph, value):
@@ -91,7 +91,7 @@ def ties(graph: GraphFacts) -> tuple[list[list[str]], list[list[str]]]:
     """
     groups = {names for names in graph.shared_parameters.values() if len(names) > 1}
     stored: Counter[tuple[str, ...]] = Counter()
-    for value in initializers(graph.model):
+    for value in initializers(graph):
         for names in {graph.shared_parameters[name] for name in graph.parameter_names(value)}:
             stored[names] += 1
     tied = sorted(list(names) for names in groups)
@@ -104,7 +104,7 @@ def duplicates(graph: GraphFacts) -> list[DuplicateRow]:
     Candidates share element type, shape and 64 sampled elements; only those are compared in full.
     """
     candidates: dict[tuple[Any, ...], list[ir.Value]] = {}
-    for value in initializers(graph.model):
+    for value in initializers(graph):
         tensor = value.const_value
         assert tensor is not None
         if tensor.nbytes < _DUPLICATE_BYTES:

@@ -90,7 +90,7 @@ def as_one_module(model: ir.Model, note: str = "") -> ReadModules:
 
 def give_parameters(graph: GraphFacts) -> None:
     """Initializers called after a module's attribute are that module's parameters."""
-    names = [name for inner in graph.model.graphs() for name in inner.initializers]
+    names = [name for inner in graph.graphs for name in inner.initializers]
     graph.shared_parameters = {
         name: (name,) for name in names if ("." in name or not _generated(name)) and graph.owner_of(name) is not None
     }

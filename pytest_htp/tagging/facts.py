@@ -82,6 +82,11 @@ class GraphFacts:
         ]
 
     @cached_property
+    def graphs(self) -> list[ir.Graph]:
+        """The main graph and the bodies in it."""
+        return list(self.model.graphs())
+
+    @cached_property
     def by_node(self) -> dict[ir.Node, NodeFacts]:
         return {facts.node: facts for facts in self.nodes}
 

@@ -42,7 +42,7 @@ def read_tagging(model: ir.Model, namespace: str = "htp") -> Tagging:
             )
         if (evidence := _evidence(facts, evidence_key)) is not Evidence.NONE:
             facts.decide(evidence, tag.module_path, RULE)
-    names = [name for inner in model.graphs() for name in inner.initializers]
+    names = [name for inner in graph.graphs for name in inner.initializers]
     # A name without a dot may be a parameter of the root; far more often it is one that the exporter made up (val_12).
     owned = {name: (name,) for name in names if "." in name and graph.owner_of(name) is not None}
     graph.shared_parameters = owned
