@@ -31,7 +31,7 @@ _BAD_ESCAPE = re.compile(r"%(?![0-9A-F]{2})")
 def _escape(text: str, reserved: str) -> str:
     from unicodedata import category  # deferred: most runs of the plugin never make a tag
 
-    if text.isascii() and text.isidentifier():
+    if text.isascii() and text.isprintable() and not any(char in text for char in f"{reserved} "):
         return text
     return "".join(
         "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogatepass"))
@@ -139,10 +139,12 @@ class HierarchyTag:
         return tuple(paths)
 
     def __str__(self) -> str:
-        return "".join(
-            f"/{_escape(class_name, '%/.')}" + (f".{_escape(path, '%/')}" if path else "")
-            for class_name, path in self.segments
-        )
+        return "".join(segment(class_name, path) for class_name, path in self.segments)
+
+
+def segment(class_name: str, path: str) -> str:
+    """One module of a tag: what the tag of the module that calls it is continued by."""
+    return f"/{_escape(class_name, '%/.')}" + (f".{_escape(path, '%/')}" if path else "")
 
 
 def common_prefix(paths: Sequence[str]) -> str:

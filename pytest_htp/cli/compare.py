@@ -15,6 +15,7 @@ from pytest_htp.compare import Comparison, Policy, compare_exports, render_failu
 from pytest_htp.compare.markdown import render_markdown
 from pytest_htp.compare.text import inert, markdown
 from pytest_htp.compare.verdicts import VERDICTS
+from pytest_htp.cycles import no_search_for_cycles
 from pytest_htp.format.given import MAX_ONNX, ONNX_START, read_given
 from pytest_htp.format.load import loads
 
@@ -37,20 +38,23 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     policy = Policy.parse(arguments.policy)
-    old, new = (_read(path) for path in (arguments.old, arguments.new))
-    notes: list[str] = []
-    if isinstance(old, dict) and isinstance(new, dict):
-        comparison = compare_exports(old, new, policy=policy)
-    else:
-        from pytest_htp.files.compare import compare_files  # onnx and numpy: 0.5 s
-        from pytest_htp.format.read import record_of
-
-        before, after = (record_of(given) if isinstance(given, dict) else given for given in (old, new))
-        found = compare_files(before, after, policy)
-        comparison, notes = found.comparison, found.notes
+    with no_search_for_cycles():
+        comparison, notes = _compared(arguments.old, arguments.new, policy)
     name = f"{arguments.old} -> {arguments.new}"
     print(_FORMATS[arguments.format](comparison, name, arguments.fail_on, notes))
     return 1 if comparison.at_or_above(arguments.fail_on) else 0
+
+
+def _compared(old_path: str, new_path: str, policy: Policy) -> tuple[Comparison, list[str]]:
+    old, new = (_read(path) for path in (old_path, new_path))
+    if isinstance(old, dict) and isinstance(new, dict):
+        return compare_exports(old, new, policy=policy), []
+    from pytest_htp.files.compare import compare_files  # onnx and numpy: 0.5 s
+    from pytest_htp.format.read import record_of
+
+    before, after = (record_of(given) if isinstance(given, dict) else given for given in (old, new))
+    found = compare_files(before, after, policy)
+    return found.comparison, found.notes
 
 
 def _read(path: str) -> dict[str, Any] | OnnxFile:

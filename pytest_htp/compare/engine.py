@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 from pytest_htp.compare.context import Context, Record
 from pytest_htp.compare.finding import Comparison
@@ -12,6 +10,7 @@ from pytest_htp.compare.policy import Policy
 from pytest_htp.compare.rules import LATER, RULES
 from pytest_htp.compare.rules.toolchain import changed_versions
 from pytest_htp.compare.stages import compare_stages
+from pytest_htp.cycles import no_search_for_cycles
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.format.read import record_of
 from pytest_htp.format.serialize import dict_of
@@ -66,22 +65,10 @@ def compare_exports(
         sources=sources or {},
         toolchain_changed=changed_versions(before, after),
     )
-    with _no_search_for_cycles():
+    with no_search_for_cycles():
         for rule in RULES:
             rule(context)
         compare_stages(context, RULES)
         for rule in LATER:
             rule(context)
         return Comparison(context.findings(), context.toolchain_changed)
-
-
-@contextmanager
-def _no_search_for_cycles() -> Iterator[None]:
-    """Comparing makes many small objects and no cycles; each search for some would walk both records again."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,8 +10,10 @@ import onnx_ir as ir
 from msgspec import convert
 from msgspec.structs import asdict, replace
 
+from pytest_htp.cycles import no_search_for_cycles
 from pytest_htp.describe.cost import Costs
 from pytest_htp.describe.fingerprint import Fingerprints
+from pytest_htp.describe.operands import operator
 from pytest_htp.describe.places import Places
 from pytest_htp.describe.program import Programs
 from pytest_htp.describe.weights import (
@@ -102,6 +103,7 @@ def build_record(source: RecordSource) -> Record:
     )
 
 
+@no_search_for_cycles()
 def describe_graph(
     tagging: Tagging,
     *,
@@ -136,9 +138,7 @@ def describe_graph(
         opset=_used_opsets(model, tagging.nodes),
         inputs=inputs,
         outputs=outputs,
-        graph=GraphRow(
-            nodes=len(tagging.nodes), functions=len(model.functions), subgraphs=len(graph.graphs) - 1
-        ),
+        graph=GraphRow(nodes=len(tagging.nodes), functions=len(model.functions), subgraphs=len(graph.graphs) - 1),
         weights=WeightsRow(
             parameters=describe_parameters(parameters),
             initializers=describe_initializers(graph),
@@ -192,14 +192,15 @@ def _module_rows(programs: Programs) -> list[ModuleRow]:
 
 
 def _histogram(words: Iterable[str]) -> dict[str, int]:
-    return dict(sorted(Counter(words).items()))
+    counts: dict[str, int] = {}
+    for word in words:
+        counts[word] = counts.get(word, 0) + 1
+    return dict(sorted(counts.items())) if len(counts) > 1 else counts
 
 
 def _operators(nodes: Iterable[ir.Node]) -> dict[str, int]:
     """Operator → count; operators of other domains with their domain (``com.microsoft::Gelu``)."""
-    return _histogram(
-        f"{node.domain}::{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type for node in nodes
-    )
+    return _histogram(map(operator, nodes))
 
 
 def _untagged(nodes: list[NodeFacts], programs: Programs) -> UntaggedRow:

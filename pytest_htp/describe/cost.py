@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cached_property
 
 import onnx_ir as ir
 
@@ -24,20 +25,32 @@ class Costs:
     """The costs that the rows of one tagged graph may hold."""
 
     def __init__(self, places: Places) -> None:
-        graph = places.graph
-        own = {path: {_has_constant_sizes(facts) for facts in nodes} for path, nodes in places.own.items()}
-        self._all_constant = all(_has_constant_size(value) is not False for value in graph.model.graph.inputs)
-        self._all_constant = self._all_constant and not any(False in sizes for sizes in own.values())
-        self._sized: dict[str, set[bool | None]] = {}  # module path → what the nodes of its calls say of their sizes
-        for inner, chain in places.chains.items():
-            for path in chain:
-                self._sized.setdefault(path, set()).update(own[inner])
+        self._places = places
 
     def of(self, info: ModuleInfo) -> Cost:
         """What may be said of the module's cost. ``attention_flops`` of 0 are None: most modules have none."""
-        if not self._all_constant and self._sized.get(info.path) != {True}:
+        if info.cost == Cost() or (not self._all_constant and self._sized.get(info.path) != {True}):
             return Cost()
         return replace(info.cost, attention_flops=info.cost.attention_flops or None)
+
+    @cached_property
+    def _own(self) -> dict[str | None, set[bool | None]]:
+        """Module path → what its own nodes say of their sizes."""
+        return {path: {_has_constant_sizes(facts) for facts in nodes} for path, nodes in self._places.own.items()}
+
+    @cached_property
+    def _all_constant(self) -> bool:
+        inputs = {_has_constant_size(value) for value in self._places.graph.model.graph.inputs}
+        return not any(False in sizes for sizes in (inputs, *self._own.values()))
+
+    @cached_property
+    def _sized(self) -> dict[str, set[bool | None]]:
+        """Module path → what the nodes of its calls say of their sizes."""
+        sized: dict[str, set[bool | None]] = {}
+        for inner, chain in self._places.chains.items():
+            for path in chain:
+                sized.setdefault(path, set()).update(self._own[inner])
+        return sized
 
 
 def _has_constant_sizes(facts: NodeFacts) -> bool | None:

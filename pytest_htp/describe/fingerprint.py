@@ -46,12 +46,15 @@ class Fingerprints:
     def __init__(self, places: Places) -> None:
         self._graph, self._places = places.graph, places
         self._subtree: dict[str, list[_Reading]] = {"": []}
+        around: dict[str, list[list[_Reading]]] = {}  # module path → the subtrees that it is in
         for facts in self._graph.nodes:
             if facts.path is None:
                 continue
             reading = self._reading(facts)
-            for path in _ancestors(facts.path):
-                self._subtree.setdefault(path, []).append(reading)
+            if facts.path not in around:
+                around[facts.path] = [self._subtree.setdefault(path, []) for path in _ancestors(facts.path)]
+            for subtree in around[facts.path]:
+                subtree.append(reading)
         self._constants: dict[ir.Value, str] = {}
 
     def of(self, path: str) -> str:

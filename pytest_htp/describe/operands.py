@@ -16,6 +16,7 @@ import onnx
 import onnx_ir as ir
 
 from pytest_htp.describe.fingerprint import small_values
+from pytest_htp.tagging.facts import bodies_of
 
 # Operators whose value is the same whichever way round two inputs are given.
 COMMUTATIVE = frozenset(
@@ -45,6 +46,30 @@ def is_onnx(node: ir.Node) -> bool:
 def operator(node: ir.Node) -> str:
     """``Add``, ``com.microsoft::Gelu``: the operator with its domain where it is not ONNX's own."""
     return node.op_type if is_onnx(node) else f"{node.domain}::{node.op_type}"
+
+
+def plain_operator(node: ir.Node) -> str:
+    return "::".join(map(plain_name, operator(node).split("::"))) if node.domain else plain_name(node.op_type)
+
+
+Values = list[ir.Value | None]
+
+
+def present_inputs(node: ir.Node) -> Values:
+    """Inputs without absent last ones."""
+    values = list(node.inputs)
+    while values and values[-1] is None:
+        values.pop()
+    return values
+
+
+def body_outputs(node: ir.Node) -> list[tuple[str, Values]]:
+    """What each body of a control-flow operator gives, by attribute: ``[("else_branch", […]), …]``."""
+    return [
+        (f"{name}{place or ''}", list(body.outputs))
+        for name, attr in sorted(node.attributes.items())
+        for place, body in enumerate(bodies_of(attr))
+    ]
 
 
 def attributes(node: ir.Node, opset: int | None) -> dict[str, str]:

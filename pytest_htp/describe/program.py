@@ -18,9 +18,9 @@ nodes, which follow depth first from what the module gives away; nor on values o
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import onnx_ir as ir
 
@@ -29,11 +29,15 @@ from pytest_htp.describe.operands import (
     COMMUTATIVE,
     Sizes,
     Symbol,
+    Values,
     attributes,
+    body_outputs,
     constant,
     is_onnx,
     operator,
     plain_name,
+    plain_operator,
+    present_inputs,
 )
 from pytest_htp.describe.places import Places
 from pytest_htp.describe.repeats import fold_calls
@@ -61,7 +65,18 @@ class _Part:
 
 
 _Item = ir.Node | str
-_Values = list[ir.Value | None]
+_T = TypeVar("_T")
+
+
+class _Known(dict[ir.Value | None, _T]):
+    """What is worked out of a value the first time that it is asked for."""
+
+    def __init__(self, work: Callable[[ir.Value | None], _T]) -> None:
+        self._work = work
+
+    def __missing__(self, value: ir.Value | None) -> _T:
+        found = self[value] = self._work(value)
+        return found
 
 
 class Programs:
@@ -103,6 +118,7 @@ class _Writer:
     """Writes the program of one module, whose children's are written.
 
     What is asked of a node or value again and again is worked out once: this is most of what describing costs.
+    (``isinstance(item, ir.Node)``, a protocol's, would cost more than the rest; what is no ``str`` is a node.)
     """
 
     def __init__(self, programs: Programs, path: str | None) -> None:
@@ -117,20 +133,18 @@ class _Writer:
         self.operators = {node: operator(node) for node in self.facts}
         self.attributes = {node: attributes(node, self._opset(node)) for node in self.facts}
         self.heads = {node: self._head(node) for node in self.facts}
-        self.bodies = {node: _bodies(node) for node in self.facts if node.attributes}
+        self.bodies = {node: given for node in self.facts if node.attributes and (given := body_outputs(node))}
         # inputs without absent last ones; then what bodies give
-        self.operands = {node: [*_present(node), *self._given(node)] for node in self.facts}
+        self.operands = {node: [*present_inputs(node), *self._given(node)] for node in self.facts}
         self.unordered = {node for node in self.facts if node.op_type in COMMUTATIVE and is_onnx(node)}
-        self._items: dict[ir.Value | None, _Item | None] = {None: None}
-        self._words: dict[ir.Value | None, str | None] = {None: "-"}
+        self.item = _Known(self._item)
+        self.foreign = _Known(self._foreign)
 
     def write(self) -> _Part:
         for node in self.facts:
             self.shallow[node] = f"{self.heads[node]}({', '.join(map(self._kind, node.inputs))})"
-        for item in _postorder(self.facts, self._needs):
-            if isinstance(item, ir.Node):
-                operands = [self._deep_kind(value) for value in self._ordered(item)]
-                self.deep[item] = _digest("|".join((self.heads[item], *operands)))
+        if self._tied():
+            self._tell_apart()
         for node in self.unordered:
             self.operands[node] = self._ordered(node)
         self.unordered.clear()
@@ -138,12 +152,12 @@ class _Writer:
         self.part.gives = [value for value in self._candidates(children) if self._leaves(value)]
         first = sorted(self.part.gives, key=self._value_key)
         rest = sorted(self.facts, key=self._node_key)
-        roots = [made for value in first if (made := self._item(value)) is not None]
+        roots = [made for value in first if (made := self.item[value]) is not None]
         order = list(_postorder((*roots, *rest, *children), self._needs))
         self._label(order)
         calls: list[str] = []
         for item in order:
-            if isinstance(item, ir.Node):
+            if not isinstance(item, str):
                 self.part.lines += fold_calls(calls)
                 calls = []
                 self.part.lines.append(self._line(item))
@@ -151,7 +165,22 @@ class _Writer:
                 given = ", ".join(self._told(value) for value in self.programs.parts[item].reads)
                 calls.append(f"call {plain_name(relative(item, self.path or ''))}({given})")
         self.part.lines += fold_calls(calls)
+        del self.item, self.foreign  # whose work is this object's: a cycle
         return self.part
+
+    def _tied(self) -> bool:
+        """Whether what nodes and operands look like by themselves leaves an order open."""
+        if len(set(self.shallow.values())) < len(self.shallow):
+            return True
+        operands = (list(map(self._kind, self.operands[node])) for node in self.unordered)
+        return any(len(set(kinds)) < len(kinds) for kinds in operands)
+
+    def _tell_apart(self) -> None:
+        """Digests of nodes with all own nodes that they are made of."""
+        for item in _postorder(self.facts, self._needs):
+            if not isinstance(item, str):
+                operands = [self._deep_kind(value) for value in self._ordered(item)]
+                self.deep[item] = _digest("|".join((self.heads[item], *operands)))
 
     def _opset(self, node: ir.Node) -> int | None:
         return self.programs.graph.model.opset_imports.get(node.domain or "")
@@ -160,32 +189,26 @@ class _Writer:
         told = ",".join(f"{name}={text}" for name, text in self.attributes[node].items())
         return f"{self.operators[node]};{told}"
 
-    def _given(self, node: ir.Node) -> _Values:
+    def _given(self, node: ir.Node) -> Values:
         """What the node's bodies give."""
-        return [value for _, given in self.bodies.get(node, ()) for value in given]
+        return [value for _, given in self.bodies.get(node, ()) for value in given] if self.bodies else []
 
     # What an item needs first: own nodes and children by what they read.
 
     def _item(self, value: ir.Value | None) -> _Item | None:
-        if value not in self._items:
-            self._items[value] = self._found(value)
-        return self._items[value]
-
-    def _found(self, value: ir.Value | None) -> _Item | None:
         maker = self.makers.get(value)
-        if maker is None:
+        if maker is None or value is None:
             return None
         if maker.path == self.path:
             return maker.node
-        assert value is not None
         child = self.below.get(maker.path)
         return None if child is None or self.programs.sizes.of(value) is not None else child
 
     def _needs(self, item: _Item) -> list[_Item]:
         values = self.programs.parts[item].reads if isinstance(item, str) else self._ordered(item)
-        return [found for value in values if (found := self._item(value)) is not None]
+        return [found for value in values if (found := self.item[value]) is not None]
 
-    def _ordered(self, node: ir.Node) -> _Values:
+    def _ordered(self, node: ir.Node) -> Values:
         """The operands, a commutative operator's in canonical order as far as that is known yet."""
         operands = self.operands[node]
         if node not in self.unordered:
@@ -198,25 +221,25 @@ class _Writer:
 
     def _kind(self, value: ir.Value | None) -> str:
         """A value told without numbers and without what it is made of."""
-        item = self._item(value)
-        if value is None or not isinstance(item, ir.Node):
-            return self._foreign(value) or "in"
+        item = self.item[value]
+        if value is None or item is None or isinstance(item, str):
+            return self.foreign[value] or "in"
         return f"{self.operators[item]}.{value.index()}"
 
     def _deep_kind(self, value: ir.Value | None) -> str:
-        item = self._item(value)
-        if value is None or not isinstance(item, ir.Node):
+        item = self.item[value]
+        if value is None or item is None or isinstance(item, str):
             return self._kind(value)
         return f"{self.deep.get(item, '')}.{value.index()}"
 
     def _node_key(self, node: ir.Node) -> _Key:
         call = self.facts[node].call
         position = self.programs.position[node]
-        return self.shallow[node], self.deep[node], -1 if call is None else call, position
+        return self.shallow[node], self.deep.get(node, ""), -1 if call is None else call, position
 
     def _value_key(self, value: ir.Value) -> _Key:
-        item = self._item(value)
-        if not isinstance(item, ir.Node):
+        item = self.item[value]
+        if item is None or isinstance(item, str):
             return self._kind(value), "", 0, 0
         shallow, deep, call, position = self._node_key(item)
         return f"{shallow}.{value.index()}", deep, call, position
@@ -238,15 +261,17 @@ class _Writer:
         return False
 
     def _label(self, order: Iterable[ir.Node | str]) -> None:
-        nodes = [item for item in order if isinstance(item, ir.Node)]
+        nodes = [item for item in order if not isinstance(item, str)]
         self.numbers = {node: number for number, node in enumerate(nodes, 1)}
-        count, seen = Counter(map(self.operators.__getitem__, nodes)), Counter[str]()
+        alike: dict[str, list[ir.Node]] = {}
         for node in nodes:
-            name = self.operators[node]
-            ordinal = f"#{seen[name]}" if count[name] > 1 else ""
-            seen[name] += 1
-            for place, value in enumerate(node.outputs):
-                self.part.labels[value] = f"{plain_name(name)}{ordinal}" + (f".{place}" if place else "")
+            alike.setdefault(self.operators[node], []).append(node)
+        for name, found in alike.items():
+            told = plain_name(name)
+            for ordinal, node in enumerate(found):
+                label = f"{told}#{ordinal}" if len(found) > 1 else told
+                for place, value in enumerate(node.outputs):
+                    self.part.labels[value] = f"{label}.{place}" if place else label
 
     # Words.
 
@@ -267,11 +292,11 @@ class _Writer:
         return name in self.programs.graph.shared_parameters and name not in self.programs.read_parameters
 
     def _told(self, value: ir.Value | None) -> str:
-        item = self._item(value)
-        if value is not None and isinstance(item, ir.Node):
+        item = self.item[value]
+        if value is not None and item is not None and not isinstance(item, str):
             place = value.index()
             return f"%{self.numbers[item]}" + (f".{place}" if place else "")
-        told = self._foreign(value)
+        told = self.foreign[value]
         if told is None:
             assert value is not None
             told = f"in{self.part.reads.setdefault(value, len(self.part.reads))}"
@@ -279,12 +304,8 @@ class _Writer:
 
     def _foreign(self, value: ir.Value | None) -> str | None:
         """Words for a value that no own node makes; None for one from outside."""
-        if value not in self._words:
-            assert value is not None
-            self._words[value] = self._named(value)
-        return self._words[value]
-
-    def _named(self, value: ir.Value) -> str | None:
+        if value is None:
+            return "-"
         if value.const_value is not None and value.producer() is None:
             return self._stored(value)
         size = self.programs.sizes.of(value)
@@ -326,10 +347,6 @@ class _Writer:
         return f"parameter {plain_name(_from(path, name))}"
 
 
-def plain_operator(node: ir.Node) -> str:
-    return "::".join(map(plain_name, operator(node).split("::")))
-
-
 def _from(path: str, name: str) -> str:
     """A parameter's name as its reader knows it: ``weight``; another module's with ``^`` for each module outwards."""
     ups = 0
@@ -337,22 +354,6 @@ def _from(path: str, name: str) -> str:
         path = path.rpartition(".")[0]
         ups += 1
     return "^" * ups + (name[len(path) + 1 :] if path else name)
-
-
-def _present(node: ir.Node) -> _Values:
-    """Inputs without absent last ones."""
-    values = list(node.inputs)
-    while values and values[-1] is None:
-        values.pop()
-    return values
-
-
-def _bodies(node: ir.Node) -> list[tuple[str, _Values]]:
-    return [
-        (f"{name}{place or ''}", list(body.outputs))
-        for name, attr in sorted(node.attributes.items())
-        for place, body in enumerate(bodies_of(attr))
-    ]
 
 
 def _formal_inputs(graph: GraphFacts) -> Iterator[tuple[ir.Value, tuple[NodeFacts | None, str]]]:

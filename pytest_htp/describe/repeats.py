@@ -14,6 +14,8 @@ _OUTSIDE = re.compile(r"in(\d+)")
 
 def fold_calls(calls: Sequence[str]) -> list[str]:
     """Fold runs of calls that differ in evenly rising numbers alone."""
+    if len(calls) < 2:
+        return list(calls)
     folded: list[str] = []
     run: list[tuple[tuple[str, ...], tuple[int, ...]]] = []
     for call in calls:

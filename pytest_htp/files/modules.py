@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import onnx_ir as ir
 
 from pytest_htp.capture.scopes import read_stack
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.tag import HierarchyTag
+from pytest_htp.tag import HierarchyTag, segment
 from pytest_htp.tagging.coverage import Evidence
 from pytest_htp.tagging.facts import GraphFacts, NodeFacts
 from pytest_htp.tagging.passes.dataflow import DataFlowPass
@@ -144,20 +145,22 @@ def _place_in_name(node: ir.Node) -> tuple[tuple[str, str], ...] | None:
     for name in (node.name or "", *(_OUTPUT.sub("", value) for value in made)):
         match = _NODE_NAME.fullmatch(name)
         if match is not None and match[2].startswith(node.op_type):
-            return tuple((path, "") for path in _paths(match[1].split("/")[:-1]))
+            return _around(match[1])
     return None
 
 
-def _paths(parts: list[str]) -> list[str]:
-    """Module paths of the parts of a name. A child of a called ``Sequential`` repeats its name: ``/a/a.0/Conv``."""
+@lru_cache(maxsize=65_536)  # a module's nodes begin alike
+def _around(place: str) -> tuple[tuple[str, str], ...]:
+    """Modules around what is called ``/place/MatMul``. A child of a called ``Sequential`` repeats its name:
+    ``/a/a.0/Conv``."""
     paths = [""]
     around, last = "", ""
-    for part in parts:
+    for part in place.split("/")[:-1]:
         if not last or not part.startswith(f"{last}."):
             around = paths[-1]
         paths.append(f"{around}.{part}" if around else part)
         last = part
-    return paths
+    return tuple((path, "") for path in paths)
 
 
 def _module_table(chains: Iterable[tuple[tuple[str, str], ...]]) -> dict[str, ModuleInfo]:
@@ -171,13 +174,15 @@ def _module_table(chains: Iterable[tuple[tuple[str, str], ...]]) -> dict[str, Mo
 def module_table(classes: Mapping[str, str]) -> dict[str, ModuleInfo]:
     """Modules by path, root first, each called once; an empty class is not known."""
     table: dict[str, ModuleInfo] = {}
-    chains: dict[str, tuple[tuple[str, str], ...]] = {}
     for path in sorted(classes, key=lambda path: path.count(".") + bool(path)):
         kind = classes[path] or UNKNOWN_CLASS
-        outer = path
-        while outer and outer.rpartition(".")[0] not in chains:
-            outer = outer.rpartition(".")[0]
-        around = chains.get(outer.rpartition(".")[0], ()) if path else ()
-        chains[path] = (*around, (path, kind))
-        table[path] = ModuleInfo(path, kind, str(HierarchyTag.from_modules(chains[path])), calls=1)
+        tag = _tag_inside(table, path, kind) if path else str(HierarchyTag(((kind, ""),)))
+        table[path] = ModuleInfo(path, kind, tag, calls=1)
     return table
+
+
+def _tag_inside(table: Mapping[str, ModuleInfo], path: str, kind: str) -> str:
+    outer = path.rpartition(".")[0]
+    while outer not in table:
+        outer = outer.rpartition(".")[0]
+    return table[outer].tag + segment(kind, path[len(outer) :].removeprefix("."))
