@@ -20,7 +20,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import onnx_ir as ir
 
@@ -65,18 +64,6 @@ class _Part:
 
 
 _Item = ir.Node | str
-_T = TypeVar("_T")
-
-
-class _Known(dict[ir.Value | None, _T]):
-    """What is worked out of a value the first time that it is asked for."""
-
-    def __init__(self, work: Callable[[ir.Value | None], _T]) -> None:
-        self._work = work
-
-    def __missing__(self, value: ir.Value | None) -> _T:
-        found = self[value] = self._work(value)
-        return found
 
 
 class Programs:
@@ -137,8 +124,8 @@ class _Writer:
         # inputs without absent last ones; then what bodies give
         self.operands = {node: [*present_inputs(node), *self._given(node)] for node in self.facts}
         self.unordered = {node for node in self.facts if node.op_type in COMMUTATIVE and is_onnx(node)}
-        self.item = _Known(self._item)
-        self.foreign = _Known(self._foreign)
+        self._items: dict[ir.Value | None, _Item | None] = {}
+        self._words: dict[ir.Value | None, str | None] = {}
 
     def write(self) -> _Part:
         for node in self.facts:
@@ -152,7 +139,7 @@ class _Writer:
         self.part.gives = [value for value in self._candidates(children) if self._leaves(value)]
         first = sorted(self.part.gives, key=self._value_key)
         rest = sorted(self.facts, key=self._node_key)
-        roots = [made for value in first if (made := self.item[value]) is not None]
+        roots = [made for value in first if (made := self._item(value)) is not None]
         order = list(_postorder((*roots, *rest, *children), self._needs))
         self._label(order)
         calls: list[str] = []
@@ -165,7 +152,6 @@ class _Writer:
                 given = ", ".join(self._told(value) for value in self.programs.parts[item].reads)
                 calls.append(f"call {plain_name(relative(item, self.path or ''))}({given})")
         self.part.lines += fold_calls(calls)
-        del self.item, self.foreign  # whose work is this object's: a cycle
         return self.part
 
     def _tied(self) -> bool:
@@ -196,6 +182,11 @@ class _Writer:
     # What an item needs first: own nodes and children by what they read.
 
     def _item(self, value: ir.Value | None) -> _Item | None:
+        if value not in self._items:
+            self._items[value] = self._found(value)
+        return self._items[value]
+
+    def _found(self, value: ir.Value | None) -> _Item | None:
         maker = self.makers.get(value)
         if maker is None or value is None:
             return None
@@ -206,7 +197,7 @@ class _Writer:
 
     def _needs(self, item: _Item) -> list[_Item]:
         values = self.programs.parts[item].reads if isinstance(item, str) else self._ordered(item)
-        return [found for value in values if (found := self.item[value]) is not None]
+        return [found for value in values if (found := self._item(value)) is not None]
 
     def _ordered(self, node: ir.Node) -> Values:
         """The operands, a commutative operator's in canonical order as far as that is known yet."""
@@ -221,13 +212,13 @@ class _Writer:
 
     def _kind(self, value: ir.Value | None) -> str:
         """A value told without numbers and without what it is made of."""
-        item = self.item[value]
+        item = self._item(value)
         if value is None or item is None or isinstance(item, str):
-            return self.foreign[value] or "in"
+            return self._foreign(value) or "in"
         return f"{self.operators[item]}.{value.index()}"
 
     def _deep_kind(self, value: ir.Value | None) -> str:
-        item = self.item[value]
+        item = self._item(value)
         if value is None or item is None or isinstance(item, str):
             return self._kind(value)
         return f"{self.deep.get(item, '')}.{value.index()}"
@@ -238,7 +229,7 @@ class _Writer:
         return self.shallow[node], self.deep.get(node, ""), -1 if call is None else call, position
 
     def _value_key(self, value: ir.Value) -> _Key:
-        item = self.item[value]
+        item = self._item(value)
         if item is None or isinstance(item, str):
             return self._kind(value), "", 0, 0
         shallow, deep, call, position = self._node_key(item)
@@ -292,11 +283,11 @@ class _Writer:
         return name in self.programs.graph.shared_parameters and name not in self.programs.read_parameters
 
     def _told(self, value: ir.Value | None) -> str:
-        item = self.item[value]
+        item = self._item(value)
         if value is not None and item is not None and not isinstance(item, str):
             place = value.index()
             return f"%{self.numbers[item]}" + (f".{place}" if place else "")
-        told = self.foreign[value]
+        told = self._foreign(value)
         if told is None:
             assert value is not None
             told = f"in{self.part.reads.setdefault(value, len(self.part.reads))}"
@@ -304,6 +295,11 @@ class _Writer:
 
     def _foreign(self, value: ir.Value | None) -> str | None:
         """Words for a value that no own node makes; None for one from outside."""
+        if value not in self._words:
+            self._words[value] = self._named(value)
+        return self._words[value]
+
+    def _named(self, value: ir.Value | None) -> str | None:
         if value is None:
             return "-"
         if value.const_value is not None and value.producer() is None:
