@@ -7,11 +7,12 @@ lines are aligned by operator, and both kinds of numbers are translated before a
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from functools import lru_cache
+from itertools import islice
 
 # As in describe.operands, which is not to be imported here.
 COMMUTATIVE = frozenset(
@@ -21,8 +22,9 @@ _NODE = re.compile(r"%(\d+) = ([^(]*)\((.*)\)", re.DOTALL)
 _CALL = re.compile(r"call ([^(]*)\((.*)\)", re.DOTALL)
 _OWN = re.compile(r"%(\d+)((?:\.\d+)?)")
 _OUTSIDE = re.compile(r"in(\d+)")
-# difflib is quadratic at worst.
+# difflib is quadratic at worst, and so is looking among all lines for the likest.
 _LONGEST = 4000
+_CANDIDATES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,11 +211,15 @@ def _align(old: Sequence[Line], new: Sequence[Line]) -> tuple[list[tuple[Line, L
             else:
                 pairs.append((line, other))
     a, b = [line for line in old if not line.is_call], [line for line in new if not line.is_call]
+    before, after = ([_skeleton(line) for line in lines] for lines in (a, b))
+    start, end = alike_at_the_ends(before, after)
+    pairs += zip(a[:start], b[:start], strict=True)
+    pairs += zip(a[len(a) - end :], b[len(b) - end :], strict=True)
+    before, after = before[start : len(a) - end], after[start : len(b) - end]
+    a, b = a[start : len(a) - end], b[start : len(b) - end]
     left_a, left_b = [], []
     if max(len(a), len(b)) <= _LONGEST:
-        matcher = SequenceMatcher(
-            None, [_skeleton(line) for line in a], [_skeleton(line) for line in b], autojunk=False
-        )
+        matcher = SequenceMatcher(None, before, after, autojunk=False)
         for tag, i1, i2, j1, j2 in matcher.get_opcodes():
             if tag == "equal":
                 pairs += zip(a[i1:i2], b[j1:j2], strict=True)
@@ -222,19 +228,31 @@ def _align(old: Sequence[Line], new: Sequence[Line]) -> tuple[list[tuple[Line, L
                 left_b += b[j1:j2]
     else:
         left_a, left_b = list(a), list(b)
-    by_name: dict[str, list[Line]] = {}
+    by_name: dict[str, deque[Line]] = {}
     for line in left_b:
-        by_name.setdefault(line.name, []).append(line)
+        by_name.setdefault(line.name, deque()).append(line)
     for line in left_a:
-        candidates = by_name.get(line.name, [])
+        candidates = by_name.get(line.name)
         if candidates:
-            best = max(candidates, key=lambda other: (_likeness(line, other), -abs(other.number - line.number)))
+            best = max(
+                islice(candidates, _CANDIDATES),
+                key=lambda other: (_likeness(line, other), -abs(other.number - line.number)),
+            )
             candidates.remove(best)
             pairs.append((line, best))
         else:
             gone.append(line)
     fresh = [*calls.values(), *(line for lines in by_name.values() for line in lines)]
     return pairs, gone, fresh
+
+
+def alike_at_the_ends(old: Sequence[object], new: Sequence[object]) -> tuple[int, int]:
+    """How many elements are equal at the start, and how many of the rest at the end."""
+    shorter = min(len(old), len(new))
+    start = next((place for place in range(shorter) if old[place] != new[place]), shorter)
+    left = shorter - start
+    end = next((place for place in range(left) if old[-1 - place] != new[-1 - place]), left)
+    return start, end
 
 
 def _skeleton(line: Line) -> tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from difflib import SequenceMatcher
 
 from pytest_htp.compare.changes import Row
+from pytest_htp.compare.lines import alike_at_the_ends
 from pytest_htp.compare.paths import parent_of
 
 # difflib is quadratic at worst; longer differing middles are left to matching by path.
@@ -53,13 +54,7 @@ def _aligned(
     old: list[str], new: list[str], before: Mapping[str, Row], after: Mapping[str, Row]
 ) -> dict[str, str | None]:
     old_classes, new_classes = [before[path]["class"] for path in old], [after[path]["class"] for path in new]
-    shorter = min(len(old), len(new))
-    head = 0
-    while head < shorter and old_classes[head] == new_classes[head]:
-        head += 1
-    tail = 0
-    while tail < shorter - head and old_classes[-1 - tail] == new_classes[-1 - tail]:
-        tail += 1
+    head, tail = alike_at_the_ends(old_classes, new_classes)
     middle_old, middle_new = old[head : len(old) - tail], new[head : len(new) - tail]
     if max(len(middle_old), len(middle_new)) > _LONGEST:
         return {}

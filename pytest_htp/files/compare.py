@@ -153,8 +153,7 @@ def _unrelated(old: _Side, new: _Side, values: ValueChanges) -> bool:
     if common:
         return False
     one, other = ([facts.node.op_type for facts in side.tagging.nodes] for side in (old, new))
-    counts = [{op: ops.count(op) for op in set(ops)} for ops in (one, other)]
-    shared = sum(min(count, counts[1].get(op, 0)) for op, count in counts[0].items())
+    shared = (Counter(one) & Counter(other)).total()
     return shared < _ALIKE * max(len(one), len(other), 1)
 
 

@@ -21,7 +21,7 @@ FEWEST = 8
 _DUPLICATE_BYTES = 1024
 
 
-@dataclass
+@dataclass(eq=False)
 class Weight:
     """An initializer, the module it belongs to, and what it holds.
 
@@ -142,6 +142,7 @@ def match_weights(old: list[Weight], new: list[Weight]) -> ValueChanges:
         if weight.kind in kinds and not weight.missing:
             by_content.setdefault((weight.kind, weight.bag), []).append(weight)
     unmatched: list[Weight] = []
+    paired: set[Weight] = set()
     for weight in left:
         candidates = [] if weight.missing or weight.kind not in kinds else by_content.get((weight.kind, weight.bag), [])
         best = next((w for w in candidates if w.owner == weight.owner), candidates[0] if candidates else None)
@@ -149,10 +150,10 @@ def match_weights(old: list[Weight], new: list[Weight]) -> ValueChanges:
             unmatched.append(weight)
             continue
         candidates.remove(best)
-        rest.remove(best)
+        paired.add(best)
         found.same.append((best, weight))
     places: dict[tuple[object, ...], list[list[Weight]]] = {}
-    for side, weights in enumerate((rest, unmatched)):
+    for side, weights in enumerate(([weight for weight in rest if weight not in paired], unmatched)):
         for weight in weights:
             places.setdefault((weight.owner, weight.kind), [[], []])[side].append(weight)
     for before, after in places.values():
