@@ -8,6 +8,7 @@ import onnx_ir as ir
 import pytest
 
 from pytest_htp.describe.cost import Costs
+from pytest_htp.describe.places import Places
 from pytest_htp.tagging.coverage import Evidence
 from pytest_htp.tagging.facts import GraphFacts
 from pytest_htp.vocabulary import Cost, ModuleInfo
@@ -29,7 +30,7 @@ def kept(before: Any, between: Any, body: bool = False) -> list[str]:
     graph = GraphFacts(ir.Model(ir.Graph([x], [z], nodes=nodes, opset_imports={"": 20}), ir_version=10), MODULES)
     for facts, path in zip(graph.nodes, ("a", "b"), strict=True):
         facts.decide(Evidence.DIRECT, path, "test")
-    costs = Costs(graph)
+    costs = Costs(Places(graph))
     unknown = [path for path, info in MODULES.items() if costs.of(info) == Cost()]
     assert all(costs.of(info).flops == info.cost.flops for path, info in MODULES.items() if path not in unknown)
     return [path for path in MODULES if path not in unknown]

@@ -15,12 +15,13 @@ import onnx_ir as ir
 import pytest
 
 from pytest_htp.describe.fingerprint import Fingerprints
+from pytest_htp.describe.places import Places
 
 HERE = Path(__file__).parent
 
 
 def prints(result: Any) -> dict[str, str]:
-    fingerprints = Fingerprints(result.tagging.graph)
+    fingerprints = Fingerprints(Places(result.tagging.graph))
     return {path: fingerprints.of(path) for path in result.tagging.graph.modules}
 
 

@@ -10,12 +10,13 @@ from typing import Any
 import onnx_ir as ir
 import pytest
 
+from pytest_htp.describe.places import Places
 from pytest_htp.describe.program import Programs
 from pytest_htp.describe.repeats import fold_calls
 
 
 def programs(result: Any) -> dict[str, list[str]]:
-    made = Programs(result.tagging.graph, lambda dim: dim or None)
+    made = Programs(Places(result.tagging.graph), lambda dim: dim or None)
     return {path: made.of(path) for path in result.tagging.graph.modules}
 
 
@@ -104,7 +105,7 @@ def test_the_order_of_independent_nodes_is_no_difference(exported: Callable[...,
     try:
         for _ in range(4):
             _shuffle(graph, generator)
-            made = Programs(_reordered(result.tagging.graph), lambda dim: dim or None)
+            made = Programs(Places(_reordered(result.tagging.graph)), lambda dim: dim or None)
             assert {path: made.of(path) for path in before} == before
     finally:
         for node in order:
