@@ -35,7 +35,7 @@ from mutate_tags import KINDS, Wrong, mutated, noticed
 
 from pytest_htp import HTPExporter
 from pytest_htp.carry import carry
-from pytest_htp.exporter import exporter
+from pytest_htp.exporter import verification
 from pytest_htp.exporter.staging import StagesRequest, StagesResult, precision_of, run_stages
 from pytest_htp.parity.attestation import attest
 from pytest_htp.parity.measure import examine
@@ -52,12 +52,12 @@ def request_of(name: str, folder: Path) -> StagesRequest:
         seen.append(request)
         return StagesResult()
 
-    before, exporter.run_stages = exporter.run_stages, keep  # type: ignore[assignment]
+    before, verification.run_stages = verification.run_stages, keep  # type: ignore[assignment]
     try:
         model, inputs = make(name)
         HTPExporter(stages=["ort:basic"]).export(model, inputs, folder / "model.onnx")
     finally:
-        exporter.run_stages = before  # type: ignore[assignment]
+        verification.run_stages = before  # type: ignore[assignment]
     return seen[0]
 
 

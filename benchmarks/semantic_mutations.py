@@ -25,8 +25,7 @@ import numpy as np
 import onnx_ir as ir
 import onnxruntime
 
-from fixtures import config_dir, config_names
-from fixtures.plain import MODELS
+from benchmarks.architectures import kinds, make
 from pytest_htp.compare import Finding, compare_exports
 from pytest_htp.describe.build import RecordSource, build_record
 from pytest_htp.format.fold import expand_pattern
@@ -105,9 +104,8 @@ class Result:
 
 
 def subject(name: str, *, dynamic: bool = False) -> Subject:
-    """Export a bundled model."""
-    model: Any
-    model, inputs = (MODELS[name].make(), MODELS[name].inputs()) if name in MODELS else (config_dir(name), None)
+    """Export a model of the zoo."""
+    model, inputs = make(name)
     return subject_of(model, inputs, name + (" dynamic" if dynamic else ""), dynamic=dynamic)
 
 
@@ -116,7 +114,7 @@ def subject_of(model: Any, inputs: Any, name: str, **options: Any) -> Subject:
     import torch
 
     from pytest_htp import HTPExporter
-    from pytest_htp.exporter import exporter as module
+    from pytest_htp.exporter import verification as module
 
     torch.manual_seed(0)
     kept: list[Tagging] = []
@@ -163,10 +161,10 @@ def run(subjects: Iterator[Subject], count: int, seed: int = 0) -> Iterator[Resu
         edits = list(_edits(each))
         generator.shuffle(edits)
         made = 0
-        for make in edits:
+        for edit_one in edits:
             if made >= count:
                 break
-            with _applied(make, generator) as edit:
+            with _applied(edit_one, generator) as edit:
                 if edit is None or not _differs(each.expected, each.results()):
                     continue
                 made += 1
@@ -365,7 +363,7 @@ def main() -> None:
     parser.add_argument("--edits", type=int, default=60, help="of each model")
     parser.add_argument("--show", action="store_true", help="print what was missed")
     given = parser.parse_args()
-    names = given.models or [*MODELS, *config_names(), *(f"{name}:dynamic" for name in [*MODELS, *config_names()])]
+    names = given.models or list(kinds())
     total: Counter[str] = Counter()
     print("| model | edits | found | right module |\n|---|---|---|---|")
     for name in names:
