@@ -8,7 +8,6 @@ projector) is observed in the same call and added, so that the parts together ar
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -17,6 +16,7 @@ import torch
 from torch import nn
 
 from pytest_htp.capture.inputs import make_inputs, parse_spec
+from pytest_htp.capture.inputs.signature import by_name
 from pytest_htp.capture.inputs.spec import looks_like_spec
 from pytest_htp.capture.models import is_transformers_model, resolve_model
 from pytest_htp.capture.pretrained import Weights
@@ -48,6 +48,7 @@ def generation_components(
     weights: Weights = "real",
     generation_config: Any = None,
     multi_token_decode: bool = False,
+    several_tokens: bool = False,
 ) -> Components:
     """``{component: (module, keyword inputs of its forward)}``, each ready to be exported by itself.
 
@@ -62,13 +63,14 @@ def generation_components(
         generation_config: a ``GenerationConfig`` for the call, such as one with a static cache.
         multi_token_decode: ``decode`` takes several tokens at once, so that with ``dynamic=True`` their
             number can vary.
+        several_tokens: as for :func:`generate_arguments`.
 
     Raises:
         HTPUsageError: the model can't generate, or not from these inputs.
     """
     module = resolve_model(model, weights=weights, seed=seed).module
     _check_generates(module)
-    arguments = generate_arguments(module, inputs, seed)
+    arguments = generate_arguments(module, inputs, seed, several_tokens=several_tokens)
     from transformers.exporters.utils import decompose_for_generation
 
     with ExitStack() as stack:
@@ -124,8 +126,13 @@ def _check_generates(module: nn.Module) -> None:
     )
 
 
-def generate_arguments(module: nn.Module, inputs: object, seed: int) -> dict[str, Any]:
-    """The arguments of ``module.generate`` by name, as tensors; equal ones for an equal seed."""
+def generate_arguments(module: Any, inputs: object, seed: int, *, several_tokens: bool = False) -> dict[str, Any]:
+    """The arguments of ``module.generate`` by name, as tensors; equal ones for an equal seed.
+
+    Args:
+        several_tokens: where a decoder would begin with its start token alone, it gets two more: ``torch.export`` takes
+            an axis of size 1 for a fixed one, so a cache of one token could not grow.
+    """
     if isinstance(inputs, Mapping):
         for name, value in inputs.items():
             if isinstance(value, str) and looks_like_spec(value) and (axes := parse_spec(value).dynamic_axes):
@@ -144,7 +151,20 @@ def generate_arguments(module: nn.Module, inputs: object, seed: int) -> dict[str
     arguments = make_inputs(module, inputs, seed=seed).copies()[1]
     if inputs is None:
         arguments.pop("decoder_input_ids", None)  # generate begins with the start token itself
+    if several_tokens and getattr(module.config, "is_encoder_decoder", False):
+        arguments.setdefault("decoder_input_ids", _decoder_start(module, arguments, seed))
     return arguments
+
+
+def _decoder_start(module: Any, arguments: Mapping[str, Any], seed: int) -> torch.Tensor:
+    """Shape (batch, 3): the start token and two of the vocabulary."""
+    config = module.generation_config
+    start = config.decoder_start_token_id if config.decoder_start_token_id is not None else config.bos_token_id
+    batch = next(value.shape[0] for value in arguments.values() if isinstance(value, torch.Tensor))
+    generator = torch.Generator().manual_seed(seed)
+    tokens = torch.randint(module.config.get_text_config(decoder=True).vocab_size, (batch, 3), generator=generator)
+    tokens[:, 0] = start if isinstance(start, int) else 0
+    return tokens
 
 
 def _encoders(module: Any) -> dict[str, nn.Module]:
@@ -181,7 +201,7 @@ def _observed(modules: Mapping[str, nn.Module]) -> Iterator[Components]:
     def watch(name: str, module: nn.Module) -> Any:
         def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             if name not in seen:
-                seen[name] = (module, _by_name(module, copy.deepcopy(args), copy.deepcopy(kwargs)))
+                seen[name] = (module, by_name(module, copy.deepcopy(args), copy.deepcopy(kwargs)))
 
         return module.register_forward_pre_hook(before, with_kwargs=True)
 
@@ -191,18 +211,6 @@ def _observed(modules: Mapping[str, nn.Module]) -> Iterator[Components]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _by_name(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    signature = inspect.signature(module.forward)
-    named: dict[str, Any] = {}
-    for name, value in signature.bind(*args, **kwargs).arguments.items():
-        kind = signature.parameters[name].kind
-        if kind is inspect.Parameter.VAR_KEYWORD:
-            named.update(value)
-        elif kind is not inspect.Parameter.VAR_POSITIONAL:
-            named[name] = value
-    return named
 
 
 def _position(name: str) -> int:

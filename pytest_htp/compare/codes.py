@@ -18,9 +18,8 @@ class Code:
         verdict: default verdict.
         definition: when it is reported.
         example: one message as a user sees it.
-        cause: ``exporter`` where another toolchain can produce it from the same model; ``model`` where only
-        the model's
-            code can (which transformers provides for its own models).
+        cause: ``exporter`` where another toolchain can produce it from the same model; ``model`` where only the
+            model's code can (which transformers provides for its own models).
     """
 
     code: str

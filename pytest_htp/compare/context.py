@@ -75,8 +75,7 @@ class Context:
         self, code: str, message: str, *, module: str | None = None, before: Any = None, after: Any = None,
         stage: str | None = None,
     ) -> None:  # fmt: skip
-        """Report a finding. ``module`` is a raw path; equal findings of repeated layers fold, so the
-        message must not
+        """Report a finding. ``module`` is a raw path; equal findings of repeated layers fold, so the message must not
         name the module itself."""
         self.drafts.append(Draft(code, module, message, before, after, stage or self.stage))
         reported = self.modules_by_code.setdefault(code, set())
@@ -104,9 +103,8 @@ class Context:
         return any(code in self.modules_by_code for code in codes)
 
     def source(self, pair: Pair) -> str:
-        """`` (at models/net.py:42)``: the line of an operator the module gained; says nothing when the
-        toolchain changed,
-        for then the line is not what changed."""
+        """`` (at models/net.py:42)``: the line of an operator the module gained; says nothing when the toolchain
+        changed, for then the line is not what changed."""
         lines = self.sources.get(pair.path)
         if not lines or self.toolchain_changed:
             return ""

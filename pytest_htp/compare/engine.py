@@ -29,8 +29,7 @@ def compare_exports(
     """Classify every difference between two export records. Linear in the number of modules.
 
     Args:
-        baseline, current: records (``HTPExport.record``, or a baseline file read with
-        ``pytest_htp.format.load``),
+        baseline, current: records (``HTPExport.record``, or a baseline file read with ``pytest_htp.format.load``),
             folded or not.
         policy: other verdicts per code, parsed or as ``"ops.changed:ignore opset.changed:drift"``.
         coverage_tolerance: percentage points by which coverage and direct coverage may drop.

@@ -57,7 +57,7 @@ def match_outputs(program: ir.Model, result: Any) -> list[tuple[str, torch.Tenso
 
     ``torch.export`` flattens a result as a pytree, and the exporter keeps that order, so position decides;
     names never do: outputs whose names were mixed up must differ. Leaves that are no tensors (None, numbers)
-        are no graph outputs.
+    are no graph outputs.
     """
     leaves = [leaf for leaf in pytree.tree_leaves(result) if isinstance(leaf, torch.Tensor)]
     names = [value.name or "" for value in program.graph.outputs]

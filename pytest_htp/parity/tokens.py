@@ -1,82 +1,126 @@
-"""Greedy generation twice: by PyTorch, and by the exported prefill and decode in ONNX Runtime.
+"""Greedy generation twice: by PyTorch, and by the exported components in ONNX Runtime.
 
-Both run transformers' own ``generate``, so that positions, masks and suppressed end tokens are the same; for the
-second, the forward of the model is the exported components, and each cache that one returns is what the next gets."""
+Both run transformers' own ``generate``, so that positions, masks and suppressed end tokens are the same. For the
+second, the forward of each module that is a component is its file: the encoder or a tower and its projector, the
+model itself in its first call (``prefill``) and the further ones (``decode``). A file's outputs take the places of the
+tensors that PyTorch returned there, so a cache of any kind is handed on as the model has it."""
 
 from __future__ import annotations
 
 import functools
-import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import onnx_ir as ir
 import onnxruntime as ort
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
+from pytest_htp.capture.inputs import make_inputs
+from pytest_htp.capture.inputs.signature import by_name
 from pytest_htp.capture.state import preserved, seeded
 from pytest_htp.errors import HTPUsageError
+from pytest_htp.parity.feeds import match_inputs
 
-_CACHE = re.compile(r"^(?:output\.)?past_key_values\.layers\.(\d+)\.(keys|values)$")
+# Calls of the generating model itself; every other component is one of its submodules.
+_PREFILL, _DECODE = "prefill", "decode"
+
+
+@dataclass(frozen=True)
+class Component:
+    """One part of a generative model: the module it was exported from, and the file that ships."""
+
+    module: nn.Module
+    path: Path
+    program: ir.Model
 
 
 def equal_tokens(
-    module: nn.Module, arguments: Mapping[str, Any], components: Mapping[str, Path], count: int, *, seed: int
+    model: nn.Module, arguments: Mapping[str, Any], components: Mapping[str, Component], count: int, *, seed: int
 ) -> int:
     """How many of ``count`` greedy tokens agree before the first difference; the worst sequence of the batch.
 
     Args:
-        module: the model that generates; it comes back as it was given.
-        arguments: of ``module.generate``, by name.
-        components: ``prefill`` and ``decode`` → their files, exported with dynamic axes.
+        model: the model that generates; it comes back as it was given.
+        arguments: of ``model.generate``, by name.
+        components: name → component, exported with dynamic axes.
 
     Raises:
-        HTPUsageError: a component can't be run on what generate gives it (another kind of cache, fixed sizes).
+        HTPUsageError: a component can't be run on what generate gives it (fixed sizes, another kind of cache).
     """
-    expected = _generate(module, arguments, count, seed)
-    with _run_by(module, components):
+    results: dict[str, Any] = {}
+    with _replaced(model, components, lambda name, call, _: results.setdefault(name, call())):
+        expected = _generate(model, arguments, count, seed)
+    sessions = {
+        name: ort.InferenceSession(str(component.path), providers=["CPUExecutionProvider"])
+        for name, component in components.items()
+        if name in results
+    }
+
+    def run(name: str, call: Callable[[], Any], given: Mapping[str, Any]) -> Any:
+        feeds = match_inputs(components[name].program, make_inputs(components[name].module, given).named)
+        arrays = sessions[name].run(None, {key: tensor.detach().numpy() for key, tensor in feeds.items()})
+        return _filled(results[name], [torch.from_numpy(array) for array in arrays])
+
+    with _replaced(model, components, run):
         try:
-            got = _generate(module, arguments, count, seed)
-        except HTPUsageError:
-            raise
+            got = _generate(model, arguments, count, seed)
         except Exception as error:
             raise HTPUsageError(
-                f"tokens={count}: the exported prefill and decode can't generate with each other "
-                f"({type(error).__name__}: {str(error).splitlines()[0]}); leave tokens out, or export with dynamic=True"
+                f"tokens={count}: the exported {', '.join(components)} can't generate with each other "
+                f"({type(error).__name__}: {str(error).splitlines()[0]}); leave tokens out for this model"
             ) from error
     same = (expected == got).int().cumprod(dim=1).sum(dim=1)
     return int(same.min())
 
 
-def _generate(module: Any, arguments: Mapping[str, Any], count: int, seed: int) -> Tensor:
+def _generate(model: Any, arguments: Mapping[str, Any], count: int, seed: int) -> Tensor:
     """Shape (batch, count): the new tokens."""
-    with preserved(module), seeded(seed), torch.no_grad():
-        module.eval()
+    with preserved(model), seeded(seed), torch.no_grad():
+        model.eval()
         copies = {name: value.clone() if isinstance(value, Tensor) else value for name, value in arguments.items()}
-        generated: Tensor = module.generate(**copies, do_sample=False, max_new_tokens=count, min_new_tokens=count)
+        generated: Tensor = model.generate(**copies, do_sample=False, max_new_tokens=count, min_new_tokens=count)
     return generated[:, -count:]
 
 
-@contextmanager
-def _run_by(module: Any, components: Mapping[str, Path]) -> Iterator[None]:
-    from transformers.exporters.utils import onnx_feed
-    from transformers.modeling_outputs import CausalLMOutputWithPast
+# Component, the call as the module would do it, its arguments by name → what the call returns.
+_Run = Callable[[str, Callable[[], Any], Mapping[str, Any]], Any]
 
-    sessions = {
-        name: ort.InferenceSession(str(path), providers=["CPUExecutionProvider"]) for name, path in components.items()
-    }
+
+@contextmanager
+def _replaced(model: nn.Module, components: Mapping[str, Component], run: _Run) -> Iterator[None]:
+    """Each call of a component's module goes through ``run``."""
+    calls = 0
+
+    def of_model() -> str:
+        nonlocal calls
+        calls += 1
+        return _PREFILL if calls == 1 else _DECODE
+
+    with ExitStack() as stack:
+        stack.enter_context(_forward(model, of_model, components, run))
+        for name, component in components.items():
+            if name not in (_PREFILL, _DECODE):
+                stack.enter_context(_forward(component.module, functools.partial(str, name), components, run))
+        yield
+
+
+@contextmanager
+def _forward(
+    module: Any, name_of_call: Callable[[], str], components: Mapping[str, Component], run: _Run
+) -> Iterator[None]:
     original = module.forward
 
     @functools.wraps(original)  # generate looks at its parameters
-    def forward(**given: Any) -> Any:
-        cache = given.get("past_key_values")
-        session = sessions["prefill" if cache is None or cache.get_seq_length() == 0 else "decode"]
-        feed = onnx_feed([row.name for row in session.get_inputs()], given)
-        names = [row.name for row in session.get_outputs()]
-        found = {name: torch.from_numpy(value) for name, value in zip(names, session.run(names, feed), strict=True)}
-        return CausalLMOutputWithPast(logits=found.pop("logits"), past_key_values=_cache_of(found))
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        name = name_of_call()
+        if name not in components:
+            return original(*args, **kwargs)
+        return run(name, lambda: original(*args, **kwargs), by_name(module, args, kwargs))
 
     module.forward = forward
     try:
@@ -85,20 +129,8 @@ def _run_by(module: Any, components: Mapping[str, Path]) -> Iterator[None]:
         del module.forward
 
 
-def _cache_of(outputs: Mapping[str, Tensor]) -> Any:
-    """The cache that a component returned, layer by layer."""
-    from transformers import DynamicCache
-
-    layers: dict[int, dict[str, Tensor]] = {}
-    for name, value in outputs.items():
-        match = _CACHE.match(name)
-        if match is None:
-            raise HTPUsageError(
-                f"tokens= can hand on caches of keys and values by layer, and the exported component has the output "
-                f"{name!r}; leave tokens out for this model"
-            )
-        layers.setdefault(int(match[1]), {})[match[2]] = value
-    cache = DynamicCache()
-    for index in sorted(layers):
-        cache.update(layers[index]["keys"], layers[index]["values"], index)
-    return cache
+def _filled(result: Any, tensors: list[Tensor]) -> Any:
+    """``result`` of PyTorch with other tensors, in the order in which an exporter makes them outputs."""
+    leaves, structure = pytree.tree_flatten(result)
+    left = iter(tensors)
+    return pytree.tree_unflatten([next(left) if isinstance(leaf, Tensor) else leaf for leaf in leaves], structure)

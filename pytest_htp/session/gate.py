@@ -23,7 +23,7 @@ from pytest_htp.session.commands import PRUNE, as_typed, commands_for
 from pytest_htp.session.exports import SECTION, TestExports
 from pytest_htp.session.extensions import Extensions
 from pytest_htp.session.frames import raises_at_the_call
-from pytest_htp.session.generated import GenerationExports, check_components, check_count
+from pytest_htp.session.generated import GenerationExports, check_count, tokens_of
 from pytest_htp.session.identity import nodeid_of, test_id_of
 from pytest_htp.session.judge import Rules, Then, judge
 from pytest_htp.session.messages import failure_text, missing_text
@@ -139,10 +139,10 @@ class HtpExportFixture:
         """Export each component of a generative model (prefill, decode, encoder, …) as transformers splits it.
 
         One baseline per component, named after it. Arguments as for a call; ``inputs`` are those of
-        ``model.generate``. ``tokens``: how many greedy tokens PyTorch and the exported components are to generate
-        for a comparison; the exports then have dynamic axes.
+        ``model.generate``. ``tokens``: how many greedy tokens PyTorch and the exported components (their last
+        stages, if there are any) are to generate for a comparison; the exports then have dynamic axes.
         """
-        from pytest_htp.capture.generation import generate_arguments, generation_components, options_of_part
+        from pytest_htp.capture.generation import generation_components, options_of_part
 
         if tokens is not None:
             check_count(tokens)
@@ -167,18 +167,17 @@ class HtpExportFixture:
             weights=settings.options.get("weights", "real"),
             generation_config=generation_config,
             multi_token_decode=multi_token_decode,
+            several_tokens=tokens is not None,
         )
-        if tokens is not None:
-            check_components(components, settings.options.get("weights", "real"))
+        if tokens is not None and settings.options.get("weights", "real") == "none":
+            raise HTPUsageError("tokens= needs weights to generate by; leave out weights='none' or tokens")
         exports = GenerationExports()
 
         def generated(decode: HTPExport) -> TokensRow:
-            from pytest_htp.parity.tokens import equal_tokens
-
-            module, seed = components["prefill"][0], settings.options.get("seed", 0)
-            files = {"prefill": exports["prefill"].onnx_path, "decode": decode.onnx_path}
             assert tokens is not None
-            equal = equal_tokens(module, generate_arguments(module, inputs, seed), files, tokens, seed=seed)
+            equal = tokens_of(
+                {**exports, "decode": decode}, components, inputs, tokens, settings.options.get("seed", 0)
+            )
             exports.tokens_equal = equal
             return TokensRow(count=tokens, equal=equal)
 

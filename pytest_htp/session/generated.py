@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pytest_htp.errors import HTPUsageError
 
 if TYPE_CHECKING:
+    from pytest_htp.capture.generation import Components
     from pytest_htp.exporter import HTPExport
 
 
@@ -27,12 +28,18 @@ def check_count(tokens: object) -> None:
         raise HTPUsageError(f"tokens= is how many tokens to generate, an integer of at least 1; got {tokens!r}")
 
 
-def check_components(components: Collection[str], weights: str) -> None:
-    """Raises: HTPUsageError: these components can't generate by themselves."""
-    if weights == "none":
-        raise HTPUsageError("tokens= needs weights to generate by; leave out weights='none' or tokens")
-    if set(components) != {"prefill", "decode"}:
-        raise HTPUsageError(
-            f"tokens= runs decoder-only models (prefill and decode), and this one has {', '.join(components)}; "
-            "leave tokens out: each component is checked against PyTorch by itself"
-        )
+def tokens_of(exports: Mapping[str, HTPExport], components: Components, inputs: object, count: int, seed: int) -> int:
+    """How many greedy tokens of PyTorch the files that ship generate as well.
+
+    Raises:
+        HTPUsageError: the components can't generate with each other.
+    """
+    from pytest_htp.capture.generation import generate_arguments
+    from pytest_htp.parity.tokens import Component, equal_tokens
+
+    model = components["decode"][0]
+    parts = {}
+    for name, export in exports.items():
+        shipped = next(reversed(export.stages.values()), export)
+        parts[name] = Component(components[name][0], shipped.onnx_path, shipped.program)
+    return equal_tokens(model, generate_arguments(model, inputs, seed, several_tokens=True), parts, count, seed=seed)

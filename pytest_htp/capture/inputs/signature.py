@@ -93,3 +93,16 @@ def _extra_names(parameters: Mapping[str, inspect.Parameter]) -> set[str]:
             for typed_dict in get_args(parameter.annotation):
                 names |= set(getattr(typed_dict, "__annotations__", ()))
     return names
+
+
+def by_name(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a call of ``module`` by the names that its forward gives them."""
+    signature = inspect.signature(module.forward)
+    named: dict[str, Any] = {}
+    for name, value in signature.bind(*args, **kwargs).arguments.items():
+        kind = signature.parameters[name].kind
+        if kind is inspect.Parameter.VAR_KEYWORD:
+            named.update(value)
+        elif kind is not inspect.Parameter.VAR_POSITIONAL:
+            named[name] = value
+    return named
