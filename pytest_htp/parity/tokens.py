@@ -52,19 +52,25 @@ def equal_tokens(
     Raises:
         HTPUsageError: a component can't be run on what generate gives it (fixed sizes, another kind of cache).
     """
-    results: dict[str, Any] = {}
-    with _replaced(model, components, lambda name, call, _: results.setdefault(name, call())):
+    forms: dict[str, tuple[list[Any], pytree.TreeSpec]] = {}
+
+    def keep_form(name: str, call: Callable[[], Any], given: Mapping[str, Any]) -> Any:
+        result = call()
+        forms.setdefault(name, pytree.tree_flatten(result))  # at once: a caller may write to the result
+        return result
+
+    with _replaced(model, components, keep_form):
         expected = _generate(model, arguments, count, seed)
     sessions = {
         name: ort.InferenceSession(str(component.path), providers=["CPUExecutionProvider"])
         for name, component in components.items()
-        if name in results
+        if name in forms
     }
 
     def run(name: str, call: Callable[[], Any], given: Mapping[str, Any]) -> Any:
         feeds = match_inputs(components[name].program, make_inputs(components[name].module, given).named)
         arrays = sessions[name].run(None, {key: tensor.detach().numpy() for key, tensor in feeds.items()})
-        return _filled(results[name], [torch.from_numpy(array) for array in arrays])
+        return _filled(*forms[name], [torch.from_numpy(array) for array in arrays])
 
     with _replaced(model, components, run):
         try:
@@ -72,7 +78,7 @@ def equal_tokens(
         except Exception as error:
             raise HTPUsageError(
                 f"tokens={count}: the exported {', '.join(components)} can't generate with each other "
-                f"({type(error).__name__}: {str(error).splitlines()[0]}); leave tokens out for this model"
+                f"({type(error).__name__}: {' '.join(str(error).split())[:200]}); leave tokens out for this model"
             ) from error
     same = (expected == got).int().cumprod(dim=1).sum(dim=1)
     return int(same.min())
@@ -129,8 +135,7 @@ def _forward(
         del module.forward
 
 
-def _filled(result: Any, tensors: list[Tensor]) -> Any:
-    """``result`` of PyTorch with other tensors, in the order in which an exporter makes them outputs."""
-    leaves, structure = pytree.tree_flatten(result)
+def _filled(leaves: list[Any], form: pytree.TreeSpec, tensors: list[Tensor]) -> Any:
+    """A result of PyTorch with other tensors, in the order in which an exporter makes them outputs."""
     left = iter(tensors)
-    return pytree.tree_unflatten([next(left) if isinstance(leaf, Tensor) else leaf for leaf in leaves], structure)
+    return pytree.tree_unflatten([next(left) if isinstance(leaf, Tensor) else leaf for leaf in leaves], form)

@@ -56,9 +56,61 @@ def test_bad_numbers(tokens: object) -> None:
         check_count(tokens)
 
 
-def test_an_encoder_decoder_is_refused() -> None:
-    from pytest_htp import HTPUsageError
-    from pytest_htp.session.generated import check_components
+PARTS = """
+import torch, transformers
+from fixtures import config_dir
 
-    with pytest.raises(HTPUsageError, match="decoder-only"):
-        check_components(["encoder", "prefill", "decode"], "real")
+def make(name, faulty):
+    from pytest_htp.capture.models import resolve_model
+
+    model = resolve_model(config_dir(name), seed=0).module
+    if faulty:
+        part = model.get_submodule(faulty)
+        part.register_forward_hook(lambda _, __, out: -out if torch.compiler.is_exporting() else out)
+    return model
+"""
+PARTS_TEST = """
+from parts import make
+
+def test_tokens(htp_export):
+    exports = htp_export.for_generation(make({name!r}, {faulty!r}), tokens=4, parity=False, baseline=False)
+    assert exports.tokens_equal {expected}, exports.tokens_equal
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "faulty", "expected"),
+    [
+        ("t5", None, "== 4"),
+        ("t5", "encoder.final_layer_norm", "< 4"),
+        ("whisper", None, "== 4"),
+        ("llava", None, "== 4"),
+        ("llava", "model.multi_modal_projector.linear_2", "< 4"),
+    ],
+)
+def test_parts_of_a_model_generate_together(tmp_path: Path, name: str, faulty: str | None, expected: str) -> None:
+    test = PARTS_TEST.format(name=name, faulty=faulty, expected=expected)
+    project(tmp_path, test, parts=PARTS).run_pytest(outcomes={"passed": 1})
+
+
+@pytest.mark.slow
+def test_what_ships_generates(tmp_path: Path) -> None:
+    test = TEST.replace("tokens=6", 'tokens=6, stages=["int8:dynamic"]').replace(
+        "assert exports.tokens_equal == 6", "assert 0 <= exports.tokens_equal <= 6"
+    )
+    example = project(tmp_path, test, generative=MODEL)
+    example.run_pytest("--snapshot-update", outcomes={"passed": 1})
+    assert example.run_pytest(outcomes={"passed": 1}).codes == set()
+
+
+def test_a_decoder_begins_with_more_than_one_token() -> None:
+    from fixtures import config_dir
+    from pytest_htp.capture.generation import generate_arguments
+    from pytest_htp.capture.models import resolve_model
+
+    model = resolve_model(config_dir("t5"), seed=0).module
+    assert "decoder_input_ids" not in generate_arguments(model, None, 0)
+    start = generate_arguments(model, None, 0, several_tokens=True)["decoder_input_ids"]
+    assert start.shape == (2, 3)
+    assert start[:, 0].tolist() == [model.generation_config.decoder_start_token_id] * 2
