@@ -58,7 +58,7 @@ def test_coverage_that_drops_with_a_removed_operator_names_its_module() -> None:
 
 
 def test_coverage_that_rises_with_more_nodes_improved() -> None:
-    assert codes(partly_tagged(1), partly_tagged(2)) == ["module.added", "coverage.improved"]
+    assert codes(partly_tagged(1), partly_tagged(2)) == ["weights.grown", "module.added", "coverage.improved"]
 
 
 def test_direct_coverage_that_dropped_further_than_coverage_is_told_beside_it() -> None:

@@ -95,7 +95,7 @@ def test_the_sum_of_experts_shrinks_and_grows_with_them() -> None:
     assert (removed.code, removed.module) == ("module.removed", "experts.3")
     assert removed.message == "removed module Linear (2 nodes; around it Add 3 -> 2; 3 -> 2 nodes)"
     assert found(four, two) == [("module.removed", "experts.{2..3}")]
-    assert found(three, four) == [("module.added", "experts.3")]
+    assert found(three, four) == [("weights.grown", "experts.3"), ("module.added", "experts.3")]
 
 
 @pytest.mark.parametrize(
@@ -116,6 +116,7 @@ def test_anything_else_around_a_removed_module_is_told(
 def test_control_flow_around_a_new_module_is_told() -> None:
     assert set(found(experts(3, {"Add": 2}), experts(4, {"Add": 2, "If": 1}))) == {
         ("module.added", "experts.3"),
+        ("weights.grown", "experts.3"),
         ("controlflow.added", ""),
     }
 
@@ -123,6 +124,7 @@ def test_control_flow_around_a_new_module_is_told() -> None:
 def test_a_new_module_hides_no_explosion_around_it() -> None:
     assert set(found(experts(1, {"Add": 1}), experts(5, {"Add": 5}))) == {
         ("module.added", "experts.{1..4}"),
+        ("weights.grown", "experts.{1..4}"),
         ("ops.exploded", ""),
     }
 

@@ -1,9 +1,10 @@
-"""module.added, module.removed, module.class_changed; renamed modules are one finding that names both
-paths."""
+"""module.added, module.removed, module.class_changed; renamed modules are one finding that names both paths."""
 
 from __future__ import annotations
 
-from pytest_htp.compare.changes import Row, differences
+from collections.abc import Mapping
+
+from pytest_htp.compare.changes import Pair, Row, differences
 from pytest_htp.compare.context import Context
 from pytest_htp.compare.match import Move, Rows
 from pytest_htp.compare.paths import ancestors, nearest, parent_of, topmost
@@ -17,10 +18,18 @@ _JOINS = frozenset({"Add", "Sub", "Mul", "Div", "Concat", "Sum", "Mean", "Max", 
 def compare_modules(context: Context) -> None:
     modules = context.modules
     reclassified = {pair.path for pair in modules.changed if pair.change.class_changed}
+    handed = _handed_over(context)
+    unrelated = len(modules.before) > 1 and len(modules.removed) == len(modules.before) - 1
     for pair in modules.changed:
         if pair.change.class_changed:
             old, new = pair.change.before["class"], pair.change.after["class"]
-            context.report("module.class_changed", f"class {old} -> {new}", module=pair.path, before=old, after=new)
+            message = f"class {old} -> {new}{_with_children(pair, handed.get(pair.path))}"
+            headline = pair.path == "" and unrelated
+            if headline:
+                message = f"the test now exports {new}, its baseline is of {old}"
+            context.report(
+                "module.class_changed", message, module=pair.path, before=old, after=new, headline=headline
+            )  # fmt: skip
     _report_moves(context, modules.moves)
     inside = reclassified - {""}  # a changed root would hide everything
     for code, rows, verb in (
@@ -115,6 +124,14 @@ def _claim_joins(context: Context, paths: list[str], *, added: bool) -> dict[str
 def _claim_inlined(context: Context) -> None:
     """A module whose change is exactly what its added or removed child held: code moved into or out of a
     child."""
+    for path, sums in _handed_over(context).items():
+        if differences({}, sums) == context.open[path].change.ops:
+            context.claim(path)
+
+
+def _handed_over(context: Context) -> dict[str, dict[str, int]]:
+    """Changed module → by operator, what it would have gained if all code of the children that are gone, less that of
+    the new ones, had become its own."""
     moved_ops: dict[str, dict[str, int]] = {}
     for rows, sign in ((context.modules.added, -1), (context.modules.removed, 1)):
         for path, row in rows.items():
@@ -123,6 +140,13 @@ def _claim_inlined(context: Context) -> None:
                 sums = moved_ops.setdefault(outer, {})
                 for op, count in row["ops"].items():
                     sums[op] = sums.get(op, 0) + sign * count
-    for path, sums in moved_ops.items():
-        if differences({}, sums) == context.open[path].change.ops:
-            context.claim(path)
+    return moved_ops
+
+
+def _with_children(pair: Pair, handed: Mapping[str, int] | None) -> str:
+    """What a module of another class computes more or less than the one before, with the children that it brought."""
+    if handed is None:
+        return ""
+    own = pair.change.ops
+    left = {op: count for op in sorted({*own, *handed}) if (count := own.get(op, 0) - handed.get(op, 0))}
+    return f", with its children {', '.join(f'{op} {count:+d}' for op, count in left.items())}" if left else ""

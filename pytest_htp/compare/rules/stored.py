@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_htp.compare.context import Context, Record
+from pytest_htp.compare.paths import ancestors, nearest, topmost
 from pytest_htp.compare.rules.weights import FEW_ELEMENTS, gained_elements, stored_dtype_move
 from pytest_htp.compare.text import size
 from pytest_htp.format.fold import fold_paths
@@ -153,22 +154,41 @@ def _report_grown(context: Context, grown: dict[str, int], copied: Iterable[str]
     elsewhere = (retyped | constants) - owners
     explained = max(sum(grown.get(owner, 0) for owner in owners), copies)
     explained += sum(total for path, total in grown.items() if path in elsewhere)
-    explained += sum(sum(row["weights"].values()) for row in context.modules.added.values())
     if context.reported("weights.untied") and not grown and not context.after["weights"]["kept"]:
         return  # nothing else grew, and the size of the second copy was not measured
     if growth - explained <= before * _GROWTH:
         return
     unexplained = {path: total for path, total in grown.items() if path not in elsewhere and path not in owners}
+    unexplained |= _brought(context)
     share = f" (+{100 * growth / before:.1f}%)" if before else ""
     message = f"initializers {size(before)} -> {size(after)}{share}"
-    module = None
+    named: list[str | None] = [None]
     if unexplained:
         largest = max(unexplained.values())
-        module = next(path for path, total in unexplained.items() if total == largest)
+        named = [path for path, total in unexplained.items() if total == largest]
+        if len(fold_paths(path for path in named if path is not None)) > 1:
+            named = named[:1]
         where = [pattern or "the root" for pattern in fold_paths(unexplained)]
         message += f", in {', '.join(where[:3])}" + (f" and {len(where) - 3} more" if len(where) > 3 else "")
         _claim_folded_constants(context, unexplained)
-    context.report("weights.grown", message, module=module, before=before, after=after)
+    for module in named:
+        context.report("weights.grown", message, module=module, before=before, after=after)
+
+
+def _brought(context: Context) -> dict[str, int]:
+    """Bytes by which new modules grew what is around them: a finding of theirs says that they are there, not how much
+    they bring. Inside a changed module (a layer that got an adapter) they count for that module."""
+    modules = context.modules
+    changed = {pair.path: pair for pair in modules.changed if pair.path}
+    brought: dict[str, int] = {}
+    for rows, sign in ((modules.added, 1), (modules.removed, -1)):
+        tops = set(topmost(rows))
+        for path, row in rows.items():
+            owner = nearest(path, changed) or next(top for top in (path, *ancestors(path)) if top in tops)
+            brought[owner] = brought.get(owner, 0) + sign * sum(row["weights"].values())
+    for path in brought.keys() & changed.keys():
+        brought[path] += sum(changed[path].change.weights.values())
+    return {path: total for path, total in brought.items() if total > 0}
 
 
 def _constants_of_code(context: Context) -> set[str]:
