@@ -65,11 +65,6 @@ def _elsewhere(names: tuple[str, ...], tmp_path: Path) -> dict[str, str]:
     return told
 
 
+@pytest.mark.slow  # by default tests/tagging/test_fingerprints.py tells it of fingerprints
 def test_another_process_directory_hash_seed_and_order(tmp_path: Path) -> None:
-    assert _elsewhere(FEW, tmp_path) == texts(FEW, parity=False)
-
-
-@pytest.mark.slow
-def test_all_models_in_another_process_directory_hash_seed_and_order(tmp_path: Path) -> None:
-    rest = tuple(name for name in ALL if name not in FEW)
-    assert _elsewhere(rest, tmp_path) == texts(rest, parity=False)
+    assert _elsewhere(ALL, tmp_path) == texts(ALL, parity=False)

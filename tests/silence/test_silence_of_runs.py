@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import htp_warm
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -43,6 +44,7 @@ def _baselines(folder: Path, *arguments: str, python: str, conftest: str = "", *
     return {file.name: file.read_bytes() for file in folder.rglob("__htp_baselines__/*/*.json")}
 
 
+@pytest.mark.slow
 def test_two_workers_in_reverse_order_and_elsewhere_write_the_same_bytes(tmp_path: Path) -> None:
     alone = _baselines(tmp_path / "alone", python=htp_warm.python())
     assert len(alone) == 4
