@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+!|~@&:-])")
+# What Markdown, GFM's autolinks, GitHub's shortcodes and maths, or HTML give a meaning within a line; a
+# numeric reference never has one. An underscore inside a word has none, and most names are full of them.
+_SPECIAL = re.compile(r"[&<>`*\[\]#|~@$\\:]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|(?<=www)\.", re.IGNORECASE)
+_PINGS = re.compile(r"[@#](?=\w)")  # @user and #123: a reference does not stop those, a zero-width space does
 
 
 def size(count: float) -> str:
@@ -34,5 +37,10 @@ def inert(text: str) -> str:
 
 
 def markdown(text: str) -> str:
-    """Inert text with all Markdown and HTML syntax escaped, mentions and links included."""
-    return _MARKDOWN.sub(r"\\\1", inert(text)).replace("\\&", "&amp;").replace("\\<", "&lt;").replace("\\>", "&gt;")
+    """Prose that renders as ``text``: inert, no markup, link or mention, one line; never put first in a line."""
+    return references(_PINGS.sub(lambda match: match[0] + "\u200b", inert(text)))
+
+
+def references(text: str) -> str:
+    """``text`` with numeric references for all that has a meaning in Markdown or HTML."""
+    return _SPECIAL.sub(lambda match: f"&#{ord(match[0])};", text)

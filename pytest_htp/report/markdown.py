@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from pytest_htp.compare.text import markdown, references
 from pytest_htp.report import views
 from pytest_htp.report.headline import attention_words, headline
 from pytest_htp.report.model import by_severity, needs_attention
@@ -27,10 +28,6 @@ _ICONS = {
     "unchanged": "✅",
     "open": "❔",  # nothing was compared
 }
-# What Markdown, GFM's autolinks, GitHub's shortcodes and maths, or HTML give a meaning within a line; a
-# numeric reference never has one. An underscore inside a word has none, and most names are full of them.
-_SPECIAL = re.compile(r"[&<>`*\[\]#|~@$\\:]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|(?<=www)\.", re.IGNORECASE)
-_PINGS = re.compile(r"[@#](?=\w)")  # @user and #123: a reference does not stop those, a zero-width space does
 
 
 def render_markdown(report: Report, *, limit: int = SUMMARY_LIMIT) -> str:
@@ -196,16 +193,12 @@ def _commands(result: ExportResult) -> list[str]:
 
 def text(value: str) -> str:
     """Prose that renders as ``value``: no markup, link or mention, one line; never put first in a line."""
-    return _references(_PINGS.sub(lambda match: match[0] + "\u200b", inert(value, MESSAGE_LIMIT)))
+    return markdown(inert(value, MESSAGE_LIMIT))
 
 
 def code(value: str) -> str:
     """A name in ``<code>``, where GitHub links nothing (backticks can't hold a pipe in a table)."""
-    return f"<code>{_references(inert(value, NAME_LIMIT))}</code>"
-
-
-def _references(value: str) -> str:
-    return _SPECIAL.sub(lambda match: f"&#{ord(match[0])};", value)
+    return f"<code>{references(inert(value, NAME_LIMIT))}</code>"
 
 
 def _bytes(value: str) -> int:

@@ -18,7 +18,9 @@ from pytest_htp.compare import (
     worst,
 )
 from pytest_htp.compare.markdown import render_markdown
+from pytest_htp.compare.text import markdown
 from pytest_htp.errors import HTPUsageError
+from pytest_htp.report import markdown as report_markdown
 from tests.compare._records import Record, add_ops, bert, changed
 
 REPRODUCE = "pytest 'tests/a_rather_long_folder_name/test_models.py::test_bert[hub-org/a-model-with-a-long-id]'"
@@ -84,16 +86,23 @@ def test_long_lists_are_capped_and_say_so() -> None:
 
 
 def test_hostile_names_reach_no_terminal_and_no_markdown() -> None:
-    evil = "\x1b[31m\n::error::x\u202e|<img src=x>@all `a`"
+    evil = "\x1b[31m\n::error::x\u202e|<img src=x>@all `a` www.evil.example https://evil.example"
     found = Comparison((Finding("ops.changed", evil, module=evil, before=evil, after=evil),))
     text = render_failure(found, name=evil, fail_on="drift", commands={"accept": evil})
     assert all(line.isprintable() for line in text.split("\n"))
     assert not any(line.startswith("::") for line in text.split("\n"))
     cells = render_markdown(found, evil, "drift")
     assert "<img" not in cells
-    assert "\\|" in cells
-    assert "\\@all" in cells
-    assert all(line.isprintable() for line in cells.split("\n"))
+    assert "&#124;" in cells
+    assert "@all" not in cells
+    assert "www.evil" not in cells
+    assert "https:" not in cells
+    assert all(line.isprintable() for line in cells.replace("\u200b", "").split("\n"))
+
+
+def test_one_escaper_for_all_markdown() -> None:
+    words = "a_b [x](y) <b> *c* @all www.evil.example"
+    assert markdown(words) == report_markdown.text(words)
 
 
 def test_without_findings_the_message_is_one_line() -> None:
