@@ -37,6 +37,18 @@ def distinct_parameters(model: nn.Module) -> dict[str, tuple[str, int, int]]:
     return described
 
 
+def zero_biases(model: nn.Module) -> dict[str, int]:
+    """Names of biases that hold zeros alone, which optimization leaves out of a graph → elements."""
+    return {
+        name: parameter.numel()
+        for name, parameter in model.named_parameters(remove_duplicate=False)
+        if name.rpartition(".")[2] == "bias"
+        and parameter.device.type != "meta"
+        and parameter.layout == torch.strided
+        and not torch.count_nonzero(parameter.detach())
+    }
+
+
 def _identity(tensor: torch.Tensor) -> tuple[object, ...]:
     if tensor.layout != torch.strided or tensor.device.type == "meta" or tensor.numel() == 0:
         return ("object", id(tensor))

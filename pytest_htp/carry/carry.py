@@ -40,7 +40,10 @@ def carry(
             input (:func:`pytest_htp.carry.values.equal_values`); None where nothing was run.
         passes: in order; None runs the default ones.
     """
-    graph = GraphFacts(after, before.graph.modules, shared_parameters=before.graph.shared_parameters)
+    known = before.graph
+    graph = GraphFacts(
+        after, known.modules, shared_parameters=known.shared_parameters, zero_biases=known.zero_biases
+    )  # fmt: skip
     graph.merged_into = before.graph.merged_into
     graphs = Correspondence(before.graph, graph, values or {})
     anchor(graphs)

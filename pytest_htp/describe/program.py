@@ -40,6 +40,7 @@ from pytest_htp.describe.operands import (
 )
 from pytest_htp.describe.places import Places
 from pytest_htp.describe.repeats import fold_calls
+from pytest_htp.describe.weights import TAKE_A_BIAS, left_out_biases
 from pytest_htp.tagging.facts import GraphFacts, NodeFacts, bodies_of
 
 _UNTAGGED = None  # the key of nodes without a module
@@ -81,8 +82,7 @@ class Programs:
         self.inputs = {value: f"input {plain_name(value.name or '')}" for value in self.graph.model.graph.inputs}
         owners: tuple[ir.Graph | ir.Function, ...] = (*self.graph.graphs, *self.graph.model.functions.values())
         self.given = {value for owner in owners for value in owner.outputs}
-        stored = (value for part in self.graph.graphs for value in part.initializers.values())
-        self.read_parameters = {name for value in stored for name in self.graph.parameter_names(value)}
+        self.left_out = left_out_biases(self.graph)
         self.parts: dict[str | None, _Part] = {}
         chains = places.chains.values()
         inside = sorted({path for chain in chains for path in chain}, key=lambda path: -_depth(path))
@@ -269,18 +269,13 @@ class _Writer:
     def _line(self, node: ir.Node) -> str:
         operands, bodies = self.operands[node], self.bodies.get(node, [])
         told = [self._told(value) for value in operands[: len(operands) - len(self._given(node))]]
-        if node.op_type == "Gemm" and told[1:] == ["parameter weight"] and self._lost_bias():
+        bias = f"{self.path}.bias" if self.path else "bias"
+        if node.op_type in TAKE_A_BIAS and len(told) == 2 and bias in self.programs.left_out:
             told.append("parameter bias")
         details = [f"{name}={text}" for name, text in self.attributes[node].items()]
         details += [f"{name}=({', '.join(map(self._told, given))})" for name, given in bodies]
         ending = f"; {', '.join(details)}" if details else ""
         return f"%{self.numbers[node]} = {plain_operator(node)}({', '.join(told)}{ending})"
-
-    def _lost_bias(self) -> bool:
-        """Whether the module has a bias that the graph does not: one of zeros, which optimization leaves out. What
-        values of weights do to a graph is no difference."""
-        name = f"{self.path}.bias" if self.path else "bias"
-        return name in self.programs.graph.shared_parameters and name not in self.programs.read_parameters
 
     def _told(self, value: ir.Value | None) -> str:
         item = self._item(value)

@@ -15,6 +15,7 @@ from pytest_htp.tagging.facts import GraphFacts
 # Smaller tensors (axes, scales, zero biases) repeat by nature; a larger one is weight stored twice.
 _DUPLICATE_BYTES = 1024
 _SAMPLES = 64
+TAKE_A_BIAS = frozenset({"Conv", "ConvTranspose", "Gemm"})  # as an optional third input
 
 
 def initializers(graph: GraphFacts) -> list[ir.Value]:
@@ -22,11 +23,26 @@ def initializers(graph: GraphFacts) -> list[ir.Value]:
     return [value for part in graph.graphs for value in part.initializers.values() if value.const_value is not None]
 
 
+def left_out_biases(graph: GraphFacts) -> dict[str, tuple[str, int]]:
+    """Biases that a module has, that hold zeros and that optimization took from its operator: by name, element type
+    and bytes that they would have. What values of weights do to a graph is no difference."""
+    left_out = {}
+    stored = {name for value in initializers(graph) for name in graph.parameter_names(value)}
+    for facts in graph.nodes:
+        node, name = facts.node, f"{facts.path}.bias" if facts.path else "bias"
+        if node.op_type not in TAKE_A_BIAS or name not in graph.zero_biases or name in stored:
+            continue
+        weight = node.inputs[1]
+        if weight is not None and weight.dtype is not None and not any(node.inputs[2:3]):
+            left_out[name] = weight.dtype.name, round(graph.zero_biases[name] * weight.dtype.itemsize)
+    return left_out
+
+
 def describe_initializers(graph: GraphFacts) -> StoredTensors:
     """What the graph stores.
 
-    Parameters that deduplication merged because their values happened to be equal count as if they were stored, so
-    that the numbers don't depend on weight values.
+    Parameters that deduplication merged because their values happened to be equal, and biases left out because they
+    are zeros, count as if they were stored, so that the numbers don't depend on weight values.
     """
     count: Counter[str] = Counter()
     size = 0
@@ -35,6 +51,9 @@ def describe_initializers(graph: GraphFacts) -> StoredTensors:
         times = len(_tensors(graph, value))
         count[value.const_value.dtype.name] += times
         size += times * int(value.const_value.nbytes)
+    for dtype, nbytes in left_out_biases(graph).values():
+        count[dtype] += 1
+        size += nbytes
     return StoredTensors(count=sum(count.values()), bytes=size, dtypes=dict(sorted(count.items())))
 
 
@@ -61,6 +80,9 @@ def weights_by_module(graph: GraphFacts) -> dict[str, dict[str, int]]:
         for owner in _owners(graph, value):
             sizes = owned.setdefault(owner, {})
             sizes[tensor.dtype.name] = sizes.get(tensor.dtype.name, 0) + int(tensor.nbytes)
+    for name, (dtype, nbytes) in left_out_biases(graph).items():
+        sizes = owned.setdefault(name.rpartition(".")[0], {})
+        sizes[dtype] = sizes.get(dtype, 0) + nbytes
     return owned
 
 

@@ -28,7 +28,7 @@ from pytest_htp.capture.inputs import PreparedInputs, make_inputs
 from pytest_htp.capture.marks import clear_marks
 from pytest_htp.capture.matching import linear_matching
 from pytest_htp.capture.models import ResolvedModel, resolve_model
-from pytest_htp.capture.parameters import shared_parameters
+from pytest_htp.capture.parameters import shared_parameters, zero_biases
 from pytest_htp.capture.provenance import ProvenanceObserver
 from pytest_htp.capture.shapes import shapes_only
 from pytest_htp.capture.state import preserved, put_back, to_eval_mode
@@ -281,7 +281,11 @@ class _Export:
         self.shared = shared_parameters(self.model)
         self.hierarchy.follow(traced_calls(self.observer.provenance.program, self.hierarchy.modules))
         self.tagging = tag_graph(
-            self.program, self.hierarchy.modules, self.observer.provenance, shared_parameters=self.shared
+            self.program,
+            self.hierarchy.modules,
+            self.observer.provenance,
+            shared_parameters=self.shared,
+            zero_biases=zero_biases(self.model),
         )
         clear_marks(self.program)
         strip_tags(self.program, self.options.tag_namespace)

@@ -58,6 +58,7 @@ class GraphFacts:
         shared_parameters: parameter or buffer name → all names of the same tensor (tied weights).
         unnamed_weights: initializers that hold weights under no parameter's name (``val_1``, transposed at export);
             their content is data, as a parameter's is.
+        zero_biases: parameters of zeros → elements (:func:`pytest_htp.capture.parameters.zero_biases`).
     """
 
     model: ir.Model
@@ -65,6 +66,7 @@ class GraphFacts:
     provenance: Provenance | None = None
     shared_parameters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     unnamed_weights: frozenset[str] = frozenset()
+    zero_biases: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def nodes(self) -> list[NodeFacts]:

@@ -66,6 +66,7 @@ def tag_graph(
     provenance: Provenance | None = None,
     *,
     shared_parameters: Mapping[str, tuple[str, ...]] | None = None,
+    zero_biases: Mapping[str, int] | None = None,
     passes: Sequence[EvidencePass] | None = None,
 ) -> Tagging:
     """Decide tag and evidence of every node of ``model``; the model itself is not changed.
@@ -74,9 +75,10 @@ def tag_graph(
         modules: the model's modules by path (their ``tag`` is what nodes get).
         provenance: what was observed during the export, None where nothing was.
         shared_parameters: parameter or buffer name → all names of that tensor.
+        zero_biases: parameters of zeros, which optimization may have left out → elements.
         passes: evidence passes in order; None runs the default ones.
     """
-    graph = GraphFacts(model, modules, provenance, shared_parameters or {})
+    graph = GraphFacts(model, modules, provenance, shared_parameters or {}, zero_biases=zero_biases or {})
     for evidence_pass in default_passes() if passes is None else passes:
         evidence_pass.run(graph)
     for facts in graph.nodes:

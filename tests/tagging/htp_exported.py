@@ -24,7 +24,7 @@ from pytest_htp.capture.engines import EngineRequest, select_engine
 from pytest_htp.capture.hierarchy import Hierarchy, watch_forward
 from pytest_htp.capture.inputs import make_inputs
 from pytest_htp.capture.models import resolve_model
-from pytest_htp.capture.parameters import shared_parameters
+from pytest_htp.capture.parameters import shared_parameters, zero_biases
 from pytest_htp.capture.provenance import Provenance, ProvenanceObserver
 from pytest_htp.tagging.facts import NodeFacts
 from pytest_htp.tagging.stacks import traced_calls
@@ -85,7 +85,9 @@ def export(name: str, *, seed: int = 0, **options: Any) -> Exported:
         logging.disable(previous)
     hierarchy.follow(traced_calls(observer.provenance.program, hierarchy.modules))
     shared = shared_parameters(model)
-    tagging = tag_graph(program, hierarchy.modules, observer.provenance, shared_parameters=shared)
+    tagging = tag_graph(
+        program, hierarchy.modules, observer.provenance, shared_parameters=shared, zero_biases=zero_biases(model)
+    )
     return Exported(model, hierarchy, program, observer.provenance, tagging)
 
 
