@@ -64,7 +64,8 @@ def summary_lines(
     cached = sum(result.cached for result in exports)
     words += f" ({cached:,} cached)" if cached else ""
     lines.append((f"{plural(len(exports), 'export')}: {words}", {}))
-    lines += _next_steps(exports, html, again)
+    stopped = any(not entry.nodeid for entry in report.incomplete)  # what had not run must not be accepted unseen
+    lines += _next_steps(exports, html, None if stopped else again)
     return lines
 
 
@@ -164,7 +165,9 @@ def _markup(result: ExportResult) -> dict[str, bool]:
     return _MARKUP[result.verdict]
 
 
-def _next_steps(exports: Sequence[ExportResult], html: Path | str | None, again: Callable[[str], str]) -> list[Line]:
+def _next_steps(
+    exports: Sequence[ExportResult], html: Path | str | None, again: Callable[[str], str] | None
+) -> list[Line]:
     broken = [item for item in exports if item.error]
     missing = [item for item in exports if item.baseline_status is BaselineState.MISSING and not item.error]
     gone = [item for item in exports if item.baseline_status is BaselineState.NO_EXPORT and item.accept_command()]
@@ -192,7 +195,7 @@ def _next_steps(exports: Sequence[ExportResult], html: Path | str | None, again:
     return lines
 
 
-def _command(results: Sequence[ExportResult], key: str, rest: str, again: Callable[[str], str]) -> Iterable[str]:
+def _command(results: Sequence[ExportResult], key: str, rest: str, again: Callable[[str], str] | None) -> Iterable[str]:
     """The command for all the tests; what is too long for a line runs them all again, or the first one alone."""
     commands = list(dict.fromkeys(command for item in results if (command := getattr(item.commands, key))))
     if not commands:
@@ -201,7 +204,9 @@ def _command(results: Sequence[ExportResult], key: str, rest: str, again: Callab
     if len(commands) == 1 or (together and len(together) <= _COMMAND_LIMIT):
         return [_safe(together, None)]
     option = commands[0].rpartition(" ")[2] if key == "accept" else ""
-    return [_safe(again(option), None)] if option.startswith("--") else [_safe(commands[0], None), rest]
+    if again is not None and option.startswith("--"):
+        return [_safe(again(option), None)]
+    return [_safe(commands[0], None), rest]
 
 
 def _joined(commands: Sequence[str]) -> str:

@@ -27,17 +27,18 @@ def commands_for(item: pytest.Item) -> Commands:
     config = item.config
     path, separator, inside = nodeid_of(item).partition("::")
     target = shlex.quote(f"{as_typed(config.rootpath / path, config)}{separator}{inside}")
-    typed, keyword = Typed.of(config), _keyword_is_configured(config)
+    typed = Typed.of(config)
+    selection = typed.keyword if _keyword_is_configured(config) else ()
     return Commands(
-        reproduce=typed.command(target, keyword=keyword),
-        accept=typed.command(target, more=[ACCEPT], keyword=keyword),
+        reproduce=typed.command(target, selection=selection),
+        accept=typed.command(target, more=[ACCEPT], selection=selection),
     )
 
 
 def command_again(config: pytest.Config, option: str) -> str:
     """How to run all the tests of this run again, with another option."""
     typed = Typed.of(config)
-    return typed.command(*map(shlex.quote, typed.places), more=[option], keyword=True)
+    return typed.command(*map(shlex.quote, typed.places), more=[option], selection=(*typed.keyword, *typed.narrowing))
 
 
 def _keyword_is_configured(config: pytest.Config) -> bool:

@@ -23,17 +23,21 @@ no_summary fold_skipped force_short_summary disable_warnings fulltrace pastebin 
 log_cli_format log_cli_date_format xmlpath junitprefix report_log htmlpath css self_contained_html metadata
 metadata_from_json metadata_from_json_file no_cov_on_fail htp_report
 """
-_SELECTED_OTHERWISE = """
-keyword deselect ignore ignore_glob pyargs keepduplicates lf last_failed_no_failures failedfirst newfirst stepwise
-stepwise_skip stepwise_reset maxfail cacheclear cacheshow collectonly setuponly setupshow setupplan usepdb usepdb_cls
-trace basetemp continue_on_collection_errors splits durations_path store_durations clean_durations splitting_algorithm
-num_shards shard_id testmon testmon_forceselect picked htp_prune htp_cache_verify
+# Which tests, where that is not said by the test's own id: needed to run all of them again.
+_NARROWING = """
+deselect ignore ignore_glob lf last_failed_no_failures splits group durations_path splitting_algorithm num_shards
+shard_id testmon testmon_forceselect picked
+"""
+_CUT_SHORT = """
+keepduplicates failedfirst newfirst stepwise stepwise_skip stepwise_reset maxfail cacheclear cacheshow collectonly
+setuponly setupshow setupplan usepdb usepdb_cls trace basetemp continue_on_collection_errors store_durations
+clean_durations htp_prune htp_cache_verify
 """
 _SPREAD = """
 numprocesses maxprocesses maxworkerrestart maxschedchunk dist distload tx px rsyncdir rsyncignore testrunuid
 loadscopereorder looponfail
 """
-_OF_THIS_RUN_ONLY = frozenset(f"{_SHOWN} {_SELECTED_OTHERWISE} {_SPREAD}".split())
+_OF_THIS_RUN_ONLY = frozenset(f"{_SHOWN} {_CUT_SHORT} {_SPREAD}".split())
 # syrupy's and pytest-cov's, which are many.
 _OF_THIS_RUN_ONLY_BEGIN = ("--snapshot-", "--cov")
 _PLUGINS_OF_THIS_RUN_ONLY = ("no:faulthandler", "no:cacheprovider")
@@ -53,6 +57,7 @@ class Typed:
         places: files, folders and node ids.
         open_ended: whether an option takes all the words behind it, so that places go first.
         keyword: ``-k`` as typed.
+        narrowing: other options that leave tests out, as typed.
     """
 
     launcher: tuple[str, ...]
@@ -60,6 +65,7 @@ class Typed:
     places: tuple[str, ...]
     open_ended: bool
     keyword: tuple[str, ...]
+    narrowing: tuple[str, ...]
 
     @classmethod
     def of(cls, config: pytest.Config) -> Typed:
@@ -68,15 +74,15 @@ class Typed:
             config.stash[_KEY] = _read(config)
         return config.stash[_KEY]
 
-    def command(self, *places: str, more: Sequence[str] = (), keyword: bool = False) -> str:
+    def command(self, *places: str, more: Sequence[str] = (), selection: Sequence[str] = ()) -> str:
         """A command line for a shell.
 
         Args:
             places: what to run, quoted where that is needed.
             more: options to add.
-            keyword: with ``-k`` as typed.
+            selection: more of the options that were typed.
         """
-        options = [shlex.quote(word) for word in (*self.options, *(self.keyword if keyword else ()))]
+        options = [shlex.quote(word) for word in (*self.options, *selection)]
         words = [*places, *options] if self.open_ended else [*options, *places]
         return " ".join([*map(shlex.quote, self.launcher), *words, *more])
 
@@ -93,25 +99,31 @@ def _read(config: pytest.Config) -> Typed:
     options: list[str] = []
     places: list[str] = []
     keyword: list[str] = []
+    narrowing: list[str] = []
     open_ended = False
     for action, words in _groups(_expanded(config.invocation_params.args), known):
         if action is None and not words[0].startswith("-"):
             places += words
         elif action is not None and action.dest == "keyword":
             keyword += words
-        elif not _is_of_this_run_only(action, words, known):
+        elif action is not None and _narrows(action, known):
+            narrowing += words
+        elif not _is_of_this_run_only(action, words):
             options += words
             open_ended |= action is not None and action.nargs in ("*", "+", "?") and "=" not in words[0]
-    return Typed(launcher, tuple(options), tuple(places), open_ended, tuple(keyword))
+    return Typed(launcher, tuple(options), tuple(places), open_ended, tuple(keyword), tuple(narrowing))
 
 
-def _is_of_this_run_only(action: Action | None, words: Sequence[str], known: Mapping[str, Action]) -> bool:
+def _narrows(action: Action, known: Mapping[str, Action]) -> bool:
+    if action.dest == "group" and "--splits" not in known:
+        return False  # a project's own: pytest-split's comes with --splits
+    return action.dest in _NARROWING.split()
+
+
+def _is_of_this_run_only(action: Action | None, words: Sequence[str]) -> bool:
     if words[0].startswith(_OF_THIS_RUN_ONLY_BEGIN) or words[-1].removeprefix("-p") in _PLUGINS_OF_THIS_RUN_ONLY:
         return True
-    if action is None:
-        return False
-    # A name that projects have, too.
-    return action.dest in _OF_THIS_RUN_ONLY or (action.dest == "group" and "--splits" in known)
+    return action is not None and action.dest in _OF_THIS_RUN_ONLY
 
 
 def _expanded(words: Sequence[str | os.PathLike[str]]) -> Iterator[str]:

@@ -184,6 +184,11 @@ def pytest_terminal_summary(terminalreporter, config):
         ("bin/pytest", "bin/pytest -q"),
         ("python -m coverage run -m pytest .", "python -m pytest . -q"),
         ("pytest @words", "pytest -o 'x=y z' sub -q"),
+        (
+            "pytest --ignore=sub -x --deselect a -k 'a b' --lf",
+            "pytest -k 'a b' --ignore=sub --deselect a --lf -q",
+        ),
+        ("pytest --pyargs -vs sub", "pytest --pyargs sub -q"),
     ],
 )
 def test_how_pytest_was_started_is_repeated(tmp_path: Path, typed: str, shown: str) -> None:

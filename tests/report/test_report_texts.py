@@ -137,6 +137,18 @@ def test_terminal_leaves_unchanged_exports_out_of_a_long_table() -> None:
     assert len([line for line in lines if line.startswith(("drift", "unchanged"))]) == 1
 
 
+def test_what_had_not_run_is_not_accepted_by_running_all_again() -> None:
+    clean, bad = record([row("", "M", {"Add": 1})], "M"), record([row("", "M", {"Mul": 1})], "M")
+    results = [result(f"test_{number}_{'n' * 99}", bad, clean) for number in range(9)]
+    for entry in results:
+        entry.update(verdict="drift", outcome="failed", baseline_status="changed")
+    stopped = [{"nodeid": "", "outcome": "lost", "message": "stopped early"}]
+    for incomplete, expected in ([], ["pytest --snapshot-update"]), (stopped, []):
+        lines = [line.strip() for line, _ in summary_lines(build_report(results, {}, incomplete=incomplete))]
+        assert [line for line in lines if line.startswith("pytest --")] == expected
+        assert any(line.startswith("and 8 more tests") for line in lines) is bool(incomplete)
+
+
 def test_terminal_says_nothing_without_exports() -> None:
     assert summary_lines(build_report([], {})) == []
 
