@@ -35,7 +35,8 @@ PROJECTS = Path(__file__).parent / "projects"
 _LOOKING = ("git", "ls", "cat", "head", "tail", "find", "grep", "mv", "rm", "cp", "mkdir")
 # The harness runs pytest where the plugin is imported already, a user's pytest does not warn of that; and
 # pytest's search for errors in destructors collects garbage five times, a second where torch is loaded.
-_QUIET = ("-W", "ignore::pytest.PytestAssertRewriteWarning", "-p", "no:unraisableexception")
+# Not as if they were typed: the commands that pytest-htp prints would repeat them.
+_QUIET = {"PYTEST_ADDOPTS": "-W ignore::pytest.PytestAssertRewriteWarning -p no:unraisableexception"}
 
 
 class PageError(AssertionError):
@@ -147,7 +148,7 @@ class Page:
             if "--collect-only" not in words:
                 for name in named or list(self._never_run):
                     del self._never_run[name]
-            run = self._example.run_pytest(*_QUIET, *words[1:], env=settings, report=False)
+            run = self._example.run_pytest(*words[1:], env={**_QUIET, **settings}, report=False)
             return run.stdout + run.stderr, run.returncode
         output = io.StringIO()
         with self._inside(settings), redirect_stdout(output), redirect_stderr(output):
