@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     from pytest_htp.bisect.state import project_root, state_of
 
     passed_on: Sequence[str] = arguments.passed_on
-    for argument in passed_on:
+    for argument in (*os.environ.get("PYTEST_ADDOPTS", "").split(), *passed_on):
         if argument.partition("=")[0] in _REFUSED:
             raise HTPUsageError(
                 f"{argument} is not for a search: baselines are only read, and each round has its report"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from pytest_htp.bisect.only import VARIABLE
 from pytest_htp.bisect.ranges import offered_by_index
 from pytest_htp.cli import main
+from pytest_htp.testing import Example
 from tests.bisect.htp_bisect_parts import wheel
 
 NET = """
@@ -76,6 +79,23 @@ def test_bad_input_is_told_before_anything_runs(
     assert err.startswith(f"htp bisect: {message}")
     assert len(err.splitlines()) == 1
     assert not (tmp_path / ".htp-bisect").exists()
+
+
+def test_options_of_the_environment_count_as_typed(bisect: Bisect, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-q --snapshot-update")
+    code, _, err = bisect("htp-tiny==1.0..1.4")
+    assert code == 2
+    assert "--snapshot-update is not for a search" in err
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one process", "two workers"])
+def test_a_round_runs_only_the_tests_it_is_given(tmp_path: Path, workers: tuple[str, ...]) -> None:
+    example = Example("def test_a(): pass\n\n\ndef test_ab(): raise AssertionError\n", folder=tmp_path)
+    example.write({"only.json": json.dumps(["test_example.py::test_a", "test_gone.py::test_b"])})
+    run = example.run_pytest(
+        "-p", "pytest_htp.bisect.only", *workers, env={VARIABLE: str(example.folder / "only.json")}, report=False
+    )
+    assert run.outcomes == ({"passed": 1} if workers else {"passed": 1, "deselected": 1})
 
 
 def test_a_range_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
