@@ -132,8 +132,9 @@ def _is_made_from_text(value: Any) -> bool:
 
 def _is_of_its_class(value: Any, owner: str, name: str, names: Any) -> bool:
     """Methods that dataclasses and named tuples make from text for the classes of a library."""
-    if type(value) is FunctionType and name == "__repr__" and not _is_foreign_code(value):
-        value = vars(value).get("__wrapped__", value)  # as reprlib wraps it
+    if name in _OF_DATACLASSES:  # reprlib wraps __repr__, huggingface_hub's strict dataclasses wrap __init__
+        while type(value) is FunctionType and "__wrapped__" in vars(value) and not _is_foreign_code(value):
+            value = vars(value)["__wrapped__"]
     if type(value) is not FunctionType or not is_generated(value) or "__wrapped__" in vars(value):
         return False
     if "__dataclass_fields__" in names and name in _OF_DATACLASSES and made_by_library(value):

@@ -1,0 +1,47 @@
+"""What counts as put into the toolchain by somebody: not what a library made of its own classes, whenever it did."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import pytest
+
+from pytest_htp.cache.patches import Patches
+
+transformers = pytest.importorskip("transformers")
+
+
+def names() -> list[str]:
+    """Found by a new look, and by one that was there before."""
+    return list(Patches().find())
+
+
+def test_models_that_were_loaded_meanwhile_are_no_patches() -> None:
+    patches = Patches()
+    before = patches.find()
+    transformers.BltConfig, transformers.CLIPConfig  # noqa: B018 - loaded when asked for
+    assert patches.find().keys() == before.keys()
+    assert not [name for name in names() if "configuration_" in name]
+
+
+def test_a_patched_init_of_a_strict_dataclass_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = transformers.ViTConfig.__init__
+
+    @functools.wraps(original)
+    def patched(self: Any, **values: Any) -> None:
+        original(self, **{**values, "hidden_size": 8})
+
+    name = "transformers.models.vit.configuration_vit.ViTConfig.__init__"
+    assert name not in names()
+    with monkeypatch.context() as patch:
+        patch.setattr(transformers.ViTConfig, "__init__", patched)
+        assert name in names()
+    scope: dict[str, Any] = {"original": original}
+    exec("def patched(self, **values): original(self, **values)", scope)
+    with monkeypatch.context() as patch:
+        patch.setattr(transformers.ViTConfig, "__init__", scope["patched"])
+        assert name in names()
+    with monkeypatch.context() as patch:
+        patch.setattr(original, "__wrapped__", patched)  # below a wrapper of the library
+        assert name in names()
