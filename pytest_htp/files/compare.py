@@ -108,6 +108,8 @@ def _two_models(old: _Side, new: _Side, policy: Policy) -> FileComparison:
     records = [describe_file(side.file, side.tagging, side.weights) for side in (old, new)]
     if foreign or names:
         records = [_without_wording(record) for record in records]
+    elif not all(_is_typed(side.tagging) for side in (old, new)):
+        records = [_without_types(record) for record in records]
     comparison = compare_exports(dict_of(records[0]), dict_of(records[1]), policy=policy)
     findings = list(comparison.findings)
     if foreign or names:
@@ -166,6 +168,15 @@ def _without_wording(record: Record) -> Record:
     """Without what depends on how an exporter writes things: wiring, and who is called how often."""
     rows = [replace(row, fingerprint=None, program=None, evidence={}, dtypes={}) for row in record.modules]
     return replace(record, modules=rows, toolchain={})
+
+
+def _is_typed(tagging: Tagging) -> bool:
+    """Whether the file tells the element type of all values; TorchScript's leave some out, and tools fill them in."""
+    return all(value.dtype is not None for facts in tagging.nodes for value in facts.node.outputs if value.name)
+
+
+def _without_types(record: Record) -> Record:
+    return replace(record, modules=[replace(row, dtypes={}) for row in record.modules])
 
 
 def _what_both_can_tell(

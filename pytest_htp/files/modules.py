@@ -75,9 +75,30 @@ def read_modules(model: ir.Model) -> ReadModules:
     for facts in graph.nodes:
         if facts.key in found:
             facts.decide(Evidence.DIRECT, found[facts.key][-1][0], source)
+    _place_by_parameters(graph, modules)
     give_parameters(graph)
     DataFlowPass().run(graph)
     return ReadModules(Tagging(graph), source, note)
+
+
+def _place_by_parameters(graph: GraphFacts, modules: dict[str, ModuleInfo]) -> None:
+    """Nodes that a tool put in without a name are in the module whose parameters they read (a ``MatMul`` and an ``Add``
+    that became a ``Gemm``), also where no node of that module is left. One that reads nothing else only hands the
+    parameter on: TorchScript's ``Identity`` of a weight that several modules share the values of."""
+    found: list[tuple[NodeFacts, str]] = []
+    for facts in graph.undecided():
+        values = [value for value in facts.node.inputs if value is not None]
+        read = [value.name or "" for value in values if value.is_initializer()]
+        if len(read) == len(values):
+            continue
+        owners = {name.rpartition(".")[0] for name in read if "." in name and not _generated(name) and "/" not in name}
+        if len(owners) == 1 and (owner := owners.pop()).rpartition(".")[0] in modules and _is_path((owner, "")):
+            found.append((facts, owner))
+    missing = {owner: "" for _, owner in found if owner not in modules}
+    if missing:
+        modules.update(module_table({path: info.class_name for path, info in modules.items()} | missing))
+    for facts, owner in found:
+        facts.decide(Evidence.INFERRED, owner, "parameters")
 
 
 def as_one_module(model: ir.Model, note: str = "") -> ReadModules:

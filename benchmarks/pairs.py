@@ -1,0 +1,228 @@
+"""Pairs of files as people have them: what ``htp compare`` says of equal models, and of one planted difference.
+
+    python -m benchmarks.pairs [--folder DIR] [--models encoder convnet bert]
+
+Each model is exported by TorchScript (opset 17 and 20) and dynamo (18 and 20, also without optimization), and passed
+through tools: ONNX Runtime's basic optimizations, onnxslim (where installed), dynamic quantization, and one that
+leaves no names. Of an equal pair nothing may be said but information, improvements (a newer opset's ``Gelu``), and
+that the opset is another one, which it is; a tool that rewrites operators is not silent, and counts as failed here.
+Of a planted pair (the same files, the new one's model with another activation in one module) a finding must name that
+module, one inside of it or the one that calls it; without any names, the operator. Prints JSON: both shares, and each
+failed pair.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import io
+import logging
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from torch import nn
+
+from benchmarks._measure import ROOT, report
+from fixtures import config_dir
+from pytest_htp.compare import Policy
+from pytest_htp.files.compare import compare_files
+from pytest_htp.files.load import load_onnx
+from pytest_htp.format.fold import expand_pattern
+
+sys.path.insert(0, str(ROOT / "tests" / "files"))
+
+from htp_pairs import ConvNet, Encoder, without_modules
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model, its input, and the module whose activation is planted; ``operator`` is the new one's."""
+
+    make: Callable[[bool], nn.Module]
+    example: torch.Tensor
+    module: str
+    operator: str = "Tanh"
+
+
+def _encoder(changed: bool) -> nn.Module:
+    torch.manual_seed(0)
+    model = Encoder()
+    if changed:
+        model.blocks[1].mlp[1] = nn.Tanh()  # type: ignore[operator]
+    return model
+
+
+def _convnet(changed: bool) -> nn.Module:
+    torch.manual_seed(0)
+    model = ConvNet()
+    if changed:
+        model.stem[2] = nn.Tanh()
+    return model
+
+
+def _bert(changed: bool) -> nn.Module:
+    from transformers import AutoConfig, BertModel
+
+    torch.manual_seed(0)
+    model = BertModel(AutoConfig.from_pretrained(config_dir("bert"), attn_implementation="eager"))
+    if changed:
+        model.encoder.layer[1].intermediate.intermediate_act_fn = nn.Tanh()
+    return _LastHidden(model)
+
+
+class _LastHidden(nn.Module):
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.bert = model
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.bert(input_ids=ids)[0]
+
+
+CASES = {
+    "encoder": Case(_encoder, torch.ones(1, 6, dtype=torch.int64), "blocks.1.mlp.1"),
+    "convnet": Case(_convnet, torch.ones(1, 3, 8, 8), "stem.2"),
+    "bert": Case(_bert, torch.ones(1, 8, dtype=torch.int64), "bert.encoder.layer.1.intermediate.intermediate_act_fn"),
+}
+PAIRS = (
+    ("script17", "script17"),
+    ("script17", "script20"),
+    ("script17", "dynamo18"),
+    ("script20", "dynamo20"),
+    ("dynamo20", "script17"),
+    ("dynamo18", "dynamo20"),
+    ("unoptimized", "dynamo20"),
+    ("script17", "script17_basic"),
+    ("dynamo20", "dynamo20_basic"),
+    ("script17", "script17_slim"),
+    ("dynamo20", "dynamo20_slim"),
+    ("dynamo20_int8", "dynamo20_int8"),
+    ("dynamo20", "dynamo20_bare"),
+    ("dynamo20_bare", "dynamo20_bare"),
+    ("script17_bare", "script17_bare"),
+)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    logging.disable(logging.ERROR)
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
+        warnings.simplefilter("ignore")
+        yield
+    logging.disable(logging.NOTSET)
+
+
+def export(case: Case, folder: Path, *, changed: bool) -> dict[str, Path]:
+    """All files of one model, by the names that PAIRS uses."""
+    model, files = case.make(changed).eval(), {}
+    folder.mkdir(parents=True)
+    for name, opset, more in (
+        ("script17", 17, {"dynamo": False}),
+        ("script20", 20, {"dynamo": False}),
+        ("dynamo18", 18, {"dynamo": True}),
+        ("dynamo20", 20, {"dynamo": True}),
+        ("unoptimized", 20, {"dynamo": True, "optimize": False}),
+    ):
+        files[name] = folder / f"{name}.onnx"
+        names: dict[str, Any] = {"input_names": ["x"], "output_names": ["y"], "external_data": False}
+        torch.onnx.export(model, (case.example,), files[name], opset_version=opset, **names, **more)
+    for name in ("script17", "dynamo20"):
+        for tool in (_basic, _slim, _int8, without_modules):
+            made = tool(files[name])
+            if made is not None:
+                files[f"{name}_{tool.__name__.strip('_').replace('without_modules', 'bare')}"] = made
+    return files
+
+
+def _basic(path: Path) -> Path:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(path.with_name(f"basic_{path.name}"))
+    onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return Path(options.optimized_model_filepath)
+
+
+def _slim(path: Path) -> Path | None:
+    if importlib.util.find_spec("onnxslim") is None:
+        return None
+    import onnxslim
+
+    made = path.with_name(f"slim_{path.name}")
+    onnx.save(onnxslim.slim(str(path)), made)
+    return made
+
+
+def _int8(path: Path) -> Path:
+    from onnxruntime.quantization import quantize_dynamic
+
+    made = path.with_name(f"int8_{path.name}")
+    model = onnx.load(path)
+    del model.graph.value_info[:]  # shapes of weights that the quantizer transposes, which it would be held to
+    quantize_dynamic(model, made)
+    return made
+
+
+def compared(old: Path, new: Path) -> list[Any]:
+    found = compare_files(load_onnx(str(old)), load_onnx(str(new)), Policy())
+    return [f for f in found.comparison.findings if f.verdict not in ("info", "improvement")]
+
+
+def names_it(findings: list[Any], case: Case) -> bool:
+    """Whether a finding is about the planted module, one inside of it or its caller, or tells the operator."""
+    outer = case.module.rpartition(".")[0]
+    for finding in findings:
+        paths = expand_pattern(finding.module) if finding.module is not None else []
+        if any(path in (case.module, outer) or path.startswith(f"{case.module}.") for path in paths):
+            return True
+        if paths == [""] and case.operator in finding.message:
+            return True
+    return False
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folder", type=Path, default=None)
+    parser.add_argument("--models", nargs="*", choices=CASES, default=list(CASES))
+    arguments = parser.parse_args()
+    failed: list[dict[str, Any]] = []
+    counts = {"equal": [0, 0], "planted": [0, 0]}
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as made:
+        for name in arguments.models:
+            case, folder = CASES[name], Path(made) / name
+            with _quiet():
+                plain = export(case, folder / "plain", changed=False)
+                changed = export(case, folder / "changed", changed=True)
+            for old, new in PAIRS:
+                if old not in plain or new not in plain:
+                    continue
+                for kind, files in (("equal", plain), ("planted", changed)):
+                    findings = compared(plain[old], files[new])
+                    fine = (
+                        names_it(findings, case)
+                        if kind == "planted"
+                        else all(f.code == "opset.changed" for f in findings)
+                    )
+                    counts[kind][0] += fine
+                    counts[kind][1] += 1
+                    if not fine:
+                        told = [f"{f.code} {f.module}: {f.message}"[:160] for f in findings]
+                        failed.append({"model": name, "pair": f"{old} -> {new}", "kind": kind, "findings": told[:6]})
+    report({"benchmark": "pairs", **{kind: f"{a} of {b}" for kind, (a, b) in counts.items()}, "failed": failed})
+
+
+if __name__ == "__main__":
+    main()
