@@ -17,6 +17,8 @@ from itertools import takewhile
 from typing import Any
 
 _CALL_SUFFIX = re.compile(r"@(\d+)$")
+_FILES = re.compile(r'^ *File "([^"]+)", line \d+, in forward$', re.MULTILINE)
+GENERATED = "generated code"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +38,9 @@ class FxOrigin:
     """The FX node an ONNX node was translated from.
 
     ``frames`` is its module call stack, root first; empty where the program knows none. ``rule`` says how it
-    is known: recorded in the ``program``; that of the call a ``body`` runs in, completed; or that of both the
-    node before and the node after one without a record (``program order``).
+    is known: recorded in the ``program``; that of the call a ``body`` runs in, completed; that of both the
+    node before and the node after one without a record (``program order``); or completed by the ``generated
+    code`` that made the node.
     """
 
     graph: str
@@ -68,10 +71,23 @@ def frames_of(stack: Any) -> tuple[Frame, ...]:
     return tuple(frames)
 
 
+def generated_code(model: Any) -> dict[str, str]:
+    """The made-up file of each traced module's forward → the module's path; of parts only, not of the model itself."""
+    files: dict[str, str] = {}
+    for path, module in model.named_modules():
+        if path and hasattr(module, "graph") and hasattr(module, "recompile"):  # torch.fx.GraphModule
+            code = getattr(type(module).forward, "__code__", None)
+            if code is not None:
+                files[code.co_filename] = path
+    return files
+
+
 class ProgramIndex:
     """Origins by FX node for one exported program (all its graphs)."""
 
-    def __init__(self, exported_program: Any) -> None:
+    def __init__(self, exported_program: Any, generated: Mapping[str, str] | None = None) -> None:
+        """``generated``: as :func:`generated_code` gives it for the model that was traced."""
+        self._generated = generated or {}
         self.lifted: dict[str, str] = {}  # FX placeholder → name of the parameter or buffer it stands for
         signature = exported_program.graph_signature
         for mapping in (
@@ -115,6 +131,10 @@ class ProgramIndex:
             frames = frames_of(node.meta.get("nn_module_stack"))
             if scope:
                 frames = self._inside(enclosing, frames, node, owners)
+            trace = node.meta.get("stack_trace") or ""
+            rule = "body" if scope else "program"
+            if not scope and (inner := self._made_by(frames, trace)):
+                frames, rule = (*frames, *inner), GENERATED
             again = self._by_node.get(id(node))
             if again is not None:  # a body that several calls share: what their stacks have in common
                 frames = _common_frames(again.frames, frames)
@@ -124,13 +144,29 @@ class ProgramIndex:
                 name=node.name,
                 target=str(node.target),
                 frames=frames,
-                rule="body" if scope else "program",
-                stack_trace=node.meta.get("stack_trace") or "",
+                rule=rule,
+                stack_trace=trace,
             )
             self.origins[scope, node.name] = origin
             self._by_node[id(node)] = origin
             if node.op == "call_function":
                 self._index_bodies(graph_module, scope, node, frames, owners)
+
+    def _made_by(self, frames: tuple[Frame, ...], trace: str) -> tuple[Frame, ...]:
+        """The traced modules in whose generated code a node was made, inside the innermost one on its stack.
+
+        The tracer leaves calls of a ``GraphModule`` out of the stack (``_ModuleStackTracer.call_module``).
+        """
+        if not self._generated or not frames:
+            return ()
+        found: list[Frame] = []
+        inside = frames[-1].path
+        for file in _FILES.findall(trace):
+            path = self._generated.get(file)
+            if path is not None and path != inside and (not inside or path.startswith(f"{inside}.")):
+                found.append(Frame(path, "", 0))
+                inside = path
+        return tuple(found)
 
     def _complete(self, graph: Any) -> None:
         """Nodes that passes of the exporter put into the main graph have no record; place those whose

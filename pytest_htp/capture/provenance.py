@@ -45,7 +45,7 @@ from pytest_htp.capture.marks import (
     surviving,
     without_marks,
 )
-from pytest_htp.capture.program import FxOrigin, ProgramIndex
+from pytest_htp.capture.program import FxOrigin, ProgramIndex, generated_code
 from pytest_htp.capture.scopes import read_stack
 
 _REGIONS = "torch._higher_order_ops.wrap"
@@ -96,9 +96,11 @@ class ProvenanceObserver:
     Args:
         on_traced: called with the exported program as soon as ``torch.export`` is done, before decomposition;
             the boundary between the tracing and the ONNX export step.
+        model: what is exported, for what the program does not tell of traced modules among its parts.
     """
 
-    def __init__(self, on_traced: Callable[[Any], None] | None = None) -> None:
+    def __init__(self, on_traced: Callable[[Any], None] | None = None, model: Any = None) -> None:
+        self._generated = generated_code(model) if model is not None else {}
         self._marks = MarkKeeper()
         self.provenance = Provenance(fused_marks=self._marks.joined)
         self._on_traced = on_traced
@@ -196,7 +198,9 @@ class ProvenanceObserver:
             try:
                 onnx_program = original(exported_program, *args, **kwargs)
             except Exception:
-                self.provenance.program = ProgramIndex(exported_program)  # says where the node that failed is from
+                self.provenance.program = ProgramIndex(
+                    exported_program, self._generated
+                )  # says where the node that failed is from
                 raise
             with self._observing():
                 self._stamp(onnx_program.model, exported_program)
@@ -206,7 +210,7 @@ class ProvenanceObserver:
 
     def _stamp(self, model: ir.Model, exported_program: Any) -> None:
         provenance = self.provenance
-        provenance.program = ProgramIndex(exported_program)
+        provenance.program = ProgramIndex(exported_program, self._generated)
         marks: dict[FxOrigin, str] = {}
         names: dict[str, set[str]] = {}
         for node in all_nodes(model):

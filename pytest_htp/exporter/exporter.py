@@ -234,7 +234,7 @@ class _Export:
                 self.steps.finish()
                 self.steps.start(HTPExportStep.EXPORT)
 
-        self.observer = ProvenanceObserver(traced)
+        self.observer = ProvenanceObserver(traced, self.model)
         options = self.options
         args, kwargs = self.inputs.copies()  # an exporter takes flags out and casts in place
         request = EngineRequest(
