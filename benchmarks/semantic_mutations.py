@@ -33,6 +33,7 @@ import onnxruntime
 from benchmarks.architectures import kinds, make
 from pytest_htp.compare import Finding, compare_exports
 from pytest_htp.describe.build import RecordSource, build_record
+from pytest_htp.describe.fingerprint import made_by_rewriting
 from pytest_htp.format.fold import expand_pattern
 from pytest_htp.format.serialize import dict_of
 from pytest_htp.tagging.facts import NodeFacts
@@ -229,7 +230,8 @@ def _edits(subject: Subject) -> Iterator[Make]:
             value = node.inputs[place]
             assert value is not None
             if value.const_value is not None and value.producer() is None:
-                if not graph.parameter_names(value):
+                # A parameter, and what a rewrite folded of some (Conv with BatchNorm), is data: no edit of the program.
+                if not (graph.parameter_names(value) or made_by_rewriting(value)):
                     yield lambda g, f=facts, p=place: _edit_constant(subject, f, p, g)
             else:
                 yield lambda g, f=facts, p=place: _edit_edge(subject, f, p, g)
