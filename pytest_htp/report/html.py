@@ -87,7 +87,7 @@ def _export_view(result: ExportResult, named: ExportResult) -> dict[str, Any]:
         maps = [
             ("nodes", "nodes", treemap(tree, lambda node: node.nodes)),
             ("bytes", "weights", treemap(tree, lambda node: node.bytes)),
-            ("operations", "floating-point operations", treemap(tree, shipped.own_flops)),
+            ("operations", "floating-point operations", treemap(tree, shipped.own_flops(tree))),
         ]
         limit_rows(tree, ROW_LIMIT)
     record = result.record or {}

@@ -6,15 +6,16 @@ Read from the record alone, so that a report made from stored files shows the sa
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from pytest_htp.compare.paths import nearest
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.format.fold import expand_pattern, fold_paths
 from pytest_htp.report.paths import parse_path
 from pytest_htp.report.result import ExportResult
 from pytest_htp.report.text import number, percent, plural, signed, size
-from pytest_htp.report.tree import TreeNode
+from pytest_htp.report.tree import TreeNode, walk
 
 # Rows of one table on the page; report.json has all of them.
 ROW_LIMIT = 60
@@ -273,13 +274,21 @@ def _total(record: _Row | None, key: str) -> int:
     return sum((row.get(key) or 0) * parse_path(row["path"]).count for row in rows)
 
 
-def own_flops(node: TreeNode) -> int:
-    """Operations of a row's modules without those that they call: a record counts a call with all it calls."""
-    own = (_flops(node.row) or 0) * node.count if node.row is not None and node.status != "removed" else 0
-    return max(0, own - sum(_called_flops(child) for child in node.children))
+def own_flops(root: TreeNode) -> Callable[[TreeNode], int]:
+    """Measures a row by the operations of its modules without those that they call: a record counts a call with all it
+    calls. Modules that call are folded otherwise than the called, so each module is looked at by itself."""
+    flops: dict[str, int] = {}
+    for node in walk(root):
+        if node.row is not None and node.status != "removed":
+            flops.update(dict.fromkeys(_modules(node.row["path"]), _flops(node.row) or 0))
+    own = dict(flops)
+    for path, count in flops.items():
+        if (caller := nearest(path, flops)) is not None:
+            own[caller] -= count
 
+    def measure(node: TreeNode) -> int:
+        if node.row is None or node.status == "removed":
+            return 0
+        return sum(max(0, own[path]) for path in _modules(node.row["path"]))
 
-def _called_flops(node: TreeNode) -> int:
-    if node.row is None:  # a container never runs itself
-        return sum(_called_flops(child) for child in node.children)
-    return 0 if node.status == "removed" else (_flops(node.row) or 0) * node.count
+    return measure

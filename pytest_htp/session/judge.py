@@ -93,7 +93,7 @@ def judge(record: Record, stored: Stored | None, rules: Rules, *, compares: bool
             return Judgement(wrong, state, failed=True, acceptable=False)
         return Judgement(comparison, state, failed=False, then=Then.WRITE)
     if before is None:
-        return Judgement(comparison, state, failed=True)
+        return Judgement(comparison, state, failed=True, acceptable=wrong_anyway() is None)
     if comparison.at_or_above(rules.fail_on):
         return Judgement(comparison, state, failed=True, then=Then.MISMATCH, acceptable=wrong_anyway() is None)
     return Judgement(comparison, state, failed=False, then=Then.CONFIRM)

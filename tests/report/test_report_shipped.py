@@ -156,7 +156,18 @@ def test_cost_counts_all_modules_of_a_fold() -> None:
 def test_own_operations_leave_out_what_is_called() -> None:
     tree = build_tree(view_of(record(graph_rows(NORM), "Model")))
     assert tree is not None
-    own = {node.path: shipped.own_flops(node) for node in walk(tree)}
+    own_flops = shipped.own_flops(tree)
+    own = {node.path: own_flops(node) for node in walk(tree)}
     assert own[""] == 200
     assert own["layers.{0..3}.proj"] == 800
     assert sum(own.values()) == 1000
+
+
+def test_own_operations_of_callers_that_are_folded_otherwise() -> None:
+    blocks = [row(path, "Block", {}, flops=210) for path in ("layers.{0..1,3}", "layers.2")]
+    tree = build_tree(view_of(record([*graph_rows(NORM), *blocks], "Model")))
+    assert tree is not None
+    own_flops = shipped.own_flops(tree)
+    own = {node.path: own_flops(node) for node in walk(tree)}
+    assert (own["layers.{0..1,3}"], own["layers.2"], own["layers.{0..3}.proj"]) == (30, 10, 800)
+    assert own[""] == 1000 - 4 * 210

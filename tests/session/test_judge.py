@@ -57,6 +57,12 @@ def test_without_a_baseline_there_is_one_to_create() -> None:
     assert (written.failed, written.then) == (False, Then.WRITE)
 
 
+def test_what_is_wrong_anyway_gets_no_baseline_and_no_command_for_one() -> None:
+    found = judge(BAD, None, Rules("drift"))
+    assert (found.state, found.failed, found.acceptable) == (BaselineState.MISSING, True, False)
+    assert [finding.code for finding in found.comparison.findings] == ["parity.failed"]
+
+
 def test_a_baseline_that_cant_be_read_fails_whatever_the_export_is() -> None:
     found = judge(bert(), stored(None, "b.json: empty"), Rules("breaking"))
     assert (found.state, found.failed, found.then) == (BaselineState.ERROR, True, Then.NOTHING)
