@@ -26,7 +26,6 @@ class Draft(NamedTuple):
     before: Any
     after: Any
     stage: str | None = None
-    headline: bool = False
 
 
 @dataclass
@@ -73,11 +72,11 @@ class Context:
 
     def report(
         self, code: str, message: str, *, module: str | None = None, before: Any = None, after: Any = None,
-        stage: str | None = None, headline: bool = False,
+        stage: str | None = None,
     ) -> None:  # fmt: skip
         """Report a finding. ``module`` is a raw path; equal findings of repeated layers fold, so the message must not
-        name the module itself. A ``headline`` is read before worse findings: it is why they are there."""
-        self.drafts.append(Draft(code, module, message, before, after, stage or self.stage, headline))
+        name the module itself."""
+        self.drafts.append(Draft(code, module, message, before, after, stage or self.stage))
         reported = self.modules_by_code.setdefault(code, set())
         if module is not None:
             reported.add(module)
@@ -113,7 +112,7 @@ class Context:
         return f" (at {', '.join(found[:3])})" if found and (pair.change.ops or len(found) == 1) else ""
 
     def findings(self) -> tuple[Finding, ...]:
-        """Everything reported, folded, under the policy's verdicts: headlines, then worst first."""
+        """Everything reported, folded, under the policy's verdicts, worst first."""
         groups: dict[tuple[str, str, str, str | None], list[Draft]] = {}
         for draft in self.drafts:
             if self.policy.verdict(draft.code) != IGNORE:
@@ -131,6 +130,6 @@ class Context:
                     code, message, module=module, before=first.before, after=first.after, verdict=verdict, stage=stage
                 )
                 place = (module is not None, natural_key(module or ""))
-                placed.append(((not first.headline, *finding_order(finding), place, message), finding))
+                placed.append(((*finding_order(finding), place, message), finding))
         placed.sort(key=lambda entry: entry[0])
         return tuple(finding for _, finding in placed)

@@ -9,7 +9,7 @@ from typing import Any
 
 from pytest_htp.compare.codes import CODES
 from pytest_htp.compare.finding import Comparison, finding_order
-from pytest_htp.compare.text import inert
+from pytest_htp.compare.text import OTHER_MODEL, inert
 from pytest_htp.compare.verdicts import at_or_above, worst
 
 _HEADING = "findings, worst first:"
@@ -40,6 +40,9 @@ def render_failure(
     commands = commands or {}
     width = max(width, 40)
     lines = _wrapped(_verdict_line(findings, name, fail_on), width, "", "  ")
+    for finding in findings:
+        if finding["message"].startswith(OTHER_MODEL):
+            lines += ["", *_wrapped(finding["message"], width, "", "  ")]
     cause = next((finding for finding in findings if finding["code"] == "toolchain.changed"), None)
     rest = [finding for finding in findings if finding is not cause]
     explained: list[Mapping[str, Any]] = []

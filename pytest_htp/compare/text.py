@@ -9,6 +9,9 @@ import re
 _SPECIAL = re.compile(r"[&<>`*\[\]#|~@$\\:]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|(?<=www)\.", re.IGNORECASE)
 _PINGS = re.compile(r"[@#](?=\w)")  # @user and #123: a reference does not stop those, a zero-width space does
 
+# How a finding begins that says why all the others are there.
+OTHER_MODEL = "the test now exports"
+
 
 def size(count: float) -> str:
     """Bytes in decimal units: ``512 bytes``, ``17.5 MB``."""

@@ -9,6 +9,7 @@ from pytest_htp.compare.context import Context
 from pytest_htp.compare.match import Move, Rows
 from pytest_htp.compare.paths import ancestors, nearest, parent_of, topmost
 from pytest_htp.compare.rules.ops import exploded
+from pytest_htp.compare.text import OTHER_MODEL
 from pytest_htp.format.fold import fold_paths, path_template
 
 # Operators that make one value of several.
@@ -24,12 +25,9 @@ def compare_modules(context: Context) -> None:
         if pair.change.class_changed:
             old, new = pair.change.before["class"], pair.change.after["class"]
             message = f"class {old} -> {new}{_with_children(pair, handed.get(pair.path))}"
-            headline = pair.path == "" and unrelated
-            if headline:
-                message = f"the test now exports {new}, its baseline is of {old}"
-            context.report(
-                "module.class_changed", message, module=pair.path, before=old, after=new, headline=headline
-            )  # fmt: skip
+            if pair.path == "" and unrelated:
+                message = f"{OTHER_MODEL} {new}, its baseline is of {old}"
+            context.report("module.class_changed", message, module=pair.path, before=old, after=new)
     _report_moves(context, modules.moves)
     inside = reclassified - {""}  # a changed root would hide everything
     for code, rows, verb in (
