@@ -288,7 +288,7 @@ def test_a_structure_opens_everywhere(tmp_path: Path) -> None:
     assert {str(value.dtype) for value in loaded.graph.initializers.values()} == {"FLOAT"}
 
 
-@pytest.mark.parametrize("name", ["bert", "vit"])
+@pytest.mark.parametrize("name", ["vit", pytest.param("bert", marks=pytest.mark.slow)])
 def test_a_batch_of_one_leaves_its_axis_dynamic(tmp_path: Path, name: str) -> None:
     ids = torch.arange(14).reshape(2, 7)
     inputs = {"pixel_values": torch.rand(2, 3, 32, 32)} if name == "vit" else {"input_ids": ids}

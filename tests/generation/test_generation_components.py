@@ -91,6 +91,7 @@ def test_vision_language_has_its_tower_and_projector(export: Export) -> None:
     assert projector.record["parity"]["failed"] == []
 
 
+@pytest.mark.slow
 def test_several_tokens_keep_the_axis_dynamic(export: Export) -> None:
     config = transformers.AutoConfig.from_pretrained(config_dir("llama"), num_hidden_layers=1)
     one = generation_components(config)["decode"]

@@ -36,6 +36,13 @@ def test_tokens(htp_export):
 """
 
 
+def test_tokens_of_an_export_that_is_wrong_differ(tmp_path: Path) -> None:
+    faulty = TEST.replace("make()", "make(faulty=True)").replace("tokens_equal == 6", "tokens_equal < 6")
+    example = project(tmp_path, faulty.replace("parity=False", "parity=False, baseline=False"), generative=MODEL)
+    example.run_pytest(outcomes={"passed": 1})
+
+
+@pytest.mark.slow
 def test_a_fault_of_the_export_is_told_by_its_tokens(tmp_path: Path) -> None:
     example = project(tmp_path, TEST, generative=MODEL)
     example.run_pytest("--snapshot-update", outcomes={"passed": 1})

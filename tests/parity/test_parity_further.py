@@ -103,7 +103,7 @@ def test_sizes_that_pytorch_refuses_leave_another_batch(tmp_path: Path) -> None:
     assert made.parity.failed == []
 
 
-@pytest.mark.parametrize("name", ["bert", "t5"])
+@pytest.mark.parametrize("name", ["bert", pytest.param("t5", marks=pytest.mark.slow)])
 def test_a_right_export_agrees_on_all_sets(name: str, tmp_path: Path) -> None:
     made = export(tmp_path, config_dir(name), None, dynamic=True)
     assert sorted(made.parity.input_sets) == ["other sizes", "padding"]

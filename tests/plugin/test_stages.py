@@ -48,8 +48,13 @@ def test_recorded_compared_and_reported(tmp_path: Path, workers: tuple[str, ...]
         sorted(path.name for path in folder.glob("*.onnx")) for folder in example.folder.glob("htp-report/exports/*")
     ]
     assert ["model.int8-dynamic.onnx", "model.onnx", "model.ort-extended.onnx"] in stored
+
+
+def test_a_stage_that_fails_is_named(tmp_path: Path) -> None:
+    example = project(tmp_path, TEST, tool=TOOL)
+    example.run_pytest("--snapshot-update", outcomes={"passed": 2})
     example.replace("tool.py", "shutil.copy(source, destination)", "raise RuntimeError('out of licences')")
-    run = example.run_pytest(*workers, outcomes={"passed": 1, "failed": 1})
+    run = example.run_pytest(outcomes={"passed": 1, "failed": 1})
     (finding,) = [finding for finding in run.findings if finding["code"] == "stage.failed"]
     assert (finding["stage"], finding["verdict"]) == ("mine", "breaking")
     assert finding["message"] == "stage mine failed: RuntimeError: out of licences"
