@@ -18,6 +18,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from torch.utils import _pytree as pytree
 
 from pytest_htp.capture.cost import Flops, tensor_bytes
+from pytest_htp.capture.state import eager
 from pytest_htp.capture.writes import writes_to
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.tag import HierarchyTag
@@ -365,23 +366,6 @@ def _hooked(model: nn.Module, watcher: _Watcher) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-@contextmanager
-def eager() -> Iterator[None]:
-    """The calls of modules as the exporters see them.
-
-    Compiled submodules and the operators of control flow would trace our hooks with dynamo, which refuses them. The
-    fused kernels of ``nn.TransformerEncoder`` pass over its submodules, and with a padding mask give them nested
-    tensors, which have no shape; no exporter takes that path.
-    """
-    fused = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fused)
 
 
 def watch_forward(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, keep_tensors: bool) -> Hierarchy:

@@ -288,3 +288,20 @@ def _elsewhere(tensor: torch.Tensor, data: torch.Tensor) -> bool:
     if tensor.layout != torch.strided or tensor.device.type == "meta":
         return False
     return tensor.data_ptr() != data.data_ptr() or tensor.stride() != data.stride()
+
+
+@contextmanager
+def eager() -> Iterator[None]:
+    """The calls of modules as the exporters see them.
+
+    Compiled submodules and the operators of control flow would trace our hooks with dynamo, which refuses them. The
+    fused kernels of ``nn.TransformerEncoder`` pass over its submodules, and with a padding mask give them nested
+    tensors, which have no shape; no exporter takes that path.
+    """
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)

@@ -24,9 +24,8 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
-from pytest_htp.capture.hierarchy import eager
 from pytest_htp.capture.inputs import PreparedInputs, make_inputs
-from pytest_htp.capture.state import put_back
+from pytest_htp.capture.state import eager, put_back
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.parity.feeds import match_inputs
 from pytest_htp.parity.result import InputSet

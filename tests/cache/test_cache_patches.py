@@ -6,10 +6,9 @@ import functools
 from typing import Any
 
 import pytest
+import transformers
 
 from pytest_htp.cache.patches import Patches
-
-transformers = pytest.importorskip("transformers")
 
 
 def names() -> list[str]:

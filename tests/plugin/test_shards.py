@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from htp_examples import project
 
-pytest.importorskip("pytest_split")
 TESTS = "def test_a(): pass\ndef test_b(): pass\n"
 
 
