@@ -19,6 +19,7 @@ import torch
 from torch.utils import flop_counter
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from pytest_htp.capture.wrapped import plain_parts
 from pytest_htp.vocabulary import Cost
 
 # Named as text: not every build of torch has each of them.
@@ -111,5 +112,5 @@ class Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def tensor_bytes(tensors: Iterable[torch.Tensor]) -> int | None:
     """Bytes of distinct tensors by shape and element type; None where a size depends on values."""
     distinct = {id(tensor): tensor for tensor in tensors}.values()
-    sizes = [tensor.numel() * tensor.element_size() for tensor in distinct]
+    sizes = [part.numel() * part.element_size() for tensor in distinct for part in plain_parts(tensor)]
     return sum(sizes) if all(type(size) is int for size in sizes) else None

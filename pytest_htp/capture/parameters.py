@@ -6,6 +6,8 @@ import torch
 from onnx_ir.tensor_adapters import from_torch_dtype
 from torch import nn
 
+from pytest_htp.capture.wrapped import is_wrapper, plain_parts
+
 
 def shared_parameters(model: nn.Module) -> dict[str, tuple[str, ...]]:
     """Every parameter and buffer name → all names of the same tensor, in registration order.
@@ -45,11 +47,14 @@ def zero_biases(model: nn.Module) -> dict[str, int]:
         if name.rpartition(".")[2] == "bias"
         and parameter.device.type != "meta"
         and parameter.layout == torch.strided
+        and not is_wrapper(parameter)
         and not torch.count_nonzero(parameter.detach())
     }
 
 
 def _identity(tensor: torch.Tensor) -> tuple[object, ...]:
+    if is_wrapper(tensor):
+        return (type(tensor), tuple(tensor.shape), *map(_identity, plain_parts(tensor)))
     if tensor.layout != torch.strided or tensor.device.type == "meta" or tensor.numel() == 0:
         return ("object", id(tensor))
     return (

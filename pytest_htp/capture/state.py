@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from pytest_htp.capture.wrapped import is_wrapper, plain_parts
 from pytest_htp.capture.writes import writes_to
 
 BUFFER_COPY_LIMIT = 64 * 2**20
@@ -251,16 +252,19 @@ class _Tensors:
         self._large: list[tuple[str, torch.Tensor, int]] = []
         seen: set[int] = set()
         for name, buffer in model.named_buffers():
-            if nn.parameter.is_lazy(buffer) or buffer.layout != torch.strided or buffer.device.type == "meta":
+            if nn.parameter.is_lazy(buffer):
                 continue
-            storage = buffer.untyped_storage()
-            if storage.data_ptr() in seen:
-                continue
-            seen.add(storage.data_ptr())
-            if storage.nbytes() <= BUFFER_COPY_LIMIT:
-                self._buffers.append((storage, storage.clone()))  # type: ignore[no-untyped-call]
-            else:
-                self._large.append((name, buffer, writes_to(buffer)))
+            for part in plain_parts(buffer):
+                if part.layout != torch.strided or part.device.type == "meta":
+                    continue
+                storage = part.untyped_storage()
+                if storage.data_ptr() in seen:
+                    continue
+                seen.add(storage.data_ptr())
+                if storage.nbytes() <= BUFFER_COPY_LIMIT:
+                    self._buffers.append((storage, storage.clone()))  # type: ignore[no-untyped-call]
+                else:
+                    self._large.append((name, part, writes_to(part)))
 
     def restore(self) -> None:
         # Whole storages, so that buffers that are views (also of each other, also of stride 0) need no
@@ -285,6 +289,9 @@ def _elsewhere(tensor: torch.Tensor, data: torch.Tensor) -> bool:
     """Whether ``tensor`` no longer shows exactly the memory that ``data`` shows."""
     if tensor.device != data.device or tensor.dtype != data.dtype or tensor.shape != data.shape:
         return True
+    if is_wrapper(tensor):
+        pairs = zip(plain_parts(tensor), plain_parts(data), strict=True)
+        return any(_elsewhere(part, known) for part, known in pairs)
     if tensor.layout != torch.strided or tensor.device.type == "meta":
         return False
     return tensor.data_ptr() != data.data_ptr() or tensor.stride() != data.stride()

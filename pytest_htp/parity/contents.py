@@ -15,6 +15,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from pytest_htp.capture.hierarchy import Hierarchy, TensorRecord
+from pytest_htp.capture.wrapped import is_wrapper
 from pytest_htp.parity.differences import flat, is_constant, magnitude
 from pytest_htp.parity.precision import coarser, precision_at_borders
 from pytest_htp.parity.result import Difference
@@ -175,7 +176,7 @@ def stored_shape(tensor: torch.Tensor) -> tuple[int, ...]:
 
 
 def _is_dense(tensor: torch.Tensor) -> bool:
-    return tensor.numel() > 0 and tensor.layout is torch.strided
+    return tensor.numel() > 0 and tensor.layout is torch.strided and not is_wrapper(tensor)
 
 
 def matches(content: Content, difference: Difference) -> bool:
