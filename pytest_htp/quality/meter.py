@@ -7,7 +7,8 @@ A recorded tensor (a *content*, see :mod:`pytest_htp.parity.contents`) is looked
 3. its content, to a percent.
 
 What a tool does to such a value next without computing with it (quantize and dequantize it, cast, copy) is part of
-what the module hands on, so the value at the end of such a chain is measured as well.
+what the module hands on, so the value at the end of such a chain is measured as well. So is what the module itself does
+to its shape: several values of the graph then have the content's elements in the same order.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from pytest_htp.quality.blocked import layouts
 from pytest_htp.quality.sqnr import Undefined, rank, sqnr
 
 CONVERSIONS = frozenset({"QuantizeLinear", "DequantizeLinear", "Cast", "Identity"})
+# The same elements in row-major order.
+_SHAPES = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten"})
 
 Numbers = dict[ir.Value, "float | Undefined"]
 
@@ -61,7 +64,7 @@ class Meter:
             wanted.setdefault(value, set()).update(indices)
         for index, value in named.items():
             wanted.setdefault(value, set()).add(index)
-        ends = {value: list(_ends(value, flow)) for value in wanted}
+        ends = {value: list(_ends(value, flow, placement)) for value in wanted}
         for value, indices in list(wanted.items()):
             for end in ends[value]:
                 wanted.setdefault(end, set()).update(indices)
@@ -85,13 +88,23 @@ class Meter:
 Names = Mapping[int, "tuple[str, ...]"]
 
 
-def _ends(value: ir.Value, flow: Flow) -> Iterator[ir.Value]:
+def _ends(value: ir.Value, flow: Flow, placement: Placement) -> Iterator[ir.Value]:
     """Ends of the chains of conversions that begin at a value; the value itself where one is empty."""
+    maker = value.producer()
+    module = None if maker is None else placement.facts[flow.position[maker]].path
     todo, seen = [value], {value}
     while todo:
         current = todo.pop()
         readers = list(flow.readers(current))
-        going_on = [node for node in readers if node.op_type in CONVERSIONS and node.inputs[0] is current]
+        going_on = [
+            node
+            for node in readers
+            if node.inputs[0] is current
+            and (
+                node.op_type in CONVERSIONS
+                or (node.op_type in _SHAPES and module == placement.facts[flow.position[node]].path)
+            )
+        ]
         if current.is_graph_output() or len(going_on) < len(readers) or not readers:
             yield current
         for node in going_on:

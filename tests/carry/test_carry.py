@@ -10,6 +10,7 @@ from htp_graphs import WEIGHTS, graph, tagged, weight
 from onnx import helper, numpy_helper
 
 from pytest_htp.carry import carry
+from pytest_htp.carry.contents import says_the_same
 from pytest_htp.carry.values import Samples, equal_values
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.tagging.facts import NodeFacts
@@ -176,3 +177,13 @@ def test_a_tag_that_is_none_names_the_node() -> None:
     next(iter(model.graph)).metadata_props["htp.hierarchy.tag"] = "nonsense"
     with pytest.raises(HTPUsageError, match=r"'node_MatMul_1'.*must start with '/'"):
         read_tagging(model)
+
+
+def test_weights_quantized_per_channel_are_known_whatever_the_channels_scales_are() -> None:
+    random = np.random.default_rng(0)
+    weight = random.normal(size=(16, 8)) * np.array([[1.0], [30.0]] * 8)
+    codes = np.round(weight / np.abs(weight).max(1, keepdims=True) * 127).astype(np.int8)
+    assert says_the_same(codes, weight.astype(np.float32)) is True
+    assert says_the_same(codes.T.copy(), weight.astype(np.float32)) is True
+    other = random.normal(size=(16, 8)) * np.array([[1.0], [30.0]] * 8)
+    assert says_the_same(codes, other.astype(np.float32)) is False

@@ -122,6 +122,58 @@ def test_worse_quality_names_the_module_where_it_begins() -> None:
     assert found(after, before) == [("quality.better", "encoder.layer.11.dense", "int8:dynamic")]
 
 
+def entering(rows: dict[str, tuple[int | None, int | None]]) -> Record:
+    """Path → SQNR of what a module returned, and the worst of what it took."""
+    modules: list[Record] = []
+    for path, (number, taken) in rows.items():
+        reason = {"reason": "not finite"} if number is None else {}
+        modules.append({"path": path, "sqnr": number, "entering": taken, **reason})
+    return {"measured": True, "modules": modules, "outputs": []}
+
+
+LAYER = "encoder.layer.11"
+WELL = entering({"encoder": (39, 60), LAYER: (42, 60), f"{LAYER}.dense": (42, 45), f"{LAYER}.act": (42, 42)})
+
+
+@pytest.mark.parametrize(
+    ("rows", "begins"),
+    [
+        # its own operators, before what it calls: that only hands on what it is given
+        ({"encoder": (20, 60), LAYER: (21, 60), f"{LAYER}.dense": (21, 21), f"{LAYER}.act": (21, 21)}, LAYER),
+        # a module inside that lost no more than the tolerance, and what is made of it lost more
+        (
+            {"encoder": (20, 60), LAYER: (21, 60), f"{LAYER}.dense": (36, 45), f"{LAYER}.act": (42, 42)},
+            f"{LAYER}.dense",
+        ),
+        # the same, one after the other
+        (
+            {"encoder": (39, 60), LAYER: (42, 60), f"{LAYER}.dense": (36, 45), f"{LAYER}.act": (30, 36)},
+            f"{LAYER}.dense",
+        ),
+        # what the model itself is given is worse: the first that takes it
+        (
+            {"encoder": (21, 30), LAYER: (21, 30), f"{LAYER}.dense": (21, 30), f"{LAYER}.act": (21, 21)},
+            f"{LAYER}.dense",
+        ),
+        # not a number
+        (
+            {"encoder": (39, 60), LAYER: (42, 60), f"{LAYER}.dense": (None, 45), f"{LAYER}.act": (42, 42)},
+            f"{LAYER}.dense",
+        ),
+    ],
+)
+def test_a_loss_that_inputs_explain_began_before(rows: dict[str, tuple[int | None, int | None]], begins: str) -> None:
+    before, after = staged(programmed(), quality=WELL), staged(programmed(), quality=entering(rows))
+    assert found(before, after) == [("quality.worse", begins, "int8:dynamic")]
+
+
+def test_what_is_no_longer_finite_is_said() -> None:
+    rows = entering({f"{LAYER}.dense": (None, 45)})
+    finding = compare_exports(staged(bert(), quality=WELL), staged(bert(), quality=rows)).findings[0]
+    assert finding.message == "SQNR 42 dB -> not finite, begins in this module"
+    assert (finding["before"], finding["after"]) == ({f"{LAYER}.dense": 42}, {f"{LAYER}.dense": None})
+
+
 @pytest.mark.parametrize(("tolerance", "codes"), [(6, []), (5, ["quality.worse"])])
 def test_quality_within_the_tolerance_is_silent(tolerance: float, codes: list[str]) -> None:
     slightly = quality({"embeddings.word": 54}, {"pooler_output": 30})

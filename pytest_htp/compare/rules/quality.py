@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from pytest_htp.compare.context import Context
 from pytest_htp.compare.lines import parse
 from pytest_htp.compare.paths import ancestors, unfolded
 from pytest_htp.format.fold import expand_pattern, natural_key
 
-_Moves = dict[str, tuple[int, int]]
+# A stage's tensor that holds NaN or infinity, in the words of ``quality.sqnr``.
+_NOT_FINITE = "not finite"
+_STEP = 3  # of stored numbers, in dB
 _SHOWN = 4
+
+
+class _Move(NamedTuple):
+    """A number before and after, and by how much the worst of what the module took rose; dB, None: not finite."""
+
+    before: int
+    after: int | None
+    entering: float = 0.0
+
+    @property
+    def rise(self) -> float:
+        return -math.inf if self.after is None else self.after - self.before
+
+
+_Moves = dict[str, _Move]
+_Rows = dict[str, Mapping[str, Any]]
 
 
 def compare_quality(context: Context) -> None:
@@ -20,55 +39,82 @@ def compare_quality(context: Context) -> None:
     if not (before.get("measured") and after.get("measured")):
         return
     renamed = context.modules.new_paths
-    old_modules = {renamed.get(path, path): value for path, value in _values(before.get("modules", ()), "path").items()}
-    modules = _moves(old_modules, _values(after.get("modules", ()), "path"))
-    outputs = _moves(_values(before.get("outputs", ()), "name"), _values(after.get("outputs", ()), "name"))
+    old = {renamed.get(path, path): row for path, row in _rows(before.get("modules", ()), "path").items()}
+    modules = _moves(old, _rows(after.get("modules", ()), "path"))
+    outputs = _moves(_rows(before.get("outputs", ()), "name"), _rows(after.get("outputs", ()), "name"))
+    tolerance = context.quality_tolerance
     for code, sign in (("quality.worse", -1), ("quality.better", 1)):
-        inside = {path: move for path, move in modules.items() if _beyond(move, sign, context.quality_tolerance)}
-        given = {name: move for name, move in outputs.items() if _beyond(move, sign, context.quality_tolerance)}
+        inside = {path: move for path, move in modules.items() if sign * move.rise > tolerance}
+        given = {name: move for name, move in outputs.items() if sign * move.rise > tolerance}
         if not (inside or given):
             continue
-        start = next(_by_execution(context, inside), None)
+        start = _begins(context, modules, inside, sign)
         words = []
         if start is not None:
-            words.append(f"SQNR {_told(inside[start])}, begins in this module")
-            if len(inside) > 1:
-                words.append(f"{len(inside) - 1} more module{'s' * (len(inside) != 2)} with it")
+            words.append(f"SQNR {_told(modules[start])}, begins in this module")
+            more = len(inside.keys() - {start})
+            if more:
+                words.append(f"{more} more module{'s' * (more != 1)} with it")
         words += [f"output {name}: SQNR {_told(move)}" for name, move in list(given.items())[:_SHOWN]]
+        first = [] if start is None else [(start, modules[start])]
         context.report(
             code, "; ".join(words), module=start,
-            before={name: move[0] for name, move in (*_first(start, inside), *given.items())},
-            after={name: move[1] for name, move in (*_first(start, inside), *given.items())},
+            before={name: move.before for name, move in (*first, *given.items())},
+            after={name: move.after for name, move in (*first, *given.items())},
         )  # fmt: skip
 
 
-def _first(start: str | None, inside: _Moves) -> list[tuple[str, tuple[int, int]]]:
-    return [] if start is None else [(start, inside[start])]
+def _told(move: _Move) -> str:
+    return f"{move.before} dB -> {_NOT_FINITE}" if move.after is None else f"{move.before} -> {move.after} dB"
 
 
-def _told(move: tuple[int, int]) -> str:
-    return f"{move[0]} -> {move[1]} dB"
+def _rows(rows: Sequence[Mapping[str, Any]], key: str) -> _Rows:
+    """Raw path or name → row, those that say how good a value is."""
+    told = [row for row in rows if row["sqnr"] is not None or row.get("reason") == _NOT_FINITE]
+    return {path: row for row in told for path in expand_pattern(row[key])}
 
 
-def _values(rows: Sequence[Mapping[str, Any]], key: str) -> dict[str, int]:
-    """Raw path or name → SQNR, those that are defined."""
-    return {path: row["sqnr"] for row in rows if row["sqnr"] is not None for path in expand_pattern(row[key])}
+def _moves(before: _Rows, after: _Rows) -> _Moves:
+    moves = {}
+    for name, now in after.items():
+        was = before.get(name)
+        if was is None or was["sqnr"] is None:
+            continue
+        entering = was.get("entering"), now.get("entering")
+        rise = 0.0 if entering[0] is None or entering[1] is None else entering[1] - entering[0]
+        moves[name] = _Move(was["sqnr"], now["sqnr"], rise)
+    return moves
 
 
-def _moves(before: Mapping[str, int], after: Mapping[str, int]) -> _Moves:
-    return {name: (before[name], after[name]) for name in after if name in before}
+def _begins(context: Context, modules: _Moves, beyond: _Moves, sign: int) -> str | None:
+    """Where it begins: in a module that moved while what it took did not.
 
-
-def _beyond(move: tuple[int, int], sign: int, tolerance: float) -> bool:
-    return sign * (move[1] - move[0]) > tolerance
-
-
-def _by_execution(context: Context, paths: Mapping[str, Any]) -> Iterator[str]:
-    """The innermost of the modules in the order in which they compute, as programs tell it."""
-    outer = {above for path in paths for above in ancestors(path) if above != path}
-    innermost = {path for path in paths if path not in outer}
+    A move grows and shrinks on its way: where one is beyond the tolerance, its beginning need not be, so it is looked
+    for among moves of half of that. What the first module beyond tolerance does not bring about itself is brought about
+    by one before it, else by code between the two: that of the innermost module around it which took what was good.
+    """
+    if not beyond:
+        return None
+    tolerance = context.quality_tolerance
+    least = min(tolerance, max(_STEP, tolerance / 2))
     order = {path: place for place, path in enumerate(_executed(context.after["modules"]))}
-    yield from sorted(innermost, key=lambda path: (order.get(path, len(order)), natural_key(path)))
+
+    def place(path: str) -> tuple[int, Any]:
+        return order.get(path, len(order)), natural_key(path)
+
+    first = min(_innermost(beyond), key=place)
+    own = [path for path, move in modules.items() if sign * move.rise > least >= sign * move.entering]
+    if first in own:
+        return min(_innermost([path for path in own if path == first or first in ancestors(path)]), key=place)
+    earlier = [path for path in _innermost(own) if place(path) < place(first)]
+    if earlier:
+        return max(earlier, key=place)
+    return next((path for path in ancestors(first) if path in own), first)
+
+
+def _innermost(paths: Iterable[str]) -> list[str]:
+    outer = {above for path in paths for above in ancestors(path)}
+    return [path for path in paths if path not in outer]
 
 
 def _executed(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
