@@ -1,4 +1,4 @@
-"""Measure how right the data-flow rules are, and write ``docs/evidence.md``.
+"""Measure how right the data-flow rules are, and write ``docs/reference/inference-rules.md``.
 
     python benchmarks/evidence.py [--only NAME ...] [--output FILE]
 
@@ -181,7 +181,7 @@ def _table(title: str, counts: Counts, rules: Iterable[str]) -> list[str]:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Measure the data-flow rules by leave-one-out.")
     parser.add_argument("--only", nargs="*", help="architectures to measure (the page needs all)")
-    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "evidence.md")
+    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "reference" / "inference-rules.md")
     options = parser.parse_args(arguments)
     logging.disable(logging.ERROR)
     warnings.simplefilter("ignore")

@@ -1,4 +1,4 @@
-"""Tag the whole zoo, static and dynamic, and write ``docs/zoo.md``: what every node's tag stands on.
+"""Tag the whole zoo, static and dynamic, and write ``docs/reference/zoo.md``: what every node's tag stands on.
 
     python benchmarks/zoo.py [--only NAME ...] [--cache FILE] [--output FILE]
 
@@ -168,7 +168,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--only", nargs="*", help="architectures to measure (the report needs all)")
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "htp-zoo.jsonl")
-    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "zoo.md")
+    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "reference" / "zoo.md")
     parser.add_argument("--work", nargs="*", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.work:

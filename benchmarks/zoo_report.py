@@ -15,7 +15,7 @@ Written by `python benchmarks/zoo.py`; don't edit. Tiny configs, random weights,
 `auto` selects, optimized. A *direct* tag is the call stack the exporter recorded, a *fused* one that of
 a node which optimization made of several modules' nodes (their number is under *origins*), an
 *inferred* one comes from the exported program or, where that is silent, from a rule in
-[evidence.md](evidence.md); *none* is a node without a tag. Counted are all nodes, in bodies of control
+[inference rules](inference-rules.md); *none* is a node without a tag. Counted are all nodes, in bodies of control
 flow too. Seconds depend on the machine and are left out of the rows.
 """
 

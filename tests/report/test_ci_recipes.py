@@ -38,7 +38,9 @@ def test_gitlab_recipe_merges_every_shard() -> None:
     assert jobs["exports"]["artifacts"]["reports"]["junit"] == "junit-*.xml"
 
 
-@pytest.mark.parametrize("path", ["examples/github-actions.yml", "examples/gitlab-ci.yml", "docs/ci.md"])
+@pytest.mark.parametrize(
+    "path", ["examples/github-actions.yml", "examples/gitlab-ci.yml", "docs/how-to/ci-workflows.md"]
+)
 def test_options_exist(path: str) -> None:
     text = (ROOT / path).read_text("utf-8")
     commands = re.findall(r"(?m)^.*\b(?:pytest|pip|htp) .*$", text)

@@ -23,7 +23,7 @@ class DataFlowPass:
     they cross. At least one decided node must be among ``P`` and ``C``: a graph that lost everything stays
     undecided.
 
-    Rules, in order (precision of each by leave-one-out in ``docs/evidence.md``):
+    Rules, in order (precision of each by leave-one-out in ``docs/reference/inference-rules.md``):
 
     1. ``neighbours``: ``P`` and ``C`` are the same single module: the group is in it;
     2. ``order``: the decided nodes before and after the group in graph order are in the same module: so is

@@ -17,7 +17,7 @@ class ExportedProgramPass:
        used (rule name ``body``; elsewhere ``program``);
     4. an FX node without a stack, which the exporter itself put in, has that of the recorded FX nodes before
        and after it where these are of one module call (rule name ``program order``, measured in
-       ``docs/evidence.md``).
+       ``docs/reference/inference-rules.md``).
     """
 
     def run(self, graph: GraphFacts) -> None:
