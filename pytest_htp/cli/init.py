@@ -8,9 +8,9 @@ from typing import Any
 
 from pytest_htp.compare.text import inert
 from pytest_htp.errors import HTPUsageError
+from pytest_htp.format.atomic import write_text
 from pytest_htp.manifest.first import find_models, manifest_text
 from pytest_htp.manifest.parse import SUFFIX
-from pytest_htp.monitor.files import AtomicFiles
 
 DEFAULT = f"models{SUFFIX}"
 
@@ -37,12 +37,10 @@ def run(arguments: argparse.Namespace) -> int:
     if output.exists() and not arguments.force:
         raise HTPUsageError(f"{output} is there already: write another with -o FILE, or replace it with --force")
     models = find_models(arguments.paths)
-    with AtomicFiles() as files:
-        try:
-            files.stage(output, [manifest_text(models, output.parent)])
-            files.commit()
-        except OSError as error:
-            raise HTPUsageError(f"{output} can't be written: {error.strerror or error}") from error
+    try:
+        write_text(output, manifest_text(models, output.parent))
+    except OSError as error:
+        raise HTPUsageError(f"{output} can't be written: {error.strerror or error}") from error
     print(f"{inert(str(output))}: {len(models)} test{'s' * (len(models) != 1)}")
     for model in models:
         print(f"  {inert(model.folder.resolve().name)}  {inert(model.architecture or model.family)}")

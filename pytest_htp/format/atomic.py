@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
+from types import TracebackType
 
 TEMPORARY = ".htp-"
 
@@ -16,17 +18,56 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         OSError: it can't be written; the old file is untouched and nothing else is left behind.
     """
-    # Encoded first: a name that can't be encoded must not cost the old file. The temporary name stays short, since the
-    # file's own may already be near the limit of the file system.
-    content = text.encode("utf-8")
-    temporary = path.with_name(f"{TEMPORARY}{token_hex(4)}")
-    try:
-        with temporary.open("xb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)  # noqa: PTH105 - fault injection patches os.replace
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
+    with AtomicFiles() as files:
+        files.stage(path, [text])
+        files.commit()
+
+
+class AtomicFiles:
+    """Stages any number of text files and moves all of them into place at the end::
+
+        with AtomicFiles() as files:
+            files.stage(path, chunks)
+            files.commit()
+
+    What was staged and not committed is removed on leaving. UTF-8, line ends as they are.
+    """
+
+    def __init__(self) -> None:
+        self._staged: dict[Path, Path] = {}
+
+    def stage(self, path: Path, chunks: Iterable[str]) -> None:
+        """Write ``chunks`` beside ``path`` (its folder is made where missing), or nothing."""
+        if path.is_dir():
+            raise IsADirectoryError(21, "is a folder", str(path))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A short name of its own: one made from the file's name could exceed the file system's limit.
+        temporary = path.with_name(f"{TEMPORARY}{token_hex(4)}")
+        try:
+            with temporary.open("x", encoding="utf-8", newline="\n") as stream:
+                for chunk in chunks:
+                    stream.write(chunk)
+                stream.flush()
+                os.fsync(stream.fileno())
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+        self._staged[path] = temporary
+
+    def commit(self) -> None:
+        """Move every staged file into place."""
+        for path in list(self._staged):
+            os.replace(self._staged[path], path)  # noqa: PTH105 - fault injection patches os.replace
+            del self._staged[path]
+
+    def __enter__(self) -> AtomicFiles:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for temporary in self._staged.values():
+            with suppress(OSError):
+                temporary.unlink()
+        self._staged.clear()

@@ -8,9 +8,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from pytest_htp.errors import HTPUsageError
+from pytest_htp.format.atomic import AtomicFiles
 from pytest_htp.monitor.config import MonitorConfig
 from pytest_htp.monitor.console import HTPConsoleWriter
-from pytest_htp.monitor.files import AtomicFiles
 from pytest_htp.monitor.ledger import Ledger
 from pytest_htp.monitor.metadata import HTPMetadataWriter
 from pytest_htp.monitor.report import HTPReportWriter

@@ -41,7 +41,6 @@ def write_reports(
     }
     paths = {}
     try:
-        directory.mkdir(parents=True, exist_ok=True)
         for key, (name, render) in texts.items():
             paths[key] = directory / name
             write_text(paths[key], render(report))

@@ -12,7 +12,7 @@ import numpy
 import pytest
 
 from pytest_htp import HTPExportData, HTPExportMonitor, HTPExportStep, HTPMetadataWriter
-from pytest_htp.monitor.files import AtomicFiles
+from pytest_htp.format.atomic import AtomicFiles
 from pytest_htp.monitor.jsontext import clean
 
 SCHEMA = json.loads((files("pytest_htp") / "schemas" / "metadata.schema.json").read_text("utf-8"))
