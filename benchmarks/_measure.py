@@ -18,24 +18,32 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 
-def seconds(function: Callable[[], Any], *, collect: bool = True) -> float:
-    """Wall time of one call, in seconds, after a garbage collection unless ``collect`` is False."""
+Clock = Callable[[], float]
+
+
+def seconds(function: Callable[[], Any], *, collect: bool = True, clock: Clock = time.perf_counter) -> float:
+    """Seconds of one call by ``clock``, after a garbage collection unless ``collect`` is False."""
     if collect:
         gc.collect()
-    started = time.perf_counter()
+    started = clock()
     function()
-    return time.perf_counter() - started
+    return clock() - started
 
 
 def alternate(
-    first: Callable[[], Any], second: Callable[[], Any], rounds: int, *, collect: bool = True
+    first: Callable[[], Any],
+    second: Callable[[], Any],
+    rounds: int,
+    *,
+    collect: bool = True,
+    clock: Clock = time.perf_counter,
 ) -> tuple[list[float], list[float]]:
     """Time both in turn, ``rounds`` times; which goes first changes every round, so drift of the machine hits both."""
     times: tuple[list[float], list[float]] = ([], [])
     for number in range(rounds):
         order = ((0, first), (1, second)) if number % 2 == 0 else ((1, second), (0, first))
         for index, function in order:
-            times[index].append(seconds(function, collect=collect))
+            times[index].append(seconds(function, collect=collect, clock=clock))
     return times
 
 

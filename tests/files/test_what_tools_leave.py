@@ -1,0 +1,77 @@
+"""Files as tools leave them: nodes without names, values without types. Made by hand, no torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import NodeProto, helper, numpy_helper
+
+from pytest_htp.cli import main
+from pytest_htp.files.load import load_onnx
+from pytest_htp.files.modules import read_modules
+
+FLOAT = onnx.TensorProto.FLOAT
+
+
+def save(path: Path, nodes: list[NodeProto], *, typed: bool) -> Path:
+    """A model over ``x`` [2, 4] → ``y`` [2, 4] with the weight and the bias of ``dense``."""
+    rng = np.random.default_rng(0)
+    weights = [
+        numpy_helper.from_array(rng.standard_normal((4, 4), dtype=np.float32), "dense.weight"),
+        numpy_helper.from_array(rng.standard_normal(4, dtype=np.float32), "dense.bias"),
+    ]
+    ends = [helper.make_tensor_value_info(name, FLOAT, [2, 4]) for name in ("x", "y")]
+    inner = [name for node in nodes for name in node.output if name != "y"]
+    known = [helper.make_tensor_value_info(name, FLOAT, [2, 4]) for name in inner] if typed else []
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], weights, value_info=known)
+    onnx.save(helper.make_model(graph), path)
+    return path
+
+
+def node(kind: str, inputs: str, output: str, name: str = "") -> NodeProto:
+    return helper.make_node(kind, inputs.split(), [output], name=name)
+
+
+WRITTEN = [
+    node("MatMul", "x dense.weight", "product", "/dense/MatMul"),
+    node("Add", "product dense.bias", "sum", "/dense/Add"),
+    node("Relu", "sum", "y", "/act/Relu"),
+]
+MERGED = [node("Gemm", "x dense.weight dense.bias", "sum"), node("Relu", "sum", "y", "/act/Relu")]
+
+
+def test_a_nameless_node_is_in_the_module_whose_weights_it_reads(tmp_path: Path) -> None:
+    path = save(tmp_path / "merged.onnx", MERGED, typed=False)
+    found = read_modules(load_onnx(str(path)).model).tagging
+    assert [(facts.node.op_type, facts.path) for facts in found.nodes] == [("Gemm", "dense"), ("Relu", "act")]
+
+
+def test_a_nameless_node_that_reads_no_weight_is_placed_by_the_data_flow(tmp_path: Path) -> None:
+    nodes = [*WRITTEN[:2], node("Relu", "sum", "mid"), node("Neg", "mid", "y", "/dense/Neg")]
+    found = read_modules(load_onnx(str(save(tmp_path / "m.onnx", nodes, typed=False))).model).tagging
+    assert [facts.path for facts in found.nodes] == ["dense"] * 4
+
+
+def findings(old: Path, new: Path, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    main(["compare", str(old), str(new), "--format", "json"])
+    found: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["findings"]
+    return found
+
+
+def test_types_that_only_one_file_tells_are_no_difference(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bare, typed = (save(tmp_path / f"{flag}.onnx", WRITTEN, typed=flag) for flag in (False, True))
+    assert findings(bare, typed, capsys) == []
+
+
+def test_types_that_both_files_tell_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old = save(tmp_path / "old.onnx", WRITTEN, typed=True)
+    model = onnx.load(old)
+    for value in model.graph.value_info:
+        value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
+    onnx.save(model, tmp_path / "new.onnx")
+    assert "dtype.internal" in {finding["code"] for finding in findings(old, tmp_path / "new.onnx", capsys)}
