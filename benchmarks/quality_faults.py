@@ -2,8 +2,8 @@
 
     python benchmarks/quality_faults.py [--models a,b] [--limit N] [--steady]
 
-Each model is exported once and quantized (QDQ; every other model per channel, with one output channel in each weight
-that is larger than the others, as trained ones have). The record with that stage is the baseline. Then one fault at a
+Each model is exported once and quantized (QDQ): every other model with weights per channel, one channel of each being
+larger than the others as in trained ones, and values in 16 bits, as for NPUs. The record with that stage is the baseline. Then one fault at a
 time (``quantization_faults.py``) is planted into the quantized file, which runs through the stages of the product as a
 ``Stage``, and both records go through the comparison that the gate uses.
 
@@ -130,7 +130,8 @@ class Reader(CalibrationDataReader):  # type: ignore[misc]
 def quantize(source: Path, destination: Path, feeds: Feeds, *, per_channel: bool) -> None:
     quantize_static(
         _for_quantizing(source), destination, Reader(feeds), quant_format=QuantFormat.QDQ, per_channel=per_channel,
-        activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8 if per_channel else QuantType.QUInt8,
+        activation_type=QuantType.QUInt16 if per_channel else QuantType.QUInt8,
+        weight_type=QuantType.QInt8 if per_channel else QuantType.QUInt8,
     )  # fmt: skip
 
 

@@ -55,6 +55,7 @@ def sites(graph: onnx.GraphProto, owners: Mapping[str, frozenset[str]]) -> Itera
         for name in node.input:
             readers.setdefault(name, []).append(node)
     given = {value.name for value in graph.input} - stored.keys()
+    makers = {name: node.name for node in graph.node for name in node.output}
     dequantize = {
         node.input[0]: position for position, node in enumerate(graph.node) if node.op_type == "DequantizeLinear"
     }
@@ -66,7 +67,8 @@ def sites(graph: onnx.GraphProto, owners: Mapping[str, frozenset[str]]) -> Itera
                 yield Site(weight.name, None, position, owners[using[0].name])
         elif node.op_type == "QuantizeLinear" and node.input[0] not in stored and node.output[0] in dequantize:
             at = dequantize[node.output[0]]
-            modules = owners.get(node.input[0], frozenset())
+            # Made by an operator that took others in (a convolution with its activation): of any of them.
+            modules = owners.get(node.input[0], frozenset()) | owners.get(makers.get(node.input[0], ""), frozenset())
             if node.input[0] in given:  # nobody's result: it is off from the first that takes it
                 taking = readers.get(graph.node[at].output[0], ())
                 modules = frozenset[str]().union(*(owners.get(reader.name, frozenset()) for reader in taking))
@@ -136,8 +138,9 @@ def _shifted(site: Site, kind: str, by: int) -> QuantizationFault:
         node = graph.node[site.dequantize]
         array = _array(graph, node.input[2])
         info = np.iinfo(array.dtype)
+        far = by << (8 * (array.itemsize - 1))  # the same share of the range
         moved = array.astype(np.int64)
-        moved = np.where(moved + by > info.max, moved - by, moved + by)
+        moved = np.where(moved + far > info.max, moved - far, moved + far)
         _give(graph, node, 2, moved.astype(array.dtype))
 
     return QuantizationFault(kind, site.at, site.modules, plant)

@@ -68,6 +68,7 @@ class Provenance:
         marks_by_value: output value name right after translation → mark, for nodes that lost theirs.
         merged_initializers: name of an initializer dropped by deduplication → name of the one kept.
         fused_marks: marks that rewriting or elimination joined (for checks of completeness).
+        unquantized: the graph, with its marks, that a quantizer of the exporter's was given; None without one.
         unobserved: places that could not be watched, by dotted name.
         faults: what our own code raised while it watched.
     """
@@ -77,6 +78,7 @@ class Provenance:
     marks_by_value: dict[str, str] = field(default_factory=dict)
     merged_initializers: dict[str, str] = field(default_factory=dict)
     fused_marks: list[tuple[int, ...]] = field(default_factory=list)
+    unquantized: ir.Model | None = None
     unobserved: list[str] = field(default_factory=list)
     faults: list[Exception] = field(default_factory=list)
 

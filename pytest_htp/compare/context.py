@@ -43,6 +43,7 @@ class Context:
     min_coverage: float | None = None
     quality_tolerance: float = 6.0
     stage: str | None = None
+    export: Record | None = None  # of a stage: the record of what it was made of
     sources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     toolchain_changed: tuple[tuple[str, str | None, str | None], ...] = ()
     drafts: list[Draft] = field(default_factory=list)

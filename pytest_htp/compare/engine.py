@@ -8,6 +8,7 @@ from pytest_htp.compare.context import Context, Record
 from pytest_htp.compare.finding import Comparison
 from pytest_htp.compare.policy import Policy
 from pytest_htp.compare.rules import LATER, RULES
+from pytest_htp.compare.rules.quality import compare_quality
 from pytest_htp.compare.rules.toolchain import changed_versions
 from pytest_htp.compare.stages import compare_stages
 from pytest_htp.cycles import no_search_for_cycles
@@ -67,6 +68,7 @@ def compare_exports(
     with no_search_for_cycles():
         for rule in RULES:
             rule(context)
+        compare_quality(context)  # of an export that is quantized itself
         compare_stages(context, RULES)
         for rule in LATER:
             rule(context)

@@ -33,6 +33,7 @@ def compare_stages(context: Context, rules: Sequence[Callable[[Context], None]])
             quality_tolerance=context.quality_tolerance,
             toolchain_changed=context.toolchain_changed,
             stage=name,
+            export=context.after,
         )
         quantization.compare_quantization(inner)
         for rule in rules:

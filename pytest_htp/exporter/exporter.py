@@ -25,10 +25,9 @@ from pytest_htp.capture.hierarchy import (
     watch_forward,
 )
 from pytest_htp.capture.inputs import PreparedInputs, make_inputs
-from pytest_htp.capture.marks import clear_marks
 from pytest_htp.capture.matching import linear_matching
 from pytest_htp.capture.models import ResolvedModel, resolve_model
-from pytest_htp.capture.parameters import shared_parameters, zero_biases
+from pytest_htp.capture.parameters import shared_parameters
 from pytest_htp.capture.provenance import ProvenanceObserver
 from pytest_htp.capture.shapes import shapes_only
 from pytest_htp.capture.state import preserved, put_back, to_eval_mode
@@ -39,15 +38,17 @@ from pytest_htp.exporter.options import ExportOptions
 from pytest_htp.exporter.place import Place, place_of
 from pytest_htp.exporter.result import HTPExport
 from pytest_htp.exporter.save import SavedModel, remove_model, save_model
-from pytest_htp.exporter.steps import StepRunner
+from pytest_htp.exporter.steps import StepRunner, refused_path
+from pytest_htp.exporter.tags import tagged
 from pytest_htp.exporter.toolchain import toolchain_versions
+from pytest_htp.exporter.twin import watch_twin
 from pytest_htp.exporter.validity import check_saved
 from pytest_htp.exporter.verification import Exported, Verified, parity_reason, verify
 from pytest_htp.monitor import HTPExportMonitor, LiveProgress
 from pytest_htp.tagging.embed import embed_tags, strip_tags
 from pytest_htp.tagging.sources import source_lines
 from pytest_htp.tagging.stacks import traced_calls
-from pytest_htp.tagging.tagger import Tagging, tag_graph
+from pytest_htp.tagging.tagger import Tagging
 from pytest_htp.vocabulary import HTPExportData, HTPExportStep
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class HTPExporter:
         """
         path = Path(output_path)
         if path.is_dir() or not path.name:
-            raise _refused_path(path)
+            raise refused_path(path)
         with _ONE_AT_A_TIME, self._progress or LiveProgress() as progress:
             return _Export(self.options, path, progress, self._module_name).run(model, inputs)
 
@@ -121,6 +122,7 @@ class _Export:
         self.model: torch.nn.Module
         self.inputs: PreparedInputs
         self.hierarchy: Hierarchy
+        self.twin: Hierarchy | None = None
         self.program: ir.Model
         self.observer = ProvenanceObserver()
         self.tagging: Tagging
@@ -163,7 +165,9 @@ class _Export:
         if not isinstance(model, ResolvedModel):
             resolved = resolve_model(model, weights=self.options.weights, seed=self.options.seed)
         self.model = resolved.module
-        self.engine = select_engine(self.options.exporter, self.model, ort_fusions=self.options.ort_fusions)
+        self.engine = select_engine(
+            self.options.exporter, self.model, ort_fusions=self.options.ort_fusions, quantizer=self.options.quantizer
+        )
         if self.options.custom_translation_table and self.engine.name != "torch":
             raise HTPUsageError(
                 f"option custom_translation_table works with torch's exporter, and {self.engine.name}'s is used here: "
@@ -211,6 +215,8 @@ class _Export:
             except Exception as error:  # an exporter may well manage what a plain call does not: it decides
                 self.hierarchy = Hierarchy(module_table(self.model), unwatched=error)
                 self.steps.note(f"the forward pass could not be watched: {type(error).__name__}: {error}")
+        if self.options.reference is not None and parity_reason(self.options) is None:
+            self.twin = watch_twin(self.options.reference, self.inputs, self.hierarchy, seed=self.options.seed)
         name_modules(self.hierarchy.modules, self.model, self.module_name)
         self.data.hierarchy = self.hierarchy.modules
         self.data.execution_steps = self.hierarchy.execution_steps
@@ -248,6 +254,7 @@ class _Export:
             ort_fusions=options.ort_fusions,
             axis_names=self.inputs.dynamic_axes or None,
             translations=options.custom_translation_table,
+            quantizer=options.quantizer,
         )
         self.steps.start(HTPExportStep.TRACE)
         try:
@@ -258,7 +265,8 @@ class _Export:
                 raise
             self.steps.return_to(HTPExportStep.HIERARCHY)
             raise self.hierarchy.unwatched from None  # the plain call says it in the user's own words
-        name_values(self.program, options.input_names, options.output_names)
+        for program in filter(None, (self.program, self.observer.provenance.unquantized)):
+            name_values(program, options.input_names, options.output_names)
         self.data.opset = dict(self.program.opset_imports)
         self.data.outputs = [
             {
@@ -280,14 +288,7 @@ class _Export:
         self.data.unobserved = list(provenance.unobserved)
         self.shared = shared_parameters(self.model)
         self.hierarchy.follow(traced_calls(self.observer.provenance.program, self.hierarchy.modules))
-        self.tagging = tag_graph(
-            self.program,
-            self.hierarchy.modules,
-            self.observer.provenance,
-            shared_parameters=self.shared,
-            zero_biases=zero_biases(self.model),
-        )
-        clear_marks(self.program)
+        self.tagging = tagged(self.program, self.hierarchy, provenance, self.model, self.shared)
         strip_tags(self.program, self.options.tag_namespace)
         if self.options.embed_hierarchy_attributes:
             embed_tags(self.tagging, self.options.tag_namespace)
@@ -322,6 +323,7 @@ class _Export:
                 model=self.model,
                 inputs=self.inputs,
                 hierarchy=self.hierarchy,
+                twin=self.twin,
                 path=self.path,
                 program=self.program,
                 tagging=self.tagging,
@@ -360,6 +362,7 @@ class _Export:
             raise HTPUsageError(f"{error.strerror} ({error.filename})") from error
 
     def _result(self, files: Mapping[str, Path]) -> HTPExport:
+        verified = self.verified
         return HTPExport(
             onnx_path=self.path,
             metadata_path=files["metadata"],
@@ -370,28 +373,16 @@ class _Export:
             console=self.monitor.get_console_output(),
             tags=self.tagging.tags,
             coverage=self.tagging.coverage,
-            parity=self.verified.parity,
-            attestation=self.verified.parity.attestation,
-            record=self.verified.record,
+            parity=verified.parity,
+            attestation=verified.parity.attestation,
+            quality=verified.quality.modules,
+            output_quality=verified.quality.outputs,
+            record=verified.record,
             program=self.program,
             sources=source_lines(self.tagging, Path.cwd()),
             console_html=self.monitor.console_writer.export_html(),
             parameters=tuple(self.shared),
-            targets=self.verified.targets,
-            stages=self.verified.staged.stages,
-            stage_failure=self.verified.staged.failure,
+            targets=verified.targets,
+            stages=verified.staged.stages,
+            stage_failure=verified.staged.failure,
         )
-
-
-def _refused_path(path: Path) -> HTPExportError:
-    cause = HTPUsageError(f"output_path must name a file, like 'exports/model.onnx'; {str(path)!r} is a folder")
-    steps: Mapping[str, dict[str, Any]] = {
-        step.value: {"status": "failed" if step is HTPExportStep.SAVE else "skipped", "seconds": 0.0}
-        for step in HTPExportStep
-    }
-    error = {"step": HTPExportStep.SAVE.value, "type": "HTPUsageError", "message": str(cause)}
-    data = HTPExportData(output_path=str(path), steps=dict(steps), errors=[error])
-    step = HTPExportStep.SAVE
-    return HTPExportError(
-        f"export refused, step {step.number}/8 ({step.title}) can't work: {cause}", step=step, cause=cause, data=data
-    )

@@ -33,6 +33,8 @@ class ExportKeywords(TypedDict, total=False):
     providers: Sequence[str]
     stages: Sequence[Any]
     calibration: Iterable[Any] | None
+    quantizer: Any
+    reference: Any
     targets: Any
     target_timeout: float
     seed: int

@@ -42,6 +42,10 @@ class ExportOptions:
         target_timeout: seconds that compiling for one target may take, 0 for no limit.
         stages: what is done with the exported file, in order: names of ``pytest_htp.stages.BUILT_IN``, or ``Stage``.
         calibration: input sets that ``int8:qdq`` is calibrated on, each like ``inputs``; None takes ``inputs``.
+        quantizer: one of ``transformers.exporters``, as of its ``OnnxConfig``: the export itself is quantized, and its
+            quality measured against the model, which stays in float (implies the transformers exporter).
+        reference: the float twin of a model that is quantized already: the quality of the export and its stages is
+            measured against it.
         seed: of generated weights and inputs.
         config: of the monitor (:class:`pytest_htp.HTPExportMonitor`).
         verbose: print the monitor's output to the terminal while exporting.
@@ -72,6 +76,8 @@ class ExportOptions:
     target_timeout: float = 300.0
     stages: Sequence[str | Stage] = ()
     calibration: Iterable[Any] | None = None
+    quantizer: Any = None
+    reference: Any = None
     seed: int = 0
     config: Mapping[str, Any] | None = None
     verbose: bool = False
@@ -113,6 +119,7 @@ class ExportOptions:
             raise HTPUsageError(f"option providers must be a list of provider names, got {self.providers!r}")
 
         self._check_stages()
+        self._check_quantized()
         MonitorConfig.parse(self.config)
         for name in ("input_names", "output_names"):
             names = getattr(self, name)
@@ -132,6 +139,28 @@ class ExportOptions:
                 f"option parity_inputs must be a list of input sets, got {type(self.parity_inputs).__name__}; "
                 "put a single one into a list: parity_inputs=[inputs]"
             )
+
+    def _check_quantized(self) -> None:
+        quantizer = self.quantizer
+        if quantizer is not None:
+            if isinstance(quantizer, type) or not all(
+                hasattr(quantizer, it) for it in ("quantize", "supported_formats")
+            ):
+                given = quantizer.__name__ if isinstance(quantizer, type) else repr(quantizer)
+                raise HTPUsageError(
+                    "option quantizer must be a quantizer object of transformers.exporters, such as "
+                    f"OnnxRuntimeQuantizer(), got {given}; ONNX Runtime's by name are stages=['int8:qdq']"
+                )
+            if self.exporter == "torch":
+                raise HTPUsageError(
+                    "option quantizer is for transformers' exporter, and exporter='torch' is asked for: leave it out, "
+                    "or quantize in a stage: stages=['int8:qdq']"
+                )
+            if self.reference is not None:
+                raise HTPUsageError("with quantizer= the model itself is the float twin; leave reference= out")
+        if self.weights == "none" and (quantizer is not None or self.reference is not None):
+            name = "reference" if quantizer is None else "quantizer"
+            raise HTPUsageError(f"{name}= is about weights, and with weights='none' there are none: use weights='real'")
 
     def _check_stages(self) -> None:
         object.__setattr__(self, "stages", resolve_stages(self.stages))

@@ -74,6 +74,8 @@ class HTPExport:
         console_html: the console log in colour, as an HTML fragment.
         parameters: names of all parameters and buffers.
         targets: target name → what its compiler made of the last graph; empty if not asked for.
+        quality, output_quality: of an export that is quantized itself (``quantizer=``, ``reference=``): SQNR in dB by
+            module path and by output; empty otherwise.
         stages: what each stage made of it, in order; a stage that failed, and those behind it, are absent.
         stage_failure: the stage that ended the pipeline; None where all went well.
     """
@@ -94,6 +96,8 @@ class HTPExport:
     sources: dict[str, dict[str, str]] = field(default_factory=dict)
     console_html: str = ""
     parameters: tuple[str, ...] = ()
+    quality: dict[str, float] = field(default_factory=dict)
+    output_quality: dict[str, float] = field(default_factory=dict)
     targets: dict[str, HTPTarget] = field(default_factory=dict)
     stages: dict[str, HTPStage] = field(default_factory=dict)
     stage_failure: StageFailure | None = None

@@ -21,11 +21,12 @@ from pytest_htp.describe.build import describe_graph
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.exporter.result import HTPStage
 from pytest_htp.exporter.save import remove_model, save_model
-from pytest_htp.format.record import StageRecord
+from pytest_htp.exporter.twin import values_in_twin
+from pytest_htp.format.record import ParityRow, StageRecord
 from pytest_htp.format.serialize import dict_of
 from pytest_htp.parity import ParityResult
 from pytest_htp.parity.feeds import match_inputs
-from pytest_htp.quality import Quality, QualityRequest, StageMeasurement, measure_stage
+from pytest_htp.quality import Quality, QualityRequest, StageMeasurement, measure_quality, measure_stage
 from pytest_htp.stages import Stage, StageFailure, run_stage
 from pytest_htp.stages.portable import portable_model
 from pytest_htp.stages.stage import CALIBRATED, name_of, slug
@@ -54,6 +55,7 @@ class StagesRequest:
         values: the export's :attr:`pytest_htp.parity.ParityResult.values`.
         parity_reason: why no stage can be compared with PyTorch, None where it can.
         named_outputs: as for :func:`pytest_htp.describe.build.describe_graph`.
+        twin: what quality is measured against, where that is not ``hierarchy``.
     """
 
     stages: Sequence[str | Stage]
@@ -73,6 +75,7 @@ class StagesRequest:
     atol: float | None
     providers: tuple[str, ...]
     values: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    twin: Hierarchy | None = None
 
 
 @dataclass
@@ -196,20 +199,34 @@ def _measured(request: StagesRequest, path: Path, program: ir.Model, tagging: Ta
     if request.parity_reason is not None:
         unmeasured = ParityResult.not_measured(request.parity_reason)
         return StageMeasurement(unmeasured, Quality.not_measured(request.parity_reason))
-    return measure_stage(
-        QualityRequest(
-            onnx_path=path,
-            program=program,
-            inputs=request.inputs,
-            hierarchy=request.hierarchy,
-            tagging=tagging,
-            rtol=request.rtol,
-            atol=request.atol,
-            providers=request.providers,
-            precision=precision_of(program),
-            values=request.values,
-        )
+    asked = QualityRequest(
+        onnx_path=path,
+        program=program,
+        inputs=request.inputs,
+        hierarchy=request.hierarchy,
+        tagging=tagging,
+        rtol=request.rtol,
+        atol=request.atol,
+        providers=request.providers,
+        precision=precision_of(program),
+        values=request.values,
     )
+    if request.twin is None:
+        return measure_stage(asked)
+    values = values_in_twin(request.values, request.hierarchy, request.twin)
+    return replace(measure_stage(asked), quality=measure_quality(against_twin(asked, request.twin, values)))
+
+
+def against_twin(request: QualityRequest, twin: Hierarchy, values: Mapping[int, tuple[str, ...]]) -> QualityRequest:
+    """The same graph held against another model's pass; ``values`` are those that its tensors are."""
+    return replace(request, hierarchy=twin, values=values, extra_inputs=(), precision="int8")
+
+
+def within_precision(parity: ParityRow, program: ir.Model) -> ParityRow:
+    """How far quantization may be off is nothing a tolerance can say: its quality is compared, in dB."""
+    if precision_of(program) != "int8":
+        return parity
+    return structs.replace(parity, failed=[], failed_on=[], first_divergence=None, divergence=None)
 
 
 def precision_of(program: ir.Model) -> Literal["float16", "int8"] | None:
@@ -229,10 +246,7 @@ def _record(
 ) -> StageRecord:
     """The record of a stage. Where the stage wrote what depends on this machine, the record describes what it gives
     without that."""
-    parity = measured.parity.to_record()
-    if precision_of(tagging.graph.model) == "int8":
-        # How far quantization may be off is nothing a tolerance can say: its quality is compared, in dB.
-        parity = structs.replace(parity, failed=[], failed_on=[], first_divergence=None, divergence=None)
+    parity = within_precision(measured.parity.to_record(), tagging.graph.model)
     outputs = enumerate(tagging.graph.model.graph.outputs)
     names = {} if request.named_outputs else {value.name or "": f"output.{place}" for place, value in outputs}
     portable = portable_model(name, source, tagging.graph.model)

@@ -7,11 +7,13 @@ import os
 import re
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
+from pathlib import Path
+from typing import Any
 
-from pytest_htp.errors import HTPExportError
+from pytest_htp.errors import HTPExportError, HTPUsageError
 from pytest_htp.exporter.place import Place
 from pytest_htp.exporter.remedies import explain
 from pytest_htp.vocabulary import HTPExportData, HTPExportStep
@@ -145,3 +147,18 @@ class _NoteHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._runner.note(record.getMessage())
+
+
+def refused_path(path: Path) -> HTPExportError:
+    """The error for an output path that names no file; no step was begun."""
+    cause = HTPUsageError(f"output_path must name a file, like 'exports/model.onnx'; {str(path)!r} is a folder")
+    steps: Mapping[str, dict[str, Any]] = {
+        step.value: {"status": "failed" if step is HTPExportStep.SAVE else "skipped", "seconds": 0.0}
+        for step in HTPExportStep
+    }
+    error = {"step": HTPExportStep.SAVE.value, "type": "HTPUsageError", "message": str(cause)}
+    data = HTPExportData(output_path=str(path), steps=dict(steps), errors=[error])
+    step = HTPExportStep.SAVE
+    return HTPExportError(
+        f"export refused, step {step.number}/8 ({step.title}) can't work: {cause}", step=step, cause=cause, data=data
+    )

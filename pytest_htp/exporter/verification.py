@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import replace as changed
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,19 @@ from pytest_htp.capture.parameters import distinct_parameters
 from pytest_htp.describe.build import RecordSource, build_record
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.exporter.options import ExportOptions
-from pytest_htp.exporter.staging import StagesRequest, StagesResult, run_stages
+from pytest_htp.exporter.staging import (
+    StagesRequest,
+    StagesResult,
+    against_twin,
+    precision_of,
+    run_stages,
+    within_precision,
+)
+from pytest_htp.exporter.twin import values_in_twin
 from pytest_htp.format.record import Record
 from pytest_htp.format.serialize import dict_of
 from pytest_htp.parity import (
     InputSet,
-    ParityRequest,
     ParityResult,
     derived_sets,
     given_sets,
@@ -30,6 +38,7 @@ from pytest_htp.parity import (
     parity_unavailable,
 )
 from pytest_htp.parity.feeds import match_inputs
+from pytest_htp.quality import Quality, QualityRequest, StageMeasurement, measure_quality, measure_stage
 from pytest_htp.tagging.tagger import Tagging
 from pytest_htp.targets import HTPTarget
 from pytest_htp.targets.run import compile_targets
@@ -41,6 +50,7 @@ class Exported:
     """What steps 1 to 7 made; ``data`` is told what this step finds.
 
     Attributes:
+        twin: of ``reference=``, watched; None where there is none or nothing is compared.
         path: the saved file of ``program``.
         shared_names: of the model's parameters, each name of a shared one.
     """
@@ -49,6 +59,7 @@ class Exported:
     model: torch.nn.Module
     inputs: PreparedInputs
     hierarchy: Hierarchy
+    twin: Hierarchy | None
     path: Path
     program: ir.Model
     tagging: Tagging
@@ -61,6 +72,7 @@ class Verified:
     """What the export is worth: measured, described, and made into what ships."""
 
     parity: ParityResult
+    quality: Quality
     record: dict[str, Any]
     staged: StagesResult
     targets: dict[str, HTPTarget]
@@ -68,16 +80,17 @@ class Verified:
 
 def verify(exported: Exported) -> Verified:
     """Measure parity, describe the graph, run the stages and compile for the targets."""
-    parity = _parity(exported)
+    measured = _measured(exported)
+    parity = measured.parity
     exported.data.parity = parity.to_dict()
     exported.data.attestation = parity.attestation
-    record = _described(exported, parity)
+    record = _described(exported, measured)
     staged = _staged(exported, parity)
     exported.data.stages = staged.described
     targets = _compiled(exported, staged)
     exported.data.targets = {name: target.summary() for name, target in targets.items()}
     record = replace(record, stages=staged.records, targets=[target.record for target in targets.values()])
-    return Verified(parity, dict_of(record), staged, targets)
+    return Verified(parity, measured.quality, dict_of(record), staged, targets)
 
 
 def parity_reason(options: ExportOptions) -> str | None:
@@ -89,26 +102,32 @@ def parity_reason(options: ExportOptions) -> str | None:
     return parity_unavailable()
 
 
-def _parity(exported: Exported) -> ParityResult:
+def _measured(exported: Exported) -> StageMeasurement:
+    """Parity; and quality, where the export itself is quantized."""
     options, unwatched = exported.options, exported.hierarchy.unwatched
     reason = parity_reason(options)
     if reason is None and unwatched is not None:
         reason = f"the forward pass could not be watched ({type(unwatched).__name__})"
     if reason is not None:
-        return ParityResult.not_measured(reason)
-    return measure_parity(
-        ParityRequest(
-            onnx_path=exported.path,
-            program=exported.program,
-            inputs=exported.inputs.named,
-            hierarchy=exported.hierarchy,
-            tagging=exported.tagging,
-            rtol=options.rtol,
-            atol=options.atol,
-            providers=options.providers,
-            extra_inputs=_further_inputs(exported),
-        )
+        return StageMeasurement(ParityResult.not_measured(reason), Quality.not_measured(reason))
+    request = QualityRequest(
+        onnx_path=exported.path,
+        program=exported.program,
+        inputs=exported.inputs.named,
+        hierarchy=exported.hierarchy,
+        tagging=exported.tagging,
+        rtol=options.rtol,
+        atol=options.atol,
+        providers=options.providers,
+        extra_inputs=_further_inputs(exported),
     )
+    if options.quantizer is not None:
+        return measure_stage(changed(request, precision=precision_of(exported.program)))
+    parity = measure_parity(request)
+    if exported.twin is None or not parity.measured:
+        return StageMeasurement(parity, Quality.not_measured(parity.reason or ""))
+    values = values_in_twin(parity.values, exported.hierarchy, exported.twin)
+    return StageMeasurement(parity, measure_quality(against_twin(request, exported.twin, values)))
 
 
 def _further_inputs(exported: Exported) -> list[InputSet]:
@@ -117,23 +136,25 @@ def _further_inputs(exported: Exported) -> list[InputSet]:
     return [*given, *derived_sets(model, exported.inputs, exported.hierarchy.result, exported.program)]
 
 
-def _described(exported: Exported, parity: ParityResult) -> Record:
-    data = exported.data
-    return build_record(
+def _described(exported: Exported, measured: StageMeasurement) -> Record:
+    data, parity, options = exported.data, measured.parity, exported.options
+    found = parity.to_record()
+    record = build_record(
         RecordSource(
             tagging=exported.tagging,
             model_class=data.model_class,
             exporter=data.exporter,
-            output_names=exported.options.output_names,
+            output_names=options.output_names,
             total_parameters=data.total_parameters,
             parameters=distinct_parameters(exported.model),
             toolchain=data.environment,
             unobserved=data.unobserved,
-            real_weights=exported.options.weights == "real",
+            real_weights=options.weights == "real",
             attestation=parity.attestation_record(),
-            parity=parity.to_record(),
+            parity=within_precision(found, exported.program) if options.quantizer is not None else found,
         )
     )
+    return replace(record, quality=measured.quality.to_row()) if measured.quality.measured else record
 
 
 def _staged(exported: Exported, parity: ParityResult) -> StagesResult:
@@ -160,6 +181,7 @@ def _staged(exported: Exported, parity: ParityResult) -> StagesResult:
             atol=options.atol,
             providers=options.providers,
             values=parity.values,
+            twin=exported.twin,
         )
     )
 

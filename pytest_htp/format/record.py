@@ -248,7 +248,7 @@ class OutputQualityRow(_Row, frozen=True, kw_only=True):
 
 
 class QualityRow(_Row, frozen=True, kw_only=True):
-    """How far a stage's values are from PyTorch's; ``measured`` False with a reason where nothing was run."""
+    """How far a graph's values are from PyTorch's; ``measured`` False with a reason where nothing was run."""
 
     measured: bool
     reason: str = ""
@@ -329,6 +329,7 @@ class Record(GraphRecord, frozen=True, kw_only=True):
         test: the test that made the export, without its folder (``test_bert[tiny]``); None outside of pytest.
         export: its name among the exports of that test.
         tokens: generated tokens that agree with PyTorch's; None if not asked for.
+        quality: of an export that is quantized itself, against the float model; None where none is.
         stages, targets: in the order in which they ran; absent if not asked for.
         unobserved: places of the exporter, by dotted name, that pytest-htp watches and this version of it lacks.
     """
@@ -340,6 +341,7 @@ class Record(GraphRecord, frozen=True, kw_only=True):
     test: str | None = None
     export: str | None = None
     tokens: TokensRow | None = None
+    quality: QualityRow | None = None
     stages: list[StageRecord] = field(default_factory=list)
     targets: list[TargetRecord] = field(default_factory=list)
     unobserved: list[str] = field(default_factory=list)

@@ -6,8 +6,8 @@
 2. Of what conversions make of that value, the worst counts: that is what the next module reads.
 3. A result that a stage absorbed (the convolution of a Conv that took the Relu in) is nowhere. It counts as what leaves
    the operator that took it in: the result, further along in PyTorch, of modules that do nothing but take it.
-   So does one whose best value is no better than :data:`UNRELATED` while the result further along is. Failing that, as
-   the tensor that its operators make, whosever it is.
+   So does one whose best value is no better than :data:`UNRELATED` while the result further along is, or has its name.
+   Failing that, as the tensor that its operators make, whosever it is.
 4. A module's number is the worst of its calls' and results'.
 """
 
@@ -159,7 +159,8 @@ class ModuleNumbers:
         for call in self._absorbing(content.index, _ABSORBED):
             for result in self._contents.borders[call.order].outputs.contents:
                 found = self._own(result.index) if self._unmeasurable(result, set()) is None else None
-                if found is not None and not isinstance(found.number, Undefined) and found.number >= UNRELATED:
+                surely = result.index in self._meter.named
+                if found is not None and (surely or rank(found.number) >= UNRELATED):
                     return found
         return None
 

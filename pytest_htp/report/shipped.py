@@ -127,11 +127,19 @@ def _limited(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"rows": rows[:ROW_LIMIT], "omitted": max(0, len(rows) - ROW_LIMIT)}
 
 
+def _measured(record: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """Stages, behind the export itself where that is quantized."""
+    if record is None:
+        return []
+    own = [{"name": "the export", "quality": record["quality"]}] if record.get("quality") else []
+    return [*own, *(record.get("stages") or ())]
+
+
 def quality_view(result: ExportResult) -> list[dict[str, Any]]:
     """Per stage: SQNR of outputs and modules, worst first, and its course over the modules."""
-    known = {stage["name"]: stage for stage in (result.before or {}).get("stages") or ()}
+    known = {stage["name"]: stage for stage in _measured(result.before)}
     views = []
-    for stage in (result.record or {}).get("stages") or ():
+    for stage in _measured(result.record):
         quality = stage.get("quality")
         if not quality:
             continue

@@ -155,6 +155,12 @@ class HtpExportFixture:
             "quality_tolerance": quality_tolerance,
         }
         settings = self._settings({**options, **gates})
+        for option in ("quantizer", "reference"):
+            if settings.options.get(option) is not None:
+                raise HTPUsageError(
+                    f"{option}= is for the forward of one model, and for_generation exports several parts; leave it "
+                    "out (stages=['int8:dynamic'] quantizes each part)"
+                )
         if settings.options.get("parity_inputs"):
             raise HTPUsageError(
                 "parity_inputs are inputs of one forward, and for_generation exports several; leave them out (other "

@@ -17,7 +17,7 @@ class EngineRequest:
     """What an engine needs to know: the model in eval mode, its inputs, and the options that shape the graph.
 
     ``translations`` are torch operators with the user's own ONNX functions for them. ``axis_names`` maps an
-    input's name to ``{axis: name}``: dynamic axes whose names the user chose.
+    input's name to ``{axis: name}``: dynamic axes whose names the user chose. ``quantizer`` is one of transformers'.
     """
 
     model: nn.Module
@@ -30,6 +30,7 @@ class EngineRequest:
     ort_fusions: str | None = None
     axis_names: Mapping[str, Mapping[int, str]] | None = None
     translations: Mapping[Callable[..., Any], Any] | None = None
+    quantizer: Any = None
 
 
 class Engine(Protocol):
@@ -40,19 +41,20 @@ class Engine(Protocol):
     def export(self, request: EngineRequest, observer: ProvenanceObserver) -> ir.Model: ...
 
 
-def select_engine(name: str, model: nn.Module, *, ort_fusions: str | None = None) -> Engine:
+def select_engine(name: str, model: nn.Module, *, ort_fusions: str | None = None, quantizer: Any = None) -> Engine:
     """The engine for ``exporter="auto" | "transformers" | "torch"``.
 
     Raises:
-        HTPUsageError: ``"transformers"`` (or ``ort_fusions``) for a model that is no ``PreTrainedModel``.
+        HTPUsageError: ``"transformers"`` (or ``ort_fusions``, ``quantizer``) for a model that is none of transformers'.
     """
     from pytest_htp.capture.engines.torch_engine import TorchEngine
     from pytest_htp.capture.engines.transformers_engine import TransformersEngine, is_transformers_model
     from pytest_htp.errors import HTPUsageError
 
     fits = is_transformers_model(model)
-    if (name == "transformers" or ort_fusions) and not fits:
+    if (name == "transformers" or ort_fusions or quantizer is not None) and not fits:
         asked = "exporter='transformers'" if name == "transformers" else f"ort_fusions={ort_fusions!r}"
+        asked = asked if quantizer is None else f"quantizer={type(quantizer).__name__}(…)"
         raise HTPUsageError(
             f"{asked} needs a transformers PreTrainedModel, got {type(model).__name__}; "
             "use exporter='torch' (or 'auto') for other modules"

@@ -30,6 +30,21 @@ def is_transformers_model(model: nn.Module) -> bool:
     return isinstance(model, PreTrainedModel)
 
 
+def _watched(quantizer: Any, observer: ProvenanceObserver) -> Any:
+    """A copy of the quantizer that keeps the ONNX graph it is given; one of the FX graph is left alone."""
+    if quantizer.quantizes_fx_graph:
+        return quantizer
+    watched, original = copy.copy(quantizer), quantizer.quantize
+
+    def quantize(model: ir.Model, *args: Any, **kwargs: Any) -> ir.Model:
+        observer.provenance.unquantized = model.clone()
+        quantized: ir.Model = original(model, *args, **kwargs)
+        return quantized
+
+    watched.quantize = quantize
+    return watched
+
+
 class TransformersEngine:
     """``transformers.exporters.OnnxExporter().export(model, inputs, OnnxConfig(…))``."""
 
@@ -48,7 +63,9 @@ class TransformersEngine:
         if shapes is None and request.axis_names:
             shapes = auto_shapes(request.model, (), inputs, request.axis_names, every_axis=request.dynamic)
         # Older versions know fewer options: only what was asked for is passed on.
-        asked = {"ort_fusions": request.ort_fusions} if request.ort_fusions is not None else {}
+        asked: dict[str, Any] = {"ort_fusions": request.ort_fusions} if request.ort_fusions is not None else {}
+        if request.quantizer is not None:
+            asked["quantizer"] = _watched(request.quantizer, observer)
         config = OnnxConfig(
             dynamic=request.dynamic or shapes is not None,
             dynamic_shapes=without_names(shapes),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 from pytest_htp.compare.context import Context
@@ -48,15 +48,17 @@ def compare_quality(context: Context) -> None:
         given = {name: move for name, move in outputs.items() if sign * move.rise > tolerance}
         if not (inside or given):
             continue
-        start = _begins(context, modules, inside, sign)
+        makers = {module for name in given for module in _makers(context.after["outputs"]).get(name, ())}
+        start = _begins(context, modules, inside.keys() | makers, sign)
         words = []
         if start is not None:
-            words.append(f"SQNR {_told(modules[start])}, begins in this module")
+            known = start in modules and sign * modules[start].rise > 0
+            words.append(f"SQNR {_told(modules[start])}, begins in this module" if known else "begins in this module")
             more = len(inside.keys() - {start})
             if more:
                 words.append(f"{more} more module{'s' * (more != 1)} with it")
         words += [f"output {name}: SQNR {_told(move)}" for name, move in list(given.items())[:_SHOWN]]
-        first = [] if start is None else [(start, modules[start])]
+        first = [] if start is None or start not in modules else [(start, modules[start])]
         context.report(
             code, "; ".join(words), module=start,
             before={name: move.before for name, move in (*first, *given.items())},
@@ -86,8 +88,21 @@ def _moves(before: _Rows, after: _Rows) -> _Moves:
     return moves
 
 
-def _begins(context: Context, modules: _Moves, beyond: _Moves, sign: int) -> str | None:
+def _makers(outputs: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Output → the modules whose nodes make it: one may give a tensor that no module returns (a cache's)."""
+    makers: dict[str, list[str]] = {}
+    for row in outputs:
+        names, modules = list(expand_pattern(row["name"])), list(expand_pattern(row.get("module") or ""))
+        for place, name in enumerate(names):
+            makers[name] = [modules[place]] if len(modules) == len(names) else modules
+    return makers
+
+
+def _begins(context: Context, modules: _Moves, beyond: Set[str], sign: int) -> str | None:
     """Where it begins: in a module that moved while what it took did not.
+
+    Args:
+        beyond: modules beyond the tolerance, or that make an output which is.
 
     A move grows and shrinks on its way: where one is beyond the tolerance, its beginning need not be, so it is looked
     for among moves of half of that. What the first module beyond tolerance does not bring about itself is brought about
@@ -97,13 +112,15 @@ def _begins(context: Context, modules: _Moves, beyond: _Moves, sign: int) -> str
         return None
     tolerance = context.quality_tolerance
     least = min(tolerance, max(_STEP, tolerance / 2))
-    order = {path: place for place, path in enumerate(_executed(context.after["modules"]))}
+    # By the export: where a stage absorbed a module, what is left of it is anywhere.
+    order = {path: place for place, path in enumerate(_executed((context.export or context.after)["modules"]))}
 
     def place(path: str) -> tuple[int, Any]:
         return order.get(path, len(order)), natural_key(path)
 
     first = min(_innermost(beyond), key=place)
-    own = [path for path, move in modules.items() if sign * move.rise > least >= sign * move.entering]
+    moved = {path for path, move in modules.items() if sign * move.rise > least} | beyond
+    own = [path for path in moved if path not in modules or least >= sign * modules[path].entering]
     if first in own:
         return min(_innermost([path for path in own if path == first or first in ancestors(path)]), key=place)
     earlier = [path for path in _innermost(own) if place(path) < place(first)]
