@@ -3,9 +3,9 @@
     python benchmarks/quality_faults.py [--models a,b] [--limit N] [--steady]
 
 Each model is exported once and quantized (QDQ): every other model with weights per channel, one channel of each being
-larger than the others as in trained ones, and values in 16 bits, as for NPUs. The record with that stage is the baseline. Then one fault at a
-time (``quantization_faults.py``) is planted into the quantized file, which runs through the stages of the product as a
-``Stage``, and both records go through the comparison that the gate uses.
+larger than the others as in trained ones, and values in 16 bits, as for NPUs. The record with that stage is the
+baseline. Then one fault at a time (``quantization_faults.py``) is planted into the quantized file, which runs through
+the stages of the product as a ``Stage``, and both records go through the comparison that the gate uses.
 
 ``effect`` is the largest fall of any module's or output's SQNR, in exact dB, not in a baseline's steps. Up to the
 tolerance (6 dB) the fault is none to find (``harmless``). Up to the tolerance and one step of a baseline (3 dB) it
