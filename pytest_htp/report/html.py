@@ -1,4 +1,6 @@
-"""index.html: one file that makes no request, needs no script, and runs no script but its own.
+"""index.html: a page that makes no request, needs no script, and runs no script but its own.
+
+It holds the hundred exports that matter most; further ones are on pages of their own beside it (``exports-2.html``, …).
 
 Every ``{{ value }}`` of the templates is made inert and then escaped (Jinja2 autoescape), whatever it is; the
 Content-Security-Policy allows exactly the page's own style and script, by hash, and nothing else.
@@ -8,7 +10,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +40,8 @@ SYMBOLS = {
 }
 ROW_LIMIT = 250  # module rows of one export on the page (about 70 kB); report.json has all of them
 FINDING_LIMIT = 200  # findings of one export on the page; report.json has all of them
+# Exports of one page: 1.5 MB, which a browser lays out within a second (2,000 on one page: 31 MB, 59 s).
+PAGE_SIZE = 100
 INCOMPLETE_LIMIT = 50  # tests without an export on the page; report.json has all of them
 # From here on the browser draws only the exports that are in view, and a screenshot of the whole page only those.
 MANY = 50
@@ -45,16 +50,18 @@ _NO_GRAPH = dict.fromkeys(("functions", "subgraphs"))
 _TEXT_LIMIT = 20_000  # longest single value on the page; commands need room, an error message may be long
 
 
-def render_html(report: Report) -> str:
-    """The page's text."""
-    shown = {key_of(result): named for result, named in zip(report.exports, under_labels(report.exports), strict=True)}
-    exports = [_export_view(result, shown[key_of(result)]) for result in by_severity(report.exports)]
+def render_pages(report: Report) -> Iterator[tuple[str, str]]:
+    """File name and text of each page: ``index.html`` with the most severe exports, then ``exports-2.html``, …"""
+    count = max(1, math.ceil(len(report.exports) / PAGE_SIZE))
+    names = ["index.html", *(f"exports-{number}.html" for number in range(2, count + 1))]
+    named = zip(report.exports, under_labels(report.exports), strict=True)
+    shown = {key_of(result): other for result, other in named}
+    ordered = by_severity(report.exports)
     style, script = _asset("style.css"), _asset("script.js")
     context = {
         "report": report,
         "headline": headline(report),
         "attention_words": attention_words(report),
-        "exports": exports,
         "counts": views.verdict_counts(report.exports),
         "environment": flatten_environment(report.environment),
         "style": style,
@@ -63,9 +70,25 @@ def render_html(report: Report) -> str:
             f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data:; "
             "base-uri 'none'; form-action 'none'"
         ),
+        "pages": names,
     }
-    # U+2028 and lone surrogates were made visible by ``inert``; the rest is valid UTF-8.
-    return _environment().get_template("index.html.j2").render(context)
+    template = _environment().get_template("index.html.j2")
+    for number, name in enumerate(names, 1):
+        here = ordered[(number - 1) * PAGE_SIZE : number * PAGE_SIZE]
+        exports = [_export_view(result, shown[key_of(result)]) for result in here]
+        elsewhere = _index(ordered, shown, names) if number == 1 < count else []
+        # U+2028 and lone surrogates were made visible by ``inert``; the rest is valid UTF-8.
+        yield name, template.render(context, page=number, exports=exports, elsewhere=elsewhere)
+
+
+def _index(ordered: Sequence[ExportResult], shown: Mapping[Any, ExportResult], names: Sequence[str]) -> list[Any]:
+    """Every export of a report of many pages by name: link, name, file, verdict."""
+    rows = []
+    for place, result in enumerate(ordered):
+        named, target = shown[key_of(result)], names[place // PAGE_SIZE]
+        link = f"{target if target != names[0] else ''}#{views.anchor(result)}"
+        rows.append((link, named.name, named.file or "", views.verdict_label(result) or result.verdict))
+    return sorted(rows, key=lambda row: (row[1], row[2]))
 
 
 def render_tree(result: ExportResult) -> str:

@@ -1,18 +1,20 @@
-"""Writing a report's files, each atomically."""
+"""Writing a report's files, together."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.format.atomic import write_text
-from pytest_htp.report.html import render_html
+from pytest_htp.format.atomic import AtomicFiles
+from pytest_htp.report.html import render_pages
 from pytest_htp.report.markdown import SUMMARY_LIMIT, render_markdown
 from pytest_htp.report.model import dump_report
 from pytest_htp.report.result import Report
 
+_FURTHER_PAGE = re.compile(r"exports-\d+\.html")
 _STEP_SUMMARY_LIMIT = 1024 * 1024  # bytes; GitHub drops the whole job summary above it
 
 
@@ -23,7 +25,8 @@ def write_reports(
     step_summary: bool = False,
     environ: Mapping[str, str] = os.environ,
 ) -> dict[str, Path]:
-    """Write ``index.html``, ``summary.md`` and ``report.json`` into ``directory`` (made if missing).
+    """Write ``index.html`` (with more than a hundred exports, further pages beside it), ``summary.md`` and
+    ``report.json`` into ``directory`` (made if missing).
 
     Args:
         step_summary: also append the summary to the file that ``$GITHUB_STEP_SUMMARY`` names, where set.
@@ -34,16 +37,19 @@ def write_reports(
     Raises:
         HTPUsageError: the directory can't be made or written to.
     """
-    texts: dict[str, tuple[str, Callable[[Report], str]]] = {
-        "html": ("index.html", render_html),
-        "markdown": ("summary.md", render_markdown),
-        "json": ("report.json", dump_report),
-    }
-    paths = {}
+    paths = {"html": directory / "index.html", "markdown": directory / "summary.md", "json": directory / "report.json"}
+    pages = set()
     try:
-        for key, (name, render) in texts.items():
-            paths[key] = directory / name
-            write_text(paths[key], render(report))
+        with AtomicFiles() as files:  # all of the new report or all of the old one
+            for name, text in render_pages(report):
+                files.stage(directory / name, [text])
+                pages.add(name)
+            files.stage(paths["markdown"], [render_markdown(report)])
+            files.stage(paths["json"], [dump_report(report)])
+            files.commit()
+        for path in directory.iterdir():
+            if _FURTHER_PAGE.fullmatch(path.name) and path.name not in pages:  # of a larger report that was here
+                path.unlink()
     except OSError as error:
         raise HTPUsageError(
             f"the report can't be written to {directory}: {error.strerror or error}; "

@@ -14,6 +14,7 @@ from msgspec import convert
 
 from pytest_htp.format.record import SCHEMA
 from pytest_htp.report import model
+from pytest_htp.report.html import render_pages
 from pytest_htp.report.paths import parse_path
 from pytest_htp.report.result import Incomplete, Report, Shard, result_of
 
@@ -488,3 +489,8 @@ def large_results(exports: int, nodes: int, rows: int) -> list[Result]:
         )
         for number in range(exports)
     ]
+
+
+def first_page(report: Report) -> str:
+    """The text of index.html."""
+    return next(render_pages(report))[1]

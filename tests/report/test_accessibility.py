@@ -14,9 +14,7 @@ from typing import Any
 
 import pytest
 from htp_report_browser import Browser, browser, find_axe, find_chromium
-from htp_sample_results import ENVIRONMENT, build_report, hostile_results, sample_results
-
-from pytest_htp.report.html import render_html
+from htp_sample_results import ENVIRONMENT, build_report, first_page, hostile_results, sample_results
 
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason="no chromium is installed")
 
@@ -33,7 +31,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     found = {}
     for name, results in (("sample", sample_results()), ("hostile", hostile_results()), ("empty", [])):
         found[name] = folder / f"{name}.html"
-        found[name].write_text(render_html(build_report(results, ENVIRONMENT)), "utf-8")
+        found[name].write_text(first_page(build_report(results, ENVIRONMENT)), "utf-8")
     return found
 
 

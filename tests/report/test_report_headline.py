@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from htp_sample_results import ENVIRONMENT, build_report, record, result, row
+from htp_sample_results import ENVIRONMENT, build_report, first_page, record, result, row
 from msgspec import convert
 
 from pytest_htp.report.headline import attention_words, headline
-from pytest_htp.report.html import render_html
 from pytest_htp.report.markdown import render_markdown
 from pytest_htp.report.merge import merge_reports
 from pytest_htp.report.result import Incomplete
@@ -59,7 +58,7 @@ def test_the_worst_is_said(results: list[Any], incomplete: list[Any], word: str,
     assert (top.word, top.kind) == (word, kind)
     assert render_markdown(report).splitlines()[1].endswith(f" ONNX exports: {word}")
     assert ("✅" in render_markdown(report).splitlines()[1]) is (word == "unchanged")
-    page = render_html(report)
+    page = first_page(report)
     assert f"<title>{word}: ONNX export report" in page
     if incomplete:
         assert "nothing to look at" not in page
@@ -88,5 +87,5 @@ def test_many_are_not_all_listed() -> None:
     many = [{**LOST, "nodeid": f"t.py::t{number}"} for number in range(300)]
     report = build_report([], {}, incomplete=many)
     assert "… and 280 more in `report.json`" in render_markdown(report)
-    assert "… and 250 more, in report.json" in render_html(report)
+    assert "… and 250 more, in report.json" in first_page(report)
     assert summary_lines(report)[-1][0] == "and 280 more tests"

@@ -10,6 +10,7 @@ from htp_sample_results import (
     CONSOLE_HTML,
     ENVIRONMENT,
     build_report,
+    first_page,
     large_results,
     record,
     result,
@@ -18,14 +19,13 @@ from htp_sample_results import (
 )
 
 from pytest_htp.report.console import CONSOLE_LIMIT, console_html
-from pytest_htp.report.html import render_html
 from pytest_htp.report.markdown import render_markdown
 from pytest_htp.report.terminal import summary_lines
 
 
 @pytest.fixture(scope="module")
 def page() -> str:
-    return render_html(build_report(sample_results(), ENVIRONMENT, notes=["worker gw1 crashed"]))
+    return first_page(build_report(sample_results(), ENVIRONMENT, notes=["worker gw1 crashed"]))
 
 
 class Outline(HTMLParser):
@@ -118,7 +118,7 @@ def test_a_failed_export_offers_no_acceptance() -> None:
         verdict="breaking",
         error={"step": "onnx_export", "type": "RuntimeError", "message": "no"},
     )
-    page = render_html(build_report([failed], {}))
+    page = first_page(build_report([failed], {}))
     assert "Reproduce" in page
     assert "Accept the change" not in page
 
@@ -140,20 +140,20 @@ def test_acceptance_is_offered_where_there_is_something_to_accept(status: str, v
     clean = record([row("", "M", {"Add": 1})], "M")
     one = result("t", clean, clean, baseline_status=status, verdict=verdict, outcome="failed")
     report = build_report([one], {})
-    for output in (render_html(report), render_markdown(report)):
+    for output in (first_page(report), render_markdown(report)):
         assert ("--snapshot-update" in output) is (title is not None)
     told = any("--snapshot-update" in line for line, _ in summary_lines(report))
     assert told is (title is not None and status != "error")  # what is wrong with it is told by pytest
     if title is not None:
-        assert f"<h4>{title}</h4>" in render_html(report)
+        assert f"<h4>{title}</h4>" in first_page(report)
 
 
 def test_an_empty_run_says_so() -> None:
-    assert "No test of this run exported a model." in render_html(build_report([], {}))
+    assert "No test of this run exported a model." in first_page(build_report([], {}))
 
 
 def test_twenty_unfolded_exports_stay_under_three_megabytes() -> None:
-    page = render_html(build_report(large_results(20, 5_000, 1_000), ENVIRONMENT))
+    page = first_page(build_report(large_results(20, 5_000, 1_000), ENVIRONMENT))
     assert len(page.encode()) < 3_000_000
     assert "more rows with" in page
 
@@ -201,7 +201,7 @@ def test_where_an_error_enters_is_shown_in_the_facts_and_in_the_tree() -> None:
         "first_divergence": {"module": module, "call": 0, "max_abs": 0.3, "max_rel": 0.0123456},
         "failed": ["last_hidden_state"],
     }
-    page = render_html(build_report([one], ENVIRONMENT))
+    page = first_page(build_report([one], ENVIRONMENT))
     facts = page[page.index("Parity with PyTorch") :]
     assert f"<code>{module}</code> relative 0.0123" in facts
     assert re.search(r'other sizes <span class="state">beyond tolerance</span>, padding</dd>', facts)
@@ -216,7 +216,7 @@ def failed_export(message: str, **more: object) -> dict[str, object]:
 
 def test_lines_of_an_error_are_lines_and_its_colours_are_gone() -> None:
     report = build_report([failed_export("first\n\x1b[96msecond\x1b[0m <b>\u202e\n\nthird")], {})
-    page, summary = render_html(report), render_markdown(report)
+    page, summary = first_page(report), render_markdown(report)
     assert r"first<br>second &lt;b&gt;\u202e<br><br>third</p>" in page
     assert r"first<br>second &#60;b&#62;&#92;u202e<br><br>third" in summary
     assert "x1b" not in page + summary
@@ -229,7 +229,7 @@ def test_skipped_steps_took_no_time() -> None:
         "model_preparation": {"status": "failed", "seconds": 0.5},
         "onnx_export": {"status": "skipped", "seconds": 0.0},
     }
-    page = render_html(build_report([failed_export("no", steps=steps)], {}))
+    page = first_page(build_report([failed_export("no", steps=steps)], {}))
     assert '<td>skipped</td><td class="r">–</td>' in page
     assert "0.0 ms" not in page
 
@@ -237,6 +237,6 @@ def test_skipped_steps_took_no_time() -> None:
 @pytest.mark.parametrize(("count", "many"), [(50, False), (51, True)])
 def test_only_a_long_page_leaves_exports_undrawn(count: int, many: bool) -> None:
     """A screenshot of the whole page shows empty boxes for them."""
-    page = render_html(build_report([result(f"t{number}", None) for number in range(count)], {}))
+    page = first_page(build_report([result(f"t{number}", None) for number in range(count)], {}))
     assert ('<section id="exports" class="many"' in page) is many
     assert page.count("content-visibility:auto") == page.count("\n.many .export{content-visibility:auto") == 1

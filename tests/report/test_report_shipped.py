@@ -5,10 +5,9 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from htp_sample_results import build_report, record, result, row
+from htp_sample_results import build_report, first_page, record, result, row
 
 from pytest_htp.report import shipped
-from pytest_htp.report.html import render_html
 from pytest_htp.report.result import ExportResult
 from pytest_htp.report.tree import build_tree, walk
 
@@ -74,7 +73,7 @@ def test_an_export_without_stages_shows_none() -> None:
     assert shipped.modules_view(item) is None
     assert shipped.targets_view(item) is None
     assert shipped.quality_view(item) == []
-    assert "<h4>Stages</h4>" not in render_html(build_report([result("t", record(graph_rows(NORM), "Model"))], {}))
+    assert "<h4>Stages</h4>" not in first_page(build_report([result("t", record(graph_rows(NORM), "Model"))], {}))
 
 
 QUALITY = {
@@ -136,7 +135,7 @@ def test_runs_on_devices_fill_the_bar_in_order() -> None:
 
 def test_a_target_that_does_not_compile_says_why_on_the_page() -> None:
     failed = {"name": "qnn", "options": {}, "compiled": False, "device": "QNN", "error": "Failed to finalize <graph>"}
-    page = render_html(build_report([result("t", sample(targets=[failed]))], {}))
+    page = first_page(build_report([result("t", sample(targets=[failed]))], {}))
     assert "does not compile" in page
     assert "Failed to finalize &lt;graph&gt;" in page
 
