@@ -26,7 +26,7 @@ from _measure import report
 from parity_zoo import Prepared, names, prepared_models
 
 from pytest_htp.capture.hierarchy import Hierarchy
-from pytest_htp.format.fold import path_template
+from pytest_htp.format.paths import path_template
 from pytest_htp.parity.attestation import attest
 from pytest_htp.parity.evidences import Evidences
 from pytest_htp.parity.flow import Placement

@@ -35,7 +35,7 @@ from fixtures import config_dir
 from pytest_htp.compare import Policy
 from pytest_htp.files.compare import compare_files
 from pytest_htp.files.load import load_onnx
-from pytest_htp.format.fold import expand_pattern
+from pytest_htp.format.paths import expand_pattern
 
 sys.path.insert(0, str(ROOT / "tests" / "files"))
 

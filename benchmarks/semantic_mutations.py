@@ -34,7 +34,7 @@ from benchmarks.architectures import kinds, make
 from pytest_htp.compare import Finding, compare_exports
 from pytest_htp.describe.build import RecordSource, build_record
 from pytest_htp.describe.fingerprint import made_by_rewriting
-from pytest_htp.format.fold import expand_pattern
+from pytest_htp.format.paths import expand_pattern
 from pytest_htp.format.serialize import dict_of
 from pytest_htp.tagging.facts import NodeFacts
 from pytest_htp.tagging.tagger import Tagging

@@ -19,7 +19,7 @@ Tag and (module path, class names) determine each other, so two different module
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -145,19 +145,3 @@ class HierarchyTag:
 def segment(class_name: str, path: str) -> str:
     """One module of a tag: what the tag of the module that calls it is continued by."""
     return f"/{_escape(class_name, '%/.')}" + (f".{_escape(path, '%/')}" if path else "")
-
-
-def common_prefix(paths: Sequence[str]) -> str:
-    """The deepest module path that encloses (or is) all the given ones; ``""`` is the root.
-
-    Raises ValueError for an empty sequence: nothing has no common module.
-    """
-    if not paths:
-        raise ValueError("no module paths given")
-    split = [path.split(".") if path else [] for path in paths]
-    shortest = min(split, key=len)
-    depth = next(
-        (i for i, name in enumerate(shortest) if any(other[i] != name for other in split)),
-        len(shortest),
-    )
-    return ".".join(shortest[:depth])

@@ -21,6 +21,7 @@ from pytest_htp.capture.cost import Flops, tensor_bytes
 from pytest_htp.capture.state import eager
 from pytest_htp.capture.writes import writes_to
 from pytest_htp.errors import HTPUsageError
+from pytest_htp.format.paths import ancestors, join_path, last_segment
 from pytest_htp.tag import HierarchyTag
 from pytest_htp.vocabulary import Cost, ModuleInfo
 
@@ -175,7 +176,7 @@ def traced_classes(model: nn.Module) -> dict[str, str]:
             for inner, kind in (node.meta.get("nn_module_stack") or {}).values():
                 inner = inner.partition("@")[0]  # the call index
                 name = kind if isinstance(kind, str) else kind.__qualname__
-                found.setdefault(".".join(part for part in (path, inner) if part), name.rpartition(".")[2])
+                found.setdefault(join_path(path, inner), last_segment(name))
     return found
 
 
@@ -190,12 +191,11 @@ def retag(table: dict[str, ModuleInfo], also_called: Collection[str] = ()) -> No
     Args:
         also_called: paths that count as called beside those that were seen to run.
     """
-    reached = {outer for path, info in table.items() if info.executed for outer in _around(path)}
+    reached = {outer for path, info in table.items() if info.executed for outer in ancestors(path)}
     for path, info in table.items():
-        parts = path.split(".") if path else []
         chain = [("", _tag_name(table[""]))]
-        for depth in range(1, len(parts)):
-            enclosing = table.get(".".join(parts[:depth]))
+        for outer in reversed([*ancestors(path)][:-1]):
+            enclosing = table.get(outer)
             if enclosing is None:
                 continue
             called = enclosing.executed or enclosing.path in also_called
@@ -204,12 +204,6 @@ def retag(table: dict[str, ModuleInfo], also_called: Collection[str] = ()) -> No
         if path:
             chain.append((path, _tag_name(info)))
         info.tag = str(HierarchyTag.from_modules(chain))
-
-
-def _around(path: str) -> Iterator[str]:
-    while path:
-        path = path.rpartition(".")[0]
-        yield path
 
 
 def _tag_name(info: ModuleInfo) -> str:

@@ -7,6 +7,7 @@ from onnx_ir.tensor_adapters import from_torch_dtype
 from torch import nn
 
 from pytest_htp.capture.wrapped import is_wrapper, plain_parts
+from pytest_htp.format.paths import last_segment
 
 
 def shared_parameters(model: nn.Module) -> dict[str, tuple[str, ...]]:
@@ -44,7 +45,7 @@ def zero_biases(model: nn.Module) -> dict[str, int]:
     return {
         name: parameter.numel()
         for name, parameter in model.named_parameters(remove_duplicate=False)
-        if name.rpartition(".")[2] == "bias"
+        if last_segment(name) == "bias"
         and parameter.device.type != "meta"
         and parameter.layout == torch.strided
         and not is_wrapper(parameter)

@@ -16,6 +16,8 @@ from functools import cached_property
 from itertools import takewhile
 from typing import Any
 
+from pytest_htp.format.paths import join_path, owner_of
+
 _CALL_SUFFIX = re.compile(r"@(\d+)$")
 _FILES = re.compile(r'^ *File "([^"]+)", line \d+, in forward$', re.MULTILINE)
 GENERATED = "generated code"
@@ -196,7 +198,7 @@ class ProgramIndex:
                 for placeholder, operand in zip(reversed(placeholders), reversed(operands), strict=False)
                 if operand in owners
             }
-            self._index(submodule, f"{scope}.{body.target}" if scope else str(body.target), frames, inner)
+            self._index(submodule, join_path(scope, str(body.target)), frames, inner)
 
     @staticmethod
     def _inside(
@@ -204,7 +206,7 @@ class ProgramIndex:
     ) -> tuple[Frame, ...]:
         if frames and enclosing and len(frames) > len(enclosing):
             return frames
-        paths = {owners[arg.name].rpartition(".")[0] for arg in node.all_input_nodes if arg.name in owners}
+        paths = {owner_of(owners[arg.name]) for arg in node.all_input_nodes if arg.name in owners}
         if enclosing and len(paths) == 1:
             owner = paths.pop()
             inside = enclosing[-1].path

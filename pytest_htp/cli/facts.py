@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytest_htp.compare.text import size
-from pytest_htp.format.fold import expand_pattern
+from pytest_htp.format.paths import expand_pattern
 
 # What Model Explorer may colour nodes by.
 OVERLAYS = ("tag", "evidence", "sqnr", "placement")

@@ -12,7 +12,6 @@ from pytest_htp.cli.facts import OVERLAYS
 from pytest_htp.cli.sources import Shown, read
 from pytest_htp.compare.text import inert, percent
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.monitor.folding import expand
 from pytest_htp.monitor.text import symbols_for
 from pytest_htp.monitor.tree import text_lines
 
@@ -59,9 +58,8 @@ def _values(shown: Shown) -> dict[str, Any]:
     """``{"kind", "nodes", "coverage", "direct_coverage", "modules": [{"path", "class", "nodes", "evidence", …}]}``."""
     modules = []
     for row in shown.tree.rows:
-        (path,) = expand(row.path, 1)
-        own = {"path": path, "class": row.class_name, "nodes": row.nodes, "evidence": dict(row.evidence)}
-        modules.append(own | dict(shown.facts.get(path, {})))
+        own = {"path": row.path, "class": row.class_name, "nodes": row.nodes, "evidence": dict(row.evidence)}
+        modules.append(own | dict(shown.facts.get(row.path, {})))
     return {
         "kind": shown.kind,
         "nodes": shown.nodes,

@@ -9,12 +9,11 @@ from typing import Any
 
 from pytest_htp.cli.facts import in_words, module_facts
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.format.fold import expand_pattern, unfold_rows
+from pytest_htp.format.fold import unfold_rows
 from pytest_htp.format.given import MAX_ONNX, ONNX_START, read_given
 from pytest_htp.format.load import parse_json
 from pytest_htp.format.read import record_of
 from pytest_htp.format.serialize import dict_of
-from pytest_htp.monitor.folding import encode_braces
 from pytest_htp.monitor.module_tree import ModuleRow, ModuleTree
 from pytest_htp.tag import HierarchyTag
 from pytest_htp.vocabulary import HTPExportData, ModuleInfo
@@ -68,17 +67,15 @@ def read(path: str) -> Shown:
 
 def _from_record(value: Any) -> Shown:
     record = record_of(value)
-    unfold_rows(record.modules)  # refuses hostile patterns before anything is drawn
+    modules = unfold_rows(record.modules)  # refuses hostile patterns before anything is drawn
     facts = module_facts(dict_of(record))
-    rows = [
+    rows = tuple(
         ModuleRow(
-            encode_braces(path), row.class_name, row.nodes, tuple(sorted(row.evidence.items())),
-            in_words(facts.get(path, {})),
+            row.path, row.class_name, row.nodes, tuple(sorted(row.evidence.items())), in_words(facts.get(row.path, {}))
         )
-        for row in record.modules
-        for path in expand_pattern(row.path)
-    ]  # fmt: skip
-    tree = ModuleTree(ModuleTree.from_rows(rows).rows, untagged=record.untagged.nodes)
+        for row in modules
+    )
+    tree = ModuleTree(rows, untagged=record.untagged.nodes)
     coverage = record.coverage
     return Shown(
         f"baseline of {record.model.class_name}", tree, record.graph.nodes, coverage.coverage,
@@ -112,7 +109,7 @@ def _from_metadata(value: Mapping[str, Any]) -> Shown:
         for path, module in _entries(value, "hierarchy")
     }
     tree = ModuleTree.from_data(data)
-    words = {encode_braces(path): in_words(known) for path, known in facts.items()}
+    words = {path: in_words(known) for path, known in facts.items()}
     tree = replace(tree, rows=tuple(replace(row, facts=words.get(row.path, ())) for row in tree.rows))
     return Shown(
         f"metadata of {name or 'an export'}", tree, len(data.node_details) or None,

@@ -13,8 +13,8 @@ from pytest_htp.compare.finding import Finding, finding_order
 from pytest_htp.compare.lines import Difference
 from pytest_htp.compare.match import Modules, match_modules
 from pytest_htp.compare.policy import IGNORE, Policy
-from pytest_htp.format.fold import fold_paths, natural_key
-from pytest_htp.tag import common_prefix
+from pytest_htp.format.fold import fold_paths
+from pytest_htp.format.paths import common_prefix, natural_key
 
 Record = Mapping[str, Any]
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_htp.compare.changes import Change, Pair, Row, is_float, same_content
-from pytest_htp.compare.paths import ancestors, nearest, parent_of, topmost
 from pytest_htp.compare.sequences import renumbered
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.format.fold import MAX_PATHS, expand_pattern, natural_key
+from pytest_htp.format.paths import MAX_PATHS, ancestors, expand_pattern, natural_key, nearest, parent_of, topmost
 
 Rows = dict[str, Row]
 

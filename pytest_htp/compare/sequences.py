@@ -10,7 +10,7 @@ from difflib import SequenceMatcher
 
 from pytest_htp.compare.changes import Row
 from pytest_htp.compare.lines import alike_at_the_ends
-from pytest_htp.compare.paths import parent_of
+from pytest_htp.format.paths import last_segment, number_in, parent_of
 
 # difflib is quadratic at worst; longer differing middles are left to matching by path.
 _LONGEST = 200
@@ -22,7 +22,7 @@ def renumbered(before: Mapping[str, Row], after: Mapping[str, Row]) -> dict[str,
     suspects = {
         parent_of(path)
         for path, row in before.items()
-        if path in after and row["class"] != after[path]["class"] and _number(path) is not None
+        if path in after and row["class"] != after[path]["class"] and number_in(last_segment(path)) is not None
     }
     if not suspects:
         return {}
@@ -35,18 +35,13 @@ def renumbered(before: Mapping[str, Row], after: Mapping[str, Row]) -> dict[str,
     return moved
 
 
-def _number(path: str) -> int | None:
-    last = path.rpartition(".")[2]
-    return int(last) if last.isascii() and last.isdigit() and len(last) < 10 else None
-
-
 def _numbered_children(rows: Mapping[str, Row], parents: set[str | None]) -> dict[str | None, list[str]]:
     children: dict[str | None, list[str]] = {}
     for path in rows:
-        if _number(path) is not None and parent_of(path) in parents:
+        if number_in(last_segment(path)) is not None and parent_of(path) in parents:
             children.setdefault(parent_of(path), []).append(path)
     for paths in children.values():
-        paths.sort(key=lambda path: _number(path) or 0)
+        paths.sort(key=lambda path: number_in(last_segment(path)) or 0)
     return children
 
 

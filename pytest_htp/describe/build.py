@@ -23,7 +23,8 @@ from pytest_htp.describe.weights import (
     ties,
     weights_by_module,
 )
-from pytest_htp.format.fold import expand_pattern, fold_rows
+from pytest_htp.format.fold import fold_rows
+from pytest_htp.format.paths import expand_pattern
 from pytest_htp.format.record import (
     SCHEMA,
     AttestationRow,

@@ -22,13 +22,14 @@ difference. No names take part but those of modules and parameters relative to t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
 from pytest_htp.describe.places import Places
+from pytest_htp.format.paths import ancestors, relative_to
 from pytest_htp.tagging.computed import computed_from_data
 from pytest_htp.tagging.facts import NodeFacts
 
@@ -52,7 +53,9 @@ class Fingerprints:
                 continue
             reading = self._reading(facts)
             if facts.path not in around:
-                around[facts.path] = [self._subtree.setdefault(path, []) for path in _ancestors(facts.path)]
+                around[facts.path] = [
+                    self._subtree.setdefault(path, []) for path in (facts.path, *ancestors(facts.path))
+                ]
             for subtree in around[facts.path]:
                 subtree.append(reading)
         self._constants: dict[ir.Value, str] = {}
@@ -94,8 +97,8 @@ class Fingerprints:
             if not _is_size(value):
                 # Whose value it is; which of its inner modules made it is the source's own affair.
                 told = self._input(value, path, described, outside)
-                told = told if source is None else f"child {relative(source, path)}"
-                lines.add(f"{relative(child, path)} < {told}")
+                told = told if source is None else f"child {relative_to(source, path)}"
+                lines.add(f"{relative_to(child, path)} < {told}")
         return lines
 
     def _outside_order(self, path: str) -> dict[ir.Value, int]:
@@ -136,7 +139,7 @@ class Fingerprints:
         if value in outside:
             return f"in{outside[value]}:{value.dtype.name if value.dtype is not None else '?'}"
         if maker is not None and maker.path is not None and maker.path != path:
-            return f"child {relative(maker.path, path)}"
+            return f"child {relative_to(maker.path, path)}"
         return "own"
 
     def _constant(self, value: ir.Value, path: str) -> str:
@@ -197,19 +200,6 @@ def _is_size(value: ir.Value) -> bool:
     """Whether a value looks like a size or a shape: integers in at most one dimension."""
     integers = value.dtype in (ir.DataType.INT64, ir.DataType.INT32)
     return integers and value.shape is not None and len(value.shape) <= 1
-
-
-def relative(path: str, enclosing: str) -> str:
-    return path[len(enclosing) :].lstrip(".") if enclosing else path
-
-
-def _ancestors(path: str) -> Iterable[str]:
-    """The path itself and every prefix of it, down to the root."""
-    yield ""
-    if path:
-        parts = path.split(".")
-        for depth in range(1, len(parts) + 1):
-            yield ".".join(parts[:depth])
 
 
 def _digest(text: str) -> str:

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
-from pytest_htp.describe.fingerprint import made_by_rewriting, relative
+from pytest_htp.describe.fingerprint import made_by_rewriting
 from pytest_htp.describe.operands import (
     COMMUTATIVE,
     Sizes,
@@ -41,6 +41,7 @@ from pytest_htp.describe.operands import (
 from pytest_htp.describe.places import Places
 from pytest_htp.describe.repeats import fold_calls
 from pytest_htp.describe.weights import TAKE_A_BIAS, left_out_biases
+from pytest_htp.format.paths import parent_of, relative_to
 from pytest_htp.tagging.facts import GraphFacts, NodeFacts, bodies_of
 
 _UNTAGGED = None  # the key of nodes without a module
@@ -150,7 +151,7 @@ class _Writer:
                 self.part.lines.append(self._line(item))
             else:
                 given = ", ".join(self._told(value) for value in self.programs.parts[item].reads)
-                calls.append(f"call {plain_name(relative(item, self.path or ''))}({given})")
+                calls.append(f"call {plain_name(relative_to(item, self.path or ''))}({given})")
         self.part.lines += fold_calls(calls)
         return self.part
 
@@ -309,7 +310,7 @@ class _Writer:
             return None if self.path or maker.path is not None else self._labelled("untagged", None, value)
         if maker.path is None:
             return self._labelled("untagged", None, value)
-        return self._labelled(relative(maker.path, self.path or ""), maker.path, value)
+        return self._labelled(relative_to(maker.path, self.path or ""), maker.path, value)
 
     def _labelled(self, name: str, path: str | None, value: ir.Value) -> str:
         part = self.programs.parts.get(path)
@@ -342,9 +343,9 @@ def _from(path: str, name: str) -> str:
     """A parameter's name as its reader knows it: ``weight``; another module's with ``^`` for each module outwards."""
     ups = 0
     while path and not name.startswith(f"{path}."):
-        path = path.rpartition(".")[0]
+        path = parent_of(path) or ""
         ups += 1
-    return "^" * ups + (name[len(path) + 1 :] if path else name)
+    return "^" * ups + relative_to(name, path)
 
 
 def _formal_inputs(graph: GraphFacts) -> Iterator[tuple[ir.Value, tuple[NodeFacts | None, str]]]:

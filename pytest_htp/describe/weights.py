@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from pytest_htp.format.paths import owner_of
 from pytest_htp.format.record import DuplicateRow, StoredTensors
 from pytest_htp.tagging.facts import GraphFacts
 
@@ -81,7 +82,7 @@ def weights_by_module(graph: GraphFacts) -> dict[str, dict[str, int]]:
             sizes = owned.setdefault(owner, {})
             sizes[tensor.dtype.name] = sizes.get(tensor.dtype.name, 0) + int(tensor.nbytes)
     for name, (dtype, nbytes) in left_out_biases(graph).items():
-        sizes = owned.setdefault(name.rpartition(".")[0], {})
+        sizes = owned.setdefault(owner_of(name), {})
         sizes[dtype] = sizes.get(dtype, 0) + nbytes
     return owned
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from pytest_htp.files.modules import UNKNOWN_CLASS, module_table
 from pytest_htp.files.values import Weight
+from pytest_htp.format.paths import join_path, last_segment, nearest, parent_of, relative_to
 from pytest_htp.tagging.tagger import Tagging
 
 
@@ -23,12 +24,12 @@ def new_names(pairs: Iterable[tuple[Weight, Weight]], old: Iterable[str], new: I
     for before, after in pairs:
         if before.owner is None or after.owner is None:
             continue
-        one, other = before.owner.split("."), after.owner.split(".")
+        one, other = before.owner, after.owner
         weight = 1 + (before.name == after.name)
         votes.setdefault(after.owner, Counter())[before.owner] += weight
-        while one and other and one[-1] == other[-1]:
-            one, other = one[:-1], other[:-1]
-            votes.setdefault(".".join(other), Counter())[".".join(one)] += 1
+        while one and other and last_segment(one) == last_segment(other):
+            one, other = parent_of(one) or "", parent_of(other) or ""
+            votes.setdefault(other, Counter())[one] += 1
     renamed = {path: _elected(path, counts) for path, counts in votes.items()}
     found = {}
     for path in paths:
@@ -47,13 +48,8 @@ def _renamed(path: str, renamed: Mapping[str, str], known: set[str]) -> str:
         return renamed[path]
     if path in known:
         return path
-    outer = path
-    while outer:
-        outer = outer.rpartition(".")[0]
-        if outer in renamed:
-            rest = path[len(outer) + bool(outer) :]
-            return f"{renamed[outer]}.{rest}" if renamed[outer] else rest
-    return path
+    outer = nearest(path, renamed)
+    return path if outer is None else join_path(renamed[outer], relative_to(path, outer))
 
 
 def rename_modules(tagging: Tagging, names: Mapping[str, str], classes: Mapping[str, str]) -> None:

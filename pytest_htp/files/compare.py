@@ -25,7 +25,8 @@ from pytest_htp.files.describe import describe_file, weights_of
 from pytest_htp.files.load import OnnxFile
 from pytest_htp.files.modules import ALONE, IN_WORDS, SCOPES, TAGS, ReadModules, as_one_module, by_weights, read_modules
 from pytest_htp.files.values import ValueChanges, Weight, match_weights
-from pytest_htp.format.fold import expand_pattern, fold_paths, fold_rows, unfold_rows
+from pytest_htp.format.fold import fold_paths, fold_rows, unfold_rows
+from pytest_htp.format.paths import expand_pattern, parent_of
 from pytest_htp.format.record import ModuleRow, Record
 from pytest_htp.format.serialize import dict_of
 from pytest_htp.tagging.tagger import Tagging
@@ -207,7 +208,7 @@ def _what_both_can_tell(
         message = f"written in other operators that compute the same: {_listed(other_words)}"
         kept.append(_finding("exporter.wording", message, policy))
     if names:
-        told = [f"{new} was {old or 'the root'}" for new, old in names.items() if new.rpartition(".")[0] not in names]
+        told = [f"{new} was {old or 'the root'}" for new, old in names.items() if (parent_of(new) or "") not in names]
         message = f"modules with the same weights have other names: {', '.join(told[:3])}"
         kept.append(_finding("exporter.wording", message + (", …" if len(told) > 3 else ""), policy))
     return kept

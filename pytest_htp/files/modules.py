@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from pytest_htp.capture.scopes import read_stack
 from pytest_htp.errors import HTPUsageError
+from pytest_htp.format.paths import join_path, last_segment, nearest, owner_of, parent_of, relative_to
 from pytest_htp.tag import HierarchyTag, segment
 from pytest_htp.tagging.coverage import Evidence
 from pytest_htp.tagging.facts import GraphFacts, NodeFacts
@@ -91,8 +92,8 @@ def _place_by_parameters(graph: GraphFacts, modules: dict[str, ModuleInfo]) -> N
         read = [value.name or "" for value in values if value.is_initializer()]
         if len(read) == len(values):
             continue
-        owners = {name.rpartition(".")[0] for name in read if "." in name and not _generated(name) and "/" not in name}
-        if len(owners) == 1 and (owner := owners.pop()).rpartition(".")[0] in modules and _is_path((owner, "")):
+        owners = {owner_of(name) for name in read if "." in name and not _generated(name) and "/" not in name}
+        if len(owners) == 1 and parent_of(owner := owners.pop()) in modules and _is_path((owner, "")):
             found.append((facts, owner))
     missing = {owner: "" for _, owner in found if owner not in modules}
     if missing:
@@ -156,7 +157,7 @@ def _scope(node: ir.Node) -> tuple[tuple[str, str], ...] | None:
         if _PSEUDO_SCOPE in (path, kind) or path.startswith(_PSEUDO_SCOPE):
             return None
         path = "" if path == _STRICT_ROOT else path.removeprefix(f"{_STRICT_ROOT}.")
-        frames.append((_CALL_SUFFIX.sub("", path), kind.rpartition(".")[2]))
+        frames.append((_CALL_SUFFIX.sub("", path), last_segment(kind)))
     return tuple(frames) or None
 
 
@@ -179,7 +180,7 @@ def _around(place: str) -> tuple[tuple[str, str], ...]:
     for part in place.split("/")[:-1]:
         if not last or not part.startswith(f"{last}."):
             around = paths[-1]
-        paths.append(f"{around}.{part}" if around else part)
+        paths.append(join_path(around, part))
         last = part
     return tuple((path, "") for path in paths)
 
@@ -203,7 +204,5 @@ def module_table(classes: Mapping[str, str]) -> dict[str, ModuleInfo]:
 
 
 def _tag_inside(table: Mapping[str, ModuleInfo], path: str, kind: str) -> str:
-    outer = path.rpartition(".")[0]
-    while outer not in table:
-        outer = outer.rpartition(".")[0]
-    return table[outer].tag + segment(kind, path[len(outer) :].removeprefix("."))
+    outer = nearest(path, table) or ""
+    return table[outer].tag + segment(kind, relative_to(path, outer))

@@ -14,7 +14,8 @@ from msgspec import to_builtins
 from msgspec.structs import replace
 
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.format.fold import MAX_PATHS, escape_path, expand_pattern, fold_paths, split_path
+from pytest_htp.format.fold import fold_paths
+from pytest_htp.format.paths import MAX_PATHS, escape_path, expand_pattern, split_path
 from pytest_htp.format.record import TensorRow
 
 _REMEDY = "re-record the baseline with --snapshot-update"

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.monitor.folding import encode_braces, expand, fold
+from pytest_htp.format.fold import fold_alike
+from pytest_htp.format.paths import expand_pattern, nearest, relative_to
 from pytest_htp.monitor.text import UNICODE, Symbols, plural
 from pytest_htp.tag import HierarchyTag
 from pytest_htp.vocabulary import HTPExportData
@@ -30,7 +31,8 @@ class ModuleRow:
     """One module (or, with a folded path, several): its own nodes, those of its children excluded.
 
     Attributes:
-        path: module path, root ``""``; may be folded (``layer.{0..11}``), then the numbers are those of each.
+        path: module path, root ``""``; in what :meth:`ModuleTree.from_rows` is given, a pattern (``layer.{0..11}``),
+            then the numbers are those of each.
         class_name: class of the module, "" where unknown.
         nodes: number of ONNX nodes, None where not counted.
         evidence: nodes per evidence class (``direct``, ``fused``, ``inferred``), as pairs.
@@ -61,7 +63,7 @@ class TreeLine:
 
     Attributes:
         lead: branch characters before the name.
-        path: path relative to the line's parent, possibly folded; "" for the root.
+        path: pattern of the path or paths, relative to the line's parent; "" for the root.
         class_name: class of the module(s).
         count: modules the line stands for.
         nodes: nodes of each of them, descendants included; None where not counted.
@@ -101,7 +103,7 @@ class ModuleTree:
         """From rows whose paths may be folded. Raises HTPUsageError where they stand for too many modules."""
         single: dict[str, ModuleRow] = {}
         for row in rows:
-            for path in expand(row.path, MAX_MODULES):
+            for path in expand_pattern(row.path, MAX_MODULES):
                 single.setdefault(path, ModuleRow(path, row.class_name, row.nodes, row.evidence, row.facts))
                 if len(single) > MAX_MODULES:
                     raise HTPUsageError(f"the rows stand for more than {MAX_MODULES:,} modules")
@@ -134,12 +136,12 @@ class ModuleTree:
         modules = {row.path: _Module(row, row.path) for row in self.rows}
         roots = []
         for path, module in modules.items():
-            parent = _enclosing(path, modules)
-            if parent is None:
+            outer = nearest(path, modules)
+            if outer is None:
                 roots.append(module)
             else:
-                module.label = path[len(parent.row.path) + 1 :] if parent.row.path else path
-                parent.children.append(module)
+                module.label = relative_to(path, outer)
+                modules[outer].children.append(module)
         _sum_up(roots)
         return roots
 
@@ -220,19 +222,7 @@ def _own_nodes(data: HTPExportData) -> dict[str, _Own]:
 
 def _row(path: str, class_name: str, own: _Own | None, counted: bool) -> ModuleRow:
     nodes = own.nodes if own else 0 if counted else None
-    return ModuleRow(encode_braces(path), class_name, nodes, tuple(sorted(own.evidence.items())) if own else ())
-
-
-def _enclosing(path: str, modules: Mapping[str, _Module]) -> _Module | None:
-    if not path:
-        return None
-    end = path.rfind(".")
-    while end >= 0:
-        found = modules.get(path[:end])
-        if found is not None:
-            return found
-        end = path.rfind(".", 0, end)
-    return modules.get("")
+    return ModuleRow(path, class_name, nodes, tuple(sorted(own.evidence.items())) if own else ())
 
 
 def _sum_up(roots: list[_Module]) -> None:
@@ -263,4 +253,4 @@ def _sum_up(roots: list[_Module]) -> None:
 
 
 def _folded(modules: list[_Module]) -> list[tuple[str, _Module, int]]:
-    return fold([(module.label, module.kind, module) for module in modules])
+    return fold_alike([(module.label, module.kind, module) for module in modules])

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_htp.format.fold import escape_path, fold_paths
+from pytest_htp.format.fold import fold_paths
+from pytest_htp.format.paths import escape_path
 from pytest_htp.format.record import AttestationRow, OutputParityRow, ParityRow, UnmatchedRow
 from pytest_htp.parity.reasons import BODY
 from pytest_htp.parity.tolerance import Precision

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_htp.format.fold import escape_path, fold_paths
+from pytest_htp.format.fold import fold_paths
+from pytest_htp.format.paths import escape_path
 from pytest_htp.format.record import ModuleQualityRow, OutputQualityRow, QualityRow
 from pytest_htp.quality.sqnr import stored
 

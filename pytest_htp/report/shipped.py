@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from pytest_htp.compare.paths import nearest
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.format.fold import expand_pattern, fold_paths
+from pytest_htp.format.fold import fold_paths
+from pytest_htp.format.paths import expand_pattern, nearest
 from pytest_htp.report.paths import parse_path
 from pytest_htp.report.result import ExportResult
 from pytest_htp.report.text import number, percent, plural, signed, size

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from pytest_htp.report.paths import PathPattern, parse_path, split_path
+from pytest_htp.format.paths import PathSet, Template, split_pattern
+from pytest_htp.report.paths import parse_path
 from pytest_htp.report.result import ExportResult, FindingRow
 
 # A deeper path keeps its remaining segments in one name: the page nests <details>, and browsers and template
@@ -62,33 +63,33 @@ def build_tree(result: ExportResult) -> TreeNode | None:
 
 def _place(rows: Sequence[Row], rows_before: Sequence[Row] | None) -> list[TreeNode]:
     """One node per row of either record, today's first."""
-    after: dict[str, list[PathPattern]] = defaultdict(list)
-    before: dict[str, list[tuple[PathPattern, Row]]] = defaultdict(list)
+    after: dict[Template, list[PathSet]] = defaultdict(list)
+    before: dict[Template, list[tuple[PathSet, Row]]] = defaultdict(list)
     for row in rows_before or ():
         pattern = parse_path(row["path"])
-        before[pattern.skeleton].append((pattern, row))
+        before[pattern.template].append((pattern, row))
     placed = []
     for row in rows:
         pattern = parse_path(row["path"])
-        after[pattern.skeleton].append(pattern)
+        after[pattern.template].append(pattern)
         node = _node(row, pattern)
         if rows_before is not None:
-            matches = [old for old_pattern, old in before[pattern.skeleton] if pattern.overlaps(old_pattern)]
+            matches = [old for old_pattern, old in before[pattern.template] if pattern.overlaps(old_pattern)]
             # Where a fold was split differently, the row that differs is the one worth showing.
             different = [old for old in matches if _differs(row, old)]
             node.before = next(iter(different or matches), None)
             node.status = "added" if not matches else "changed" if different else "same"
         placed.append(node)
-    for skeleton, candidates in before.items():
+    for template, candidates in before.items():
         for pattern, row in candidates:
-            if not any(pattern.overlaps(other) for other in after[skeleton]):
+            if not any(pattern.overlaps(other) for other in after[template]):
                 placed.append(TreeNode("", row["path"], row=row, before=row, status="removed", count=pattern.count))
     if rows_before is not None:
         _note_counts(placed, after, before)
     return placed
 
 
-def _node(row: Row, pattern: PathPattern) -> TreeNode:
+def _node(row: Row, pattern: PathSet) -> TreeNode:
     count = pattern.count
     owned: Mapping[str, int] = row.get("weights") or {}
     return TreeNode(
@@ -107,31 +108,31 @@ def _differs(row: Row, old: Row) -> bool:
 
 def _note_counts(
     placed: Iterable[TreeNode],
-    after: Mapping[str, Sequence[PathPattern]],
-    before: Mapping[str, Sequence[tuple[PathPattern, Row]]],
+    after: Mapping[Template, Sequence[PathSet]],
+    before: Mapping[Template, Sequence[tuple[PathSet, Row]]],
 ) -> None:
     """Mark the folds of which there are now more or fewer modules (12 layers became 10)."""
     for node in placed:
         pattern = parse_path(node.path)
-        if node.status in ("added", "removed") or not pattern.indices:
+        if node.status in ("added", "removed") or not pattern.choices:
             continue
-        now = sum(other.count for other in after[pattern.skeleton])
-        then = sum(other.count for other, _ in before[pattern.skeleton])
+        now = sum(other.count for other in after[pattern.template])
+        then = sum(other.count for other, _ in before[pattern.template])
         if now != then and node.before is not None:
             node.count_before = parse_path(node.before["path"]).count
             node.status = "changed"
 
 
 def _mark_findings(placed: Sequence[TreeNode], findings: Sequence[FindingRow]) -> None:
-    by_skeleton: dict[str, list[tuple[PathPattern, TreeNode]]] = defaultdict(list)
+    by_template: dict[Template, list[tuple[PathSet, TreeNode]]] = defaultdict(list)
     for node in placed:
         pattern = parse_path(node.path)
-        by_skeleton[pattern.skeleton].append((pattern, node))
+        by_template[pattern.template].append((pattern, node))
     for position, finding in enumerate(findings):
         if finding.module is None:
             continue
         pattern = parse_path(finding.module)
-        for other, node in by_skeleton[pattern.skeleton]:
+        for other, node in by_template[pattern.template]:
             if pattern.overlaps(other):
                 node.findings.append(position)
 
@@ -172,7 +173,7 @@ def _nest(placed: Iterable[TreeNode]) -> TreeNode:
     root = TreeNode(name="")
     index: dict[tuple[str, ...], TreeNode] = {(): root}
     for node in placed:
-        segments = tuple(split_path(node.path))
+        segments = tuple(split_pattern(node.path))
         if len(segments) > DEPTH_LIMIT:
             segments = (*segments[: DEPTH_LIMIT - 1], ".".join(segments[DEPTH_LIMIT - 1 :]))
         if not segments and root.row is None:

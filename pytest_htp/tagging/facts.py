@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from pytest_htp.capture.scopes import read_stack
+from pytest_htp.format.paths import owner_of
 from pytest_htp.tag import HierarchyTag
 from pytest_htp.tagging.coverage import Evidence
 from pytest_htp.tagging.stacks import StackReader
@@ -191,7 +192,7 @@ class GraphFacts:
 
     def owner_of(self, parameter: str) -> str | None:
         """The module a parameter belongs to; what a parametrization computes from counts as the module's."""
-        owner = parameter.rpartition(".")[0].partition("parametrizations.")[0].rstrip(".")
+        owner = owner_of(parameter).partition("parametrizations.")[0].rstrip(".")
         return owner if owner in self.modules else None
 
 

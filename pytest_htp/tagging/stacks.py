@@ -18,6 +18,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from pytest_htp.capture.program import ProgramIndex
+from pytest_htp.format.paths import join_path, last_segment, parent_of
 from pytest_htp.vocabulary import ModuleInfo
 
 _STRICT_ROOT = "_export_root"
@@ -47,8 +48,7 @@ class StackReader:
         self._children: dict[str, list[str]] = {}
         for path in modules:
             if path:
-                parent, _, name = path.rpartition(".")
-                self._children.setdefault(parent, []).append(name)
+                self._children.setdefault(parent_of(path) or "", []).append(last_segment(path))
         self._known: dict[tuple[str, str], str | None] = {}
 
     def read(self, frames: Iterable[tuple[str, str]]) -> tuple[str, ...] | None:
@@ -101,7 +101,7 @@ class StackReader:
             item = chosen[int(item)]
         elif owner.class_name != "Sequential":
             return None
-        return ".".join(part for part in (owner.path, item) if part) + match["rest"]
+        return join_path(owner.path, item) + match["rest"]
 
 
 # Stands for a frame that is a call, but of a module which is not part of the model. No path has a leading

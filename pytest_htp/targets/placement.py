@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_htp.tag import common_prefix
+from pytest_htp.format.paths import common_prefix
 from pytest_htp.tagging.tagger import Tagging
 from pytest_htp.targets.messages import CompiledNode
 from pytest_htp.targets.names import NodeNames

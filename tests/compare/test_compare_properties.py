@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pytest_htp.compare import VERDICTS, compare_exports
 from pytest_htp.compare.finding import finding_order
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.format.fold import expand_pattern
+from pytest_htp.format.paths import expand_pattern
 from tests.compare._records import Record, bert, record_of, row
 
 OPS = ["Add", "MatMul", "Cast", "If", "Gelu", "Attention", "Shape", "Reshape"]

@@ -9,14 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.format.fold import (
-    escape_path,
-    expand_pattern,
-    fold_paths,
-    fold_rows,
-    natural_key,
-    unfold_rows,
-)
+from pytest_htp.format.fold import fold_paths, fold_rows, unfold_rows
+from pytest_htp.format.paths import escape_path, expand_pattern, natural_key
 from pytest_htp.format.record import PathRow, PlacementRow
 
 

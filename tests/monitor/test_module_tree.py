@@ -4,11 +4,8 @@ import time
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.monitor.folding import expand, fold, fold_numbers, folded_count
 from pytest_htp.monitor.text import PLAIN
 from pytest_htp.monitor.tree import ModuleRow, ModuleTree, text_lines
 from pytest_htp.vocabulary import HTPExportData, ModuleInfo
@@ -91,27 +88,9 @@ def test_rows_of_a_record_with_folded_paths_make_the_same_tree() -> None:
 
 
 @pytest.mark.parametrize("path", ["a.{0..999999999}", "a.{0..9999}.b.{0..9999}", "{0..100000}.{0..1},{1}.{0..2}"])
-def test_rows_that_stand_for_too_many_modules_are_refused(path: str) -> None:
-    with pytest.raises(HTPUsageError, match="stand"):
+def test_rows_that_stand_for_too_many_modules_or_for_none_are_refused(path: str) -> None:
+    with pytest.raises(HTPUsageError, match="stand|bad path pattern"):
         ModuleTree.from_rows([ModuleRow(path), ModuleRow("b.{0..199999}")])
-
-
-@given(st.sets(st.integers(0, 300), min_size=1))
-def test_folded_numbers_expand_to_the_same_numbers(numbers: set[int]) -> None:
-    path = f"a.{fold_numbers(numbers)}.b"
-    assert list(expand(path, 1000)) == [f"a.{number}.b" for number in sorted(numbers)]
-    assert folded_count(path) == len(numbers)
-
-
-names = st.sampled_from(["a", "b", "0", "1", "2", "3", "00", "7x"])
-
-
-@given(st.lists(st.tuples(st.lists(names, min_size=1, max_size=4).map(".".join), st.booleans()), unique=True))
-def test_folding_loses_and_invents_no_sibling(siblings: list[tuple[str, bool]]) -> None:
-    folded = fold([(path, alike, alike) for path, alike in siblings])
-    found = [(path, alike) for pattern, alike, _ in folded for path in expand(pattern, 10_000)]
-    assert sorted(found) == sorted(siblings)
-    assert all(folded_count(pattern) == count for pattern, _, count in folded)
 
 
 def test_braces_in_real_names_are_not_read_as_folds() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_htp.report import text
-from pytest_htp.report.paths import parse_path, split_path
+from pytest_htp.report.paths import parse_path
 
 
 @given(st.text(), st.integers(3, 50))
@@ -44,11 +44,6 @@ def test_numbers_read_well(shown: str, expected: str) -> None:
     assert shown == expected
 
 
-def test_paths_split_outside_braces() -> None:
-    assert split_path("encoder.layer.{0..3,6}.attention") == ["encoder", "layer", "{0..3,6}", "attention"]
-    assert split_path("") == []
-
-
 @pytest.mark.parametrize(
     ("one", "other", "expected"),
     [
@@ -59,6 +54,9 @@ def test_paths_split_outside_braces() -> None:
         ("stages.{0..1}.blocks.{0..1}", "stages.1.blocks.2", False),
         ("a.\0", "a.5", False),
         ("", "", True),
+        ("blk.01", "blk.1", False),
+        ("conv1", "conv{1}", False),
+        ("a%25b", "a%b", True),
     ],
 )
 def test_patterns_overlap(one: str, other: str, expected: bool) -> None:

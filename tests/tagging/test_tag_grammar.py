@@ -7,7 +7,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pytest_htp import HierarchyTag
-from pytest_htp.tag import common_prefix
 
 # Class names may hold anything (``type("a.b/c", …)``), module names anything but a dot and the empty string.
 classes = st.text(min_size=1, max_size=8)
@@ -99,24 +98,3 @@ def test_what_does_not_fit_is_refused(text: object) -> None:
 def test_modules_that_are_not_nested_have_no_tag(modules: list[tuple[str, str]]) -> None:
     with pytest.raises(ValueError, match=r"tag|inside"):
         HierarchyTag.from_modules(modules)
-
-
-@pytest.mark.parametrize(
-    ("paths", "common"),
-    [
-        (["a.b"], "a.b"),
-        (["a.b", "a.c"], "a"),
-        (["a.b", "a.bc"], "a"),
-        (["a", "a.b"], "a"),
-        (["layer.1", "layer.10"], "layer"),
-        (["a", "b"], ""),
-        (["", "a.b"], ""),
-    ],
-)
-def test_common_prefix(paths: list[str], common: str) -> None:
-    assert common_prefix(paths) == common == common_prefix(paths[::-1])
-
-
-def test_nothing_has_no_common_prefix() -> None:
-    with pytest.raises(ValueError, match="no module paths"):
-        common_prefix([])

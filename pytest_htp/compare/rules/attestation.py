@@ -4,8 +4,7 @@ before."""
 from __future__ import annotations
 
 from pytest_htp.compare.context import Context
-from pytest_htp.compare.paths import Neighbourhood, ancestors
-from pytest_htp.format.fold import expand_pattern
+from pytest_htp.format.paths import Neighbourhood, ancestors, expand_pattern
 
 
 def newly_contradicted(context: Context) -> set[str]:

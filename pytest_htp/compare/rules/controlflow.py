@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_htp.compare.changes import bare, differences
 from pytest_htp.compare.context import Context
-from pytest_htp.compare.paths import Neighbourhood
+from pytest_htp.format.paths import Neighbourhood
 
 CONTROL_FLOW = frozenset({"If", "Loop", "Scan", "SequenceMap"})
 

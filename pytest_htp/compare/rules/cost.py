@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_htp.compare.changes import Row
 from pytest_htp.compare.context import Context
-from pytest_htp.compare.paths import ancestors
+from pytest_htp.format.paths import ancestors
 
 _SHARE = 0.01  # contract: by more than 1%
 _SIZES = ("io.dim_fixed", "io.dim_freed", "io.dim_changed", "io.rank")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pytest_htp.compare.changes import Change, bare
 from pytest_htp.compare.context import Context
-from pytest_htp.compare.paths import Neighbourhood, ancestors, parent_of
 from pytest_htp.compare.rules.shapes import mask_code_only
+from pytest_htp.format.paths import Neighbourhood, ancestors, parent_of
 
 # Fused operators by what they compute: one of a family replaced by another (Gelu by FastGelu) is no loss.
 _FAMILIES = {

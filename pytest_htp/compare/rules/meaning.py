@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from pytest_htp.compare.changes import Pair
 from pytest_htp.compare.context import Context
 from pytest_htp.compare.lines import COMMUTATIVE, Difference, diff_programs, parse
-from pytest_htp.compare.paths import ancestors, unfolded
 from pytest_htp.compare.rules.attestation import newly_contradicted
+from pytest_htp.format.paths import ancestors, common_prefix, expand_rising
 from pytest_htp.format.tensors import unfold_tensors
-from pytest_htp.tag import common_prefix
 
 _UNTAGGED = "untagged"
 
@@ -106,7 +105,7 @@ def _echo(difference: Difference, path: str, tree: _Tree, context: Context) -> b
             # same values is a change of its own.
             return True
         if difference.before is None or difference.after is None:
-            return any(tree.changed(each) or _below(each, tree) for each in unfolded(child))
+            return any(tree.changed(each) or _below(each, tree) for each in expand_rising(child))
         pair = tree.pairs.get(child)
         if pair is not None and child in tree.real:
             if _undone(difference, pair):
@@ -129,7 +128,7 @@ def _explained(was: str, now: str, path: str, tree: _Tree) -> bool:
     if (was, now) in tree.renamed:
         return True
     sides = [side for side in (_module_of(was, path), _module_of(now, path)) if side is not None]
-    return any(tree.changed(each) for side in sides for each in unfolded(side))
+    return any(tree.changed(each) for side in sides for each in expand_rising(side))
 
 
 def _below(path: str, tree: _Tree) -> bool:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pytest_htp.compare.changes import Pair, Row, differences
 from pytest_htp.compare.context import Context
 from pytest_htp.compare.match import Move, Rows
-from pytest_htp.compare.paths import ancestors, nearest, parent_of, topmost
 from pytest_htp.compare.rules.ops import exploded
 from pytest_htp.compare.text import OTHER_MODEL
-from pytest_htp.format.fold import fold_paths, path_template
+from pytest_htp.format.fold import fold_paths
+from pytest_htp.format.paths import ancestors, nearest, parent_of, path_template, topmost, without_common_end
 
 # Operators that make one value of several.
 _JOINS = frozenset({"Add", "Sub", "Mul", "Div", "Concat", "Sum", "Mean", "Max", "Min"})
@@ -69,7 +69,7 @@ def _report_moves(context: Context, moves: list[Move]) -> None:
     """One finding for moves that are alike: the same change of prefix, or repeated layers."""
     groups: dict[object, list[Move]] = {}
     for move in moves:
-        old, new = _without_common_end(move.old, move.new)
+        old, new = without_common_end(move.old, move.new)
         kept = old if (old and new) else move.old  # a wrapper put in or taken out: group by the wrapper
         wrapper = (old, new) if not (old and new) else None
         key = wrapper or (path_template(move.old), path_template(move.new), move.class_name, bool(kept))
@@ -85,15 +85,6 @@ def _report_moves(context: Context, moves: list[Move]) -> None:
         else:
             outer = parent_of(group[0].new) or ""
             context.report("module.added", message, module=outer, before=before, after=after)
-
-
-def _without_common_end(old: str, new: str) -> tuple[str, str]:
-    """``("encoder", "bert.encoder")`` → ``("", "bert")``."""
-    old_parts, new_parts = old.split("."), new.split(".")
-    while old_parts and new_parts and old_parts[-1] == new_parts[-1]:
-        old_parts.pop()
-        new_parts.pop()
-    return ".".join(old_parts), ".".join(new_parts)
 
 
 def _claim_joins(context: Context, paths: list[str], *, added: bool) -> dict[str, str]:

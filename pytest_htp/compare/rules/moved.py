@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 from pytest_htp.compare.changes import Pair, differences
 from pytest_htp.compare.context import Context
-from pytest_htp.format.fold import fold_paths, path_template
+from pytest_htp.format.fold import fold_paths
+from pytest_htp.format.paths import path_template
 
 
 def claim_lost_tags(context: Context) -> None:

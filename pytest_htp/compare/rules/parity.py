@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_htp.compare.context import Context
-from pytest_htp.format.fold import expand_pattern
+from pytest_htp.format.paths import expand_pattern
 
 _DECADES = 2  # contract: worse by more than two
 # Decades below which a difference is rounding noise and a record never goes, by the output's element type;

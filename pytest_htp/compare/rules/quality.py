@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 from pytest_htp.compare.context import Context
 from pytest_htp.compare.lines import parse
-from pytest_htp.compare.paths import ancestors, unfolded
-from pytest_htp.format.fold import expand_pattern, natural_key
+from pytest_htp.format.paths import ancestors, expand_pattern, expand_rising, natural_key
 
 # A stage's tensor that holds NaN or infinity, in the words of ``quality.sqnr``.
 _NOT_FINITE = "not finite"
@@ -150,5 +149,5 @@ def _executed(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 def _calls(path: str, programs: Mapping[str, Sequence[str]]) -> list[str]:
     lines = map(parse, programs.get(path, ()))
-    names = [name for line in lines if line.is_call for name in unfolded(line.name)]
+    names = [name for line in lines if line.is_call for name in expand_rising(line.name)]
     return [f"{path}.{name}" if path else name for name in names]

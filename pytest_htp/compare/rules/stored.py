@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_htp.compare.context import Context, Record
-from pytest_htp.compare.paths import ancestors, nearest, topmost
 from pytest_htp.compare.rules.weights import FEW_ELEMENTS, gained_elements, stored_dtype_move
 from pytest_htp.compare.text import size
 from pytest_htp.format.fold import fold_paths
+from pytest_htp.format.paths import ancestors, join_path, nearest, owner_of, relative_to, topmost
 
 Group = Mapping[str, Any]  # {"names", "bytes", "copies"}: initializers that hold the same bytes
 
@@ -25,20 +25,16 @@ def compare_stored_bytes(context: Context) -> None:
     _report_grown(context, grown, untied | duplicated, duplicated_bytes)
 
 
-def _owner(parameter: str) -> str:
-    return parameter.rpartition(".")[0]
-
-
 def _culprit(names: Sequence[str], grown: dict[str, int]) -> str:
     """The module to name: the one that now stores more, else the owner of the last name."""
-    owners = [_owner(name) for name in names]
+    owners = [owner_of(name) for name in names]
     return next((owner for owner in owners if owner in grown), owners[-1])
 
 
 def _now(name: str, context: Context) -> str:
     """A parameter's name today, should its module have been renamed."""
-    owner, dot, last = name.rpartition(".")
-    return context.modules.new_paths.get(owner, owner) + dot + last
+    owner = owner_of(name)
+    return join_path(context.modules.new_paths.get(owner, owner), relative_to(name, owner))
 
 
 def _report_untied(context: Context, grown: dict[str, int]) -> set[str]:
@@ -48,7 +44,7 @@ def _report_untied(context: Context, grown: dict[str, int]) -> set[str]:
     known = _stored_once(context.before)
     model_ties = [set(group) for group in context.after["weights"]["tied"]]
     for group in context.before["weights"]["tied"]:
-        alive = [_now(name, context) for name in group if _owner(name) not in removed]
+        alive = [_now(name, context) for name in group if owner_of(name) not in removed]
         # A copy that the baseline stored already (a transposed head) leaves the model's own tie to watch.
         ties = after if set(group) in known else model_ties
         if len(alive) < 2 or any(other.issuperset(alive) for other in ties):
@@ -137,7 +133,7 @@ def _copies(group: Group) -> int:
 
 def _claim_readers(context: Context, names: Iterable[str]) -> None:
     """Owners that compute the same from another copy of their weights."""
-    for path in {_owner(name) for name in names}:
+    for path in {owner_of(name) for name in names}:
         pair = context.open.get(path)
         if pair is not None and (not pair.change.ops or pair.change.only_losses) and not pair.change.dtypes:
             context.claim(path)
@@ -148,7 +144,7 @@ def _report_grown(context: Context, grown: dict[str, int], copied: Iterable[str]
     growth = after - before
     if growth <= before * _GROWTH:
         return
-    owners = {_owner(name) for name in copied}
+    owners = {owner_of(name) for name in copied}
     retyped = {pair.path for pair in context.modules.changed if stored_dtype_move(pair.change, parameters_changed=True)}
     constants = _constants_of_code(context)
     elsewhere = (retyped | constants) - owners

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytest_htp.compare.context import Context
-from pytest_htp.format.fold import expand_pattern
+from pytest_htp.format.paths import expand_pattern
 
 Row = Mapping[str, Any]
 Devices = Mapping[str, int]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_htp.compare.changes import Change, bare, is_float
 from pytest_htp.compare.context import Context
-from pytest_htp.compare.paths import Neighbourhood
+from pytest_htp.format.paths import Neighbourhood
 
 # Bytes per element of ONNX types; unlisted ones count as 1.
 _SIZES = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pytest_htp.compare.changes import Change
 from pytest_htp.compare.context import Context
-from pytest_htp.compare.paths import Neighbourhood
 from pytest_htp.compare.rules.attestation import newly_contradicted
+from pytest_htp.format.paths import Neighbourhood
 
 # A fingerprint names children by path and tells own values from foreign ones, so these change it from
 # outside.
