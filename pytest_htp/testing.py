@@ -299,7 +299,8 @@ def _environ(env: Mapping[str, str]) -> Iterator[None]:
 @contextmanager
 def _set_aside() -> Iterator[None]:
     """Keep what is loaded already out of garbage collections: pytest makes several at the end of a run, and looking
-    through torch takes half of a short run's time."""
+    through torch takes half of a short run's time.
+    """
     gc.freeze()
     try:
         yield

@@ -82,6 +82,7 @@ class ModuleInfo:
 
     @property
     def executed(self) -> bool:
+        """Whether the module was called at least once."""
         return self.calls > 0
 
 

@@ -48,6 +48,7 @@ def baseline_stem(test_id: str, export_name: str) -> str:
 
 
 def baseline_folder(test_file: Path) -> Path:
+    """Where the baselines of a test file lie: ``__htp_baselines__/NAME`` beside it."""
     return test_file.parent / FOLDER / test_file.stem
 
 

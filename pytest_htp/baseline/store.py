@@ -153,7 +153,7 @@ class BaselineStore:
 
 
 def _assertion(item: pytest.Item, *, update: bool, update_new: bool) -> SnapshotAssertion:
-    """syrupy's own, not what the fixture ``snapshot`` gives, which may be one of the project's."""
+    """Syrupy's own, not what the fixture ``snapshot`` gives, which may be one of the project's."""
     from syrupy.assertion import SnapshotAssertion
     from syrupy.location import PyTestLocation
 

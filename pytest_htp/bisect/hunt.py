@@ -36,10 +36,12 @@ class Culprit:
 
     @property
     def last_good(self) -> Version:
+        """The newest version seen to be good."""
         return self.row.versions[self.bracket.good]
 
     @property
     def first_bad(self) -> Version:
+        """The oldest version seen to be bad."""
         return self.row.versions[self.bracket.bad]
 
 

@@ -12,6 +12,7 @@ VARIABLE = "HTP_BISECT_ONLY"  # path of a JSON list of node ids; inherited by xd
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the tests whose ids the named file lists."""
     kept = set(json.loads(Path(os.environ[VARIABLE]).read_text(encoding="utf-8")))
     config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in kept])
     items[:] = [item for item in items if item.nodeid in kept]

@@ -35,6 +35,7 @@ def public(dotted: str, value: Any) -> str:
 
 
 def names(code: Code) -> Iterator[str]:
+    """Every name that code mentions: of chains of attributes, of imports, and others."""
     for chain in code.chains:
         yield from chain
     for _, name in code.imports:
@@ -43,6 +44,7 @@ def names(code: Code) -> Iterator[str]:
 
 
 def cell_content(cell: types.CellType) -> object:
+    """What a closure's cell holds; None for one that is still empty."""
     try:
         return cell.cell_contents
     except ValueError:  # empty
@@ -50,6 +52,7 @@ def cell_content(cell: types.CellType) -> object:
 
 
 def attributes_of(value: Any) -> Iterator[tuple[str, Any]]:
+    """An object's own attributes, those in slots first."""
     for cls in type(value).__mro__:
         slots = vars(cls).get("__slots__", ())
         for name in [slots] if isinstance(slots, str) else slots:

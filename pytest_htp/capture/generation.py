@@ -3,7 +3,8 @@ model.
 
 The parts and their inputs are taken from one real call of ``generate``. What transformers' own split leaves
 out because ``generate`` runs it beforehand (the encoder of an encoder-decoder, a vision tower and its
-projector) is observed in the same call and added, so that the parts together are the whole model."""
+projector) is observed in the same call and added, so that the parts together are the whole model.
+"""
 
 from __future__ import annotations
 

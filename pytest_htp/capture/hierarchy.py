@@ -42,6 +42,7 @@ class TensorRecord:
 
     @property
     def overwritten(self) -> bool:
+        """Whether the tensor was written to in place since it was seen."""
         return writes_to(self.tensor) != self.version
 
 

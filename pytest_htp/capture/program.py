@@ -172,7 +172,8 @@ class ProgramIndex:
 
     def _complete(self, graph: Any) -> None:
         """Nodes that passes of the exporter put into the main graph have no record; place those whose
-        neighbours in the order of execution are of one module call."""
+        neighbours in the order of execution are of one module call.
+        """
         nodes = [node for node in graph.nodes if node.op == "call_function"]
         for node, (before, after) in zip(nodes, _recorded_neighbours(nodes, self._by_node), strict=True):
             origin = self._by_node[id(node)]

@@ -199,7 +199,8 @@ def _weights_stay_expanded() -> Iterator[None]:
 
     torch's exporter hands them to numpy through ``Tensor.view`` as integers, and transformers' exporter
     replaces ``Tensor.view``, while it runs, by one that first copies what is not contiguous: 16 GB for
-    Llama-3-8B."""
+    Llama-3-8B.
+    """
     from torch.onnx._internal.exporter._core import TorchTensor
 
     original = TorchTensor.numpy

@@ -64,7 +64,8 @@ def carry(
 
 def _remember_parameters(graphs: Correspondence) -> None:
     """Let weights that were made of parameters lead to them, as the exporter's optimizer does for what it folds;
-    mark what was computed from weights or values."""
+    mark what was computed from weights or values.
+    """
     for graph in graphs.after.model.graphs():
         for value in graph.initializers.values():
             original = graphs.values.get(value)

@@ -37,7 +37,8 @@ def elements(value: ir.Value) -> Array | None:
 
 def says_the_same(one: Array, other: Array) -> bool | None:
     """Whether two constants of equally many elements hold the same, up to precision, transposition, and scale and
-    offset of the whole or of each channel; None where that can't be told: too few elements, or all of them equal."""
+    offset of the whole or of each channel; None where that can't be told: too few elements, or all of them equal.
+    """
     if one.size != other.size:
         return False
     if one.size < _FEWEST:
@@ -93,7 +94,8 @@ def _alike_along(one: Array, other: Array, axis: int) -> bool:
 
 def _sample(array: Array) -> npt.NDArray[np.float64]:
     """Up to 256 elements spread over the row-major order, by coordinates: flattening a transposed view would copy
-    it."""
+    it.
+    """
     index = np.linspace(0, array.size - 1, min(array.size, _SAMPLES)).round().astype(np.int64)
     return np.nan_to_num(array[np.unravel_index(index, array.shape)].astype(np.float64), posinf=0, neginf=0)
 
@@ -110,7 +112,8 @@ class Contents:
 
     def find(self, array: Array) -> tuple[ir.Value, ...]:
         """The weights that an array is a copy of: one, or those it joins along an axis; empty where unknown or not
-        unique."""
+        unique.
+        """
         one = self._one(array)
         if one is not None:
             return (one,)

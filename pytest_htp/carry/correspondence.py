@@ -23,7 +23,8 @@ class StandsFor:
 @dataclass(frozen=True, slots=True)
 class PutIn:
     """A node was put in: it converts ``value``, a value or weight of the graph before, or it helps in what took the
-    place of the nodes ``around`` it."""
+    place of the nodes ``around`` it.
+    """
 
     rule: str
     value: ir.Value | None = None
@@ -64,9 +65,11 @@ class Correspondence:
 
     @cached_property
     def nodes_before(self) -> dict[str, NodeFacts]:
+        """The nodes of the tagged graph by key."""
         return {facts.key: facts for facts in self.before.nodes}
 
     def undecided(self) -> Iterator[NodeFacts]:
+        """Nodes of the new graph that no pass has decided on yet."""
         return (facts for facts in self.after.nodes if facts.node not in self.decided)
 
     def stand_for(self, node: ir.Node, originals: Iterable[NodeFacts], rule: str) -> None:

@@ -1,5 +1,6 @@
 """Names that a tool made out of names of the graph it was given: ``node_MatMul_175/MatMulAddFusion``,
-``val_47_quantized``, ``Transpose_token_19``."""
+``val_47_quantized``, ``Transpose_token_19``.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ _PREFIX = re.compile(r"^[A-Za-z]+[ _:/]+")
 
 def extended_name(name: str | None, known: Container[str]) -> str | None:
     """The longest of the ``known`` names that ``name`` begins with, or begins with after one word of the tool
-    (``fused node_linear_12``, ``InsertedCast_val_3``); None where there is none. An equal name counts."""
+    (``fused node_linear_12``, ``InsertedCast_val_3``); None where there is none. An equal name counts.
+    """
     if not name:
         return None
     for start in _starts(name):

@@ -33,5 +33,6 @@ def converts(node: ir.Node) -> bool:
 
 def extends(node: ir.Node, original: ir.Node) -> bool:
     """Whether a node's operator is the original's in another form: ``QLinearConv``, ``MatMulInteger``,
-    ``SkipLayerNormalization``; the name of the one is part of the name of the other."""
+    ``SkipLayerNormalization``; the name of the one is part of the name of the other.
+    """
     return original.op_type in node.op_type

@@ -18,7 +18,8 @@ Array = npt.NDArray[Any]
 
 class Samples:
     """Values of one run by name: a few elements of each, and its scale. Constant ones and integers are left out: shapes
-    and indices are equal by chance."""
+    and indices are equal by chance.
+    """
 
     def __init__(self, values: Iterable[tuple[str, Array]]) -> None:
         self.by_size: dict[int, dict[str, tuple[npt.NDArray[np.float64], float]]] = {}

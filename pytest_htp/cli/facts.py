@@ -15,7 +15,8 @@ _PREFIXES = ("", "k", "M", "G", "T", "P")
 
 def module_facts(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Raw module path → what is known of it: ``flops``, ``params_bytes``, ``activation_bytes``, ``sqnr`` (dB, by the
-    last stage that measured it) and ``placement`` (device → nodes, of the last target)."""
+    last stage that measured it) and ``placement`` (device → nodes, of the last target).
+    """
     found: dict[str, dict[str, Any]] = {}
     for row in record["modules"]:
         for path in expand_pattern(row["path"]):

@@ -47,6 +47,7 @@ def differences(before: Histogram, after: Histogram) -> dict[str, int]:
 
 
 def is_float(dtype: str) -> bool:
+    """Whether an element type is a floating-point (or complex) one."""
     return dtype.startswith(("FLOAT", "BFLOAT", "DOUBLE", "COMPLEX"))
 
 
@@ -135,10 +136,12 @@ class Change:
 
     @property
     def only_losses(self) -> bool:
+        """Whether no operator occurs more often than before."""
         return bool(self.ops) and max(self.ops.values()) < 0
 
     @property
     def only_gains(self) -> bool:
+        """Whether no operator occurs less often than before."""
         return bool(self.ops) and min(self.ops.values()) > 0
 
     def counts(self, which: Row) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """What the rules share while two records are compared: the records, the matched modules, and what is
-accounted for."""
+accounted for.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +21,8 @@ Record = Mapping[str, Any]
 
 
 class Draft(NamedTuple):
+    """A finding as a rule reports it, with a raw path, before equal ones are folded and policies give verdicts."""
+
     code: str
     module: str | None
     message: str
@@ -52,6 +55,7 @@ class Context:
 
     @cached_property
     def modules(self) -> Modules:
+        """Which module of the one record is which of the other."""
         if self.before["modules"] == self.after["modules"]:
             return Modules()
         return match_modules(self.before["modules"], self.after["modules"])
@@ -63,6 +67,7 @@ class Context:
         return {pair.path: pair for pair in sorted(pairs, key=lambda pair: natural_key(pair.path))}
 
     def claim(self, *paths: str) -> None:
+        """Take modules out of ``open``: a finding accounts for their change."""
         for path in paths:
             self.open.pop(path, None)
 
@@ -76,7 +81,8 @@ class Context:
         stage: str | None = None,
     ) -> None:  # fmt: skip
         """Report a finding. ``module`` is a raw path; equal findings of repeated layers fold, so the message must not
-        name the module itself."""
+        name the module itself.
+        """
         self.drafts.append(Draft(code, module, message, before, after, stage or self.stage))
         reported = self.modules_by_code.setdefault(code, set())
         if module is not None:
@@ -86,7 +92,8 @@ class Context:
         self, code: str, message: str, paths: Iterable[str], *, before: Any = None, after: Any = None
     ) -> None:
         """One finding however many modules it concerns: their common pattern, else the innermost module
-        around them."""
+        around them.
+        """
         modules = set(paths)
         patterns = fold_paths(modules)
         if len(patterns) > 1:
@@ -100,11 +107,13 @@ class Context:
             self.report(code, message, module=module, before=before, after=after)
 
     def reported(self, *codes: str) -> bool:
+        """Whether a finding with one of the codes was reported."""
         return any(code in self.modules_by_code for code in codes)
 
     def source(self, pair: Pair) -> str:
         """`` (at models/net.py:42)``: the line of an operator the module gained; says nothing when the toolchain
-        changed, for then the line is not what changed."""
+        changed, for then the line is not what changed.
+        """
         lines = self.sources.get(pair.path)
         if not lines or self.toolchain_changed:
             return ""

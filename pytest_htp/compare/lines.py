@@ -199,7 +199,8 @@ def _longest(a: Sequence[str], b: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def _align(old: Sequence[Line], new: Sequence[Line]) -> tuple[list[tuple[Line, Line]], list[Line], list[Line]]:
     """Pairs of lines, and what is left on either side: calls by the child, nodes by operator in order, those that
-    read alike first."""
+    read alike first.
+    """
     pairs: list[tuple[Line, Line]] = []
     calls = {line.name: line for line in new if line.is_call}
     gone = []

@@ -1,5 +1,6 @@
 """Which module of today's export is which of the baseline's: by path, else by class, structure and
-neighbours."""
+neighbours.
+"""
 
 from __future__ import annotations
 

@@ -88,7 +88,8 @@ def _versions(cause: Mapping[str, Any]) -> Iterable[str]:
 
 def _explains(cause: Mapping[str, Any], finding: Mapping[str, Any]) -> bool:
     """Exporter findings always; findings on the model's own code where the package that has the model
-    changed."""
+    changed.
+    """
     known = CODES.get(finding["code"])
     return known is not None and (known.cause == "exporter" or "transformers" in (cause["after"] or {}))
 

@@ -18,7 +18,8 @@ _LONGEST = 200
 
 def renumbered(before: Mapping[str, Row], after: Mapping[str, Row]) -> dict[str, str | None]:
     """Old child path → new child path (None: gone) for the children of every parent whose numbering
-    shifted."""
+    shifted.
+    """
     suspects = {
         parent_of(path)
         for path, row in before.items()

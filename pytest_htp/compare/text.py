@@ -33,7 +33,8 @@ def percent(value: float) -> str:
 
 def inert(text: str) -> str:
     """One line without effect on a terminal: every character that prints nothing of its own becomes an
-    escape."""
+    escape.
+    """
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

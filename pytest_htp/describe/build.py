@@ -232,7 +232,8 @@ class _Symbols:
 
 def _with_origin(row: TensorRow, value: ir.Value, programs: Programs) -> TensorRow:
     """An output with the module whose node makes it and which of its values it is: outputs that swapped places
-    or labels are seen by these."""
+    or labels are seen by these.
+    """
     facts = programs.places.makers.get(value)
     module = None if facts is None else facts.path
     return replace(row, named=row.name == value.name, module=module, value=programs.origin(value))

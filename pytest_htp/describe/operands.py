@@ -49,6 +49,7 @@ def operator(node: ir.Node) -> str:
 
 
 def plain_operator(node: ir.Node) -> str:
+    """An operator's name with nothing in it that means something in a program's line."""
     return "::".join(map(plain_name, operator(node).split("::"))) if node.domain else plain_name(node.op_type)
 
 

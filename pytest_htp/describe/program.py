@@ -362,7 +362,8 @@ def _formal_inputs(graph: GraphFacts) -> Iterator[tuple[ir.Value, tuple[NodeFact
 
 def _postorder(roots: Iterable[_Item], needs: Callable[[_Item], list[_Item]]) -> Iterator[_Item]:
     """Depth first, what is needed first; without recursion, for chains are long. Cycles (a child that is called
-    again with what was made of its result) are cut where they close."""
+    again with what was made of its result) are cut where they close.
+    """
     seen: set[_Item] = set()
     for root in roots:
         if root in seen:

@@ -183,6 +183,7 @@ class ExportOptions:
 
     @classmethod
     def known(cls) -> tuple[str, ...]:
+        """The names of all options."""
         return tuple(field.name for field in fields(cls))
 
     @classmethod

@@ -231,7 +231,8 @@ def within_precision(parity: ParityRow, program: ir.Model) -> ParityRow:
 
 def precision_of(program: ir.Model) -> Literal["float16", "int8"] | None:
     """What a graph computes in, where that is coarser than what PyTorch did: told by its operators and types, since a
-    stage of the user's own may quantize as well."""
+    stage of the user's own may quantize as well.
+    """
     nodes = list(all_nodes(program))
     if any(_QUANTIZED.search(node.op_type) for node in nodes):
         return "int8"
@@ -245,7 +246,8 @@ def _record(
     request: StagesRequest, name: str, source: Path, before: Tagging, tagging: Tagging, measured: StageMeasurement
 ) -> StageRecord:
     """The record of a stage. Where the stage wrote what depends on this machine, the record describes what it gives
-    without that."""
+    without that.
+    """
     parity = within_precision(measured.parity.to_record(), tagging.graph.model)
     outputs = enumerate(tagging.graph.model.graph.outputs)
     names = {} if request.named_outputs else {value.name or "": f"output.{place}" for place, value in outputs}
@@ -283,7 +285,8 @@ def described(stage: HTPStage) -> dict[str, Any]:
 
 def summary(before: Tagging, after: Tagging) -> str:
     """What a stage did, in one line: ``4 Add + LayerNormalization → SkipLayerNormalization; 24 Reshape put in;
-    0 nodes without a module``."""
+    0 nodes without a module``.
+    """
     operators = {facts.key: facts.node.op_type for facts in before.nodes}
     replaced: Counter[str] = Counter()
     put_in: Counter[str] = Counter()

@@ -85,7 +85,8 @@ def read_modules(model: ir.Model) -> ReadModules:
 def _place_by_parameters(graph: GraphFacts, modules: dict[str, ModuleInfo]) -> None:
     """Nodes that a tool put in without a name are in the module whose parameters they read (a ``MatMul`` and an ``Add``
     that became a ``Gemm``), also where no node of that module is left. One that reads nothing else only hands the
-    parameter on: TorchScript's ``Identity`` of a weight that several modules share the values of."""
+    parameter on: TorchScript's ``Identity`` of a weight that several modules share the values of.
+    """
     found: list[tuple[NodeFacts, str]] = []
     for facts in graph.undecided():
         values = [value for value in facts.node.inputs if value is not None]
@@ -174,7 +175,8 @@ def _place_in_name(node: ir.Node) -> tuple[tuple[str, str], ...] | None:
 @lru_cache(maxsize=65_536)  # a module's nodes begin alike
 def _around(place: str) -> tuple[tuple[str, str], ...]:
     """Modules around what is called ``/place/MatMul``. A child of a called ``Sequential`` repeats its name:
-    ``/a/a.0/Conv``."""
+    ``/a/a.0/Conv``.
+    """
     paths = [""]
     around, last = "", ""
     for part in place.split("/")[:-1]:

@@ -36,6 +36,7 @@ class Weight:
 
     @property
     def size(self) -> int:
+        """Number of elements."""
         return int(self.tensor.size)
 
     @cached_property
@@ -66,6 +67,7 @@ class Weight:
         return total % 2**64
 
     def same_as(self, other: Weight) -> bool:
+        """Whether both hold the same elements, perhaps transposed."""
         return self.kind == other.kind and (self.digest == other.digest or self.bag == other.bag)
 
     def is_fill(self) -> bool:

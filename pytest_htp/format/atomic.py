@@ -24,7 +24,9 @@ def write_text(path: Path, text: str) -> None:
 
 
 class AtomicFiles:
-    """Stages any number of text files and moves all of them into place at the end::
+    """Stages any number of text files and moves all of them into place at the end.
+
+    Used as::
 
         with AtomicFiles() as files:
             files.stage(path, chunks)

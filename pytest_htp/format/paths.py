@@ -1,7 +1,7 @@
 """The one grammar of module paths: what encloses what, and patterns that stand for many paths.
 
-A *raw path* is a module's name as torch knows it, ``encoder.layer.5``; the root is ``""``. A *pattern* stands for one or
-more of them, ``encoder.layer.{0..4,6}.attention``::
+A *raw path* is a module's name as torch knows it, ``encoder.layer.5``; the root is ``""``. A *pattern* stands for one
+or more of them, ``encoder.layer.{0..4,6}.attention``::
 
     pattern = "" | segment *( "." segment )
     segment = name | "{" item *( "," item ) "}"      ; "%", "{", "}" of a name are written %25, %7B, %7D
@@ -283,7 +283,7 @@ def expand_pattern(pattern: str, limit: int = MAX_PATHS) -> list[str]:
 
 
 def expand_rising(path: str) -> list[str]:
-    """The raw paths that a program's line calls, ``layer.{1..3}.norm``: its ranges rise together, at most 1,000 steps."""
+    """The raw paths that a program's line calls, ``layer.{1..3}.norm``: ranges rise together, at most 1,000 steps."""
     ranges = [range(int(low), int(high) + 1)[:_MOST_RISING] for low, high in _RISING.findall(path)]
     if not ranges:
         return [path]

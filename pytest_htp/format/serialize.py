@@ -30,7 +30,8 @@ _ALWAYS = {
 
 def dict_of(record: Record | StageRecord) -> dict[str, Any]:
     """A record, an export's or a stage's, as JSON values: what ``HTPExport.record`` and ``HTPStage.record`` are;
-    :func:`~pytest_htp.format.read.record_of` takes the first."""
+    :func:`~pytest_htp.format.read.record_of` takes the first.
+    """
     values: dict[str, Any] = msgspec.to_builtins(record)
     _complete(values, record)
     if isinstance(record, Record):

@@ -108,7 +108,8 @@ def check_value(key: str, kind: Kind, value: Any) -> str | None:
 
 def check_input(name: str, value: Any) -> str | None:
     """What is wrong with an input: text describes a tensor, an array is one, numbers and flags are passed as they
-    are."""
+    are.
+    """
     if isinstance(value, bool | int | float):
         return None
     if isinstance(value, list):

@@ -75,6 +75,7 @@ class Canvas:
         return list(line.wrap(self._measure, WIDTH, overflow="fold"))
 
     def keep(self, lines: Iterable[Text]) -> None:
+        """Add lines to what :meth:`text` and :meth:`html` give."""
         self._lines.extend(lines)
 
     def text(self) -> str:
@@ -91,6 +92,7 @@ class Canvas:
 
 
 def joined(lines: Iterable[Text]) -> Text:
+    """The lines as one text."""
     return Text("\n").join(lines)
 
 

@@ -24,6 +24,7 @@ COVERAGE_KEYS = (
 
 
 def modules(data: HTPExportData) -> int | None:
+    """Registered modules; None where they were not counted."""
     return data.total_modules or len(data.hierarchy) or None
 
 
@@ -33,6 +34,7 @@ def parameters(data: HTPExportData) -> int | None:
 
 
 def execution_steps(data: HTPExportData) -> int | None:
+    """Entries and exits of module calls in the watched forward pass; None where it was not watched."""
     return data.execution_steps or None
 
 

@@ -147,6 +147,7 @@ class ModuleTree:
 
     @property
     def modules(self) -> int:
+        """Number of modules in the tree."""
         return len(self.rows)
 
     def lines(

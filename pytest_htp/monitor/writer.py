@@ -26,7 +26,9 @@ def handles(*steps: HTPExportStep) -> Callable[[_Handler], _Handler]:
 
 
 class StepAwareWriter:
-    """Observes the steps of an export; subclasses handle those they care about::
+    """Observes the steps of an export; subclasses handle those they care about.
+
+    Such as::
 
         class Timings(StepAwareWriter):
             @handles(HTPExportStep.TRACE, HTPExportStep.EXPORT)

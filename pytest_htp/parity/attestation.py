@@ -68,9 +68,11 @@ class Attestation:
 
     @property
     def contradicted(self) -> list[str]:
+        """Paths of the modules whose tag the values contradict."""
         return [path for path, verdict in self.by_module.items() if verdict == CONTRADICTED]
 
     def to_dict(self) -> dict[str, Any]:
+        """As the record has it."""
         verdicts = self.by_module
         return {
             "measured": True,

@@ -68,6 +68,7 @@ class Side:
 
     @property
     def ids(self) -> set[int]:
+        """``id`` of each tensor."""
         return set(self.shapes)
 
 

@@ -66,6 +66,7 @@ class Evidences:
         flow: Flow,
         located: dict[int, Located],
     ) -> Evidences:
+        """Bring together what is known of each call from both sides."""
         matching: dict[int, list[ir.Value]] = {}
         equal: dict[ir.Value, set[int]] = {}
         for index, found in observation.equal_values(contents).items():

@@ -59,9 +59,11 @@ class Calls:
             self._by_path.setdefault(call.path, []).append(call)
 
     def chain(self, order: int) -> Chain:
+        """The calls around the call of this number, outermost first."""
         return self._chains[order]
 
     def of(self, path: str) -> list[ModuleCall]:
+        """The calls of a module."""
         return self._by_path.get(path, [])
 
     def chains_of(self, facts: NodeFacts) -> Chains:

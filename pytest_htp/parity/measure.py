@@ -56,11 +56,14 @@ def parity_unavailable() -> str | None:
 class Onlooker(Protocol):
     """Sees every value of the one run, as it comes."""
 
-    def begin(self, contents: Contents, flow: Flow, placement: Placement) -> None: ...
+    def begin(self, contents: Contents, flow: Flow, placement: Placement) -> None:
+        """Called once, before anything is run."""
 
-    def value(self, value: ir.Value, tensor: torch.Tensor) -> None: ...
+    def value(self, value: ir.Value, tensor: torch.Tensor) -> None:
+        """Called with every inner value that ONNX Runtime gives."""
 
-    def outputs(self, got: Mapping[str, torch.Tensor]) -> None: ...
+    def outputs(self, got: Mapping[str, torch.Tensor]) -> None:
+        """Called with the graph's outputs, by name."""
 
 
 def measure_parity(request: ParityRequest, onlooker: Onlooker | None = None) -> ParityResult:
@@ -119,6 +122,7 @@ class Examination:
     input_sets: dict[str, list[Difference]]
 
     def evidences(self, hierarchy: Hierarchy) -> Evidences:
+        """What the values say of each module's tag."""
         return Evidences.gather(hierarchy, self.contents, self.observation, self.flow, self.located)
 
 

@@ -24,6 +24,7 @@ class KernelMissing(RuntimeRefused):
     said = ""
 
     def located(self, tagging: Tagging) -> KernelMissing:
+        """The same error, with the module that the runtime's message leads to."""
         facts = node_named_in(self.said, tagging)
         if facts is None or facts.path is None:
             return self

@@ -86,6 +86,7 @@ class Difference:
 
     @property
     def failed(self) -> bool:
+        """Whether values or shapes are beyond what is tolerated."""
         return self.beyond > 0 or self.shape_mismatch is not None or self.undeclared is not None
 
 
@@ -125,6 +126,7 @@ class ParityResult:
 
     @classmethod
     def not_measured(cls, reason: str) -> ParityResult:
+        """A result that says why nothing was measured."""
         unmeasured = {"measured": False, "reason": reason}
         return cls(measured=False, reason=reason, attestation=unmeasured)
 

@@ -3,7 +3,8 @@
 Both run transformers' own ``generate``, so that positions, masks and suppressed end tokens are the same. For the
 second, the forward of each module that is a component is its file: the encoder or a tower and its projector, the
 model itself in its first call (``prefill``) and the further ones (``decode``). A file's outputs take the places of the
-tensors that PyTorch returned there, so a cache of any kind is handed on as the model has it."""
+tensors that PyTorch returned there, so a cache of any kind is handed on as the model has it.
+"""
 
 from __future__ import annotations
 

@@ -52,6 +52,7 @@ class Meter:
 
     @classmethod
     def of(cls, program: ir.Model, contents: Contents, flow: Flow, placement: Placement, names: Names) -> Meter:
+        """A meter for what the watched forward pass holds, by the names that these values have in the program."""
         values = {value.name: value for value in program.graph.inputs}
         values |= {value.name: value for node in flow.nodes for value in node.outputs}
         named = {}

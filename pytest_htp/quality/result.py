@@ -45,6 +45,7 @@ class Quality:
 
     @classmethod
     def not_measured(cls, reason: str) -> Quality:
+        """A result that says why nothing was measured."""
         return cls(measured=False, reason=reason)
 
     @property

@@ -284,7 +284,8 @@ def _total(record: _Row | None, key: str) -> int:
 
 def own_flops(root: TreeNode) -> Callable[[TreeNode], int]:
     """Measures a row by the operations of its modules without those that they call: a record counts a call with all it
-    calls. Modules that call are folded otherwise than the called, so each module is looked at by itself."""
+    calls. Modules that call are folded otherwise than the called, so each module is looked at by itself.
+    """
     flops: dict[str, int] = {}
     for node in walk(root):
         if node.row is not None and node.status != "removed":

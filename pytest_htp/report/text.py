@@ -17,7 +17,7 @@ _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\))")
 
 
 def inert(text: str, limit: int | None = None, *, newlines: bool = False) -> str:
-    """``text`` with control, bidirectional, zero-width and unassigned characters made visible (``\\x1b``).
+    r"""``text`` with control, bidirectional, zero-width and unassigned characters made visible (``\\x1b``).
 
     Args:
         limit: longest result in characters; the middle is left out, since both ends of a path identify it.

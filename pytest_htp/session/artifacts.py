@@ -45,6 +45,7 @@ def hand_on(config: pytest.Config, workerinput: dict[str, Any]) -> None:
 
 
 def staging_folder(config: pytest.Config, report_dir: Path) -> Path:
+    """Where this run keeps its exports' files until the report is written."""
     return report_dir / f"{_PREFIX}{run_token(config)}"
 
 

@@ -96,6 +96,7 @@ class Collector:
         self._unkept = ""  # why files of exports are not among them
 
     def take(self, report: pytest.TestReport) -> None:
+        """Take over the results and notes that a test's report carries."""
         from msgspec import convert
 
         from pytest_htp.report.result import ExportResult, Incomplete
@@ -108,12 +109,15 @@ class Collector:
                 self.incomplete.append(convert(entry, Incomplete))
 
     def not_collected(self, report: pytest.CollectReport) -> None:
+        """Note a file whose tests could not be collected: their exports are missing."""
         self.incomplete.append(uncollected(report))
 
     def worker_lost(self, name: str, reason: object) -> None:
+        """Note an xdist worker that died."""
         self._dead.append(f"{name} died ({reason})")
 
     def test_lost(self, nodeid: str) -> None:
+        """Note a test whose worker died while it ran."""
         self._lost[nodeid] = lost(nodeid, "its worker died while it ran")
 
     def has_run(self, nodeid: str) -> None:

@@ -63,6 +63,7 @@ class Inventory:
             self._digests.setdefault(path, set())
 
     def add(self, item: pytest.Item) -> None:
+        """Note a collected test, so that its baseline is not taken for an obsolete one."""
         if self._beside_baselines(item.path.parent):
             from pytest_htp.baseline.naming import digest_of_test, slug_of_function
 

@@ -44,6 +44,7 @@ class HtpRun:
 
     @classmethod
     def of(cls, config: pytest.Config) -> HtpRun:
+        """The one of this pytest run."""
         if _KEY not in config.stash:
             config.stash[_KEY] = cls(config, RunSettings.of(config))
         return config.stash[_KEY]

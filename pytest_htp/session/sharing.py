@@ -43,6 +43,7 @@ class SharedExports:
         return replace(entry.made, export=_with_files_in(entry.made.export, folder), shared_with=entry.nodeid)
 
     def add(self, key: str, made: Made, nodeid: str) -> None:
+        """Keep an export for later tests of this process; the oldest go when there are too many or too large ones."""
         export = made.export
         size = export.record["weights"]["initializers"]["bytes"]
         if export.data.external_data_size is None and not export.record["weights"]["kept"]:

@@ -33,6 +33,7 @@ def terminal_of(config: pytest.Config) -> TextIO | None:
 
 
 def close_terminal(config: pytest.Config) -> None:
+    """Close the terminal that was opened beside pytest's captured output, if one was."""
     stream = terminal_of(config)
     if stream is not None:
         stream.close()

@@ -28,7 +28,8 @@ Feeds = Sequence[dict[str, Any]]
 
 def run(name: str, source: Path, destination: Path, calibration: Feeds) -> None:
     """Run the stage ``name``; ``calibration`` as in :func:`pytest_htp.stages.run_stage`. Raises what the library
-    raises, and HTPUsageError."""
+    raises, and HTPUsageError.
+    """
     ort.set_default_logger_severity(_FATAL)  # what C++ writes reaches no report
     try:
         if name == "int8:qdq":
@@ -139,7 +140,8 @@ def _quantize_static(source: Path, destination: Path, calibration: Feeds) -> Non
 
 def _for_quantizing(source: Path) -> onnx.ModelProto:
     """The model without shapes written down for its weights: the quantizers transpose weights and leave the old shapes
-    there, over which their own shape inference then stumbles."""
+    there, over which their own shape inference then stumbles.
+    """
     model = onnx.load(source)
     weights = {tensor.name for tensor in model.graph.initializer}
     kept = [info for info in model.graph.value_info if info.name not in weights]
@@ -150,7 +152,8 @@ def _for_quantizing(source: Path) -> onnx.ModelProto:
 
 def _computed_weights(model: onnx.ModelProto) -> list[str]:
     """Convolutions whose weight other nodes compute (weight normalization): ``quantize_dynamic`` refuses a model that
-    has one, so they stay in float."""
+    has one, so they stay in float.
+    """
     weights = {tensor.name for tensor in model.graph.initializer}
     return [node.name for node in model.graph.node if node.op_type == "Conv" and node.input[1] not in weights]
 

@@ -89,4 +89,5 @@ def resolve_stages(given: object) -> tuple[str | Stage, ...]:
 
 
 def name_of(stage: str | Stage) -> str:
+    """A stage's name: given by itself, or by an object that has one."""
     return stage if isinstance(stage, str) else stage.name

@@ -15,7 +15,8 @@ _RULE = "pkg.onnxscript.rewriter.rule_name"  # onnxscript.rewriter.RULE_NAME_TAG
 
 def computed_from_data(value: ir.Value) -> bool:
     """Whether a constant is known to be computed: by a stage, or by a rewrite rule from weights (a folded batch norm's
-    bias)."""
+    bias).
+    """
     if value.meta.get(COMPUTED):
         return True
     tensor = value.const_value

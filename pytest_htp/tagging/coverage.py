@@ -55,6 +55,7 @@ class Coverage:
         )
 
     def to_dict(self) -> dict[str, int | float]:
+        """As the record has it."""
         return asdict(self)
 
 

@@ -44,6 +44,7 @@ class NodeFacts:
     cause: str | None = None
 
     def decide(self, evidence: Evidence, path: str, rule: str, origins: Iterable[str] = ()) -> None:
+        """Tag the node: its module, on what evidence, by which rule; without ``origins`` it is the module's own."""
         self.evidence, self.path, self.rule = evidence, path, rule
         self.origins = tuple(sorted(set(origins))) or (path,)
 
@@ -90,6 +91,7 @@ class GraphFacts:
 
     @cached_property
     def by_node(self) -> dict[ir.Node, NodeFacts]:
+        """What is known of each node."""
         return {facts.node: facts for facts in self.nodes}
 
     @cached_property
@@ -113,10 +115,12 @@ class GraphFacts:
         return merged
 
     def undecided(self) -> Iterator[NodeFacts]:
+        """Nodes without a tag so far."""
         return (facts for facts in self.nodes if facts.path is None)
 
     @cached_property
     def stacks(self) -> StackReader:
+        """Reads recorded call stacks against this model's modules."""
         return StackReader(self.modules)
 
     @cached_property

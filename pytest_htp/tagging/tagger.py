@@ -25,6 +25,7 @@ class Tagging:
 
     @property
     def nodes(self) -> list[NodeFacts]:
+        """All nodes with their decisions, in the graph's order, bodies included."""
         return self.graph.nodes
 
     @property
@@ -35,6 +36,7 @@ class Tagging:
 
     @property
     def coverage(self) -> Coverage:
+        """Shares of the nodes by evidence."""
         return Coverage.of((facts.evidence, facts.path == "") for facts in self.nodes)
 
     @property

@@ -26,6 +26,7 @@ class Placement:
 
     @property
     def total(self) -> int:
+        """Number of nodes, those without a module included."""
         return sum(sum(devices.values()) for devices in (*self.modules.values(), self.unplaced))
 
     def share(self, device: str) -> float | None:

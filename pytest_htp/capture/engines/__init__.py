@@ -38,7 +38,8 @@ class Engine(Protocol):
 
     name: str
 
-    def export(self, request: EngineRequest, observer: ProvenanceObserver) -> ir.Model: ...
+    def export(self, request: EngineRequest, observer: ProvenanceObserver) -> ir.Model:
+        """Export inside of the observer's context; the graph's nodes carry its marks."""
 
 
 def select_engine(name: str, model: nn.Module, *, ort_fusions: str | None = None, quantizer: Any = None) -> Engine:

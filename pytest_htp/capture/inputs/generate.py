@@ -3,7 +3,8 @@ each other.
 
 One maker per argument of ``forward``, tried in the signature's order; a maker returns None where the
 argument is not needed. Shapes: batch 2, 16 tokens (8 for a decoder behind an encoder), images of the
-config's size, and as much audio as the model's convolutions need for 16 frames."""
+config's size, and as much audio as the model's convolutions need for 16 frames.
+"""
 
 from __future__ import annotations
 

@@ -42,6 +42,7 @@ class TensorSpec:
 
     @property
     def dynamic_axes(self) -> dict[int, str]:
+        """Axis → name, of the axes that have one."""
         return {axis: name for axis, name in enumerate(self.names) if name is not None}
 
 

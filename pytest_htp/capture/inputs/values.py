@@ -22,7 +22,8 @@ def random_tokens(
     config: Any, vocab_size: int, shape: tuple[int, ...], generator: torch.Generator, *, whole: Any = None
 ) -> torch.Tensor:
     """Random token ids without the special ones (padding, begin, end) of ``config``, nor those of the ``whole``
-    config it is a part of, which has the placeholders of images."""
+    config it is a part of, which has the placeholders of images.
+    """
     special = {
         token
         for part in (config, whole)

@@ -12,7 +12,8 @@ _SIZES = ("io.dim_fixed", "io.dim_freed", "io.dim_changed", "io.rank")
 
 def compare_flops(context: Context) -> None:
     """The innermost modules whose count moved: those around them count their calls too. Other sizes of inputs are no
-    growth."""
+    growth.
+    """
     if context.stage is not None or context.reported(*_SIZES):
         return
     modules = context.modules

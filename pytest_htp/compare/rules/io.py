@@ -136,7 +136,8 @@ def _report_exchanged(context: Context, found: _Differences, matches: Sequence[_
 
 def _maker(tensor: Tensor, new_paths: Mapping[str, str], values: bool) -> str | None:
     """The module that makes an output, by its path of today, with which of its values that is where both records
-    know; None where it isn't known."""
+    know; None where it isn't known.
+    """
     path: str | None = tensor.get("module")
     if path is None:
         return None
@@ -157,7 +158,8 @@ def _unique_names(tensors: Sequence[Tensor]) -> list[str]:
 def _candidates(old: Sequence[str], new: Sequence[str], ordered: bool) -> Iterator[tuple[str, str]]:
     """Pairs of a name that is gone and a new one at the same place: the k-th between the same two common
     names, or
-    where the common ones were reordered, the same position."""
+    where the common ones were reordered, the same position.
+    """
     common = set(old).intersection(new)
     if not ordered:
         yield from ((a, b) for a, b in zip(old, new, strict=False) if a not in common and b not in common)
@@ -227,7 +229,8 @@ def _dim_code(before: int | str | None, after: int | str | None) -> str | None:
 
 def _compare_symbols(found: _Differences, matches: Sequence[_Match]) -> None:
     """Canonical symbols are renumbered freely; what counts is which axes are equal, and the user's own
-    names."""
+    names.
+    """
     forward: dict[str, tuple[str, str]] = {}
     backward: dict[str, tuple[str, str]] = {}
     computed: list[tuple[str, str, str, Tensor, Tensor]] = []

@@ -89,7 +89,8 @@ def _report_moves(context: Context, moves: list[Move]) -> None:
 
 def _claim_joins(context: Context, paths: list[str], *, added: bool) -> dict[str, str]:
     """Path → words on the operators around it that joined a child's result to others' (a sum of experts, a
-    residual adapter) and came or went with it: no more than children, and nothing else changed there."""
+    residual adapter) and came or went with it: no more than children, and nothing else changed there.
+    """
     around: dict[str, list[str]] = {}
     for path in paths:
         outer = nearest(path, context.modules.after)
@@ -112,7 +113,8 @@ def _claim_joins(context: Context, paths: list[str], *, added: bool) -> dict[str
 
 def _claim_inlined(context: Context) -> None:
     """A module whose change is exactly what its added or removed child held: code moved into or out of a
-    child."""
+    child.
+    """
     for path, sums in _handed_over(context).items():
         if differences({}, sums) == context.open[path].change.ops:
             context.claim(path)
@@ -120,7 +122,8 @@ def _claim_inlined(context: Context) -> None:
 
 def _handed_over(context: Context) -> dict[str, dict[str, int]]:
     """Changed module → by operator, what it would have gained if all code of the children that are gone, less that of
-    the new ones, had become its own."""
+    the new ones, had become its own.
+    """
     moved_ops: dict[str, dict[str, int]] = {}
     for rows, sign in ((context.modules.added, -1), (context.modules.removed, 1)):
         for path, row in rows.items():

@@ -81,7 +81,8 @@ def _computed(row: Row) -> _Computed:
 
 def _between(line: Line, lines: dict[int, Line]) -> bool:
     """Whether an operator computes with what was quantized: a weight that is stored as float says it does not, however
-    quantized the values are that it is given."""
+    quantized the values are that it is given.
+    """
     data = line.inputs[:1] if bare(line.name) == "Gather" else line.inputs[:2]  # then come biases and the like
     makers = [_maker(value, lines) for value in data]
     return _STORED not in makers and "DequantizeLinear" in makers

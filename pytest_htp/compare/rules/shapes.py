@@ -94,7 +94,8 @@ def mask_code_only(change: Change) -> bool:
 
 def follows_shapes(change: Change) -> bool:
     """Whether operators changed only in computing shapes, indices and masks, and none in computing with
-    floats."""
+    floats.
+    """
     shape = index = 0
     for op, count in change.ops.items():
         if op in _SHAPE_OPS:
@@ -123,7 +124,8 @@ def claim_output_code(context: Context) -> None:
 
 def claim_input_types(context: Context) -> None:
     """With an input of another element type, the fingerprint of what reads it changes, and the type of integers
-    made of it. A module that computes in another floating-point type is not explained by it."""
+    made of it. A module that computes in another floating-point type is not explained by it.
+    """
     moves = _moved_input_types(context)
     if not moves:
         return
@@ -148,7 +150,8 @@ def _moved_input_types(context: Context) -> set[tuple[str, str]]:
 
 def claim_io_nodes(context: Context) -> None:
     """An input needs a consumer, an output or another rank a producer: as many nodes as tensors changed are
-    theirs."""
+    theirs.
+    """
     tensors = 0
     for draft in context.drafts:
         if draft.code in _TENSORS:

@@ -99,7 +99,8 @@ def _report_duplicated(context: Context, grown: dict[str, int], untied: set[str]
 
 def _with_earlier(context: Context, old: Sequence[Group], new: Sequence[Group]) -> Iterator[tuple[Group, Group | None]]:
     """What is newly stored at least twice, with what it was in the baseline: known by one of its names; copies
-    that are no parameter's by their size, the most copied first."""
+    that are no parameter's by their size, the most copied first.
+    """
     unchanged = Counter(map(_key, old)) & Counter(map(_key, new))
     by_name = {_now(name, context): group for group in old for name in group["names"]}
     nameless: dict[int, list[Group]] = {}
@@ -173,7 +174,8 @@ def _report_grown(context: Context, grown: dict[str, int], copied: Iterable[str]
 
 def _brought(context: Context) -> dict[str, int]:
     """Bytes by which new modules grew what is around them: a finding of theirs says that they are there, not how much
-    they bring. Inside a changed module (a layer that got an adapter) they count for that module."""
+    they bring. Inside a changed module (a layer that got an adapter) they count for that module.
+    """
     modules = context.modules
     changed = {pair.path: pair for pair in modules.changed if pair.path}
     brought: dict[str, int] = {}

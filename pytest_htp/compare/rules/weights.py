@@ -73,7 +73,8 @@ def stored_dtype_move(change: Change, parameters_changed: bool) -> str | None:
 def _converts_within(change: Change) -> bool:
     """Whether the module converts its input and computes in a new type: the exporter then stores its
     (unchanged)
-    parameters converted, and dtype.internal says so."""
+    parameters converted, and dtype.internal says so.
+    """
     return bool(change.new_floats) and any(
         bare(op) in ("Cast", "CastLike") and count > 0 for op, count in change.ops.items()
     )

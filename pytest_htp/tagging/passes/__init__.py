@@ -13,7 +13,8 @@ from pytest_htp.tagging.passes.recorded import RecordedStackPass
 
 class EvidencePass(Protocol):
     """Decides some of the undecided nodes of a graph; never moves a node that an earlier pass decided, unless
-    its docstring says so."""
+    its docstring says so.
+    """
 
     def run(self, graph: GraphFacts) -> None: ...
 
