@@ -11,16 +11,13 @@ import functools
 import hashlib
 import importlib
 import os
-import re
 import sys
 import types
-import typing
 import weakref
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from enum import Enum
-from logging import Logger
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -29,18 +26,13 @@ from torch import nn
 
 from pytest_htp.cache import Uncertain
 from pytest_htp.cache.bytecode import nested, read_code
+from pytest_htp.cache.leaves import BUILTIN, BY_NAME, PLAIN, TYPING, describe_array, describe_path, relative_to_root
 from pytest_htp.cache.names import attributes_of, cell_content, names, public, resolve
 from pytest_htp.cache.operators import describe_operator
 from pytest_htp.cache.places import Place, is_generated, is_installed, made_by_library, place_of
 from pytest_htp.cache.running import Function, doubt_of, first_doubt, is_way_in, may_run, variables_of
 from pytest_htp.cache.tensors import Tensors
 
-_PLAIN = (type(None), bool, int, float, complex, bytes, range, slice, type(...), torch.dtype, torch.device,
-          torch.layout, torch.memory_format, re.Pattern, re.RegexFlag)  # fmt: skip
-_BY_NAME = (Logger, typing.TypeVar, typing.ParamSpec)
-_TYPING = (types.GenericAlias, types.UnionType, type(typing.Optional[int]), type(typing.List[int]))  # noqa: UP006, UP045
-_BUILTIN = (types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType, types.MethodWrapperType,
-            types.ClassMethodDescriptorType, types.GetSetDescriptorType, types.MemberDescriptorType)  # fmt: skip
 _OF_EVERY_CLASS = ("__dict__", "__weakref__", "__doc__", "__module__", "__annotations__", "__abstractmethods__",
                    "_abc_impl", "__firstlineno__", "__static_attributes__", "__parameters__", "__orig_bases__",
                    "__annotate__", "__annotate_func__", "__annotations_cache__", "__slotnames__")  # fmt: skip
@@ -141,22 +133,22 @@ class Walk:
         What is unknown is an error if ``strict``; else its type is all that is said.
         """
         if isinstance(value, str):
-            return "str", self._relative(value) if isinstance(value, str) and type(value) is str else str(value)
+            return "str", relative_to_root(value, self._root) if type(value) is str else str(value)
         if isinstance(value, Enum):
             return "enum", type(value).__qualname__, value.name
-        if isinstance(value, _PLAIN):
+        if isinstance(value, PLAIN):
             return type(value).__name__, repr(value)
         if id(value) in seen:
             return "again", seen[id(value)]
         if isinstance(value, types.FunctionType):
             return self._function(value, strict=strict)
-        if isinstance(value, type) and not isinstance(value, _TYPING):
+        if isinstance(value, type) and not isinstance(value, TYPING):
             return self._class(value)
         if isinstance(value, types.ModuleType):
             return self._whole_module(value, strict=strict)
         if value is os.environ:
             return "environment", ""  # its variables are ingredients by name
-        if isinstance(value, _BUILTIN):
+        if isinstance(value, BUILTIN):
             return "builtin", getattr(value, "__qualname__", ""), getattr(value, "__module__", None) or ""
         seen[id(value)] = len(seen)
         self._kept.append(value)
@@ -187,10 +179,10 @@ class Walk:
         if isinstance(value, property):
             return kind, say(value.fget), say(value.fset)
         if isinstance(value, PurePath):
-            return self._path(value)
-        if isinstance(value, _BY_NAME):
+            return describe_path(value, self._root)
+        if isinstance(value, BY_NAME):
             return kind, getattr(value, "name", None) or getattr(value, "__name__", "")
-        if isinstance(value, _TYPING):
+        if isinstance(value, TYPING):
             return kind, repr(value)
         wrapped = getattr(value, "__wrapped__", None)
         if wrapped is not None and not hasattr(value, "__dict__"):
@@ -203,12 +195,9 @@ class Walk:
         return self._object(value, seen, strict=strict)
 
     def _object(self, value: Any, seen: dict[int, int], *, strict: bool) -> object:
-        numpy = sys.modules.get("numpy")
-        if numpy is not None and isinstance(value, numpy.ndarray | numpy.generic) and not value.dtype.hasobject:
-            content = hashlib.sha256(value.tobytes()).hexdigest()
-            return "numpy", str(value.dtype), value.shape, getattr(value, "strides", ()), content
-        if numpy is not None and isinstance(value, numpy.dtype):
-            return "dtype", str(value)
+        array = describe_array(value)
+        if array is not None:
+            return array
         if isinstance(value, torch.Generator):
             return "generator", self._say(value.get_state(), seen, strict=strict)
         attributes = dict(attributes_of(value))
@@ -236,18 +225,6 @@ class Walk:
             elif name not in _ORIGIN:
                 said.append((name, self._say(value, seen, strict=True)))
         return "module", self._class(type(module)), said
-
-    def _path(self, path: PurePath) -> object:
-        """A file by its content; anything else by its name, relative to the project."""
-        file = Path(path)
-        if file.is_file():
-            return "file", path.name, hashlib.sha256(file.read_bytes()).hexdigest()
-        if file.is_dir():
-            raise Uncertain(f"what is in the folder {path.name} can't be told")
-        return "path", self._relative(str(path))
-
-    def _relative(self, text: str) -> str:
-        return text.replace(self._root, "") if self._root is not None and self._root in text else text
 
     # functions and classes
 
@@ -327,7 +304,7 @@ class Walk:
             if called == name:
                 self._waiting.setdefault(name, []).append(value)
             return self._digest_of(value, name=called)
-        if place is Place.USER or isinstance(value, (property, functools.partial, str, Enum, *_PLAIN)):
+        if place is Place.USER or isinstance(value, (property, functools.partial, str, Enum, *PLAIN)):
             return self._say(value, {}, strict=False)
         return type(value).__qualname__
 
@@ -409,7 +386,7 @@ class Walk:
                 return
         elif isinstance(value, type):
             said = self._class(value)
-        elif isinstance(value, (str, Enum, types.BuiltinFunctionType, *_PLAIN)):
+        elif isinstance(value, (str, Enum, types.BuiltinFunctionType, *PLAIN)):
             said = self._say(value, {}, strict=False)
         else:
             return
