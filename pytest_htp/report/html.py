@@ -51,7 +51,7 @@ _TEXT_LIMIT = 20_000  # longest single value on the page; commands need room, an
 
 
 def render_pages(report: Report) -> Iterator[tuple[str, str]]:
-    """File name and text of each page: ``index.html`` with the most severe exports, then ``exports-2.html``, …"""
+    """File name and text of each page: ``index.html`` with the most severe exports, then ``exports-2.html``."""
     count = max(1, math.ceil(len(report.exports) / PAGE_SIZE))
     names = ["index.html", *(f"exports-{number}.html" for number in range(2, count + 1))]
     named = zip(report.exports, under_labels(report.exports), strict=True)
@@ -73,12 +73,12 @@ def render_pages(report: Report) -> Iterator[tuple[str, str]]:
         "pages": names,
     }
     template = _environment().get_template("index.html.j2")
-    for number, name in enumerate(names, 1):
-        here = ordered[(number - 1) * PAGE_SIZE : number * PAGE_SIZE]
+    for page, name in enumerate(names, 1):
+        here = ordered[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
         exports = [_export_view(result, shown[key_of(result)]) for result in here]
-        elsewhere = _index(ordered, shown, names) if number == 1 < count else []
+        elsewhere = _index(ordered, shown, names) if page == 1 < count else []
         # U+2028 and lone surrogates were made visible by ``inert``; the rest is valid UTF-8.
-        yield name, template.render(context, page=number, exports=exports, elsewhere=elsewhere)
+        yield name, template.render(context, page=page, exports=exports, elsewhere=elsewhere)
 
 
 def _index(ordered: Sequence[ExportResult], shown: Mapping[Any, ExportResult], names: Sequence[str]) -> list[Any]:
