@@ -39,7 +39,7 @@ def available() -> bool:
 
 def make_timm(name: str) -> tuple[nn.Module, Any]:
     """``timm.resnet18``: the model in eval mode and two images."""
-    _declare_operators()
+    declare_operators()
     import timm
 
     torch.manual_seed(0)
@@ -49,7 +49,8 @@ def make_timm(name: str) -> tuple[nn.Module, Any]:
     return model.eval(), (torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(1)),)
 
 
-def _declare_operators() -> None:
+def declare_operators() -> None:
+    """Declare torchvision's operators, so that it can be imported beside a CPU build of torch; once."""
     spec = importlib.util.find_spec("torchvision")
     if _KEPT or spec is None or spec.origin is None or torch.cuda.is_available():
         return
