@@ -42,7 +42,9 @@ class FxOrigin:
     ``frames`` is its module call stack, root first; empty where the program knows none. ``rule`` says how it
     is known: recorded in the ``program``; that of the call a ``body`` runs in, completed; that of both the
     node before and the node after one without a record (``program order``); or completed by the ``generated
-    code`` that made the node.
+    code`` that made the node. ``replayed``: a view that functionalization computed once more for
+    whoever reads it, since its base was written to in place; it is recorded as the reader's, whichever module's view
+    it is.
     """
 
     graph: str
@@ -51,6 +53,7 @@ class FxOrigin:
     frames: tuple[Frame, ...]
     rule: str = "program"
     stack_trace: str = ""
+    replayed: bool = False
 
 
 def frames_of(stack: Any) -> tuple[Frame, ...]:
@@ -127,6 +130,7 @@ class ProgramIndex:
     def _index(self, graph_module: Any, scope: str, enclosing: tuple[Frame, ...], owners: dict[str, str]) -> None:
         """Index one graph. ``owners``: placeholder name in this graph → parameter name it stands for."""
         owners = {**owners, **(self.lifted if not scope else {})}
+        last_of = {_traced(node): node for node in graph_module.graph.nodes}
         for node in graph_module.graph.nodes:
             if node.op not in ("call_function", "get_attr", "placeholder"):
                 continue
@@ -148,6 +152,7 @@ class ProgramIndex:
                 frames=frames,
                 rule=rule,
                 stack_trace=trace,
+                replayed=_is_replayed(node, last_of[_traced(node)]),
             )
             self.origins[scope, node.name] = origin
             self._by_node[id(node)] = origin
@@ -214,6 +219,18 @@ class ProgramIndex:
             if owner != inside and (not inside or owner.startswith(f"{inside}.")):
                 return (*enclosing, Frame(owner, "", 0))
         return enclosing
+
+
+def _traced(node: Any) -> tuple[str, int] | None:
+    """The node of the program before decomposition that this one was made for; None where that is not recorded."""
+    sources = node.meta.get("from_node")
+    return (sources[-1].name, sources[-1].graph_id) if sources else None
+
+
+def _is_replayed(node: Any, last: Any) -> bool:
+    """Whether a node stands before the one it was made for, ``last``, but was written on another line of code."""
+    trace, other = node.meta.get("stack_trace"), last.meta.get("stack_trace")
+    return bool(node is not last and trace and other and trace != other and _traced(node))
 
 
 def _recorded_neighbours(

@@ -179,6 +179,8 @@ def _check_producer(value: ir.Value, call: ModuleCall, evidences: Evidences, pla
         return BODY
     if value in evidences.astray:
         return ASTRAY
+    if position in placement.replayed:
+        return ELSEWHERE
     return FOLDED if facts.evidence is Evidence.FUSED else CONTRADICTED
 
 

@@ -142,12 +142,16 @@ class Flow:
 
 
 class Placement:
-    """Where the tags put each node: the part of attestation that changes with them."""
+    """Where the tags put each node: the part of attestation that changes with them.
+
+    ``replayed`` are positions of views recorded as their reader's, which may be another module's.
+    """
 
     def __init__(self, flow: Flow, tagging: Tagging, hierarchy: Hierarchy) -> None:
         self.calls = Calls(hierarchy)
         self.everywhere = tagging.nodes
         self.facts = [tagging.graph.by_node[node] for node in flow.nodes]
+        self.replayed = {i for i, facts in enumerate(self.facts) if tagging.graph.is_replayed(facts)}
         self.chains = [self.calls.chains_of(facts) for facts in self.facts]
         root: Chain = (0,) if hierarchy.calls else ()
         self._outside = Chains((root,), certain=True)
@@ -170,8 +174,9 @@ class Placement:
                 yield source[shared:], target[shared:]
 
     def certain(self, edge: Edge) -> bool:
-        """Whether both ends have exactly one place by their tags."""
-        return self.at(edge.producer).certain and self.at(edge.consumer).certain
+        """Whether both ends have exactly one place by their tags, and the exporter's record of them is beyond doubt."""
+        ends = (edge.producer, edge.consumer)
+        return all(end not in self.replayed and self.at(end).certain for end in ends)
 
 
 def bodies_of(node: ir.Node) -> Iterator[ir.Graph]:

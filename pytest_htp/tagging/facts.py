@@ -153,6 +153,11 @@ class GraphFacts:
                 stacks.append((origin, paths))
         return stacks
 
+    def is_replayed(self, facts: NodeFacts) -> bool:
+        """Whether the exporter recorded a view as its reader's (:attr:`FxOrigin.replayed`)."""
+        origins = self.origin_stacks(facts)
+        return bool(origins) and all(origin.replayed for origin, _ in origins)
+
     def _origins_by_name(self, node: ir.Node) -> tuple[FxOrigin, ...]:
         provenance = self.provenance
         assert provenance is not None
