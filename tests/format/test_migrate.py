@@ -11,6 +11,7 @@ import pytest
 
 from pytest_htp.compare import compare_exports
 from pytest_htp.format.load import load, load_record
+from pytest_htp.format.migrate import to_edition_2
 from pytest_htp.format.record import SCHEMA
 from pytest_htp.format.serialize import dumps
 
@@ -48,3 +49,15 @@ def test_being_old_is_no_finding(path: Path) -> None:
     assert not compare_exports(new, old).findings
     assert load_record(path).fingerprint_version == 1
     assert json.loads(dumps(load_record(path))) == new
+
+
+def test_copies_that_edition_1_left_out_are_one_for_each_name() -> None:
+    groups = [{"names": ["a", "b", "c"], "bytes": 8}, {"names": ["d"], "copies": 5}, "odd", {"names": "odd"}]
+    weights = to_edition_2({"weights": {"duplicates": groups}})["weights"]
+    assert weights == {
+        "tied_apart": [],
+        "kept": True,
+        "duplicates": [{"names": ["a", "b", "c"], "bytes": 8, "copies": 3}, *groups[1:]],
+    }
+    weights = to_edition_2({"weights": {"duplicates": None, "tied_apart": ["x"]}})["weights"]
+    assert weights == {"tied_apart": ["x"], "kept": False, "duplicates": []}
