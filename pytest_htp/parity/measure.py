@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
@@ -54,12 +54,16 @@ def parity_unavailable() -> str | None:
 
 
 class Onlooker(Protocol):
-    """Sees every value of the one run, as it comes."""
+    """Sees every value of the one run, as it comes.
 
-    def begin(self, contents: Contents, flow: Flow, placement: Placement) -> None:
+    ``places`` are the contents that values should be by the tags (:func:`expected_places`), ``alike`` those that a
+    value agrees with on a sample (of one that is constant, none).
+    """
+
+    def begin(self, contents: Contents, flow: Flow, placement: Placement, places: Mapping[ir.Value, set[int]]) -> None:
         """Called once, before anything is run."""
 
-    def value(self, value: ir.Value, tensor: torch.Tensor) -> None:
+    def value(self, value: ir.Value, tensor: torch.Tensor, alike: Collection[int]) -> None:
         """Called with every inner value that ONNX Runtime gives."""
 
     def outputs(self, got: Mapping[str, torch.Tensor]) -> None:
@@ -150,12 +154,12 @@ def examine(request: ParityRequest, onlooker: Onlooker | None = None) -> Examina
     observation = Observation()
     got: dict[str, torch.Tensor] = {}
     if onlooker is not None:
-        onlooker.begin(contents, flow, placement)
+        onlooker.begin(contents, flow, placement, places)
 
     def see(value: ir.Value, tensor: torch.Tensor) -> None:
         observation.add(value, tensor, contents, places)
         if onlooker is not None:
-            onlooker.value(value, tensor)
+            onlooker.value(value, tensor, observation.hits.get(value, ()))
 
     for value in program.graph.inputs:
         if value.name in feeds:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import onnx_ir as ir
@@ -73,11 +73,11 @@ class _Reader:
         self._meter: Meter
         self._outputs: dict[str, float | Undefined]
 
-    def begin(self, contents: Contents, flow: Flow, placement: Placement) -> None:
-        self._meter = Meter.of(self._request.program, contents, flow, placement, self._request.values)
+    def begin(self, contents: Contents, flow: Flow, placement: Placement, places: Mapping[ir.Value, set[int]]) -> None:
+        self._meter = Meter.of(self._request.program, contents, flow, placement, places, self._request.values)
 
-    def value(self, value: ir.Value, tensor: torch.Tensor) -> None:
-        self._meter.add(value, tensor)
+    def value(self, value: ir.Value, tensor: torch.Tensor, alike: Collection[int]) -> None:
+        self._meter.add(value, tensor, alike)
 
     def outputs(self, got: Mapping[str, torch.Tensor]) -> None:
         matched = match_outputs(self._request.program, self._request.hierarchy.result)

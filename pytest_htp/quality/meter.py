@@ -13,7 +13,7 @@ to its shape: several values of the graph then have the content's elements in th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import onnx_ir as ir
@@ -21,9 +21,8 @@ import torch
 
 from pytest_htp.parity.contents import Contents, group_of
 from pytest_htp.parity.flow import Flow, Placement
-from pytest_htp.parity.observe import expected_places
 from pytest_htp.quality.blocked import layouts
-from pytest_htp.quality.sqnr import Undefined, rank, sqnr
+from pytest_htp.quality.sqnr import Undefined, energy_of, rank, sqnr
 
 CONVERSIONS = frozenset({"QuantizeLinear", "DequantizeLinear", "Cast", "Identity"})
 # The same elements in row-major order.
@@ -49,9 +48,18 @@ class Meter:
     ends: dict[ir.Value, list[ir.Value]]
     numbers: dict[int, Numbers] = field(default_factory=dict)
     _wanted: dict[ir.Value, set[int]] = field(default_factory=dict)
+    _signals: dict[int, float | None] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, program: ir.Model, contents: Contents, flow: Flow, placement: Placement, names: Names) -> Meter:
+    def of(
+        cls,
+        program: ir.Model,
+        contents: Contents,
+        flow: Flow,
+        placement: Placement,
+        places: Mapping[ir.Value, set[int]],
+        names: Names,
+    ) -> Meter:
         """A meter for what the watched forward pass holds, by the names that these values have in the program."""
         values = {value.name: value for value in program.graph.inputs}
         values |= {value.name: value for node in flow.nodes for value in node.outputs}
@@ -60,9 +68,7 @@ class Meter:
             found = next((values[name] for name in known if name in values), None)
             if found is not None and index < len(contents.items):
                 named[index] = found
-        wanted: dict[ir.Value, set[int]] = {}
-        for value, indices in expected_places(flow, placement, contents, {}).items():
-            wanted.setdefault(value, set()).update(indices)
+        wanted = {value: set(indices) for value, indices in places.items()}
         for index, value in named.items():
             wanted.setdefault(value, set()).add(index)
         ends = {value: list(_ends(value, flow, placement)) for value in wanted}
@@ -72,17 +78,19 @@ class Meter:
         expected = frozenset(names) if names else frozenset(content.index for content in contents.items)
         return cls(contents, named, expected, ends, {}, wanted)
 
-    def add(self, value: ir.Value, tensor: torch.Tensor) -> None:
-        """One value, as ONNX Runtime gives it."""
+    def add(self, value: ir.Value, tensor: torch.Tensor, alike: Collection[int]) -> None:
+        """One value, as ONNX Runtime gives it; ``alike``: contents that it agrees with on a sample."""
         if not tensor.dtype.is_floating_point or not tensor.numel():
             return
         for plain in layouts(value, tensor):
-            found = {content.index for content in self.contents.candidates(plain)}
-            for index in found | self._wanted.get(value, set()):
+            found = alike if plain is tensor else {content.index for content in self.contents.candidates(plain)}
+            for index in {*found, *self._wanted.get(value, ())}:
                 content = self.contents.items[index]
                 if content.group == group_of(plain):
                     numbers = self.numbers.setdefault(index, {})
-                    number = sqnr(content.tensor, plain)
+                    if index not in self._signals:
+                        self._signals[index] = energy_of(content.tensor)
+                    number = sqnr(content.tensor, plain, self._signals[index])
                     numbers[value] = max(number, numbers.get(value, number), key=rank)
 
 

@@ -41,16 +41,25 @@ class Energy:
     signal: float = 0.0
     noise: float = 0.0
 
-    def add(self, expected: torch.Tensor, got: torch.Tensor) -> None:
-        """Two tensors of equally many elements, in row-major order."""
-        for left, right in zip(torch.split(flat(expected), _CHUNK), torch.split(flat(got), _CHUNK), strict=True):
-            x, y = left.double(), right.double()
-            error = x - y
-            if not float(x.abs().max()) < _LARGEST:
-                kept = ~((x.abs() >= _LARGEST) & (y.abs() >= _LARGEST) & (x.sign() == y.sign()))
-                x, error = x[kept], error[kept]
-            self.signal += float((x * x).sum())
-            self.noise += float((error * error).sum())
+    def add(self, expected: torch.Tensor, got: torch.Tensor, signal: float | None = None) -> None:
+        """Two tensors of equally many elements, in row-major order; ``signal`` is Σx² where it is known."""
+        left, right = flat(expected), flat(got)
+        if left.numel() <= _CHUNK:
+            self._add(left, right, signal)
+            return
+        for one, other in zip(torch.split(left, _CHUNK), torch.split(right, _CHUNK), strict=True):
+            self._add(one, other, None)
+
+    def _add(self, left: torch.Tensor, right: torch.Tensor, signal: float | None) -> None:
+        x = left.double()
+        error = x - right
+        known = float(torch.dot(x, x)) if signal is None else signal
+        if not known < _LARGEST**2:  # one element of a mask is that much
+            kept = ~((x.abs() >= _LARGEST) & (right.abs() >= _LARGEST) & (x.sign() == right.sign()))
+            x, error = x[kept], error[kept]
+            known = float(torch.dot(x, x))
+        self.signal += known
+        self.noise += float(torch.dot(error, error))
 
     def ratio(self) -> float | Undefined:
         """In dB, at most :data:`EXACT`."""
@@ -61,12 +70,24 @@ class Energy:
         return EXACT if self.noise == 0 else min(EXACT, 10 * math.log10(self.signal / self.noise))
 
 
-def sqnr(expected: torch.Tensor, got: torch.Tensor) -> float | Undefined:
-    """Of two tensors with equally many elements, in dB; see :class:`Undefined` for what has none."""
+def sqnr(expected: torch.Tensor, got: torch.Tensor, signal: float | None = None) -> float | Undefined:
+    """Of two tensors with equally many elements, in dB; see :class:`Undefined` for what has none.
+
+    Args:
+        signal: :func:`energy_of` the expected one, where that is known.
+    """
     energy = Energy()
     if expected.numel():
-        energy.add(expected, got)
+        energy.add(expected, got, signal)
     return energy.ratio()
+
+
+def energy_of(tensor: torch.Tensor) -> float | None:
+    """Σx² in float64, for :func:`sqnr`; None for one that is summed in parts."""
+    if tensor.numel() > _CHUNK:
+        return None
+    x = flat(tensor).double()
+    return float(torch.dot(x, x))
 
 
 def stored(value: float) -> int:

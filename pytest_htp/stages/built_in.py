@@ -11,6 +11,7 @@ from typing import Any
 import onnx
 import onnx_ir as ir
 import onnxruntime as ort
+from onnx import numpy_helper
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from pytest_htp.errors import HTPUsageError
@@ -21,6 +22,7 @@ _EXTERNAL_BYTES = 2**30
 MACHINE_DEPENDENT = ("NchwcTransformer",)
 _WARNINGS, _FATAL = 2, 4  # errors reach us as exceptions
 _NAME_TAKEN = "Attempt to replace the existing tensor"
+_NO_SCALE = 1e30  # what masks write as "minus infinity" (the lowest finite number) is far beyond it, no signal is
 _SHAPE = 16  # elements of a constant that may be a shape
 
 Feeds = Sequence[dict[str, Any]]
@@ -114,7 +116,11 @@ def _quantize_dynamic(source: Path, destination: Path) -> None:
 
 
 def _quantize_static(source: Path, destination: Path, calibration: Feeds) -> None:
-    """Unsigned values and weights, for the reason given at :func:`_quantize_dynamic`."""
+    """Unsigned values and weights, for the reason given at :func:`_quantize_dynamic`.
+
+    What holds a mask's "minus infinity" stays in float: a scale that reaches there leaves 0 for all else. Measured on
+    all-MiniLM-L6-v2 with padded sentences: SQNR of the sentence embeddings -1 dB with it quantized, 5 dB without.
+    """
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     if not calibration:
@@ -127,15 +133,32 @@ def _quantize_static(source: Path, destination: Path, calibration: Feeds) -> Non
         def get_next(self) -> dict[str, Any] | None:
             return next(self._feeds, None)
 
-    quantize_static(
-        _for_quantizing(source),
-        destination,
-        Reader(),
-        quant_format=QuantFormat.QDQ,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QUInt8,
-        use_external_data_format=_is_large(source),
-    )
+    def quantize(excluded: list[str]) -> None:
+        quantize_static(
+            _for_quantizing(source),
+            destination,
+            Reader(),
+            quant_format=QuantFormat.QDQ,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QUInt8,
+            nodes_to_exclude=excluded,
+            use_external_data_format=_is_large(source),
+        )
+
+    quantize([])
+    masked = _at_masks(source, destination)
+    if masked:
+        quantize(masked)
+
+
+def _at_masks(source: Path, quantized: Path) -> list[str]:
+    """Nodes that make or read a value whose scale in the quantized graph covers a mask's "minus infinity"."""
+    graph = onnx.load(quantized).graph
+    scales = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer if tensor.dims in ([], [1])}
+    quantizing = (node for node in graph.node if node.op_type == "QuantizeLinear" and node.input[1] in scales)
+    masks = {node.input[0] for node in quantizing if not scales[node.input[1]].max() < _NO_SCALE}
+    nodes = onnx.load(source, load_external_data=False).graph.node
+    return [node.name for node in nodes if node.name and not masks.isdisjoint((*node.input, *node.output))]
 
 
 def _for_quantizing(source: Path) -> onnx.ModelProto:

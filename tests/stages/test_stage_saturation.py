@@ -31,3 +31,28 @@ def test_fast_kernels_give_what_the_quantized_graph_says(tmp_path: Path) -> None
         assert exact > 25
         assert abs(exact - fast) < 3
         assert all(not stage.attestation["contradicted"] for stage in export.stages.values())
+
+
+class Masked(nn.Module):
+    """Attention weights with padding masked as transformers does: the lowest finite number is added to scores."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query, self.key, self.value = (nn.Linear(16, 16) for _ in range(3))
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        hidden = (1.0 - mask[:, None, :]) * torch.finfo(torch.float32).min
+        scores = self.query(x) @ self.key(x).transpose(1, 2) / 4 + hidden
+        result: torch.Tensor = torch.softmax(scores, -1) @ self.value(x)
+        return result
+
+
+def test_a_mask_does_not_set_the_scale_of_what_it_masks(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    x = (torch.randn(2, 8, 16) * 2, torch.tensor([[1.0] * 8, [1.0] * 5 + [0.0] * 3]))
+    stage = HTPExporter(stages=["int8:qdq"]).export(Masked(), x, tmp_path / "m.onnx").stages["int8:qdq"]
+    assert stage.coverage.none == 0
+    assert min(stage.output_quality.values()) > 20
+    softmax = next(node for node in stage.program.graph if node.op_type == "Softmax")
+    assert softmax.inputs[0] is not None
+    assert softmax.inputs[0].producer().op_type == "Add"  # type: ignore[union-attr]
