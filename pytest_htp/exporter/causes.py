@@ -77,11 +77,30 @@ CAUSES = (
         "model anew for each export",
     ),
     _row(
+        "an operator of the user's own without a fake implementation",
+        r"There was no fake impl registered|no fake impl",
+        "register one, which says the shape and type of what the operator gives: @my_op.register_fake",
+    ),
+    _row(
+        "an operator whose result's shape depends on values",
+        r"DynamicOutputShapeException|DataDependentOutputException",
+        "the shape of what the operator gives can't be told without its values: compute it outside of forward, or "
+        "replace the operator",
+    ),
+    _row(
+        "a TorchScript module",
+        r"not supported on ScriptModules|ScriptModule",
+        "give the nn.Module that was scripted or traced: TorchScript can't be exported by torch.export",
+    ),
+    _row(
         "an output that is no tensor",
         r"AttributeError: '(?:str|int|float|bool|NoneType)' object has no attribute 'name'",
         "forward returns something that is no tensor: return tensors only",
     ),
 )
+
+
+LEFT_OVER = next(cause for cause in CAUSES if cause.name.startswith("fake tensors"))
 
 
 def cause_of(text: str) -> Cause | None:

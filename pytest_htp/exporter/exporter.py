@@ -35,7 +35,7 @@ from pytest_htp.capture.weightless import weightless
 from pytest_htp.errors import HTPExportError, HTPUsageError
 from pytest_htp.exporter.keywords import ExportKeywords
 from pytest_htp.exporter.options import ExportOptions
-from pytest_htp.exporter.place import Place, place_of
+from pytest_htp.exporter.place import Place, left_over_fake, place_of
 from pytest_htp.exporter.result import HTPExport
 from pytest_htp.exporter.save import SavedModel, remove_model, save_model
 from pytest_htp.exporter.steps import StepRunner, refused_path
@@ -337,7 +337,7 @@ class _Export:
     def _abandon(self, error: BaseException) -> HTPExportError | None:
         remove_model(self.path)
         step = self.steps.current
-        failure = self.steps.fail(error, self._place_of(error))
+        failure = self.steps.fail(error, *self._circumstances(error))
         if step is not None:
             self.monitor.log_step(step, self.data)  # its status says "failed"
         self.monitor.log_error(step, failure.cause if failure is not None else error)
@@ -351,9 +351,11 @@ class _Export:
             failure.console_html = self.monitor.console_writer.export_html()
         return failure
 
-    def _place_of(self, error: BaseException) -> Place | None:
+    def _circumstances(self, error: BaseException) -> tuple[Place | None, str | None]:
         model = getattr(self, "model", None)  # absent where not even the model could be prepared
-        return place_of(error, model, self.observer.provenance.program) if model is not None else None
+        if model is None:
+            return None, None
+        return place_of(error, model, self.observer.provenance.program), left_over_fake(model)
 
     def _written(self) -> dict[str, Path]:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from os import PathLike
 from typing import Any, Literal, TypedDict
 
 EngineName = Literal["auto", "transformers", "torch"]
@@ -31,6 +32,7 @@ class ExportKeywords(TypedDict, total=False):
     atol: float | None
     parity_inputs: Sequence[Any]
     providers: Sequence[str]
+    ort_extensions: Sequence[str | PathLike[str]]
     stages: Sequence[Any]
     calibration: Iterable[Any] | None
     quantizer: Any

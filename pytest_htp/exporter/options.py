@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
+from os import PathLike, fspath
+from pathlib import Path
 from typing import Any, get_args
 
 from pytest_htp.errors import HTPUsageError
@@ -37,6 +39,8 @@ class ExportOptions:
         parity_inputs: further input sets, each like ``inputs``; outputs are compared on them as well. Beside them, the
             example with other sizes on dynamic axes, and with padding.
         providers: ONNX Runtime execution providers.
+        ort_extensions: libraries that register operators of other domains with ONNX Runtime, as paths, such as
+            ``onnxruntime_extensions.get_library_path()``; for parity, of stages' files too.
         targets: devices that the last graph is compiled for, without the device: names and
             :class:`pytest_htp.Target` objects, or a mapping from name to its options.
         target_timeout: seconds that compiling for one target may take, 0 for no limit.
@@ -72,6 +76,7 @@ class ExportOptions:
     atol: float | None = None
     parity_inputs: Sequence[Any] = ()
     providers: tuple[str, ...] = ("CPUExecutionProvider",)
+    ort_extensions: Sequence[str | PathLike[str]] = ()
     targets: Any = ()
     target_timeout: float = 300.0
     stages: Sequence[str | Stage] = ()
@@ -117,7 +122,7 @@ class ExportOptions:
             )
         if isinstance(self.providers, str) or not all(isinstance(item, str) for item in self.providers):
             raise HTPUsageError(f"option providers must be a list of provider names, got {self.providers!r}")
-
+        self._check_extensions()
         self._check_stages()
         self._check_quantized()
         MonitorConfig.parse(self.config)
@@ -161,6 +166,15 @@ class ExportOptions:
         if self.weights == "none" and (quantizer is not None or self.reference is not None):
             name = "reference" if quantizer is None else "quantizer"
             raise HTPUsageError(f"{name}= is about weights, and with weights='none' there are none: use weights='real'")
+
+    def _check_extensions(self) -> None:
+        libraries = self.ort_extensions
+        if not isinstance(libraries, (list, tuple)) or not all(isinstance(item, (str, PathLike)) for item in libraries):
+            raise HTPUsageError(f"option ort_extensions must be a list of paths of libraries, got {libraries!r}")
+        for library in libraries:
+            if not Path(library).is_file():
+                raise HTPUsageError(f"option ort_extensions: there is no library {fspath(library)!r}")
+        object.__setattr__(self, "ort_extensions", tuple(fspath(library) for library in libraries))
 
     def _check_stages(self) -> None:
         object.__setattr__(self, "stages", resolve_stages(self.stages))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensor
 
 from pytest_htp.capture.program import ProgramIndex
 
@@ -39,6 +40,15 @@ def place_of(error: BaseException, model: nn.Module, program: ProgramIndex | Non
             return Place(module, _user_line(origin.stack_trace))
         found = _from_frames(one, paths) or found
     return found
+
+
+def left_over_fake(model: nn.Module) -> str | None:
+    """The first attribute of a model's modules that holds a fake tensor, which an earlier export left there."""
+    for path, module in model.named_modules():
+        for name, value in {**vars(module), **module._parameters, **module._buffers}.items():
+            if isinstance(value, FakeTensor):
+                return f"{path}.{name}" if path else name
+    return None
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

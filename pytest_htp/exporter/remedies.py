@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.exporter.causes import cause_of
+from pytest_htp.exporter.causes import LEFT_OVER, cause_of
 from pytest_htp.exporter.place import Place
 from pytest_htp.exporter.validity import InvalidModel
 from pytest_htp.parity.refusals import RuntimeRefused
@@ -38,17 +38,19 @@ def explain(
     *,
     inputs: Sequence[Mapping[str, Any]] = (),
     place: Place | None = None,
+    fake: str | None = None,
 ) -> str:
     """``export of X failed in step 4/8 (model tracing), in module a.b: cause. Remedy.``, and the line of code.
 
     Args:
         inputs: what the model was called with (name, dtype, shape), said where the model itself raises.
         place: where in the model it happened, None where that is not known.
+        fake: an attribute of the model that holds a fake tensor, None where none does.
     """
     first = error if isinstance(error, (InvalidModel, RuntimeRefused)) else root_cause(error)
     text, remedy = summary(first), _REMEDIES[step]
     said = f"{type(first).__name__}: {first}"
-    cause = cause_of(said) if step in _BY_CAUSE else None
+    cause = (LEFT_OVER if fake else cause_of(said)) if step in _BY_CAUSE else None
     if isinstance(first, HTPUsageError):
         remedy = ""  # says itself what was expected
     elif isinstance(first, InvalidModel):
@@ -58,7 +60,8 @@ def explain(
         )
     elif isinstance(first, RuntimeRefused):
         remedy = (
-            "use parity=False to export without ONNX Runtime, which can't run this operator"
+            "give ort_extensions=[path] the library that registers this operator with ONNX Runtime, or use "
+            "parity=False to export without running it"
             if _UNKNOWN_TO_RUNTIME.search(text)
             else "ONNX Runtime refuses what onnx.checker accepts: change that module's code, or try another "
             "opset_version or optimize=False"
@@ -69,7 +72,9 @@ def explain(
         remedy = f"install the missing package ({first.name})"
     elif cause is not None:
         remedy = cause.remedy
-        if operator := cause.subject(said):
+        if fake:
+            text += f" (the model's {fake} is a fake tensor)"
+        elif operator := cause.subject(said):
             text = f"operator {operator} has no ONNX translation"
     name = model_name or "the model"
     where = f", in module {place.module}" if place is not None and place.module else ""

@@ -74,6 +74,7 @@ class StagesRequest:
     rtol: float | None
     atol: float | None
     providers: tuple[str, ...]
+    extensions: Sequence[str] = ()
     values: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     twin: Hierarchy | None = None
 
@@ -189,7 +190,7 @@ def _equal_values(
     samples = []
     for path, model in ((source, before.graph.model), (destination, program)):
         names = {value.name: 0 for node in model.graph for value in node.outputs if value.name}
-        session = ValueSession(path, names, request.providers)
+        session = ValueSession(path, names, request.providers, extensions=request.extensions)
         run = session.run(match_inputs(model, request.inputs))
         samples.append(Samples((name, tensor.float().numpy()) for name, tensor in run if tensor.is_floating_point()))
     return equal_values(*samples, tolerance=_SAME_VALUE)
@@ -208,6 +209,7 @@ def _measured(request: StagesRequest, path: Path, program: ir.Model, tagging: Ta
         rtol=request.rtol,
         atol=request.atol,
         providers=request.providers,
+        extensions=request.extensions,
         precision=precision_of(program),
         values=request.values,
     )

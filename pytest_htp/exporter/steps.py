@@ -66,8 +66,11 @@ class StepRunner:
         if self._on_done is not None:
             self._on_done(step, self.data)
 
-    def fail(self, error: BaseException, place: Place | None = None) -> HTPExportError | None:
-        """Mark the current step failed and the later ones skipped; the error to raise (None for an interrupt)."""
+    def fail(self, error: BaseException, place: Place | None = None, fake: str | None = None) -> HTPExportError | None:
+        """Mark the current step failed and the later ones skipped; the error to raise (None for an interrupt).
+
+        ``place`` and ``fake`` as :func:`explain` takes them.
+        """
         step = self.current or self._next()
         self.current = None
         self._close(step, "failed")
@@ -75,7 +78,7 @@ class StepRunner:
             self.data.steps.setdefault(later.value, {"status": "skipped", "seconds": 0.0})
         if not isinstance(error, Exception):
             return None
-        message = explain(step, self.data.model_name, error, inputs=self.data.inputs, place=place)
+        message = explain(step, self.data.model_name, error, inputs=self.data.inputs, place=place, fake=fake)
         return HTPExportError(message, step=step, cause=error, data=self.data)
 
     def return_to(self, step: HTPExportStep) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import replace as changed
+from os import fspath
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,7 @@ def _measured(exported: Exported) -> StageMeasurement:
         rtol=options.rtol,
         atol=options.atol,
         providers=options.providers,
+        extensions=[fspath(library) for library in options.ort_extensions],
         extra_inputs=_further_inputs(exported),
     )
     if options.quantizer is not None:
@@ -180,6 +182,7 @@ def _staged(exported: Exported, parity: ParityResult) -> StagesResult:
             rtol=options.rtol,
             atol=options.atol,
             providers=options.providers,
+            extensions=[fspath(library) for library in options.ort_extensions],
             values=parity.values,
             twin=exported.twin,
         )

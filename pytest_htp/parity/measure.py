@@ -149,6 +149,7 @@ def examine(request: ParityRequest, onlooker: Onlooker | None = None) -> Examina
         request.providers,
         batch_bytes=request.batch_bytes or BATCH_BYTES,
         program=program,
+        extensions=request.extensions,
     )
     values = {value.name: value for node in flow.nodes for value in node.outputs}
     observation = Observation()

@@ -45,6 +45,7 @@ class ParityRequest:
         tagging: the tags to attest.
         rtol, atol: tolerances; None takes defaults by dtype.
         providers: ONNX Runtime execution providers.
+        extensions: paths of libraries that register further operators with ONNX Runtime.
         extra_inputs: further input sets; outputs are compared on them as well, through the same session.
         batch_bytes: values of one run held at once, in bytes; None takes the documented default.
         precision: what a stage's graph computes in, where that is coarser than PyTorch.
@@ -58,6 +59,7 @@ class ParityRequest:
     rtol: float | None = None
     atol: float | None = None
     providers: tuple[str, ...] = ("CPUExecutionProvider",)
+    extensions: Sequence[str] = ()
     extra_inputs: Sequence[InputSet] = ()
     batch_bytes: int | None = None
     precision: Precision | None = None

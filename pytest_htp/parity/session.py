@@ -46,10 +46,11 @@ class ValueSession:
         batch_bytes: see :data:`BATCH_BYTES`.
         program: the same graph in memory, whose weights are used where the file stores the same (see
             ``weights``).
+        extensions: paths of libraries that register further operators.
         proto: the graph to run in place of the file's; it may refer to the file's external data. Modified.
 
     Raises:
-        HTPUsageError: a provider that this onnxruntime does not have.
+        HTPUsageError: a provider that this onnxruntime does not have, or a library that it can't register.
         RuntimeRefused: ONNX Runtime does not accept the model.
     """
 
@@ -61,6 +62,7 @@ class ValueSession:
         *,
         batch_bytes: int = BATCH_BYTES,
         program: ir.Model | None = None,
+        extensions: Sequence[str] = (),
         proto: onnx.ModelProto | None = None,
     ) -> None:
         available = ort.get_available_providers()
@@ -80,7 +82,7 @@ class ValueSession:
         arrays = {} if program is None else take_from_memory(proto, path, program)
         # The session refers to these without owning them.
         self._weights = {name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in arrays.items()}
-        self._session = _open(proto, path, providers, self._weights)
+        self._session = _open(proto, path, providers, self._weights, extensions)
 
     def run(self, feeds: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:
         """Yield ``(name, value)``: the graph's own outputs first, then the extra ones (flattened in gated
@@ -161,11 +163,17 @@ def _add_gates(proto: onnx.ModelProto, batches: Iterable[Iterable[str]]) -> None
 
 
 def _open(
-    proto: onnx.ModelProto, path: Path, providers: Sequence[str], weights: Mapping[str, ort.OrtValue]
+    proto: onnx.ModelProto,
+    path: Path,
+    providers: Sequence[str],
+    weights: Mapping[str, ort.OrtValue],
+    extensions: Sequence[str],
 ) -> ort.InferenceSession:
     options = ort.SessionOptions()
     for name, value in weights.items():
         options.add_initializer(name, value)
+    for library in extensions:
+        _register(options, library)
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL  # values as in the file
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.intra_op_num_threads = min(os.cpu_count() or 1, MAX_THREADS)
@@ -178,6 +186,14 @@ def _open(
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     with _Refusals("load"):
         return ort.InferenceSession(proto.SerializeToString(), options, providers=list(providers))
+
+
+def _register(options: ort.SessionOptions, library: str) -> None:
+    try:
+        options.register_custom_ops_library(library)
+    except Exception as error:  # of no common class
+        said = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise HTPUsageError(f"ort_extensions: onnxruntime can't register {library!r}: {said[:300]}") from error
 
 
 class _Refusals:
