@@ -33,7 +33,7 @@ class HTPExportStep(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a module's calls took in the watched pass, with the modules they call; None: can't be told.
+    """What a module's calls took in the watched pass, with the modules they call; None: can't be determined.
 
     Attributes:
         flops: floating-point operations as ``torch.utils.flop_counter`` counts them (one multiply-add is two).

@@ -59,7 +59,7 @@ def state_of(root: Path, arguments: Sequence[str]) -> Path:
     for place in _folders_of(root):
         for path in _files(place):
             digest.update(f"{path.relative_to(place).as_posix()}\0".encode(errors="surrogateescape"))
-            digest.update(_told_by(path))
+            digest.update(_identity_of(path))
     state = folder / digest.hexdigest()[:12]
     try:
         state.mkdir(parents=True, exist_ok=True)
@@ -130,7 +130,7 @@ def _is_of_the_project(folder: Path) -> bool:
     return not hidden and not (folder / "pyvenv.cfg").exists()
 
 
-def _told_by(path: Path) -> bytes:
+def _identity_of(path: Path) -> bytes:
     try:
         status = path.stat()
         if status.st_size > _WHOLE:

@@ -1,6 +1,6 @@
 """What an export depends on, as digests by name, and the store of exports by them.
 
-An export is taken from the store only where every ingredient is the same. What can't be told for sure is an
+An export is taken from the store only where every ingredient is the same. What can't be determined for sure is an
 :class:`Uncertain`: such a request is exported, and shares nothing.
 """
 
@@ -8,4 +8,4 @@ from __future__ import annotations
 
 
 class Uncertain(Exception):
-    """Something that an export depends on can't be told; the text says what, for people."""
+    """Something that an export depends on can't be determined; the text says what, for people."""

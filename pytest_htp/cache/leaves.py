@@ -44,7 +44,7 @@ def describe_path(path: PurePath, root: str | None) -> object:
     if file.is_file():
         return "file", path.name, hashlib.sha256(file.read_bytes()).hexdigest()
     if file.is_dir():
-        raise Uncertain(f"what is in the folder {path.name} can't be told")
+        raise Uncertain(f"what is in the folder {path.name} can't be determined")
     return "path", relative_to_root(str(path), root)
 
 

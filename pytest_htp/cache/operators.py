@@ -43,4 +43,4 @@ def _registered(name: str) -> object:
     try:
         return version(namespace)  # a package's own, like torchvision's
     except PackageNotFoundError:
-        raise Uncertain(f"the code of the custom operator {name} can't be told") from None
+        raise Uncertain(f"the code of the custom operator {name} can't be determined") from None

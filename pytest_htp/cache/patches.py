@@ -86,10 +86,10 @@ def _foreign(owner: str, names: Any) -> Iterator[tuple[str, Any]]:
         inner = value.__func__ if kind in (staticmethod, classmethod) else value.fget if kind is property else value
         if _is_foreign(inner) and not _is_of_its_class(inner, owner, name, names):
             # A class made from text may say that it is the library's: told by what is in it.
-            yield f"{owner}.{name}", _told(inner)
+            yield f"{owner}.{name}", _identity(inner)
 
 
-def _told(value: Any) -> Any:
+def _identity(value: Any) -> Any:
     if not _is_made_from_text(value):
         return value
     return value, [(name, each) for name, each in vars(value).items() if name not in _OF_EVERY_CLASS]

@@ -52,7 +52,7 @@ class Request:
             root: the project's folder.
 
         Raises:
-            Uncertain: something can't be told.
+            Uncertain: something can't be determined.
         """
         walk = Walk(root)
         model, weights = walk.model(resolved.module)

@@ -1,4 +1,4 @@
-"""What may run while a model is exported, and what of it can't be told beforehand: files, clocks, chance.
+"""What may run while a model is exported, and what of it can't be determined beforehand: files, clocks, chance.
 
 Classes are looked at whole, and many have methods that never run in a forward pass (``save``, ``from_checkpoint``).
 A function may run if it is a way in, or if something that may run names it.
@@ -45,7 +45,7 @@ class Function:
     """One function of the user's.
 
     Attributes:
-        names: by which it may be called. reads: all names that it reads. doubts: what can't be told of it.
+        names: by which it may be called. reads: all names that it reads. doubts: what can't be determined of it.
         texts: its text constants. always: it may run whoever names it.
     """
 
@@ -90,7 +90,7 @@ def may_run(functions: Iterable[Function]) -> list[Function]:
 
 
 def first_doubt(running: Iterable[Function]) -> str | None:
-    """The first thing that can't be told, for people."""
+    """The first thing that can't be determined, for people."""
     for function in running:
         if function.doubts:
             return f"{function.label} {function.doubts[0]}"

@@ -53,7 +53,7 @@ class Tensors:
         if tensor.device.type == "meta":
             return said, tuple(tensor.stride())
         if type(tensor) not in _PLAIN or tensor.layout != torch.strided or tensor.is_quantized:
-            raise Uncertain(f"the values of a {type(tensor).__name__} ({tensor.layout}) can't be told")
+            raise Uncertain(f"the values of a {type(tensor).__name__} ({tensor.layout}) can't be determined")
         extra = {name: value for name, value in vars(tensor).items() if not name.startswith("_is_hf_")}
         flags = tensor.is_conj(), tensor.is_neg()
         return (

@@ -70,7 +70,7 @@ class Walk:
         """Digest of a value; what it brings along of code waits for :meth:`code`.
 
         Raises:
-            Uncertain: it holds something whose content can't be told.
+            Uncertain: it holds something whose content can't be determined.
         """
         return _hash(self._say(value, {}, strict=True))
 
@@ -78,7 +78,7 @@ class Walk:
         """Digests of a model: of all but the values of its tensors, and of these.
 
         Raises:
-            Uncertain: it holds something whose content can't be told.
+            Uncertain: it holds something whose content can't be determined.
         """
         with self._tensors.contents_apart() as contents:
             said = self.digest(module)
@@ -97,7 +97,7 @@ class Walk:
         """Label of a file → digest of what was met of its code, after everything that is named in it was followed.
 
         Raises:
-            Uncertain: something in it can't be told.
+            Uncertain: something in it can't be determined.
         """
         while self._queue:
             self._follow(self._queue.popleft())
@@ -204,7 +204,7 @@ class Walk:
         kind = type(value)
         if not attributes and not hasattr(value, "__dict__") and kind is not object and not hasattr(kind, "__slots__"):
             if strict:
-                raise Uncertain(f"the content of a {kind.__module__}.{kind.__qualname__} can't be told")
+                raise Uncertain(f"the content of a {kind.__module__}.{kind.__qualname__} can't be determined")
             return "object", kind.__module__, kind.__qualname__
         said = [
             (name, self._say(item, seen, strict=strict)) for name, item in attributes.items() if name not in _ORIGIN
@@ -213,7 +213,7 @@ class Walk:
 
     def _module(self, module: nn.Module, seen: dict[int, int]) -> object:
         if isinstance(module, torch.jit.ScriptModule):
-            raise Uncertain("the model holds a torch.jit.ScriptModule, whose code can't be told")
+            raise Uncertain("the model holds a torch.jit.ScriptModule, whose code can't be determined")
         said: list[object] = []
         self._of_models |= {cls.__module__.partition(".")[0] for cls in type(module).__mro__}
         for name, value in vars(module).items():

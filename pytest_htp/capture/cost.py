@@ -52,7 +52,7 @@ class Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
     Attributes:
         counted: floating-point operations so far, one multiply-add is two.
         attention: those of attention on the CPU, which ``torch.utils.flop_counter`` doesn't count there.
-        unknown: how many operators ran whose operations can't be told.
+        unknown: how many operators ran whose operations can't be determined.
     """
 
     supports_higher_order_operators = True  # or torch refuses them while the mode is on

@@ -52,7 +52,7 @@ class ModuleCall:
 
     ``call`` is the 0-based index among the calls of this module; ``parent`` the ``order`` of the enclosing
     call (None for the root's). ``completed`` is None where the call raised. Shapes are kept where tensors are
-    not. ``cost`` is what the call took, calls inside it included; None where it can't be told.
+    not. ``cost`` is what the call took, calls inside it included; None where it can't be determined.
     """
 
     path: str

@@ -37,7 +37,7 @@ def elements(value: ir.Value) -> Array | None:
 
 def says_the_same(one: Array, other: Array) -> bool | None:
     """Whether two constants of equally many elements hold the same, up to precision, transposition, and scale and
-    offset of the whole or of each channel; None where that can't be told: too few elements, or all of them equal.
+    offset of the whole or of each channel; None where that can't be determined: too few elements, or all of them equal.
     """
     if one.size != other.size:
         return False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from functools import lru_cache
@@ -115,7 +115,7 @@ def diff_programs(before: tuple[str, ...], after: tuple[str, ...]) -> Difference
             return f"({', '.join(map(translated, _split(value[1:-1])))})"
         return value
 
-    def told(value: str) -> str:
+    def in_words(value: str) -> str:
         """A value in words: own ones by their operator."""
         own = _OWN.fullmatch(value.removeprefix("new "))
         if own is None:
@@ -128,7 +128,7 @@ def diff_programs(before: tuple[str, ...], after: tuple[str, ...]) -> Difference
     for a, b in pairs:
         inputs = [translated(value) for value in b.inputs]
         attributes = {name: translated(value) for name, value in b.attributes}
-        result.found += _compare(a, b, inputs, attributes, told)
+        result.found += _compare(a, b, inputs, attributes, in_words)
     for line in gone:
         result.found.append(Difference(f"{_shown(line)} is gone", line.text, None, callee=_callee(line)))
     for line in fresh:
@@ -144,13 +144,14 @@ def _callee(line: Line) -> str | None:
     return line.name if line.is_call else None
 
 
-def _compare(a: Line, b: Line, inputs: list[str], attributes: dict[str, str], told: object) -> Iterator[Difference]:
-    assert callable(told)
+def _compare(
+    a: Line, b: Line, inputs: list[str], attributes: dict[str, str], in_words: Callable[[str], str]
+) -> Iterator[Difference]:
     old_attributes = dict(a.attributes)
     for name in sorted(old_attributes.keys() | attributes.keys()):
         was, now = old_attributes.get(name, "default"), attributes.get(name, "default")
         if was != now:
-            yield Difference(f"{a.name}: {name} {_body(was, told)} -> {_body(now, told)}", a.text, b.text)
+            yield Difference(f"{a.name}: {name} {_body(was, in_words)} -> {_body(now, in_words)}", a.text, b.text)
     if list(a.inputs) == inputs:
         return
     same_values = Counter(a.inputs) == Counter(inputs)
@@ -162,7 +163,7 @@ def _compare(a: Line, b: Line, inputs: list[str], attributes: dict[str, str], to
         if was != now
     ]  # fmt: skip
     order = tuple(place for place, _, _ in changed) if same_values else ()
-    was_told, now_told = ([told(value) for value in values] for values in (a.inputs, inputs))
+    was_told, now_told = ([in_words(value) for value in values] for values in (a.inputs, inputs))
     head = f"{a.name} is given" if a.is_call else f"{a.name}:"
     if same_values:
         what = (
@@ -181,15 +182,14 @@ def _compare(a: Line, b: Line, inputs: list[str], attributes: dict[str, str], to
         for place, was, now in changed:
             where = "" if a.name in COMMUTATIVE or len(a.inputs) == 1 else f" {place + 1}"
             name = "input" if not a.is_call else "value"
-            parts.append(f"{name}{where} {told(was) or 'none'} -> {told(now) or 'none'}")
+            parts.append(f"{name}{where} {in_words(was) or 'none'} -> {in_words(now) or 'none'}")
         words = f"{head} {'; '.join(parts)}"
     values = tuple((was, now) for _, was, now in changed)
     yield Difference(words, a.text, b.text, values, order, _callee(a))
 
 
-def _body(value: str, told: object) -> str:
-    assert callable(told)
-    return f"({', '.join(map(told, _split(value[1:-1])))})" if value.startswith("(") else value
+def _body(value: str, in_words: Callable[[str], str]) -> str:
+    return f"({', '.join(map(in_words, _split(value[1:-1])))})" if value.startswith("(") else value
 
 
 def _longest(a: Sequence[str], b: Sequence[str]) -> Iterator[tuple[str, str]]:

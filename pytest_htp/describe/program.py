@@ -95,7 +95,7 @@ class Programs:
         return self.parts[path].lines if path in self.parts else []
 
     def origin(self, value: ir.Value) -> str | None:
-        """Which value of its module a graph output is; None where that can't be told."""
+        """Which value of its module a graph output is; None where that can't be determined."""
         maker = self.places.makers.get(value)
         if maker is None:
             return self.inputs.get(value)
@@ -150,7 +150,7 @@ class _Writer:
                 calls = []
                 self.part.lines.append(self._line(item))
             else:
-                given = ", ".join(self._told(value) for value in self.programs.parts[item].reads)
+                given = ", ".join(self._described(value) for value in self.programs.parts[item].reads)
                 calls.append(f"call {plain_name(relative_to(item, self.path or ''))}({given})")
         self.part.lines += fold_calls(calls)
         return self.part
@@ -269,16 +269,16 @@ class _Writer:
 
     def _line(self, node: ir.Node) -> str:
         operands, bodies = self.operands[node], self.bodies.get(node, [])
-        told = [self._told(value) for value in operands[: len(operands) - len(self._given(node))]]
+        told = [self._described(value) for value in operands[: len(operands) - len(self._given(node))]]
         bias = f"{self.path}.bias" if self.path else "bias"
         if node.op_type in TAKE_A_BIAS and len(told) == 2 and bias in self.programs.left_out:
             told.append("parameter bias")
         details = [f"{name}={text}" for name, text in self.attributes[node].items()]
-        details += [f"{name}=({', '.join(map(self._told, given))})" for name, given in bodies]
+        details += [f"{name}=({', '.join(map(self._described, given))})" for name, given in bodies]
         ending = f"; {', '.join(details)}" if details else ""
         return f"%{self.numbers[node]} = {plain_operator(node)}({', '.join(told)}{ending})"
 
-    def _told(self, value: ir.Value | None) -> str:
+    def _described(self, value: ir.Value | None) -> str:
         item = self._item(value)
         if value is not None and item is not None and not isinstance(item, str):
             place = value.index()

@@ -145,7 +145,7 @@ class AttestationRow(_Row, frozen=True, kw_only=True):
 
 
 class OutputParityRow(_Row, frozen=True, kw_only=True):
-    """Largest differences of one output, None where they can't be told (no values of that kind).
+    """Largest differences of one output, None where they can't be determined (no values of that kind).
 
     ``ran_as`` is the shape it had in ONNX Runtime where the graph declares another one.
     """

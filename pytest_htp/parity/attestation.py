@@ -139,7 +139,7 @@ def _check_output(content: Content, call: ModuleCall, evidences: Evidences, plac
 
 
 def _may_be_made_inside(content: Content, call: ModuleCall, evidences: Evidences, placement: Placement) -> bool:
-    """Whether a value that the call's own nodes make is within tolerance as well: which of them it is can't be told."""
+    """Whether a value that the call's own nodes make is within tolerance as well: which it is can't be determined."""
     return any(
         content.index in possible
         and evidences.flow.order(value) >= 0
@@ -177,7 +177,7 @@ def _check_producer(value: ir.Value, call: ModuleCall, evidences: Evidences, pla
         return UNSEEN
     if any(bodies_of(producer)):
         return BODY
-    if value in evidences.astray:
+    if value in evidences.diverged:
         return ASTRAY
     if position in placement.replayed:
         return ELSEWHERE
@@ -191,7 +191,7 @@ def _why_absent(call: ModuleCall, evidences: Evidences, placement: Placement) ->
             facts.graph and facts.path is not None and _inside(facts.path, call.path) for facts in placement.everywhere
         )
         return BODY if in_body else ABSENT
-    if any(value in evidences.astray for i in region for value in evidences.flow.nodes[i].outputs):
+    if any(value in evidences.diverged for i in region for value in evidences.flow.nodes[i].outputs):
         return ASTRAY
     joint = [i for i in region if placement.facts[i].evidence is Evidence.FUSED]
     if joint:

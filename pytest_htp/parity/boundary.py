@@ -20,7 +20,7 @@ def bad_crossings(evidences: Evidences, placement: Placement) -> Iterator[tuple[
     Only between nodes that have exactly one place each: of several, one would do, and which is not known.
     """
     for edge in evidences.flow.edges:
-        if edge.value in evidences.astray or edge.value in evidences.constant:
+        if edge.value in evidences.diverged or edge.value in evidences.constant:
             continue
         failures = []
         for left, entered in placement.crossings(edge, later=True):

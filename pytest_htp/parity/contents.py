@@ -186,7 +186,7 @@ def matches(content: Content, difference: Difference) -> bool:
 
 
 def loose(content: Content) -> float:
-    """Relative difference up to which a value still looks like this content, gone numerically astray."""
+    """Relative difference up to which a value still looks like this content, that has diverged numerically."""
     return max(1e-2, 2 * content.tolerance.match) if content.group[0] == "float" else 0.0
 
 

@@ -30,7 +30,7 @@ class Evidences:
     shapes: dict[ir.Value, tuple[int, ...]]
     stored: set[int]  # contents that an initializer or a constant of the graph equals
     constant: set[ir.Value]  # values whose elements are all equal
-    astray: set[ir.Value]  # numerically wrong values and all that is computed from them
+    diverged: set[ir.Value]  # numerically wrong values and all that is computed from them
     computed_by: dict[int, list[ModuleCall]]  # content → calls that returned it without having taken it
 
     def is_on(self, value: ir.Value, side: Side) -> bool:

@@ -101,7 +101,7 @@ def _missing_shards(reports: Sequence[Report], count: int | None = None) -> list
     total = max([shard.of for shard in known], default=0) if count is None else count
     if len(known) == len(reports):
         missing = [number for number in range(1, total + 1) if number not in {shard.number for shard in known}]
-    else:  # which ones, can't be told
+    else:  # which ones, can't be determined
         missing = list(range(len(reports), total))
     if not missing:
         return []

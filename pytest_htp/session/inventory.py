@@ -26,7 +26,7 @@ class Inventory:
     baseline folder is looked at, so that projects without baselines pay one look-up per folder.
 
     Attributes:
-        not_judged: why baselines of all or some files can't be told to be stale; empty where they can.
+        not_judged: why baselines of all or some files can't be determined to be stale; empty where they can.
     """
 
     def __init__(self, config: pytest.Config) -> None:

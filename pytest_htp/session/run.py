@@ -137,7 +137,7 @@ class HtpRun:
         except Uncertain as error:
             return None, f"not kept: {error}"
         except Exception as error:  # objects of any kind are asked for their attributes
-            return None, f"not kept: the request can't be told ({type(error).__name__}: {error})"
+            return None, f"not kept: the request can't be determined ({type(error).__name__}: {error})"
 
     def _live(self) -> LiveProgress | None:
         terminal = terminal_of(self.config)

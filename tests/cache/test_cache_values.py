@@ -156,7 +156,7 @@ def test_where_the_project_lies_is_no_content(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("make", [lambda: iter([1]), lambda: (number for number in [1]), lambda: Path.cwd()])
 def test_what_hides_its_content_is_uncertain(make: Any) -> None:
-    with pytest.raises(Uncertain, match="can't be told"):
+    with pytest.raises(Uncertain, match="can't be determined"):
         Walk().digest(make())
 
 

@@ -36,7 +36,7 @@ def compare_flops(context: Context) -> None:
         code = "flops.grown" if new > old else "flops.shrunk"
         share = f" ({100 * (new - old) / old:+.1f}%)" if old else ""
         why = " with its new or removed modules" if path in explained else ""
-        context.report(code, f"{_told(old)} -> {_told(new)}{share}{why}", module=path, before=old, after=new)
+        context.report(code, f"{_in_words(old)} -> {_in_words(new)}{share}{why}", module=path, before=old, after=new)
 
 
 def _flops(row: Row) -> int | None:
@@ -45,7 +45,7 @@ def _flops(row: Row) -> int | None:
     return None if flops is None else flops + (row.get("attention_flops") or 0)
 
 
-def _told(count: int) -> str:
+def _in_words(count: int) -> str:
     value, unit = float(count), "FLOP"
     for bigger in ("kFLOP", "MFLOP", "GFLOP", "TFLOP"):
         if value < 1000:

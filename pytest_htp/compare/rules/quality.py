@@ -52,11 +52,13 @@ def compare_quality(context: Context) -> None:
         words = []
         if start is not None:
             known = start in modules and sign * modules[start].rise > 0
-            words.append(f"SQNR {_told(modules[start])}, begins in this module" if known else "begins in this module")
+            words.append(
+                f"SQNR {_in_words(modules[start])}, begins in this module" if known else "begins in this module"
+            )
             more = len(inside.keys() - {start})
             if more:
                 words.append(f"{more} more module{'s' * (more != 1)} with it")
-        words += [f"output {name}: SQNR {_told(move)}" for name, move in list(given.items())[:_SHOWN]]
+        words += [f"output {name}: SQNR {_in_words(move)}" for name, move in list(given.items())[:_SHOWN]]
         first = [] if start is None or start not in modules else [(start, modules[start])]
         context.report(
             code, "; ".join(words), module=start,
@@ -65,7 +67,7 @@ def compare_quality(context: Context) -> None:
         )  # fmt: skip
 
 
-def _told(move: _Move) -> str:
+def _in_words(move: _Move) -> str:
     return f"{move.before} dB -> {_NOT_FINITE}" if move.after is None else f"{move.before} -> {move.after} dB"
 
 
