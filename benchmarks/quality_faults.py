@@ -215,23 +215,26 @@ def steady(subject: Subject, folder: Path, *, per_channel: bool) -> list[dict[st
     """Findings without a fault, one entry a variation."""
     found = []
 
-    def look(kind: str, file: Path) -> None:
+    def look(kind: str, file: Path, baseline: dict[str, Any] = subject.baseline) -> None:
         _, record = staged(subject.request, file, subject.export)
-        findings = compare_exports(subject.baseline, record).findings
+        findings = compare_exports(baseline, record).findings
         codes = [f"{finding['code']} {finding['module']}: {finding['message']}" for finding in findings]
         found.append({"model": subject.name, "variation": kind, "findings": codes,
-                      "same": record["stages"] == subject.baseline["stages"]})  # fmt: skip
+                      "same": record["stages"] == baseline["stages"]})  # fmt: skip
 
     for threads in (1, 2):
         for level in ("ORT_DISABLE_ALL", "ORT_ENABLE_BASIC", "ORT_ENABLE_EXTENDED"):
             with elsewhere(threads, level):
                 look(f"{threads} threads, {level}", subject.good)
-    many = [near(subject.feeds[0], seed) for seed in range(4)]
-    files = []
-    for number, feeds in enumerate((many, many[::-1], [near(subject.feeds[0], seed) for seed in range(4, 8)])):
-        files.append(folder / f"again{number}.onnx")
-        quantize(subject.request.path, files[-1], subject.feeds + feeds, per_channel=per_channel)
-        look(("samples", "samples in another order", "samples of another seed")[number], files[-1])
+    first, second = (
+        [*subject.feeds, *(near(subject.feeds[0], seed) for seed in seeds)] for seeds in (range(4), range(4, 8))
+    )
+    again = folder / "again.onnx"
+    quantize(subject.request.path, again, first, per_channel=per_channel)
+    _, several = staged(subject.request, again, subject.export)
+    for kind, feeds in (("samples in another order", first[::-1]), ("samples of another seed", second)):
+        quantize(subject.request.path, again, feeds, per_channel=per_channel)
+        look(kind, again, several)
     return found
 
 

@@ -102,10 +102,18 @@ class ModuleNumbers:
             if not any(origin == call.path or origin.startswith(f"{call.path}.") for origin in facts.origins):
                 continue
             for value in facts.node.outputs:
-                number = self._closest.get(value, 0.0)
-                if number >= ALIKE:
-                    return Found(number, value)
+                if self._closest.get(value, 0.0) >= ALIKE:
+                    return self._handed_on(value)
         return None
+
+    def _handed_on(self, value: ir.Value) -> Found:
+        """What conversions make of a value, by the result that it is closest to."""
+        numbers = max(
+            (numbers for numbers in self._meter.numbers.values() if value in numbers),
+            key=lambda numbers: rank(numbers[value]),
+        )
+        ends = [end for end in self._meter.ends.get(value, ()) if end in numbers]
+        return Found(min((numbers[end] for end in ends or [value]), key=rank), value)
 
     def _unmeasurable(self, content: Content, taken: set[int]) -> str | None:
         if content.group[0] != "float":

@@ -116,8 +116,12 @@ def _begins(context: Context, modules: _Moves, beyond: Set[str], sign: int) -> s
     # By the export: where a stage absorbed a module, what is left of it is anywhere.
     order = {path: place for place, path in enumerate(_executed((context.export or context.after)["modules"]))}
 
-    def place(path: str) -> tuple[int, Any]:
-        return order.get(path, len(order)), natural_key(path)
+    def place(path: str) -> tuple[float, Any]:
+        if path in order:
+            return order[path], natural_key(path)
+        # Folded into another module by the exporter: done before the module around it.
+        outer = next((order[above] for above in ancestors(path) if above in order), len(order))
+        return outer - 0.5, natural_key(path)
 
     first = min(_innermost(beyond), key=place)
     moved = {path for path, move in modules.items() if sign * move.rise > least} | beyond
