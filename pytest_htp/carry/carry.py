@@ -117,7 +117,7 @@ def _weight_owner(graphs: Correspondence, facts: NodeFacts, paths: set[str]) -> 
     """The module, of those that a node was made of, that owns the largest weight it reads."""
     owned: dict[str, int] = {}
     for value in facts.node.inputs:
-        for source in graphs.sources(value):
+        for source in graphs.converted(value):
             owners = graphs.before.owners(source) & paths
             if len(owners) == 1 and source.const_value is not None:
                 owner = owners.pop()

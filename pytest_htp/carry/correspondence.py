@@ -86,6 +86,13 @@ class Correspondence:
         known = self.values.get(value)
         return (known,) if known is not None else self.weights.get(value, ())
 
+    def converted(self, value: ir.Value | None) -> tuple[ir.Value, ...]:
+        """:meth:`sources`, also through what was put in to convert them."""
+        producer = value.producer() if value is not None else None
+        known = self.decided.get(producer) if producer is not None else None
+        through = (known.value,) if isinstance(known, PutIn) and known.value is not None else ()
+        return (*self.sources(value), *through)
+
     def maker(self, value: ir.Value) -> NodeFacts | None:
         """The node of the graph before that makes a value of it."""
         producer = value.producer()

@@ -262,9 +262,11 @@ def _skeleton(line: Line) -> tuple[str, tuple[str, ...], tuple[tuple[str, str], 
     return line.name, tuple(sorted(inputs) if line.name in COMMUTATIVE else inputs), line.attributes
 
 
-def _likeness(a: Line, b: Line) -> int:
+def _likeness(a: Line, b: Line) -> tuple[int, int]:
+    """What two lines have in common: whole inputs and attributes, then kinds of inputs (``UINT8 of rank 4``)."""
     kept = Counter(_skeleton(a)[1]) & Counter(_skeleton(b)[1])
-    return sum(kept.values()) + len(set(a.attributes) & set(b.attributes))
+    kinds = sum(x.partition(" ")[0] == y.partition(" ")[0] for x, y in zip(a.inputs, b.inputs, strict=False))
+    return sum(kept.values()) + len(set(a.attributes) & set(b.attributes)), kinds
 
 
 def _outside(pairs: Sequence[tuple[Line, Line]]) -> dict[int, int]:
@@ -283,4 +285,16 @@ def _outside(pairs: Sequence[tuple[Line, Line]]) -> dict[int, int]:
         if new not in mapping and old not in taken:
             mapping[new] = old
             taken.add(old)
+    for a, b in pairs:  # the one that is left where the others are known
+        if a.name in COMMUTATIVE:
+            before, after = _read_outside(a), _read_outside(b)
+            left = [number for number in before if number not in taken]
+            right = [number for number in after if number not in mapping]
+            if len(left) == len(right) == 1:
+                mapping[right[0]] = left[0]
+                taken.add(left[0])
     return mapping
+
+
+def _read_outside(line: Line) -> list[int]:
+    return [int(found[1]) for value in line.inputs if (found := _OUTSIDE.fullmatch(value)) is not None]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
-from pytest_htp.compare.changes import differences
+from pytest_htp.compare.changes import bare, differences
 from pytest_htp.compare.context import Context, Draft
 from pytest_htp.compare.match import index_rows
+from pytest_htp.compare.paths import Neighbourhood
 from pytest_htp.compare.rules import quality, quantization
 
 # Consequences of running quantized or in float, which quantization.* stands for.
@@ -15,12 +16,21 @@ _OF_QUANTIZATION = frozenset(
     ("weights.dtype", "weights.grown", "dtype.internal", "domain.added", "ops.changed", "ops.exploded", "fusion.lost",
      "fusion.gained", "weights.duplicated", "direct.dropped")
 )  # fmt: skip
+_OF_PRECISION = frozenset(("dtype.internal", "weights.dtype"))
 _OF_OPERATORS = frozenset(("ops.changed", "ops.exploded"))
+
+
+# Operators that a stage puts in and takes out where values pass from one precision, type or layout to another.
+_OF_BORDERS = frozenset(
+    ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Cast", "Transpose", "Reshape", "Identity")
+)
 
 
 def compare_stages(context: Context, rules: Sequence[Callable[[Context], None]]) -> None:
     """Run ``rules`` over each stage that both sides have, and add what is new there to ``context``."""
     before = {stage["name"]: stage for stage in context.before.get("stages", ())}
+    earlier = [context]
+    exported = list(context.drafts)
     for stage in context.after.get("stages", ()):
         name = stage["name"]
         if name not in before:
@@ -39,7 +49,17 @@ def compare_stages(context: Context, rules: Sequence[Callable[[Context], None]])
         for rule in rules:
             rule(inner)
         quality.compare_quality(inner)
-        context.drafts += [draft for draft in inner.drafts if not _follows(draft, inner, context)]
+        if inner.reported("quality.worse"):  # in dB, and with the module where it begins
+            inner.drafts = [draft for draft in inner.drafts if draft.code != "parity.worse"]
+        quantized = set().union(*(each.modules_by_code.get(code, ()) for each in (*earlier, inner)
+                                  for code in quantization.CODES))  # fmt: skip
+        known = [(exported, context), *((each.drafts, each) for each in earlier[1:])]
+        context.drafts += [
+            draft
+            for draft in inner.drafts
+            if not (_of_quantization(draft, quantized) or any(_follows(draft, inner, *each) for each in known))
+        ]
+        earlier.append(inner)
     gone = [name for name in before if name not in {stage["name"] for stage in context.after.get("stages", ())}]
     if gone and context.after.get("stages"):
         context.report("record.changed", f"stages no longer made: {', '.join(gone)}", before=gone)
@@ -49,23 +69,30 @@ def _record(stage: Mapping[str, Any], export: Mapping[str, Any]) -> dict[str, An
     return {**stage, "model": export["model"], "toolchain": export["toolchain"]}
 
 
-def _follows(draft: Draft, inner: Context, export: Context) -> bool:
-    """Whether a stage's finding says no more than what the export's, or another of the stage, already says."""
+def _of_quantization(draft: Draft, quantized: Container[str | None]) -> bool:
+    return draft.code in _OF_QUANTIZATION and bool(quantized) and (draft.module is None or draft.module in quantized)
+
+
+def _follows(draft: Draft, inner: Context, told: Sequence[Draft], source: Context) -> bool:
+    """Whether a stage's finding says no more than what is already said of ``source``, the export or an earlier stage,
+    whose findings are ``told``."""
     if draft.code in ("toolchain.changed", "record.changed"):
         return True
-    quantized = set().union(*(inner.modules_by_code.get(code, ()) for code in quantization.CODES))
-    if draft.code in _OF_QUANTIZATION and quantized and (draft.module is None or draft.module in quantized):
-        return True
-    same = [other for other in export.drafts if other.stage is None and other.code == draft.code]
+    alike = _OF_PRECISION if draft.code in _OF_PRECISION else (draft.code,)
+    same = [other for other in told if other.code in alike]
     if draft.module is None:
         return bool(same)
     if any(other.module == draft.module for other in same):
         return True
-    concerned = {pair.path for pair in export.modules.changed if pair.change.structural}
-    concerned |= {*export.modules.added, *export.modules.removed}
-    return draft.module in concerned and (
-        draft.code in _OF_OPERATORS or _delta(draft.module, inner) == _delta(draft.module, export)
-    )
+    concerned = {pair.path for pair in source.modules.changed if pair.change.structural}
+    concerned |= {*source.modules.added, *source.modules.removed}
+    if draft.code == "direct.dropped":
+        return concerned.issuperset(inner.modules_by_code[draft.code])
+    if draft.module in concerned:
+        return draft.code in _OF_OPERATORS or _delta(draft.module, inner) == _delta(draft.module, source)
+    # Values beside what changed are handed on in another form.
+    at_borders = set(map(bare, _delta(draft.module, inner))) <= _OF_BORDERS
+    return draft.code in _OF_OPERATORS and at_borders and draft.module in Neighbourhood(concerned - {""})
 
 
 def _delta(path: str, context: Context) -> dict[str, int]:

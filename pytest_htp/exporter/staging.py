@@ -39,8 +39,8 @@ _SAME_VALUE = 2e-2
 
 
 # ONNX's quantized operators and ONNX Runtime's (docs/ContribOperators.md): QuantizeLinear, MatMulInteger, QLinearConv,
-# QAttention, DynamicQuantizeMatMul, MatMulIntegerToFloat, MatMulNBits, …
-_QUANTIZED = re.compile(r"^Q[A-Z]|Quantize|Integer|NBits")
+# QAttention, DequantizeLinear (alone where only weights are quantized), DynamicQuantizeMatMul, MatMulNBits, …
+_QUANTIZED = re.compile(r"^Q[A-Z]|[Qq]uantize|Integer|NBits")
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from torch.utils import _pytree as pytree
 
 from pytest_htp.errors import HTPUsageError
 
+_HALVES = {ir.DataType.FLOAT16: torch.float16, ir.DataType.BFLOAT16: torch.bfloat16}
+
 
 def graph_inputs(program: ir.Model) -> list[ir.Value]:
     """Inputs that must be fed: initializers that are also listed as inputs have their value."""
@@ -36,7 +38,7 @@ def match_inputs(program: ir.Model, tensors: Mapping[str, torch.Tensor]) -> dict
         for value in wanted:
             name = by_key.get(key(value.name or ""))
             if value.name not in feeds and name in left and _fits(value, left[name]):
-                feeds[value.name or ""] = left.pop(name)
+                feeds[value.name or ""] = _as_asked(value, left.pop(name))
     for value in wanted:
         if value.name in feeds:
             continue
@@ -48,7 +50,7 @@ def match_inputs(program: ir.Model, tensors: Mapping[str, torch.Tensor]) -> dict
                 f"the model was called with ({described or 'none'}); export with inputs of the shapes it is "
                 "meant for"
             )
-        feeds[value.name or ""] = left.pop(found)
+        feeds[value.name or ""] = _as_asked(value, left.pop(found))
     return feeds
 
 
@@ -74,8 +76,17 @@ def _plain_name(name: str) -> str:
     return "_".join(word.lower().removesuffix("s") for word in words if word != "layers")
 
 
+def _halved(value: ir.Value, tensor: torch.Tensor) -> bool:
+    """Whether a graph that was converted takes a tensor in half precision."""
+    return value.dtype in _HALVES and tensor.dtype is torch.float32
+
+
+def _as_asked(value: ir.Value, tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.to(_HALVES[value.dtype]) if _halved(value, tensor) and value.dtype is not None else tensor
+
+
 def _fits(value: ir.Value, tensor: torch.Tensor) -> bool:
-    if value.dtype is not None and value.dtype != from_torch_dtype(tensor.dtype):
+    if value.dtype is not None and value.dtype != from_torch_dtype(tensor.dtype) and not _halved(value, tensor):
         return False
     if value.shape is None:
         return True

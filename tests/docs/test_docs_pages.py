@@ -25,6 +25,7 @@ TESTED_ELSEWHERE = {
     "docs/reference/zoo.md",
     "docs/reference/codes.md",
     "docs/reference/faults.md",
+    "docs/reference/stage-faults.md",
     "docs/reference/manifest.md",
 }
 _LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")

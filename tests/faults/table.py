@@ -1,9 +1,13 @@
-"""Run the catalogue and print its outcome: ``python -m tests.faults.table > docs/reference/faults.md``."""
+"""Run a catalogue and print its outcome: ``python -m tests.faults.table > docs/reference/faults.md``, and
+``python -m tests.faults.table stages > docs/reference/stage-faults.md``."""
 
 from __future__ import annotations
 
+import sys
+
 from pytest_htp.compare import CODES, at_or_above
 from pytest_htp.compare.text import markdown
+from tests.faults import _stage_catalogue as stages
 from tests.faults._catalogue import FAULTS, outcome
 
 HEAD = """# Fault catalogue
@@ -17,7 +21,45 @@ asserts each row; `python -m tests.faults.table` writes this page. *Extras* are 
 |---|---|---|---|---|---|---|"""
 
 
+STAGES_HEAD = """# Faults that only a stage shows
+
+A stage's tool gets other options, its file is edited as a faulty tool would leave it, or the model's code changes in
+a way that an optimizer stumbles over; the stages are ONNX Runtime's optimizers, converters and quantizers.
+`tests/faults` asserts that each fault gives these findings at or above `drift` and no other;
+`python -m tests.faults.table stages` writes this page. Findings without a stage are of the export, where the same
+change shows in another way.
+
+| model | fault | findings | all found | extras |
+|---|---|---|---|---|"""
+SHOWN = 3
+
+
+def _told(expected: stages.Expected) -> str:
+    module = "the graph" if expected.module is None else markdown(expected.module) or "the root"
+    return f"`{expected.code}` {module}" + ("" if expected.stage is None else f" ({expected.stage})")
+
+
+def print_stages() -> None:
+    """The catalogue of stages, run."""
+    print(STAGES_HEAD)
+    for fault in stages.STAGE_FAULTS:
+        found, expected = stages.severe(stages.outcome(fault)), set(fault.expected)
+        told = "; ".join(_told(each) for each in fault.expected[:SHOWN])
+        more = f"; {len(expected) - SHOWN} more" if len(expected) > SHOWN else ""
+        cells = (
+            fault.family,
+            fault.what,
+            told + more,
+            "yes" if expected <= found else "no",
+            str(len(found - expected)),
+        )
+        print(f"| {' | '.join(cells)} |", flush=True)
+
+
 def main() -> None:
+    if sys.argv[1:] == ["stages"]:
+        print_stages()
+        return
     print(HEAD)
     for fault in FAULTS:
         findings = outcome(fault)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
-from pytest_htp.carry.correspondence import Correspondence, PutIn
+from pytest_htp.carry.correspondence import Correspondence, PutIn, StandsFor
 from pytest_htp.carry.operators import converts, converts_storage, extends, operator
 from pytest_htp.tagging.facts import NodeFacts
 
@@ -40,7 +40,8 @@ class RegionsPass:
     2. as many nodes of an operator as before: each is one of them, in order;
     3. the nodes that compute stand for what remains; where the name of an operator extends an original one's
        (``MatMulInteger``, ``SkipLayerNormalization``) only those do, and the others help them; where nothing computes,
-       the conversions themselves stand for the conversions before;
+       conversions stand for the conversions before, and what computed (a Relu that quantizing absorbed) is in the last
+       node of rule 2;
     4. what remains was put in: storage conversions belong to the value or weight they convert, helpers to the region.
     """
 
@@ -104,7 +105,11 @@ class RegionsPass:
         after, before = self._same_operators(graphs, region)
         computing = [node for node in after if not converts(node)]
         if not computing and before:
-            computing = after
+            if all(converts(facts.node) for facts in before):
+                computing = after
+            else:
+                self._absorb(graphs, region, before)
+                before = []
         extending = [node for node in computing if any(extends(node, facts.node) for facts in before)]
         main = extending or computing
         for index, node in enumerate(main if before else ()):
@@ -130,9 +135,16 @@ class RegionsPass:
         after = [node for node in region.inside if node not in graphs.decided]
         before = [facts for facts in region.originals if operator(facts.node) not in common]
         if not after and before:  # what disappeared is in one of those that did not
-            last = region.inside[-1]
-            graphs.stand_for(last, (*getattr(graphs.decided[last], "nodes", ()), *before), self.rule)
+            self._absorb(graphs, region, before)
         return after, before
+
+    def _absorb(self, graphs: Correspondence, region: _Region, gone: list[NodeFacts]) -> None:
+        """Let the last node that is one of those before stand for what disappeared as well."""
+        for node in reversed(region.inside):
+            known = graphs.decided.get(node)
+            if isinstance(known, StandsFor):
+                graphs.stand_for(node, (*known.nodes, *gone), self.rule)
+                return
 
     def _converted(self, graphs: Correspondence, node: ir.Node, region: _Region) -> ir.Value | None:
         """The value or weight that a conversion in a region is about: the one it reads, or the region's result."""

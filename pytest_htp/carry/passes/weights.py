@@ -39,13 +39,9 @@ class WeightsPass:
 def _weights(graphs: Correspondence, node: ir.Node) -> Iterator[ir.Value]:
     """Parameters of the graph before behind what a node reads."""
     for value in node.inputs:
-        for source in graphs.sources(value):
+        for source in graphs.converted(value):
             if graphs.before.owners(source):
                 yield source
-        producer = value.producer() if value is not None else None
-        known = graphs.decided.get(producer) if producer is not None else None
-        if isinstance(known, PutIn) and known.value is not None and graphs.before.owners(known.value):
-            yield known.value
 
 
 def _readers(graphs: Correspondence, weight: ir.Value) -> Iterator[NodeFacts]:

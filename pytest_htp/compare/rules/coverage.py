@@ -68,6 +68,12 @@ def _compare_direct(context: Context, *, beyond: float | None) -> None:
     if drop <= context.coverage_tolerance + _EPSILON:
         return
     losers = _losers(context)
+    if context.stage is not None:
+        # What a stage puts in is inferred and what it fuses is fused, by definition: only nodes that it left as they
+        # were can lose their evidence.
+        losers = [pair.path for pair in context.modules.changed if pair.change.direct < 0 and not pair.change.ops]
+        if not losers:
+            return
     if beyond is not None and context.policy.verdict("coverage.dropped") != IGNORE:
         drop -= beyond
         untagged = Neighbourhood(pair.path for pair in context.modules.changed if pair.change.nodes < 0)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pytest_htp.compare.changes import Change, bare
+from pytest_htp.compare.changes import Change, Row, bare
 from pytest_htp.compare.context import Context
+from pytest_htp.compare.lines import parse
 from pytest_htp.compare.rules.shapes import casts_follow_io
 
 
@@ -12,6 +13,13 @@ def compare_precision(context: Context) -> None:
     if only_casts and casts_follow_io(context, only_casts):
         context.claim(*only_casts)
         only_casts = []
+    if context.stage is not None:
+        # A stage converts a value where it is made, for what reads it in another precision.
+        handed = [path for path, pair in context.open.items() if _converts_for_others(pair.change)]
+        others = [path for path, pair in context.open.items() if path in only_casts or pair.change.new_floats]
+        if set(others) - set(handed):
+            context.claim(*handed)
+            only_casts = [path for path in only_casts if path in context.open]
     precision = set(only_casts)
     for path, pair in list(context.open.items()):
         change = pair.change
@@ -44,6 +52,23 @@ def _only_precision(change: Change) -> bool:
         or bool(change.new_floats)
         or any(kind for kind in change.dtypes if not change.after["dtypes"].get(kind))
     )
+
+
+def _converts_for_others(change: Change) -> bool:
+    """Whether nothing but Casts came, that none of the module's own nodes reads."""
+    if not change.ops or any(bare(op) != "Cast" for op in change.ops):
+        return False
+    read_before, read_now = map(_own_casts, (change.before, change.after))
+    return read_before is not None and read_before == read_now
+
+
+def _own_casts(row: Row) -> int | None:
+    """How many Casts of a module its own nodes read, None where that is not known."""
+    if row.get("program") is None:
+        return None
+    lines = [line for line in map(parse, row["program"]) if not line.is_call]
+    read = {value for line in lines for value in line.inputs}
+    return sum(bare(line.name) == "Cast" and f"%{line.number}" in read for line in lines)
 
 
 def _state(change: Change, row: object) -> dict[str, int]:

@@ -80,7 +80,14 @@ def _claim_around(context: Context, fused: set[str], *, gains: bool) -> None:
     if not fused:
         return
     near, parents = Neighbourhood(fused), {parent_of(path) for path in fused}
+    changes = {pair.path: pair.change for pair in context.modules.changed}
+    # The sum that a LayerNormalization or GELU took in may be anywhere before it: as many as such operators went.
+    sums = sum(abs(count) for path in fused for op, count in changes[path].ops.items() if bare(op) in WIDER)
     for path, pair in list(context.open.items()):
+        if not (pair.change.only_gains if gains else pair.change.only_losses):
+            continue
+        added = abs(pair.change.ops.get("Add", 0))
         close = path in parents or parent_of(path) in parents or near.encloses(path)
-        if close and (pair.change.only_gains if gains else pair.change.only_losses):
+        if close or (pair.change.ops.keys() == {"Add"} and added <= sums):
+            sums -= added
             context.claim(path)

@@ -33,7 +33,7 @@ def compare_parity(context: Context) -> None:
         if name in rows and "ran_as" in errors.get(name, ())
     ]
     differing = [name for name in failed if "ran_as" not in errors.get(name, ())]
-    if failed:
+    if failed and not (module in (None, "") and outputs_exchanged(context)):
         old = {output["name"]: output for output in before["outputs"]} if before["measured"] else {}
         context.report(
             "parity.failed",
@@ -73,6 +73,11 @@ def compare_parity(context: Context) -> None:
             before={name: _abs(old) for name, (old, _) in worse.items()},
             after={name: _abs(new) for name, (_, new) in worse.items()},
         )
+
+
+def outputs_exchanged(context: Context) -> bool:
+    """Whether outputs came in another order: what is compared with PyTorch by place is another value then."""
+    return any(draft.code == "io.reordered" and "output" in draft.before for draft in context.drafts)
 
 
 def _described(failed: Sequence[str], errors: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

@@ -85,11 +85,14 @@ def _report_duplicated(context: Context, grown: dict[str, int], untied: set[str]
         copies += group["bytes"] * max(count - earlier, 1)
         if group["names"] and untied.issuperset(fresh or group["names"]):
             continue
-        listed = ", ".join(fold_paths(group["names"])[:4]) or "copies that the exporter made"
+        culprit = _culprit(fresh or group["names"], grown) if group["names"] else None
+        owned = culprit is not None and {culprit} == {_owner(name) for name in group["names"]}
+        told = [name.rpartition(".")[2] for name in group["names"]] if owned else group["names"]
+        listed = ", ".join(fold_paths(told)[:4]) or "copies that the exporter made"
         context.report(
             "weights.duplicated",
             f"{size(group['bytes'])} stored {count} times{'' if old is None else f' ({earlier} before)'}: {listed}",
-            module=_culprit(fresh or group["names"], grown) if group["names"] else None,
+            module=culprit,
             before=None if old is None else dict(old),
             after=dict(group),
         )
