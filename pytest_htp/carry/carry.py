@@ -95,6 +95,7 @@ def _conclude(graphs: Correspondence, facts: NodeFacts) -> None:
 
 def _stand_for(graphs: Correspondence, facts: NodeFacts, known: StandsFor) -> None:
     facts.stands_for = tuple(original.key for original in known.nodes)
+    facts.rewired = _rewired(graphs, facts, known)
     tagged = [original for original in known.nodes if original.path is not None]
     if not tagged:
         facts.cause = "what it stands for had no module"
@@ -111,6 +112,14 @@ def _stand_for(graphs: Correspondence, facts: NodeFacts, known: StandsFor) -> No
     facts.decide(Evidence.FUSED, path, known.rule, origins)
     calls = {original.call for original in tagged}
     facts.call = calls.pop() if len(calls) == 1 else None
+
+
+def _rewired(graphs: Correspondence, facts: NodeFacts, known: StandsFor) -> frozenset[ir.Value]:
+    """Values that a node reads and its originals did not, also those that were not there: it was given them in place
+    of others."""
+    read = {value for original in known.nodes for value in original.node.inputs}
+    values = (value for value in facts.node.inputs if value is not None and not value.is_initializer())
+    return frozenset(value for value in values if graphs.values.get(value) not in read)
 
 
 def _weight_owner(graphs: Correspondence, facts: NodeFacts, paths: set[str]) -> str | None:

@@ -19,7 +19,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 
 import onnx_ir as ir
@@ -46,9 +46,17 @@ class Located:
 
 
 def locate(
-    contents: Contents, observation: Observation, flow: Flow, anchors: Mapping[ir.Value, int]
+    contents: Contents,
+    observation: Observation,
+    flow: Flow,
+    anchors: Mapping[ir.Value, int],
+    moved: Container[ir.Value] = (),
 ) -> dict[int, Located]:
-    """Content index → where it is in the graph, for contents that were found; ``anchors`` surely are there."""
+    """Content index → where it is in the graph, for contents that were found; ``anchors`` surely are there.
+
+    ``moved``: values at nodes that a stage fused, inside of which the border may be now: they are believed only like
+    those far off.
+    """
     located: dict[int, Located] = {}
     anchored = {index: value for value, index in anchors.items()}
     doubtful: dict[int, Located] = {}
@@ -69,7 +77,8 @@ def locate(
         placed = [place for place in by_place.get(index, []) if place.value not in taken]
         if placed:
             closest = _closest(placed)
-            target = located if closest.difference.max_rel <= SAME_PLACE else doubtful
+            near = closest.difference.max_rel <= SAME_PLACE and closest.value not in moved
+            target = located if near else doubtful
             target[index] = closest
     return located | _credible(doubtful, located, contents, flow)
 

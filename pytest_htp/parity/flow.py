@@ -174,7 +174,11 @@ class Placement:
                 yield source[shared:], target[shared:]
 
     def certain(self, edge: Edge) -> bool:
-        """Whether both ends have exactly one place by their tags, and the exporter's record of them is beyond doubt."""
+        """Whether both ends have exactly one place by their tags, the exporter's record of them is beyond doubt, and no
+        stage gave the value to other nodes than read it before: a border of modules that it crosses may have moved.
+        """
+        if edge.consumer is not None and edge.value in self.facts[edge.consumer].rewired:
+            return False
         ends = (edge.producer, edge.consumer)
         return all(end not in self.replayed and self.at(end).certain for end in ends)
 

@@ -178,9 +178,15 @@ def examine(request: ParityRequest, onlooker: Onlooker | None = None) -> Examina
         further.name: _further_outputs(session, further, request, contents.computed_in)
         for further in request.extra_inputs
     }
-    located = locate(contents, observation, flow, anchors)
+    located = locate(contents, observation, flow, anchors, _moved(placement))
     passed_on = locate_passed_on(contents, observation, flow, placement)
     return Examination(flow, contents, placement, observation, located, passed_on, outputs, input_sets)
+
+
+def _moved(placement: Placement) -> set[ir.Value]:
+    """What nodes read and make that stand for several nodes of the graph before a stage."""
+    fused = [facts.node for facts in placement.facts if len(facts.stands_for) > 1]
+    return {value for node in fused for value in (*node.inputs, *node.outputs) if value is not None}
 
 
 def _somewhere(hierarchy: Hierarchy, outputs: Sequence[Difference]) -> Divergence | None:

@@ -28,7 +28,8 @@ class NodeFacts:
     ``path`` is the tagged module (None while undecided), ``origins`` the paths of all modules it was made of,
     ``call`` the 0-based call of that module where the exported program tells, ``rule`` the name of the rule
     that decided. Of a graph that was made of another one, ``stands_for`` are the keys of the nodes there that
-    this one stands for, and ``cause`` says why a node without evidence has none.
+    this one stands for, ``rewired`` the values it reads that those did not, and ``cause`` says why a node without
+    evidence has none.
     """
 
     key: str
@@ -41,6 +42,7 @@ class NodeFacts:
     call: int | None = None
     recorded: str | None = None  # the path its own metadata names, once validated
     stands_for: tuple[str, ...] = ()
+    rewired: frozenset[ir.Value] = frozenset()
     cause: str | None = None
 
     def decide(self, evidence: Evidence, path: str, rule: str, origins: Iterable[str] = ()) -> None:

@@ -299,16 +299,15 @@ def branch(module: str, was: str) -> Edit:
 
 
 def rename_everything(model: onnx.ModelProto) -> None:
-    """Nodes, values and weights get other names, and no metadata is left: what many converters do."""
-    kept = {value.name for value in (*model.graph.input, *model.graph.output)}
+    """Nodes and values get other names, and no metadata is left: what many converters do. Weights keep theirs: of
+    normalizations, whose weights are all nearly one, contents alone would not tell which is which."""
+    kept = {value.name for value in (*model.graph.input, *model.graph.output, *model.graph.initializer)}
     names: dict[str, str] = {name: name for name in (*kept, "")}
     for number, node in enumerate(model.graph.node):
         node.name = f"n{number}"
         del node.metadata_props[:]
         for tensors in (node.input, node.output):
             tensors[:] = [names.setdefault(name, f"v{len(names)}") for name in tensors]
-    for tensor in model.graph.initializer:
-        tensor.name = names.setdefault(tensor.name, f"v{len(names)}")
     del model.graph.value_info[:]
 
 

@@ -8,13 +8,8 @@ from typing import Any, NamedTuple
 
 from pytest_htp.compare.context import Context
 from pytest_htp.compare.lines import parse
-<<<<<<< HEAD
-from pytest_htp.format.paths import ancestors, expand_pattern, expand_rising, natural_key
-=======
-from pytest_htp.compare.paths import ancestors, unfolded
 from pytest_htp.compare.rules.parity import outputs_exchanged
-from pytest_htp.format.fold import expand_pattern, natural_key
->>>>>>> 067bb21 (Faults that only a stage shows: a catalogue of 68 over eight families, each with all its findings and no other)
+from pytest_htp.format.paths import ancestors, expand_pattern, expand_rising, natural_key
 
 # A stage's tensor that holds NaN or infinity, in the words of ``quality.sqnr``.
 _NOT_FINITE = "not finite"
@@ -44,31 +39,19 @@ def compare_quality(context: Context) -> None:
     if not (before.get("measured") and after.get("measured")):
         return
     renamed = context.modules.new_paths
-<<<<<<< HEAD
     old = {renamed.get(path, path): row for path, row in _rows(before.get("modules", ()), "path").items()}
     modules = _moves(old, _rows(after.get("modules", ()), "path"))
     outputs = _moves(_rows(before.get("outputs", ()), "name"), _rows(after.get("outputs", ()), "name"))
+    if outputs_exchanged(context):
+        outputs = {}
     tolerance = context.quality_tolerance
     for code, sign in (("quality.worse", -1), ("quality.better", 1)):
         inside = {path: move for path, move in modules.items() if sign * move.rise > tolerance}
         given = {name: move for name, move in outputs.items() if sign * move.rise > tolerance}
-        if not (inside or given):
-            continue
-        makers = {module for name in given for module in _makers(context.after["outputs"]).get(name, ())}
-        start = _begins(context, modules, inside.keys() | makers, sign)
-=======
-    old_modules = {renamed.get(path, path): value for path, value in _values(before.get("modules", ()), "path").items()}
-    modules = _moves(old_modules, _values(after.get("modules", ()), "path"))
-    outputs = _moves(_values(before.get("outputs", ()), "name"), _values(after.get("outputs", ()), "name"))
-    if outputs_exchanged(context):
-        outputs = {}
-    for code, sign in (("quality.worse", -1), ("quality.better", 1)):
-        inside = {path: move for path, move in modules.items() if _beyond(move, sign, context.quality_tolerance)}
-        given = {name: move for name, move in outputs.items() if _beyond(move, sign, context.quality_tolerance)}
         if not (inside or given) or (code == "quality.worse" and context.reported("parity.failed")):
             continue  # outputs beyond tolerance are worse by themselves
-        start = next(_by_execution(context, inside), None)
->>>>>>> 067bb21 (Faults that only a stage shows: a catalogue of 68 over eight families, each with all its findings and no other)
+        makers = {module for name in given for module in _makers(context.after["outputs"]).get(name, ())}
+        start = _begins(context, modules, inside.keys() | makers, sign)
         words = []
         if start is not None:
             known = start in modules and sign * modules[start].rise > 0

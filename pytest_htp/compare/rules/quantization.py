@@ -91,16 +91,12 @@ def _computed(row: Row, kinds: frozenset[str]) -> _Computed:
 
 def _between(line: Line, lines: dict[int, Line]) -> bool:
     """Whether an operator computes with what was quantized: a weight that is stored as float says it does not, however
-<<<<<<< HEAD
     quantized the values are that it is given.
     """
-=======
-    quantized the values are that it is given."""
     if bare(line.name) == "Gather" and any(
         bare(other.name) == "DequantizeLinear" and other.inputs[:1] == (f"%{line.number}",) for other in lines.values()
     ):
         return True  # of a quantized table, rows are taken first
->>>>>>> 067bb21 (Faults that only a stage shows: a catalogue of 68 over eight families, each with all its findings and no other)
     data = line.inputs[:1] if bare(line.name) == "Gather" else line.inputs[:2]  # then come biases and the like
     makers = [_maker(value, lines) for value in data]
     return _STORED not in makers and "DequantizeLinear" in makers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pytest_htp.compare.context import Context
+from pytest_htp.compare.rules.targets import changed_targets
 from pytest_htp.format.fold import fold_paths
 
 # The others have thresholds of their own (coverage, parity) or depend on what is installed (attestation).
@@ -22,6 +23,7 @@ def report_remainder(context: Context) -> None:
             names = [f"{section}.{key}" for key in keys if old.get(key) != new.get(key) and not _expected(section, key)]
             names = [name for name in names if not _unmeasured(context, name)]
         parts += names
+    parts += changed_targets(context.before, context.after)
     modules = fold_paths(pair.path for pair in context.modules.changed)
     if modules:
         parts.append("modules " + ", ".join(path or "the root" for path in modules[:4]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_htp.compare.context import Context
+from pytest_htp.compare.context import Context, Record
 from pytest_htp.format.paths import expand_pattern
 
 Row = Mapping[str, Any]
@@ -22,6 +22,21 @@ def compare_targets(context: Context) -> None:
                 _report_failure(context, old, after)
         elif old is not None and old["compiled"]:
             _compare_placement(context, old, after)
+    names = {target["name"] for target in context.after.get("targets", ())}
+    gone = [name for name in before if name not in names]
+    if gone and names:
+        context.report("record.changed", f"targets no longer compiled for: {', '.join(gone)}", before=gone)
+
+
+def changed_targets(before: Record, after: Record) -> list[str]:
+    """``qnn (options, share)``: targets of both records whose rows differ, and in what."""
+    old = {target["name"]: target for target in before.get("targets", ())}
+    told = []
+    for now in after.get("targets", ()):
+        was = old.get(now["name"], now)
+        if parts := [key for key in now if now[key] != was.get(key)]:
+            told.append(f"target {now['name']} ({', '.join(parts)})")
+    return told
 
 
 def _report_failure(context: Context, old: Row | None, after: Row) -> None:
@@ -57,6 +72,12 @@ def _compare_placement(context: Context, old: Row, after: Row) -> None:
                 before=dict(known),
                 after=dict(devices),
             )
+    fell, ran = (_elsewhere(row["unplaced"], device) for row in (after, old))
+    if fell > ran:  # in no module that could be found
+        context.report(
+            "placement.moved", f"{_described(old['unplaced'], after['unplaced'])}, in no module{note}", stage=name,
+            before=dict(old["unplaced"]), after=dict(after["unplaced"]),
+        )  # fmt: skip
     pieces = old["partitions"], after["partitions"]
     if pieces[1] > pieces[0]:
         context.report(
