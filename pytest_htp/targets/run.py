@@ -49,7 +49,7 @@ def compile_for(target: Target, path: Path, tagging: Tagging, *, timeout: float)
     result = HTPTarget(
         name=target.name,
         compiled=compiled,
-        error=None if compiled else answer.message,
+        error=None if compiled else answer.message.replace(str(path.resolve()), path.name),
         partitions=answer.partitions if compiled else None,
         placement=placement.modules,
         unplaced=placement.unplaced,

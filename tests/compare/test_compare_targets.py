@@ -90,3 +90,25 @@ def test_a_graph_that_no_longer_compiles_names_the_modules() -> None:
 def test_changed_options_are_named() -> None:
     other = target(options={"htp_arch": "68", "soc_model": "60"}, partitions=2)
     assert found(target(), other)[0][4] == "1 -> 2 partitions (options: htp_arch 75 -> 68)"
+
+
+def test_a_fallback_in_no_known_module_is_told() -> None:
+    after = target(unplaced={"CPU": 2})
+    assert found(target(), after)[0][:4] == ("placement.moved", "regression", None, "qnn")
+    assert found(after, after) == []
+
+
+def test_other_options_do_not_pass_in_silence_where_nothing_moved() -> None:
+    after = target(options={"htp_arch": "79", "soc_model": "60"})
+    assert [finding[0] for finding in found(target(), after)] == ["record.changed"]
+    assert "target qnn (options)" in found(target(), after)[0][4]
+
+
+def test_a_target_that_is_left_out_is_told() -> None:
+    records = [{**copy.deepcopy(bert()), "targets": targets} for targets in ([target(), cpu()], [cpu()])]
+    (finding,) = compare_exports(*records).findings
+    assert (finding.code, finding.message) == ("record.changed", "targets no longer compiled for: qnn")
+
+
+def cpu() -> Target:
+    return target(name="cpu", options={}, device="CPU", placement=[])

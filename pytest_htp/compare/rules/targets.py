@@ -29,12 +29,13 @@ def compare_targets(context: Context) -> None:
 
 
 def changed_targets(before: Record, after: Record) -> list[str]:
-    """``qnn (options, share)``: targets of both records whose rows differ, and in what."""
+    """``target qnn (options)``: targets of both records that are not asked for or answered as before. Nodes that come
+    and go on the target itself follow the graph."""
     old = {target["name"]: target for target in before.get("targets", ())}
     told = []
     for now in after.get("targets", ()):
         was = old.get(now["name"], now)
-        if parts := [key for key in now if now[key] != was.get(key)]:
+        if parts := [key for key in ("options", "device") if now[key] != was[key]]:
             told.append(f"target {now['name']} ({', '.join(parts)})")
     return told
 
@@ -72,11 +73,11 @@ def _compare_placement(context: Context, old: Row, after: Row) -> None:
                 before=dict(known),
                 after=dict(devices),
             )
-    fell, ran = (_elsewhere(row["unplaced"], device) for row in (after, old))
-    if fell > ran:  # in no module that could be found
+    known, devices = (row.get("unplaced", {}) for row in (old, after))
+    if _elsewhere(devices, device) > _elsewhere(known, device):
         context.report(
-            "placement.moved", f"{_described(old['unplaced'], after['unplaced'])}, in no module{note}", stage=name,
-            before=dict(old["unplaced"]), after=dict(after["unplaced"]),
+            "placement.moved", f"{_described(known, devices)}, in no module that could be found{note}", stage=name,
+            before=dict(known), after=dict(devices),
         )  # fmt: skip
     pieces = old["partitions"], after["partitions"]
     if pieces[1] > pieces[0]:
