@@ -116,7 +116,8 @@ def _stand_for(graphs: Correspondence, facts: NodeFacts, known: StandsFor) -> No
 
 def _rewired(graphs: Correspondence, facts: NodeFacts, known: StandsFor) -> frozenset[ir.Value]:
     """Values that a node reads and its originals did not, also those that were not there: it was given them in place
-    of others."""
+    of others.
+    """
     read = {value for original in known.nodes for value in original.node.inputs}
     values = (value for value in facts.node.inputs if value is not None and not value.is_initializer())
     return frozenset(value for value in values if graphs.values.get(value) not in read)

@@ -8,8 +8,8 @@ from typing import Any
 from pytest_htp.compare.changes import bare, differences
 from pytest_htp.compare.context import Context, Draft
 from pytest_htp.compare.match import index_rows
-from pytest_htp.compare.paths import Neighbourhood
 from pytest_htp.compare.rules import quality, quantization
+from pytest_htp.format.paths import Neighbourhood
 
 # Consequences of running quantized or in float, which quantization.* stands for.
 _OF_QUANTIZATION = frozenset(
@@ -75,7 +75,8 @@ def _of_quantization(draft: Draft, quantized: Container[str | None]) -> bool:
 
 def _follows(draft: Draft, inner: Context, told: Sequence[Draft], source: Context) -> bool:
     """Whether a stage's finding says no more than what is already said of ``source``, the export or an earlier stage,
-    whose findings are ``told``."""
+    whose findings are ``told``.
+    """
     if draft.code in ("toolchain.changed", "record.changed"):
         return True
     alike = _OF_PRECISION if draft.code in _OF_PRECISION else (draft.code,)

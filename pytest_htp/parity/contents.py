@@ -25,6 +25,7 @@ from pytest_htp.parity.tolerance import Precision, Tolerance, tolerance_for
 SAMPLES = 64
 # Masks write "minus infinity" as the lowest finite number; sampled values are clamped so that both agree.
 _CLAMP = 1e30
+_LARGEST_HALF = torch.finfo(torch.float16).max
 
 Group = tuple[str, int]
 
@@ -150,8 +151,9 @@ class Contents:
         known = self._by_tensor.get(id(tensor))
         if known is not None:
             return known
-        elements = flat(tensor)
-        group = group_of(tensor)
+        held = _within_half(tensor) if self._tolerances[-1] == "float16" else tensor
+        elements = flat(held)
+        group = group_of(held)
         key = (group, bytes(sample(elements).view(torch.uint8).tolist()))
         for other in self._by_sample.get(key, ()):
             if other.tensor.dtype == tensor.dtype and torch.equal(flat(other.tensor), elements):
@@ -159,9 +161,9 @@ class Contents:
                 return other
         content = Content(
             index=len(self.items),
-            tensor=tensor,
+            tensor=held,
             group=group,
-            scale=magnitude(tensor),
+            scale=magnitude(held),
             constant=is_constant(elements),
             tolerance=tolerance_for(coarser(tensor.dtype, computed_in), *self._tolerances),
         )
@@ -169,6 +171,13 @@ class Contents:
         self._by_tensor[id(tensor)] = content
         self._by_sample.setdefault(key, []).append(content)
         return content
+
+
+def _within_half(tensor: torch.Tensor) -> torch.Tensor:
+    """What a converter to half precision makes of finite numbers beyond its range (masks of -3.4e38)."""
+    if tensor.dtype not in (torch.float32, torch.float64) or not bool((tensor.abs() > _LARGEST_HALF).any()):
+        return tensor
+    return torch.where(tensor.isfinite(), tensor.clamp(-_LARGEST_HALF, _LARGEST_HALF), tensor)
 
 
 def stored_shape(tensor: torch.Tensor) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from htp_planted import PLANTED, SHAPE, Planted
 from htp_tagged import chain, written
@@ -13,7 +14,6 @@ from htp_wheels import OPENVINO, QNN
 
 from pytest_htp.compare.context import Context
 from pytest_htp.compare.rules.targets import compare_targets
-from pytest_htp.format.serialize import dict_of
 from pytest_htp.targets.builtin import BUILT_IN
 from pytest_htp.targets.run import compile_for
 
@@ -28,7 +28,7 @@ def compiled(planted: Planted, folder: Path, *, after: bool) -> Record:
     shape = planted.shape if after else SHAPE
     model = chain(planted.steps(planted=after), shape, planted.dtype, domains=planted.domains if after else ())
     target = compile_for(BUILT_IN[planted.target], *written(model, folder), timeout=120)
-    return {"modules": [], "targets": [dict_of(target.record)]}
+    return {"modules": [], "targets": [msgspec.to_builtins(target.record)]}
 
 
 def found(before: Record, after: Record) -> set[tuple[str, str | None]]:

@@ -86,7 +86,7 @@ def _report_duplicated(context: Context, grown: dict[str, int], untied: set[str]
         if group["names"] and untied.issuperset(fresh or group["names"]):
             continue
         culprit = _culprit(fresh or group["names"], grown) if group["names"] else None
-        owned = culprit is not None and {culprit} == {_owner(name) for name in group["names"]}
+        owned = culprit is not None and {culprit} == {owner_of(name) for name in group["names"]}
         told = [name.rpartition(".")[2] for name in group["names"]] if owned else group["names"]
         listed = ", ".join(fold_paths(told)[:4]) or "copies that the exporter made"
         context.report(

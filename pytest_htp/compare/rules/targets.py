@@ -30,7 +30,8 @@ def compare_targets(context: Context) -> None:
 
 def changed_targets(before: Record, after: Record) -> list[str]:
     """``target qnn (options)``: targets of both records that are not asked for or answered as before. Nodes that come
-    and go on the target itself follow the graph."""
+    and go on the target itself follow the graph.
+    """
     old = {target["name"]: target for target in before.get("targets", ())}
     told = []
     for now in after.get("targets", ()):
