@@ -2,7 +2,7 @@
 
     python benchmarks/libraries.py                        # all; a table in Markdown
     python benchmarks/libraries.py 'torchvision.*' --seeds 3
-    python benchmarks/libraries.py --rows FILE --table docs/libraries.md
+    python benchmarks/libraries.py --rows FILE --table docs/reference/libraries.md
 
 The libraries are in no extra of ours: torchvision, timm, diffusers, open_clip_torch, peft, ultralytics, torchao,
 installed beside a CPU build of torch (torchvision's operators are then only declared, see ``timm_models.py``). What is
@@ -186,7 +186,7 @@ def main() -> None:
     parser.add_argument(
         "--rows", type=Path, help="a file that keeps each row as a line of JSON; measured ones are kept"
     )
-    parser.add_argument("--table", type=Path, help="write the table there (docs/libraries.md)")
+    parser.add_argument("--table", type=Path, help="write the table there (docs/reference/libraries.md)")
     options = parser.parse_args()
     names = [name for name in cases() if any(fnmatch.fnmatch(name, pattern) for pattern in options.patterns)]
     missing = {name.partition(".")[0] for name in names if not _installed(name)}
@@ -225,8 +225,8 @@ def table(rows: list[Row], missing: list[str]) -> str:
     lines = [
         "# Models of other libraries",
         "",
-        "Written by `python benchmarks/libraries.py --table docs/libraries.md`; don't edit. Random weights, small",
-        "images and configs. Each model is exported twice, from equal copies: by the bare exporter",
+        "Written by `python benchmarks/libraries.py --table docs/reference/libraries.md`; don't edit. Random weights,",
+        "small images and configs. Each model is exported twice, from equal copies: by the bare exporter",
         "(`torch.onnx.export(dynamo=True)`; transformers' `OnnxExporter` for its own models), and by pytest-htp. The",
         "*same graph* has the same names, operators, attributes, edges and order of nodes, the same weights to the",
         "byte and the same interface; the exporter's own metadata on every node is compared too.",
