@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from inspect import cleandoc
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,18 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 def schema_text(kind: type[msgspec.Struct], title: str) -> str:
     """The JSON Schema of a type, as its file holds it."""
-    schema: dict[str, Any] = {"$schema": DIALECT, "title": title, **msgspec.json.schema(kind)}
+    schema: dict[str, Any] = {"$schema": DIALECT, "title": title, **_without_indent(msgspec.json.schema(kind))}
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _without_indent(value: Any) -> Any:
+    """Descriptions are docstrings, whose indent Python 3.13 takes away and earlier ones keep."""
+    if isinstance(value, dict):
+        return {
+            key: cleandoc(item) if key == "description" and isinstance(item, str) else _without_indent(item)
+            for key, item in value.items()
+        }
+    return [_without_indent(item) for item in value] if isinstance(value, list) else value
 
 
 def schemas() -> dict[str, str]:
