@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -77,13 +78,18 @@ def test_weights_go_where_they_are_asked_to(tmp_path: Path) -> None:
     assert result.onnx_path.stat().st_size >= 64 * 64 * 4
 
 
-def test_a_users_translation_is_used(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", ["option", "partial"])
+def test_a_users_translation_is_used(tmp_path: Path, by: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from onnxscript import opset18 as op
 
     def twice_sub(a: Any, b: Any, alpha: float = 1.0) -> Any:
         return op.Neg(op.Sub(b, a))
 
-    result = export(tmp_path, custom_translation_table={torch.ops.aten.sub.Tensor: twice_sub})
+    options: dict[str, Any] = {"custom_translation_table": {torch.ops.aten.sub.Tensor: twice_sub}}
+    if by == "partial":  # what a user finds who does not know the option
+        monkeypatch.setattr(torch.onnx, "export", functools.partial(torch.onnx.export, **options))
+        options = {}
+    result = export(tmp_path, **options)
     assert "Neg" in [node.op_type for node in result.program.graph]
     assert not result.parity.failed
 

@@ -27,6 +27,8 @@ class TorchEngine:
         args = request.args
         if args and isinstance(args[-1], dict) and not request.kwargs:
             args = (*args, {})  # torch takes a dict in the last place for the keyword arguments
+        # Only what was asked for is passed on: a user may have put more into torch.onnx.export with functools.partial.
+        asked: Any = {"custom_translation_table": dict(request.translations)} if request.translations else {}
         with observer, signatures_read_once():
             program = torch.onnx.export(
                 request.model,
@@ -37,7 +39,7 @@ class TorchEngine:
                 dynamic_shapes=dynamic_shapes,
                 opset_version=request.opset_version,
                 optimize=request.optimize,
-                custom_translation_table=dict(request.translations) if request.translations else None,
+                **asked,
             )
         if program is None:  # only the TorchScript exporter returns None
             raise RuntimeError("torch.onnx.export returned no program")
