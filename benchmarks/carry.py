@@ -10,7 +10,7 @@ totals by stage at the end:
 - ``noticed`` of ``mutations``: the tag of one node at a time is made wrong (another module, a sibling, the caller, the
   same module of another layer) and attestation is drawn again from the same values. Eligible are nodes that stand for
   exactly one node; int8 is left out, whose values are too coarse for the check, and so are nodes whose values the stage
-  made wrong, which is counted as ``astray`` (parity says it).
+  made wrong, which is counted as ``diverged`` (parity says it).
 - ``carry_s`` and ``stage_s``: seconds of carrying and of the stage itself.
 """
 
@@ -106,8 +106,8 @@ def _mutations(
         facts for facts in examined.placement.facts
         if facts.evidence is Evidence.DIRECT and not examined.flow.shape_only.issuperset(facts.node.outputs)
     ]  # fmt: skip
-    astray = [facts for facts in eligible if evidences.astray.issuperset(facts.node.outputs)]
-    eligible = [facts for facts in eligible if facts not in astray]
+    diverged = [facts for facts in eligible if evidences.diverged.issuperset(facts.node.outputs)]
+    eligible = [facts for facts in eligible if facts not in diverged]
     wrong = Wrong(request.hierarchy)
     kinds_: dict[str, dict[str, int]] = {}
     for kind in KINDS:
@@ -119,7 +119,7 @@ def _mutations(
             with mutated(facts, generator.choice(choices)):
                 seen += noticed(evidences, tagging, clean)
         kinds_[kind] = {"mutations": len(chosen), "noticed": seen}
-    return {"mutated": kinds_, "astray": len(astray)}
+    return {"mutated": kinds_, "diverged": len(diverged)}
 
 
 def totals(rows: list[dict[str, Any]]) -> dict[str, Any]:
