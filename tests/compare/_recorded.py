@@ -1,6 +1,6 @@
 """Records of real exports before and after each fault of ``tests/faults``, and the findings between them.
 
-``faults.json`` holds whole records before, and what differs after. Its records are made anew by
+``faults.json`` holds whole records before, and what differs after. Records of the tests that ran are made anew by
 ``python -m pytest -p tests.faults.record tests/faults -k "not random"``, its findings alone, to be read as a diff, by
 ``python -m tests.compare._recorded``.
 """

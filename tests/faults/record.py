@@ -30,4 +30,5 @@ def _recording(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 def pytest_sessionfinish(exitstatus: int) -> None:
     if exitstatus == 0:
-        _recorded.write(_PAIRS)
+        stored = {name: (before, after) for name, (before, after, _) in _recorded.read().items()}
+        _recorded.write({**stored, **_PAIRS})

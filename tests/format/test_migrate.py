@@ -61,3 +61,4 @@ def test_copies_that_edition_1_left_out_are_one_for_each_name() -> None:
     }
     weights = to_edition_2({"weights": {"duplicates": None, "tied_apart": ["x"]}})["weights"]
     assert weights == {"tied_apart": ["x"], "kept": False, "duplicates": []}
+    assert to_edition_2({"weights": {"duplicates": "odd"}})["weights"]["duplicates"] == "odd"

@@ -70,9 +70,8 @@ def _report_moves(context: Context, moves: list[Move]) -> None:
     groups: dict[object, list[Move]] = {}
     for move in moves:
         old, new = without_common_end(move.old, move.new)
-        kept = old if (old and new) else move.old  # a wrapper put in or taken out: group by the wrapper
-        wrapper = (old, new) if not (old and new) else None
-        key = wrapper or (path_template(move.old), path_template(move.new), move.class_name, bool(kept))
+        wrapper = (old, new) if not (old and new) else None  # one put in or taken out: group by it
+        key = wrapper or (path_template(move.old), path_template(move.new), move.class_name)
         groups.setdefault(key, []).append(move)
     for group in groups.values():
         old_paths, new_paths = fold_paths(move.old for move in group), fold_paths(move.new for move in group)
