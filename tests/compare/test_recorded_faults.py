@@ -17,7 +17,7 @@ CASES = _recorded.read()
 @pytest.mark.parametrize("name", CASES)
 def test_a_recorded_fault_has_the_findings_it_had(name: str) -> None:
     before, after, findings = CASES[name]
-    assert _recorded.findings(before, after) == findings
+    assert _recorded.findings(before, after) == findings, "if that is meant: python -m tests.compare._recorded"
 
 
 @pytest.mark.parametrize(
