@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import pytest
 
 from pytest_htp.errors import HTPExportError, HTPUsageError
+from pytest_htp.manifest.keys import FURTHER_INPUTS
 from pytest_htp.manifest.models import ModelReference
 from pytest_htp.manifest.parse import ManifestExport, read_manifest
 from pytest_htp.session.gate import HtpExportFixture
@@ -82,7 +83,11 @@ def _test_of(export: ManifestExport, where: str) -> Callable[[HtpExportFixture],
             # An export that fails in its first step is in the report; a test that fails before it would not be.
             htp_export(_no_model(problem), baseline=not export.generation)
         try:
-            run(model, _with_tensors(export.inputs), **export.options)
+            options: dict[str, Any] = {
+                key: [*map(_with_tensors, value)] if key in FURTHER_INPUTS else value
+                for key, value in export.options.items()
+            }
+            run(model, _with_tensors(export.inputs), **options)
         except HTPUsageError as error:
             problem = str(error)
         except HTPExportError as error:

@@ -53,6 +53,11 @@ NAMES = Kind(
     lambda value: isinstance(value, list) and all(isinstance(item, str) and item.isidentifier() for item in value),
 )
 
+INPUT_SETS = Kind(
+    "a list of tables, each like inputs",
+    lambda value: isinstance(value, list) and bool(value) and all(isinstance(item, Mapping) for item in value),
+)
+
 OPTIONS = {
     "weights": _one_of(WEIGHTS),
     "dynamic": FLAG,
@@ -76,9 +81,13 @@ STAGES = Kind(
 
 GATES = {"min_coverage": PERCENT, "fail_on": _one_of(VERDICTS[:-1]), "quality_tolerance": TOLERANCE}
 
+FURTHER_INPUTS = {"calibration": INPUT_SETS, "parity_inputs": INPUT_SETS}
+"""Options that hold input sets beside ``inputs``."""
+
 KEYS = {
     "model": TEXT,
     "inputs": TABLE,
+    **FURTHER_INPUTS,
     **OPTIONS,
     "stages": STAGES,
     **GATES,

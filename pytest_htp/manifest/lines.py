@@ -8,15 +8,15 @@ from collections.abc import Iterator, Sequence
 
 Path = tuple[str, ...]
 
-_HEADER = re.compile(r"^\s*\[(?P<name>[^\[\]].*)\]\s*(?:#.*)?$")
+_HEADER = re.compile(r"^\s*\[(?P<array>\[)?(?P<name>[^\[\]].*)\](?(array)\])\s*(?:#.*)?$")
 _KEY = re.compile(r"""^\s*(?P<key>(?:[\w-]+|"(?:[^"\\]|\\.)*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
 
 
 class Lines:
     """Line numbers, from 1, of the tables and keys of a TOML text.
 
-    Keys of inline tables stand where their table does. Text inside multi-line strings may be taken for a key;
-    what comes first wins.
+    Keys of inline tables stand where their table does. Of an array of tables, and where text inside a multi-line string
+    is taken for a key, what comes first wins.
     """
 
     def __init__(self, text: str) -> None:

@@ -12,7 +12,9 @@ from typing import Any
 
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.manifest.keys import (
+    FURTHER_INPUTS,
     GATES,
+    INPUT_SETS,
     KEYS,
     OPTIONS,
     check_input,
@@ -131,8 +133,10 @@ class _Reader:
             else:
                 self._problem((*path, key), check_value(key, KEYS[key], value))
         inputs = table.get("inputs")
-        for key, value in (inputs if isinstance(inputs, Mapping) else {}).items():
-            self._problem((*path, "inputs", key), check_input(key, value))
+        self._check_inputs((*path, "inputs"), inputs)
+        for key in FURTHER_INPUTS:
+            for given in table.get(key, ()) if INPUT_SETS.accepts(table.get(key)) else ():
+                self._check_inputs((*path, key), given)
         if "model" not in table:
             self._problem(path, f"export.{name} has no model: a saved model's folder, or 'module:factory'")
         if len(self.problems) > before:
@@ -147,10 +151,14 @@ class _Reader:
             line=self._lines.of(path),
             model=model,
             inputs=dict(inputs) if inputs is not None else None,
-            options={key: table[key] for key in (*OPTIONS, *GATES, "stages") if key in table},
+            options={key: table[key] for key in (*OPTIONS, *FURTHER_INPUTS, *GATES, "stages") if key in table},
             marks=tuple(table.get("marks", ())),
             generation=table.get("generation", False),
         )
+
+    def _check_inputs(self, path: tuple[str, ...], inputs: Any) -> None:
+        for name, value in (inputs if isinstance(inputs, Mapping) else {}).items():
+            self._problem((*path, name), check_input(name, value))
 
     def _items(self, export: ManifestExport, table: Mapping[str, Any]) -> Iterator[ManifestExport]:
         matrix = table.get("matrix")

@@ -67,6 +67,26 @@ def test_first_run_update_and_unchanged(tmp_path: Path) -> None:
     assert [name[: -len("-12345678.json")] for name in pruned.deleted_files] == [f"{folder}net"]
 
 
+CALIBRATED = """
+[export.net]
+model = "net:make"
+inputs = { x = [[1.0, 2.0, 3.0]] }
+stages = ["int8:qdq"]
+calibration = [{ x = [[1.0, 2.0, 3.0]] }, { x = [[-1.0, 0.5, 2.0]] }]
+parity = false
+"""
+
+
+def test_calibration_and_what_does_not_fit(tmp_path: Path) -> None:
+    project = example(tmp_path, CALIBRATED)
+    project.run_pytest("--snapshot-update", outcomes={"passed": 1})
+    [stage] = project.baseline["stages"]
+    assert stage["name"] == "int8:qdq"
+    project.replace("models/nets.htp.toml", "[[-1.0, 0.5, 2.0]]", "[[-1.0, 0.5]]")
+    wrong = project.run_pytest(outcomes={"failed": 1})
+    assert "calibration, set 2: " in wrong.stdout
+
+
 def test_selecting(tmp_path: Path) -> None:
     project = example(tmp_path, test_other_py="def test_other():\n    pass\n")
     collect = ("--collect-only", "-q")

@@ -15,6 +15,8 @@ from pytest_htp.manifest.keys import EXPORTERS, GATES, KEYS, OPTIONS, ORT_FUSION
 from pytest_htp.manifest.lines import Lines
 from pytest_htp.manifest.parse import ManifestExport, read_manifest
 
+GOOD = '[export.a]\nmodel = "bert"\n'
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -68,6 +70,15 @@ use_cache = false
     }  # fmt: skip
 
 
+def test_input_sets(folder: Path) -> None:
+    [export] = read(
+        folder, GOOD + 'calibration = [{ x = [[0.5]] }, { x = [[2.0]] }]\nparity_inputs = [{ x = "float32[3]" }]'
+    )
+    assert export.options == {
+        "calibration": [{"x": [[0.5]]}, {"x": [[2.0]]}], "parity_inputs": [{"x": "float32[3]"}],
+    }  # fmt: skip
+
+
 def test_three_lines_are_enough(folder: Path) -> None:
     [export] = read(folder, '[export."org/bert-tiny.v2"]\nmodel = "bert"\n')
     assert (export.name, export.inputs, export.options) == ("org/bert-tiny.v2", None, {})
@@ -94,9 +105,6 @@ dynamic = [true, false]
     assert {export.line for export in exports} == {1}
 
 
-GOOD = '[export.a]\nmodel = "bert"\n'
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -116,6 +124,13 @@ GOOD = '[export.a]\nmodel = "bert"\n'
         (GOOD + '\n[export.a.inputs]\nx = "int65[2]"', ":5: input 'x': bad input description 'int65[2]', at"),
         (
             GOOD + "[export.a.inputs]\nx = [[1, 2], [3]]",
+            ":4: input 'x' must be an array of numbers whose rows are equally long",
+        ),
+        (GOOD + "calibration = { x = [1.0] }", ":3: calibration must be a list of tables, each like inputs, got {"),
+        (GOOD + "calibration = []", ":3: calibration must be a list of tables, each like inputs, got []"),
+        (GOOD + 'parity_inputs = [{ x = "int65[2]" }]', ":3: input 'x': bad input description 'int65[2]', at"),
+        (
+            GOOD + "[[export.a.calibration]]\nx = [[1, 2], [3]]",
             ":4: input 'x' must be an array of numbers whose rows are equally long",
         ),
         (
