@@ -128,7 +128,7 @@ FAILURES = [
         "tagging fails",
         "node_tagging",
         ("broken on purpose", "fault of pytest-htp"),
-        broken=lambda: patch("pytest_htp.exporter.exporter.tag_graph", side_effect=KeyError("broken on purpose")),
+        broken=lambda: patch("pytest_htp.exporter.tags.tag_graph", side_effect=KeyError("broken on purpose")),
     ),
     Failure(
         "disk full",
