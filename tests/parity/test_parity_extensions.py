@@ -34,7 +34,10 @@ INPUTS = (torch.eye(3) * 2 + torch.arange(9).reshape(3, 3) / 10,)
 
 
 def test_a_registered_library_is_used(tmp_path: Path) -> None:
-    library = pytest.importorskip("onnxruntime_extensions").get_library_path()
+    library = pytest.importorskip(
+        "onnxruntime_extensions",
+        reason="a real library of operators: pip install onnxruntime-extensions (in the extra dev)",
+    ).get_library_path()
     made = HTPExporter(ort_extensions=[library], stages=[COPY]).export(Net(), INPUTS, tmp_path / "m.onnx")
     assert made.parity.measured
     assert not made.parity.failed
