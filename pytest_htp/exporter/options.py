@@ -174,7 +174,8 @@ class ExportOptions:
         for library in libraries:
             if not Path(library).is_file():
                 raise HTPUsageError(f"option ort_extensions: there is no library {fspath(library)!r}")
-        object.__setattr__(self, "ort_extensions", tuple(fspath(library) for library in libraries))
+        # As paths, which the cache takes by what the file holds: a rebuilt library computes something else.
+        object.__setattr__(self, "ort_extensions", tuple(map(Path, libraries)))
 
     def _check_stages(self) -> None:
         object.__setattr__(self, "stages", resolve_stages(self.stages))
