@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
+import onnx_ir as ir
+
 from pytest_htp.tagging.tagger import Tagging
-from pytest_htp.targets.subgraph import Cutter, has_bodies, save, signature
+from pytest_htp.targets.subgraph import Cutter, has_bodies, save, signature, structure
 
 MAX_COMPILES = 40
 """Parts compiled at most. A count and not a time, so that machines agree; repeated layers count once."""
@@ -25,15 +27,18 @@ class _Search:
     folder: Path
     deadline: float
     compiled: dict[str, bool] = field(default_factory=dict)
+    forms: dict[str, ir.Model] = field(default_factory=dict)
 
     def fails(self, path: str) -> bool | None:
         """Whether the module's part fails alone; None where it can't be cut or the budget is spent."""
         nodes = self.cutter.inside(path)
         if has_bodies(nodes):
             return None
-        part = self.cutter.model_of(nodes)
+        form = structure(nodes)
+        part = self.cutter.model_of(nodes, self.forms.get(form))
         if part is None:
             return None
+        self.forms.setdefault(form, part)
         key = signature(part)
         if key not in self.compiled:
             if len(self.compiled) >= MAX_COMPILES or time.monotonic() > self.deadline:

@@ -33,12 +33,14 @@ class CompiledNode(Struct, frozen=True, kw_only=True):
     Attributes:
         names: of the node, or of the nodes it was made of; they may be the compiler's own.
         device: short name of what runs it.
+        piece: which contiguous piece given to the target it is in; None outside of these, or where there is one.
         inputs: positions of the nodes before it among those of the answer; empty where the compiler doesn't tell.
     """
 
     names: list[str]
     op_type: str
     device: str
+    piece: int | None = None
     inputs: list[int] = field(default_factory=list)
 
 
@@ -49,7 +51,7 @@ class CompileAnswer(Struct, frozen=True, kw_only=True):
         outcome: ``failed`` is the compiler's refusal of the graph, ``refused`` a mistake in options or set-up.
         message: the compiler's own words, where it did not compile.
         device: the target's own device among those of ``nodes``.
-        nodes: in execution order.
+        nodes: in execution order, or piece by piece.
         partitions: contiguous pieces given to the target.
         loaded: seconds until the compiler's packages were there.
         memory: peak memory of the process in MiB, None where the platform doesn't tell.

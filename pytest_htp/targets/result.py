@@ -24,7 +24,7 @@ class HTPTarget:
         device: the target's own name among the devices of ``placement``; any other is a fallback.
         unplaced: device → count of compiled nodes that no module could be found for.
         failing: where it did not compile, the smallest modules that alone do not; empty if not found.
-        runs: device → count over execution order, as ``("QNN", 86)`` pairs.
+        runs: device → count over execution order, as ``("QNN", 86)`` pairs; each piece given to the target is one.
         log: what the compiler printed.
         peak_memory: of the compiler's process in MiB, None where it is not known.
         options: as given to the compiler.

@@ -12,7 +12,8 @@ from pytest_htp.tagging.tagger import Tagging
 from pytest_htp.targets.builtin import BUILT_IN
 from pytest_htp.targets.localise import failing_modules
 from pytest_htp.targets.messages import CompileAnswer, CompileRequest
-from pytest_htp.targets.placement import Placement, place
+from pytest_htp.targets.order import in_execution_order
+from pytest_htp.targets.placement import place
 from pytest_htp.targets.process import Compilation, compile_apart
 from pytest_htp.targets.result import HTPTarget
 from pytest_htp.targets.target import ORT, Target
@@ -45,7 +46,8 @@ def compile_for(target: Target, path: Path, tagging: Tagging, *, timeout: float)
         compilation = _nothing_taken(target, path, compilation, timeout)
         answer = compilation.answer
     compiled = answer.outcome == "compiled"
-    placement = place(answer.nodes, tagging) if compiled else Placement({}, {})
+    nodes = in_execution_order(answer.nodes, tagging) if compiled else []
+    placement = place(nodes, tagging)
     result = HTPTarget(
         name=target.name,
         compiled=compiled,
@@ -56,7 +58,9 @@ def compile_for(target: Target, path: Path, tagging: Tagging, *, timeout: float)
         share=placement.share(answer.device) if compiled else None,
         seconds=compilation.seconds,
         device=answer.device or _device(target),
-        runs=tuple((device, len(list(run))) for device, run in groupby(node.device for node in answer.nodes)),
+        runs=tuple(
+            (device, len(list(run))) for (device, _), run in groupby((node.device, node.piece) for node in nodes)
+        ),
         log=compilation.log,
         peak_memory=answer.memory,
         options=dict(target.options),

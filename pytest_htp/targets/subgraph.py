@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import onnx_ir as ir
@@ -35,8 +35,13 @@ class Cutter:
                     wanted.add(producer)
         return [facts.node for facts in self._nodes if facts.node in wanted]
 
-    def model_of(self, nodes: list[ir.Node]) -> ir.Model | None:
-        """A model of these nodes alone; None where a value that it reads has no known type or shape."""
+    def model_of(self, nodes: list[ir.Node], like: ir.Model | None = None) -> ir.Model | None:
+        """A model of these nodes alone; None where a value that it reads has no known type or shape.
+
+        Args:
+            like: a model of equal :func:`structure`, whose inputs' types and shapes are taken where none are known:
+                behind an operator that ONNX does not know, nothing is.
+        """
         chosen = set(nodes)
         read = {value: None for node in nodes for value in _reads(node)}
         outside = [value for value in read if value.producer() not in chosen]
@@ -50,18 +55,23 @@ class Cutter:
             if value in graph_outputs or any(use.node not in chosen for use in value.uses()) or not value.uses()
         ]
         outputs = [value for value in outputs if value.name]
-        if not nodes or any(value.dtype is None or value.shape is None for value in inputs):
+        typed = [
+            other if value.dtype is None or value.shape is None else value
+            for value, other in zip(inputs, inputs if like is None else like.graph.inputs, strict=True)
+        ]
+        if not nodes or any(value.dtype is None or value.shape is None for value in typed):
             return None
-        return self._copied(nodes, inputs, initializers, outputs)
+        copies = {
+            value: ir.Value(name=value.name, type=known.type, shape=known.shape)
+            for value, known in zip(inputs, typed, strict=True)
+        } | {
+            value: ir.Value(name=value.name, type=value.type, shape=value.shape, const_value=value.const_value)
+            for value in initializers
+        }
+        return self._copied(nodes, copies, outputs)
 
-    def _copied(
-        self, nodes: list[ir.Node], inputs: list[ir.Value], initializers: list[ir.Value], outputs: list[ir.Value]
-    ) -> ir.Model:
-        cloner_values: dict[ir.Value, ir.Value] = {}
-        for value in (*inputs, *initializers):
-            cloner_values[value] = ir.Value(
-                name=value.name, type=value.type, shape=value.shape, const_value=value.const_value
-            )
+    def _copied(self, nodes: list[ir.Node], read: dict[ir.Value, ir.Value], outputs: list[ir.Value]) -> ir.Model:
+        cloner_values = dict(read)
         copies = []
         for node in nodes:
             copy = ir.Node(
@@ -76,10 +86,10 @@ class Cutter:
             cloner_values.update(zip(node.outputs, copy.outputs, strict=True))
             copies.append(copy)
         graph = ir.Graph(
-            [cloner_values[value] for value in inputs],
+            [value for value in read.values() if value.const_value is None],
             [cloner_values[value] for value in outputs],
             nodes=copies,
-            initializers=[cloner_values[value] for value in initializers],
+            initializers=[value for value in read.values() if value.const_value is not None],
             opset_imports=self._model.opset_imports,
             name="part",
         )
@@ -88,17 +98,22 @@ class Cutter:
 
 def signature(model: ir.Model) -> str:
     """Equal for parts that differ in names and weights alone, like repeated layers."""
+    return _digest([*model.graph], lambda value: f"{value.dtype}{value.shape}")
+
+
+def structure(nodes: Iterable[ir.Node]) -> str:
+    """Equal for nodes that also may differ in types and shapes, but for those of weights."""
+    return _digest(nodes, lambda value: "" if value.const_value is None else f"{value.dtype}{value.shape}")
+
+
+def _digest(nodes: Iterable[ir.Node], kind: Callable[[ir.Value], str]) -> str:
     numbers: dict[ir.Value, int] = {}
     digest = hashlib.sha256()
 
     def told(values: Iterable[ir.Value | None]) -> list[str]:
-        return [
-            "" if value is None else f"{numbers.setdefault(value, len(numbers))}:{value.dtype}{value.shape}"
-            for value in values
-        ]
+        return ["" if value is None else f"{numbers.setdefault(value, len(numbers))}:{kind(value)}" for value in values]
 
-    digest.update(repr(told(model.graph.inputs)).encode())
-    for node in model.graph:
+    for node in nodes:
         attributes = sorted(f"{name}={attribute.value}" for name, attribute in node.attributes.items())
         digest.update(repr((node.domain, node.op_type, attributes, told(node.inputs), told(node.outputs))).encode())
     return digest.hexdigest()

@@ -59,13 +59,6 @@ def _failing(target: str, what: str, operator: str, **given: Any) -> Planted:
     return Planted(target, what, ((operator, given),), FAILED, domains=domains)
 
 
-def _first_only(planted: Planted) -> Planted:
-    """In all layers, of which the first is named: behind an operator that onnx does not know, types are unknown, so
-    that the others can't be cut out to be compiled alone.
-    """
-    return replace(planted, module="layers.0.odd")
-
-
 def _double(operator: str) -> Planted:
     return replace(_failing("cpu", f"{operator} in double precision", operator), dtype=TensorProto.DOUBLE)
 
@@ -98,11 +91,11 @@ PLANTED = (
     *_ATTRIBUTES,
     *(_in_one(_qnn(f"{operator}, which it lacks", operator)) for operator in ("Shrink", "Erf", "Softsign")),
     *(_in_one(planted) for planted in (_ATTRIBUTES[0], _ATTRIBUTES[2], _ATTRIBUTES[5])),
-    _first_only(_failing("openvino", "a vendor's operator in all layers", "Twice", **_TWICE)),
+    _failing("openvino", "a vendor's operator in all layers", "Twice", **_TWICE),
     _in_one(_failing("openvino", "a vendor's operator", "Twice", **_TWICE)),
     _failing("openvino", "random numbers", "Bernoulli"),
     _failing("openvino", "Pad that wraps around", "Pad", **_WRAP),
-    _first_only(_failing("cpu", "a vendor's operator in all layers", "Twice", **_TWICE)),
+    _failing("cpu", "a vendor's operator in all layers", "Twice", **_TWICE),
     _in_one(_failing("cpu", "a vendor's operator", "Twice", **_TWICE)),
     *(_double(operator) for operator in ("Erf", "Tan", "Cosh", "Atan")),
     Planted("qnn", "a dynamic axis", (("Relu", {}),), FAILED, None, shape=("n", 8, 16, 16)),

@@ -7,11 +7,13 @@ before those of the CPU's own. So rows do not depend on the instruction set of t
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import onnxruntime as ort
 
 from pytest_htp.errors import HTPUsageError
+from pytest_htp.targets.compilers.bodies import with_names
 from pytest_htp.targets.messages import CompileAnswer, CompiledNode, CompileRequest
 
 CPU = "CPUExecutionProvider"
@@ -31,20 +33,27 @@ def compile_graph(request: CompileRequest) -> CompileAnswer:
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     options.intra_op_num_threads = 1
-    more = _add_provider(options, request)
+    # The fallback of Python's session would run everything on the CPU.
+    more = {"enable_fallback": 0, **_add_provider(options, request)}
     try:
         session = ort.InferenceSession(request.model, options, **more)
     except Exception as error:
         return CompileAnswer(outcome="failed", device=device, message=_words(error))
     subgraphs = session.get_provider_graph_assignment_info()
     nodes = [
-        CompiledNode(names=[node.name], op_type=node.op_type, device=short_name(subgraph.ep_name))
-        for subgraph in subgraphs
+        CompiledNode(
+            names=[node.name],
+            op_type=node.op_type,
+            device=short_name(subgraph.ep_name),
+            piece=None if subgraph.ep_name == CPU else number,
+        )
+        for number, subgraph in enumerate(subgraphs)
         for node in subgraph.get_nodes()
     ]
     pieces = sum(subgraph.ep_name == request.provider for subgraph in subgraphs)
     if request.provider == CPU:  # it is asked node by node
         pieces = min(pieces, 1)
+    nodes = with_names(nodes, Path(request.model))
     return CompileAnswer(outcome="compiled", device=device, nodes=nodes, partitions=pieces)
 
 

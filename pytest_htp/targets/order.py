@@ -1,0 +1,82 @@
+"""Execution order of compiled nodes: compilers tell pieces one after the other, device by device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from heapq import heapify, heappop, heappush
+from itertools import groupby
+
+import onnx_ir as ir
+
+from pytest_htp.tagging.tagger import Tagging
+from pytest_htp.targets.messages import CompiledNode
+from pytest_htp.targets.names import NodeNames
+
+
+def in_execution_order(nodes: Sequence[CompiledNode], tagging: Tagging) -> list[CompiledNode]:
+    """The nodes so that each piece, and each node outside of pieces, comes after all that it reads from.
+
+    Among those that may run, the one whose first node is earlier in the graph comes first. A compiler that tells what
+    each node reads has told an order already, which is kept.
+
+    Args:
+        tagging: of the graph that was compiled.
+    """
+    if any(node.inputs for node in nodes):
+        return list(nodes)
+    units = _units(nodes)
+    names = NodeNames(tagging)
+    positions = {facts.node: position for position, facts in enumerate(tagging.nodes)}
+    owner: dict[ir.Node, int] = {}
+    first = [0] * len(units)
+    last = 0
+    for number, unit in enumerate(units):
+        found = [facts.node for index in unit for name in nodes[index].names if (facts := names.node(name)) is not None]
+        owner.update(dict.fromkeys(found, number))
+        # What no name is known of stays behind what was told before it.
+        last = min((positions[node] for node in found), default=last)
+        first[number] = last
+    return [nodes[index] for number in _sorted(first, _sources(tagging, owner)) for index in units[number]]
+
+
+def _units(nodes: Sequence[CompiledNode]) -> list[list[int]]:
+    """Positions of the nodes that run as one: those of a piece, every other alone."""
+    keys = [(node.device, node.piece, position if node.piece is None else -1) for position, node in enumerate(nodes)]
+    return [list(unit) for _, unit in groupby(range(len(nodes)), key=keys.__getitem__)]
+
+
+def _sources(tagging: Tagging, owner: dict[ir.Node, int]) -> dict[int, set[int]]:
+    """Unit → those that it reads from, also through nodes that the compiler left out."""
+    through: dict[ir.Node, set[int]] = {}
+    sources: dict[int, set[int]] = {}
+    for facts in tagging.nodes:
+        producers = [value.producer() for value in facts.node.inputs if value is not None]
+        read: set[int] = set()
+        for producer in producers:
+            if producer is not None:
+                read |= {owner[producer]} if producer in owner else through.get(producer, set())
+        if facts.node in owner:
+            sources.setdefault(owner[facts.node], set()).update(read - {owner[facts.node]})
+        else:
+            through[facts.node] = read
+    return sources
+
+
+def _sorted(first: Sequence[int], sources: dict[int, set[int]]) -> list[int]:
+    """Units, each after its sources. Of a circle (a name taken for another's) those that are left come as told."""
+    readers: dict[int, list[int]] = {}
+    open_sources = {number: len(sources.get(number, ())) for number in range(len(first))}
+    for number, read in sources.items():
+        for source in read:
+            readers.setdefault(source, []).append(number)
+    ready = [(first[number], number) for number, count in open_sources.items() if not count]
+    heapify(ready)
+    made: list[int] = []
+    while ready:
+        _, number = heappop(ready)
+        made.append(number)
+        for reader in readers.get(number, ()):
+            open_sources[reader] -= 1
+            if not open_sources[reader]:
+                heappush(ready, (first[reader], reader))
+    return made + [number for number in range(len(first)) if open_sources[number] > 0]
