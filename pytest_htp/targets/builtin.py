@@ -7,18 +7,17 @@ from difflib import get_close_matches
 from typing import Any
 
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.targets.qnn_options import QNN_DEFAULTS, check_qnn_options
-from pytest_htp.targets.target import Target
+from pytest_htp.targets.qnn_options import QNN_DEFAULTS
+from pytest_htp.targets.target import CPU, QNN, Target
 
 BUILT_IN = {
-    "cpu": Target("cpu", provider="CPUExecutionProvider"),
+    "cpu": Target("cpu", provider=CPU),
     "qnn": Target(
         "qnn",
-        provider="QNNExecutionProvider",
+        provider=QNN,
         options=QNN_DEFAULTS,
         package="onnxruntime_qnn",
         extra="qnn",
-        check=check_qnn_options,
     ),
     "openvino": Target(
         "openvino",

@@ -16,6 +16,7 @@ class CompileRequest(Struct, frozen=True, kw_only=True):
         compiler: ``package.module:function`` that compiles.
         options: of the compiler.
         search: further folders to import from: those of the process that asks.
+        timeout: seconds after which nobody waits for the answer, 0 for no limit.
     """
 
     model: str
@@ -25,6 +26,7 @@ class CompileRequest(Struct, frozen=True, kw_only=True):
     provider: str | None = None
     library: str | None = None
     search: list[str] = field(default_factory=list)
+    timeout: float = 0.0
 
 
 class CompiledNode(Struct, frozen=True, kw_only=True):

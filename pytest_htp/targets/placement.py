@@ -54,9 +54,23 @@ def place(nodes: Sequence[CompiledNode], tagging: Tagging) -> Placement:
 
 
 def module_paths(nodes: Sequence[CompiledNode], tagging: Tagging) -> list[list[str]]:
-    """The modules of each compiled node, one entry a node it was made of; empty where nothing tells."""
+    """The modules of each compiled node, one entry a node it was made of; empty where nothing tells.
+
+    Args:
+        nodes: in execution order.
+    """
+    return with_neighbours(nodes, named_paths(nodes, tagging))
+
+
+def named_paths(nodes: Sequence[CompiledNode], tagging: Tagging) -> list[list[str]]:
+    """The modules that names tell, as :func:`module_paths`."""
     names = NodeNames(tagging)
-    paths = [_named(node, names) for node in nodes]
+    return [_named(node, names) for node in nodes]
+
+
+def with_neighbours(nodes: Sequence[CompiledNode], named: Sequence[list[str]]) -> list[list[str]]:
+    """The paths of ``named``, and for nodes without any those that the nodes around them tell."""
+    paths = list(named)
     around = _by_edges if any(node.inputs for node in nodes) else _by_order
     for _ in range(len(nodes)):
         found = around(nodes, paths)

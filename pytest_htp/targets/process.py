@@ -47,7 +47,8 @@ def compile_apart(request: CompileRequest, timeout: float) -> Compilation:
     Returns:
         the answer; of a process that crashed or was stopped one that says so.
     """
-    request = msgspec.structs.replace(request, search=[folder or os.getcwd() for folder in sys.path])  # noqa: PTH109
+    search = [folder or os.getcwd() for folder in sys.path]  # noqa: PTH109
+    request = msgspec.structs.replace(request, search=search, timeout=timeout)
     with tempfile.TemporaryDirectory(prefix="htp-target-") as name:
         folder = Path(name)
         (folder / "request.json").write_bytes(msgspec.json.encode(request))

@@ -66,22 +66,28 @@ _REFUSED = {
 }
 
 
-def check_qnn_options(options: Mapping[str, str]) -> None:
+def check_qnn_options(target: str, options: Mapping[str, str], *, own_library: bool = False) -> None:
     """Refuse what the provider would ignore, or answer by running on the CPU.
+
+    Args:
+        target: its name, for messages.
+        own_library: whether the provider is another than that of the installed package; its backend must be given then.
 
     Raises:
         HTPUsageError: names the option, what was expected, and what is known.
     """
     for name, value in options.items():
+        if name == "backend_path" and own_library:
+            continue
         if name in _REFUSED:
-            raise HTPUsageError(f"option {name!r} of target 'qnn' can't be used: {_REFUSED[name]}")
+            raise HTPUsageError(f"option {name!r} of target {target!r} can't be used: {_REFUSED[name]}")
         if name not in _OPTIONS:
             near = get_close_matches(name, _OPTIONS, n=1)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
             raise HTPUsageError(
-                f"target 'qnn' has no option {name!r}{hint}; the provider would ignore it. Known: "
+                f"target {target!r} has no option {name!r}{hint}; the provider would ignore it. Known: "
                 f"{', '.join(sorted(_OPTIONS))}"
             )
         expected, pattern = _OPTIONS[name]
         if not re.fullmatch(pattern, value):
-            raise HTPUsageError(f"option {name!r} of target 'qnn' must be {expected}, got {value!r}")
+            raise HTPUsageError(f"option {name!r} of target {target!r} must be {expected}, got {value!r}")

@@ -41,7 +41,9 @@ def compile_for(target: Target, path: Path, tagging: Tagging, *, timeout: float)
     compilation = _compile(target, path, timeout)
     answer = compilation.answer
     if answer.outcome == "refused":
-        raise HTPUsageError(answer.message)
+        named = any(name in answer.message for name in target.options)
+        guilty = None if named else _guilty_option(target, path, timeout)
+        raise HTPUsageError(answer.message if guilty is None else f"{answer.message} (without {guilty} it can)")
     if answer.outcome == "compiled" and not answer.partitions:
         compilation = _nothing_taken(target, path, compilation, timeout)
         answer = compilation.answer
@@ -104,22 +106,30 @@ def _nothing_taken(target: Target, path: Path, compilation: Compilation, timeout
     Raises:
         HTPUsageError: names the option.
     """
-    default = BUILT_IN[target.name].options if target.name in BUILT_IN else {}
-    for name in target.options:
-        if target.options[name] == default.get(name):
-            continue
-        kept = {key: value for key, value in target.options.items() if key != name}
-        if name in default:
-            kept[name] = default[name]
-        if _compile(replace(target, options=kept), path, timeout).answer.partitions:
-            raise HTPUsageError(
-                f"target {target.name!r} answers {name}={target.options[name]!r} by running everything on the CPU: "
-                f"leave the option out or give it another value"
-            )
+    guilty = _guilty_option(target, path, timeout)
+    if guilty is not None:
+        raise HTPUsageError(
+            f"target {target.name!r} answers {guilty} by running everything on the CPU: "
+            f"leave the option out or give it another value"
+        )
     device = compilation.answer.device
     message = f"{device} takes no node of this graph: all of it would run on the CPU"
     answer = CompileAnswer(outcome="failed", device=device, message=message, memory=compilation.answer.memory)
     return replace(compilation, answer=answer)
+
+
+def _guilty_option(target: Target, path: Path, timeout: float) -> str | None:
+    """``name='value'`` of the option without which, or with the default of which, the target takes nodes."""
+    default = BUILT_IN[target.name].options if target.name in BUILT_IN else {}
+    for name, value in target.options.items():
+        if value == default.get(name):
+            continue
+        kept = {key: other for key, other in target.options.items() if key != name}
+        if name in default:
+            kept[name] = default[name]
+        if _compile(replace(target, options=kept), path, timeout).answer.partitions:
+            return f"{name}={value!r}"
+    return None
 
 
 def _device(target: Target) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import Any
 
 from pytest_htp.errors import HTPUsageError
+from pytest_htp.targets.qnn_options import check_qnn_options
 
 ORT = "pytest_htp.targets.compilers.ort:compile_graph"
 
-OptionCheck = Callable[[Mapping[str, str]], None]
+CPU = "CPUExecutionProvider"
+QNN = "QNNExecutionProvider"
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,6 @@ class Target:
     compiler: str = ORT
     package: str = "onnxruntime"
     extra: str = "parity"
-    check: OptionCheck | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip() or not self.name.isprintable():
@@ -55,8 +56,16 @@ class Target:
                 f"Target({self.name!r}, provider='…ExecutionProvider')"
             )
         object.__setattr__(self, "options", {key: _text(self.name, key, value) for key, value in self.options.items()})
-        if self.check is not None:
-            self.check(self.options)
+        if self.compiler == ORT:
+            self._check_options()
+
+    def _check_options(self) -> None:
+        """What these providers do with a bad option: they ignore it, or leave all nodes to the CPU."""
+        if self.provider == CPU and self.options:
+            name = next(iter(self.options))
+            raise HTPUsageError(f"target {self.name!r} has no option {name!r}: {CPU} has none and would ignore it")
+        if self.provider == QNN:
+            check_qnn_options(self.name, self.options, own_library=self.library is not None)
 
     def with_options(self, options: Mapping[str, Any]) -> Target:
         """The same target with further options; those given win.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import signal
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -11,14 +13,28 @@ import msgspec
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.targets.messages import CompileAnswer, CompileRequest
 
+_PR_SET_PDEATHSIG = 1  # of linux/prctl.h: the signal that this process gets when the one that started it ends
+_GRACE = 10  # seconds beyond the limit, which the other process keeps and tells about
+
 
 def main(request_file: str, answer_file: str) -> None:
     """Read a request, compile, write the answer; a crash leaves none."""
     request = msgspec.json.decode(Path(request_file).read_bytes(), type=CompileRequest)
+    _end_in_time(request.timeout)
     sys.path += [folder for folder in request.search if folder not in sys.path]
     answer = _compiled(request)
     answer = msgspec.structs.replace(answer, memory=_peak_memory())
     Path(answer_file).write_bytes(msgspec.json.encode(answer))
+
+
+def _end_in_time(seconds: float) -> None:
+    """Who waits for this process may be killed first; a compiler that hangs would stay for ever."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if seconds and hasattr(signal, "alarm"):
+        signal.alarm(math.ceil(seconds) + _GRACE)
 
 
 def _compiled(request: CompileRequest) -> CompileAnswer:

@@ -73,6 +73,11 @@ _LACKS = (
 _AXIS, _ROWS = np.array(1), np.array([3])
 _WRAP = {"inputs": [np.array([0, 0, 1, 1, 0, 0, 1, 1])], "mode": "wrap"}
 _TWICE = {"domain": "com.vendor"}
+_LARGE = (
+    ("Tile", {"inputs": [np.array([1, 1, 1, 2**28])]}),
+    ("Relu", {}),
+    ("Slice", {"inputs": [np.array([0]), np.array([16]), np.array([3])]}),
+)
 _ATTRIBUTES = (
     _qnn("a sum that runs backwards", "CumSum", inputs=[_AXIS], reverse=1),
     _qnn("a sum without its last term", "CumSum", inputs=[_AXIS], exclusive=1),
@@ -98,5 +103,6 @@ PLANTED = (
     _failing("cpu", "a vendor's operator in all layers", "Twice", **_TWICE),
     _in_one(_failing("cpu", "a vendor's operator", "Twice", **_TWICE)),
     *(_double(operator) for operator in ("Erf", "Tan", "Cosh", "Atan")),
+    *(Planted(target, "a tensor of 2**32 columns", _LARGE, FAILED) for target in ("qnn", "openvino")),
     Planted("qnn", "a dynamic axis", (("Relu", {}),), FAILED, None, shape=("n", 8, 16, 16)),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -41,6 +43,32 @@ def test_a_hang_is_stopped(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with the one that started it")
+def test_a_compiler_ends_with_the_process_that_waits_for_it(tmp_path: Path) -> None:
+    path, _ = written(chain(STEPS[:1]), tmp_path)
+    code = (
+        "from pytest_htp.targets.messages import CompileRequest\n"
+        "from pytest_htp.targets.process import compile_apart\n"
+        f"request = CompileRequest(model={str(path)!r}, target='chip', compiler='htp_compilers:hang', options={{}})\n"
+        "compile_apart(request, 60)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    waiting = subprocess.Popen([sys.executable, "-c", code], env=environment)
+    children = Path(f"/proc/{waiting.pid}/task/{waiting.pid}/children")
+    while not (found := children.read_text().split()):
+        time.sleep(0.05)
+    compiler = Path(f"/proc/{found[0]}")
+    while "still at it" not in (compiler / "fd/1").read_text():  # what it prints goes into a file
+        time.sleep(0.05)
+    waiting.kill()
+    waiting.wait()
+    for _ in range(100):
+        if not compiler.exists() or not (compiler / "cmdline").read_bytes():  # gone, or waiting to be collected
+            return
+        time.sleep(0.05)
+    pytest.fail("the compiler runs on")
+
+
 def test_an_exit_is_told(tmp_path: Path) -> None:
     result = compile_for(target("leave"), *written(chain(STEPS[:1]), tmp_path), timeout=30)
     assert result.error == (
@@ -65,6 +93,12 @@ def test_a_refusal_names_the_modules_that_cause_it(tmp_path: Path) -> None:
 def test_what_compiles_is_placed(tmp_path: Path) -> None:
     result = compile_for(target("refuse_tanh"), *written(chain(STEPS[:1]), tmp_path), timeout=30)
     assert (result.placement, result.share) == ({"a": {"CHIP": 1}}, 100)
+
+
+def test_an_option_that_sends_everything_to_the_cpu_is_named(tmp_path: Path) -> None:
+    chip = Target("chip", compiler="htp_compilers:turbo", options={"device": "CHIP", "turbo": True})
+    with pytest.raises(HTPUsageError, match="'chip' answers turbo='1' by running everything on the CPU"):
+        compile_for(chip, *written(chain(STEPS[:1]), tmp_path), timeout=30)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,10 @@ from pytest_htp.targets.builtin import BUILT_IN, resolve_targets
         ({"qnn": {"enable_htp_shared_memory_allocator": "1"}}, "without one all nodes run on the CPU"),
         ({"qnn": {"qnn_context_priority": "urgent"}}, "must be low, normal, normal_high or high, got 'urgent'"),
         ({"qnn": "75"}, "must be a mapping like {'htp_arch': '75'}"),
+        (
+            {"cpu": {"threads": 2}},
+            "target 'cpu' has no option 'threads': CPUExecutionProvider has none and would ignore it",
+        ),
         ({"qnn": {"htp_arch": None}}, "must be text or a number, got None"),
     ],
 )
@@ -42,6 +46,13 @@ def test_names_and_options_may_be_given_in_every_form() -> None:
 def test_a_target_needs_a_provider_or_a_compiler() -> None:
     with pytest.raises(HTPUsageError, match="needs the execution provider"):
         Target("mychip")
+
+
+def test_qnns_options_are_checked_under_any_name_and_library() -> None:
+    own = {"provider": "QNNExecutionProvider", "library": "libmine.so"}
+    Target("mine", options={"backend_path": "libQnnHtp.so", "htp_arch": "75"}, **own)
+    with pytest.raises(HTPUsageError, match="target 'mine' has no option 'htp_arc'"):
+        Target("mine", options={"htp_arc": "75"}, **own)
 
 
 def test_a_missing_package_names_the_extra() -> None:

@@ -15,9 +15,10 @@ import onnxruntime as ort
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.targets.compilers.bodies import with_names
 from pytest_htp.targets.messages import CompileAnswer, CompiledNode, CompileRequest
+from pytest_htp.targets.target import CPU, QNN
 
-CPU = "CPUExecutionProvider"
-QNN = "QNNExecutionProvider"
+# How ONNX Runtime begins what a plugin says before it has seen any graph: it can't work with its options.
+_NOT_MADE = "Error creating execution provider: "
 
 
 def compile_graph(request: CompileRequest) -> CompileAnswer:
@@ -38,7 +39,11 @@ def compile_graph(request: CompileRequest) -> CompileAnswer:
     try:
         session = ort.InferenceSession(request.model, options, **more)
     except Exception as error:
-        return CompileAnswer(outcome="failed", device=device, message=_words(error))
+        words = _words(error)
+        if _NOT_MADE in words:
+            words = words.partition(_NOT_MADE)[2]
+            raise HTPUsageError(f"target {request.target!r}: {request.provider} can't be made: {words}") from error
+        return CompileAnswer(outcome="failed", device=device, message=words)
     subgraphs = session.get_provider_graph_assignment_info()
     nodes = [
         CompiledNode(
