@@ -67,6 +67,10 @@ class Request:
         for option in fields(options):
             if option.name not in _NO_PART:
                 found[f"option {option.name}"] = walk.digest(getattr(options, option.name))
+        for target in options.targets:
+            found[f"compiler of target {target.name}"] = surroundings.source_of(target.compiler.partition(":")[0])
+            found[f"library of target {target.name}"] = walk.digest(target.library and Path(target.library))
+            walk.packages |= {package.partition(".")[0] for package in (target.package, target.compiler)}
         found |= {f"patched {name}": walk.digest(value) for name, value in _patches().find().items()}
         found |= walk.code()
         found |= surroundings.variables(walk.variables())

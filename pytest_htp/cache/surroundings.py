@@ -79,6 +79,24 @@ def _tree(name: str) -> str:
     return digest.hexdigest()[:32]
 
 
+def source_of(module: str) -> str:
+    """Digest of the Python files of a module that is not loaded here: of its whole package, or of its only file.
+
+    Raises:
+        Uncertain: it has no such files.
+    """
+    top = module.partition(".")[0]
+    try:
+        spec = find_spec(top)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or not spec.origin or not Path(spec.origin).is_file():
+        raise Uncertain(f"{module} has no source that could be read")
+    if spec.submodule_search_locations is not None:
+        return _trees().get(top) or _tree(top)
+    return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()[:32]
+
+
 def variables(read: set[str]) -> dict[str, str]:
     """Ingredients: environment variables that are set and that the toolchain, or the model's code (``read``), reads."""
     return {

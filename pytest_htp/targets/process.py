@@ -56,12 +56,18 @@ def compile_apart(request: CompileRequest, timeout: float) -> Compilation:
         code = _run(folder, timeout)
         seconds = time.perf_counter() - started
         log = _COLOUR.sub("", (folder / "log").read_text("utf-8", "replace"))[-MAX_LOG:]
-        answer_file = folder / "answer.json"
-        if answer_file.exists():
-            answer = msgspec.json.decode(answer_file.read_bytes(), type=CompileAnswer)
-        else:
+        answer = _answer(folder / "answer.json")
+        if answer is None:
             answer = CompileAnswer(outcome="failed", device="", message=_ended(code, timeout, log))
     return Compilation(answer, seconds, log, timed_out=code is None)
+
+
+def _answer(file: Path) -> CompileAnswer | None:
+    """None of a process that ended before it had written the whole of it."""
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=CompileAnswer)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
 
 
 def _run(folder: Path, timeout: float) -> int | None:
