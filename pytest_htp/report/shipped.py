@@ -194,7 +194,7 @@ def _course(values: Sequence[int]) -> str:
 
 
 def targets_view(result: ExportResult) -> dict[str, Any] | None:
-    """Targets with their shares, and module × target where a module is not wholly on its target."""
+    """Targets with their shares, and module × target: of modules not wholly on their target, and of all."""
     targets = (result.record or {}).get("targets") or []
     failed = [item for item in result.targets if not item.compiled and item.name not in {t["name"] for t in targets}]
     if not targets and not failed:
@@ -222,13 +222,20 @@ def targets_view(result: ExportResult) -> dict[str, Any] | None:
     ]  # fmt: skip
     columns = [_placed(target) for target in targets]
     paths = list(dict.fromkeys(path for column in columns for path in column))
+    cells = {path: tuple(column.get(path, ("", False))[0] or "–" for column in columns) for path in paths}
     elsewhere = {
-        path: tuple(column.get(path, ("", False))[0] or "–" for column in columns)
-        for path in paths
-        if any(column.get(path, ("", False))[1] for column in columns)
+        path: row for path, row in cells.items() if any(column.get(path, ("", False))[1] for column in columns)
     }
     names = [target["name"] for target in targets]
-    return {"summaries": summaries, "columns": names, **_limited(_folded(elsewhere))}
+    tables = {
+        "Modules with nodes elsewhere": _limited(_folded(elsewhere)),
+        "All modules": _limited(_folded(cells)),
+    }
+    return {
+        "summaries": summaries,
+        "columns": names,
+        "tables": {title: rows for title, rows in tables.items() if rows["rows"]},
+    }
 
 
 def _runs(runs: Sequence[tuple[str, int]], device: str | None) -> list[dict[str, Any]]:

@@ -111,14 +111,19 @@ def target(**more: Any) -> dict[str, Any]:
     return {"name": "qnn", "options": {"htp_arch": "75"}, "compiled": True, "device": "QNN", **more}
 
 
-def test_modules_off_the_target_are_listed_the_others_are_not() -> None:
+def test_modules_off_the_target_have_a_list_of_their_own() -> None:
     placement = [
         {"path": "layers.{0..3}.norm", "devices": {"CPU": 1}},
         {"path": "layers.{0..3}.proj", "devices": {"QNN": 1}},
     ]
     view = shipped.targets_view(view_of(sample(targets=[target(partitions=5, share=50.0, placement=placement)])))
     assert view is not None
-    assert [(entry["path"], entry["cells"]) for entry in view["rows"]] == [("layers.{0..3}.norm", ("CPU 1",))]
+    tables = {
+        title: [(entry["path"], entry["cells"]) for entry in rows["rows"]] for title, rows in view["tables"].items()
+    }
+    assert tables["Modules with nodes elsewhere"] == [("layers.{0..3}.norm", ("CPU 1",))]
+    assert ("layers.{0..3}.norm", ("CPU 1",)) in tables["All modules"]
+    assert len(tables["All modules"]) == len(placement)
     assert (view["summaries"][0]["share"], view["summaries"][0]["partitions"]) == ("50%", 5)
 
 
