@@ -1,23 +1,16 @@
 """From a compiler's name to the node of the graph it was given: compilers keep names and add to them.
 
-ONNX Runtime writes ``node_MatMul_175/MatMulAddFusion``, ``node_Conv_123_token_1`` (a copy),
-``node_Reshape_86_new_reshape``, ``node_where_dummy_dq``, and names quantization nodes that it adds after their tensor
-(``where_q``, ``mul_DequantizeLinear/duplicated``); OpenVINO ``node_MatMul_107/transpose_b``, or a tensor's name for
-the node that makes it.
+ONNX Runtime names quantization nodes that it adds after their tensor (``where_q``,
+``mul_DequantizeLinear/duplicated``), OpenVINO calls a node after the tensor it makes.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
-from pytest_htp.carry.names import extended_name
 from pytest_htp.tagging.facts import NodeFacts
 from pytest_htp.tagging.tagger import Tagging
-
-_TOKEN = re.compile(r"_token_[0-9]+$")
-# node_add_5 is no node_add with something added: exporters number names so.
-_NUMBERED = re.compile(r"_[0-9]")
+from pytest_htp.targets.derived import source_of
 
 
 class NodeNames:
@@ -47,8 +40,5 @@ class NodeNames:
 
 
 def _extended(name: str, known: Mapping[str, NodeFacts]) -> NodeFacts | None:
-    name = _TOKEN.sub("", name)
-    found = extended_name(name, known)
-    if found is None or _NUMBERED.match(name, name.index(found) + len(found)):
-        return None
-    return known[found]
+    found = source_of(name, known)
+    return None if found is None else known[found]

@@ -34,6 +34,11 @@ def test_onnx_runtime_runs_everything_on_the_cpu(tmp_path: Path) -> None:
     assert set(result.placement) == {"layers.0.act", "layers.0.odd", "layers.1.act", "layers.1.odd", "head"}
 
 
+def test_what_an_operator_is_replaced_by_stays_in_its_module(tmp_path: Path) -> None:
+    result = compiled(BUILT_IN["cpu"], tmp_path, [("layers.0.odd", "Mish", {}), ("head", "Sigmoid", {})])
+    assert result.placement == {"head": {"CPU": 1}, "layers.0.odd": {"CPU": 3}}
+
+
 @QNN
 def test_what_qnn_leaves_to_the_cpu_is_told_by_module(tmp_path: Path) -> None:
     result = compiled(BUILT_IN["qnn"], tmp_path)
@@ -41,6 +46,7 @@ def test_what_qnn_leaves_to_the_cpu_is_told_by_module(tmp_path: Path) -> None:
     assert result.placement["layers.0.odd"] == result.placement["layers.1.odd"] == {"CPU": 1}
     assert result.placement["head"] == {"QNN": 1}
     assert (result.partitions, result.share, result.unplaced) == (3, 60.0, {})
+    assert result.runs == (("QNN", 1), ("CPU", 1), ("QNN", 1), ("CPU", 1), ("QNN", 1))
     rows = {row.path: row.devices for row in result.record.placement}
     assert rows["layers.{0..1}.odd"] == {"CPU": 1}
 

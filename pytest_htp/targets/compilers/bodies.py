@@ -6,8 +6,8 @@ by these, in the order of their body, which are told in the order of the graph.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Container, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,14 +20,14 @@ from pytest_htp.targets.messages import CompiledNode
 _DOMAINS = ("", "ai.onnx")
 
 
-def with_names(compiled: Sequence[CompiledNode], path: Path) -> list[CompiledNode]:
+def with_names(compiled: Sequence[CompiledNode], model: onnx.ModelProto) -> list[CompiledNode]:
     """The same nodes, those without a name called after what they stand for: ``node_mish_3/Softplus_0``.
 
     They are told apart by their operator and its place among equal ones. Where these are on several devices, or more or
     fewer than the graph has, they stay without a name.
 
     Args:
-        path: the graph that was compiled. It is read without weights that are in files of their own.
+        model: that was compiled; it may lack weights that are in files of their own.
     """
     nameless: dict[str, list[int]] = {}
     for position, made in enumerate(compiled):
@@ -35,7 +35,7 @@ def with_names(compiled: Sequence[CompiledNode], path: Path) -> list[CompiledNod
             nameless.setdefault(made.op_type, []).append(position)
     if not nameless:
         return list(compiled)
-    expected = _expected(compiled, path, nameless)
+    expected = _expected(compiled, model, nameless)
     named = list(compiled)
     for operator, positions in nameless.items():
         names = expected.get(operator, [])
@@ -45,10 +45,10 @@ def with_names(compiled: Sequence[CompiledNode], path: Path) -> list[CompiledNod
     return named
 
 
-def _expected(compiled: Sequence[CompiledNode], path: Path, made: Container[str]) -> dict[str, list[str]]:
+def _expected(compiled: Sequence[CompiledNode], model: onnx.ModelProto, made: Container[str]) -> dict[str, list[str]]:
     """Operator → names of nodes of the graph, with bodies in place of what they replace, that had no name."""
-    model = onnx.load(path, load_external_data=False)
     named = {node.name for node in model.graph.node if node.name}
+    model = copy.deepcopy(model)
     for node in model.graph.node:
         node.name = node.name or node.output[0]
     present = {extended_name(name, named) for node in compiled for name in node.names}

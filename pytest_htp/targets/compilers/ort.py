@@ -10,10 +10,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import onnx
 import onnxruntime as ort
 
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.targets.compilers.bodies import with_names
+from pytest_htp.targets.compilers.edges import with_origins
 from pytest_htp.targets.messages import CompileAnswer, CompiledNode, CompileRequest
 from pytest_htp.targets.target import CPU, QNN
 
@@ -58,7 +60,9 @@ def compile_graph(request: CompileRequest) -> CompileAnswer:
     pieces = sum(subgraph.ep_name == request.provider for subgraph in subgraphs)
     if request.provider == CPU:  # it is asked node by node
         pieces = min(pieces, 1)
-    nodes = with_names(nodes, Path(request.model))
+    path = Path(request.model)
+    graph = onnx.load(path, load_external_data=False)
+    nodes = with_origins(with_names(nodes, graph), graph.graph, path, Path.cwd())
     return CompileAnswer(outcome="compiled", device=device, nodes=nodes, partitions=pieces)
 
 
@@ -73,6 +77,7 @@ def _add_provider(options: Any, request: CompileRequest) -> dict[str, Any]:
     if provider == QNN and library is None:
         package = import_module("onnxruntime_qnn")
         library, given["backend_path"] = package.get_library_path(), package.get_qnn_htp_path()
+        given = {"dump_json_qnn_graph": "1", "json_qnn_graph_dir": str(Path.cwd()), **given}
     if library is None:
         if provider not in ort.get_available_providers():
             raise HTPUsageError(

@@ -1,0 +1,122 @@
+"""What nodes that an optimizer made read and make, where their names say nothing: ``gemm_input_reshape_token_2``.
+
+A compiled graph can't be asked for its edges. ONNX Runtime writes the graph that it optimized for its CPU, in which
+what it does before providers are asked has the same names; Qualcomm's provider writes its own as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import onnx
+import onnxruntime as ort
+
+from pytest_htp.targets.derived import source_of
+from pytest_htp.targets.messages import CompiledNode
+
+MAX_BYTES = 2**31
+"""Of a graph with its weights that is optimized once more: its optimized weights are written to disk meanwhile."""
+
+
+@dataclass
+class Edges:
+    """Tensors that nodes read and make, by names."""
+
+    reads: dict[str, list[str]] = field(default_factory=dict)
+    makes: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, node: str, reads: Iterable[str], makes: Iterable[str]) -> None:
+        """Note a node."""
+        self.reads[node], self.makes[node] = list(reads), list(makes)
+
+
+def with_origins(
+    compiled: Sequence[CompiledNode], graph: onnx.GraphProto, path: Path, dumps: Path
+) -> list[CompiledNode]:
+    """The same nodes, those with a name that says nothing with a further one: of a tensor of the graph that they make,
+    else of a node that reads what they make, else of one that makes what they read.
+
+    Args:
+        graph: that was compiled.
+        path: its file.
+        dumps: folder with what Qualcomm's provider wrote, if anything.
+    """
+    known = _names_of(graph)
+    unclear = {name for node in compiled for name in node.names if name and source_of(name, known) is None}
+    if not unclear:
+        return list(compiled)
+    edges = Edges()
+    for file in dumps.glob("*.json"):
+        _add_dump(edges, file)
+    _add_optimized(edges, path)
+    origins = {name: origin for name in unclear if (origin := _origin(name, edges, known)) is not None}
+    return [
+        msgspec.structs.replace(node, names=[*node.names, *(origins[name] for name in node.names if name in origins)])
+        for node in compiled
+    ]
+
+
+def _names_of(graph: onnx.GraphProto) -> set[str]:
+    names = {name for node in graph.node for name in (node.name, *node.output) if name}
+    return names | {value.name for value in (*graph.input, *graph.initializer)}
+
+
+def _add_optimized(edges: Edges, path: Path) -> None:
+    files = [file for file in path.parent.iterdir() if file.name.startswith(path.name)]  # with its weights
+    if sum(file.stat().st_size for file in files) > MAX_BYTES:
+        return
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = "optimized.onnx"
+    options.add_session_config_entry("session.optimized_model_external_initializers_file_name", "optimized.bin")
+    options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "1024")
+    try:
+        ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"], enable_fallback=0)
+        optimized = onnx.load("optimized.onnx", load_external_data=False)
+    except Exception:  # what the CPU can't run
+        return
+    for node in optimized.graph.node:
+        edges.add(node.name, node.input, node.output)
+
+
+def _add_dump(edges: Edges, file: Path) -> None:
+    nodes = json.loads(file.read_text("utf-8", "replace")).get("graph", {}).get("nodes", {})
+    for name, node in nodes.items():
+        edges.add(name, node["input_names"], node["output_names"])
+
+
+def _origin(name: str, edges: Edges, known: Container[str]) -> str | None:
+    """The nearest name that says something, down the graph and then up."""
+    for step in (_readers(edges), _makers(edges)):
+        waiting, seen = [name], {name}
+        while waiting:
+            node = waiting.pop(0)
+            for tensor in edges.makes.get(node, ()):
+                if tensor in known:
+                    return tensor
+            for other in step.get(node, ()):
+                if (source := source_of(other, known)) is not None:
+                    return source
+                if other not in seen:
+                    seen.add(other)
+                    waiting.append(other)
+    return None
+
+
+def _readers(edges: Edges) -> dict[str, list[str]]:
+    makers = {tensor: node for node, tensors in edges.makes.items() for tensor in tensors}
+    readers: dict[str, list[str]] = {}
+    for node, tensors in edges.reads.items():
+        for tensor in tensors:
+            if tensor in makers:
+                readers.setdefault(makers[tensor], []).append(node)
+    return readers
+
+
+def _makers(edges: Edges) -> dict[str, list[str]]:
+    makers = {tensor: node for node, tensors in edges.makes.items() for tensor in tensors}
+    return {node: [makers[tensor] for tensor in tensors if tensor in makers] for node, tensors in edges.reads.items()}
