@@ -17,7 +17,8 @@ from pytest_htp.targets.subgraph import Cutter, has_bodies, save, signature, str
 MAX_COMPILES = 40
 """Parts compiled at most. A count and not a time, so that machines agree; repeated layers count once."""
 
-Compiles = Callable[[Path], bool]
+Compiles = Callable[[Path, float], bool | None]
+"""Whether a file compiles; None where that took longer than so many seconds."""
 
 
 @dataclass
@@ -26,7 +27,7 @@ class _Search:
     compiles: Compiles
     folder: Path
     deadline: float
-    compiled: dict[str, bool] = field(default_factory=dict)
+    compiled: dict[str, bool | None] = field(default_factory=dict)
     forms: dict[str, ir.Model] = field(default_factory=dict)
 
     def fails(self, path: str) -> bool | None:
@@ -41,12 +42,13 @@ class _Search:
         self.forms.setdefault(form, part)
         key = signature(part)
         if key not in self.compiled:
-            if len(self.compiled) >= MAX_COMPILES or time.monotonic() > self.deadline:
+            left = self.deadline - time.monotonic()
+            if len(self.compiled) >= MAX_COMPILES or left <= 0:
                 return None
             file = self.folder / "part.onnx"
             save(part, file)
-            self.compiled[key] = self.compiles(file)
-        return not self.compiled[key]
+            self.compiled[key] = self.compiles(file, left)
+        return None if self.compiled[key] is None else not self.compiled[key]
 
 
 def failing_modules(tagging: Tagging, compiles: Compiles, seconds: float) -> tuple[str, ...]:

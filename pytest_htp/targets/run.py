@@ -71,8 +71,9 @@ def compile_for(target: Target, path: Path, tagging: Tagging, *, timeout: float)
         return result
     known = with_shapes(tagging)
 
-    def compiles(part: Path) -> bool:
-        return _compile(target, part, timeout).answer.outcome == "compiled"
+    def compiles(part: Path, left: float) -> bool | None:
+        made = _compile(target, part, min(timeout or left, left))
+        return None if made.timed_out else made.answer.outcome == "compiled"
 
     return replace(result, failing=failing_modules(known, compiles, LOCALISE_SECONDS))
 

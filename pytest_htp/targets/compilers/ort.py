@@ -43,7 +43,7 @@ def compile_graph(request: CompileRequest) -> CompileAnswer:
     except Exception as error:
         words = _words(error)
         if _NOT_MADE in words:
-            words = words.partition(_NOT_MADE)[2]
+            words = _words(words.partition(_NOT_MADE)[2])
             raise HTPUsageError(f"target {request.target!r}: {request.provider} can't be made: {words}") from error
         return CompileAnswer(outcome="failed", device=device, message=words)
     subgraphs = session.get_provider_graph_assignment_info()
@@ -98,7 +98,7 @@ def _add_provider(options: Any, request: CompileRequest) -> dict[str, Any]:
     return {}
 
 
-def _words(error: Exception) -> str:
+def _words(error: Exception | str) -> str:
     """The message without ONNX Runtime's own prefix, ``[ONNXRuntimeError] : 11 : EP_FAIL : ``."""
     text = str(error)
     parts = text.split(" : ", 3)
