@@ -37,20 +37,21 @@ from mutate_tags import KINDS, Wrong, mutated, noticed
 from pytest_htp import HTPExporter
 from pytest_htp.carry import carry
 from pytest_htp.exporter import verification
-from pytest_htp.exporter.staging import StagesRequest, StagesResult, precision_of, run_stages
+from pytest_htp.exporter.exported import Exported
+from pytest_htp.exporter.staging import StagesResult, precision_of, run_stages
+from pytest_htp.parity import ParityResult
 from pytest_htp.parity.attestation import attest
 from pytest_htp.parity.measure import examine
-from pytest_htp.quality import QualityRequest
 from pytest_htp.stages import BUILT_IN
 from pytest_htp.tagging.coverage import Evidence
 
 
-def request_of(name: str, folder: Path) -> StagesRequest:
+def handed_on(name: str, folder: Path) -> tuple[Exported, ParityResult]:
     """What the export of an architecture hands to its stages."""
-    seen: list[StagesRequest] = []
+    seen: list[tuple[Exported, ParityResult]] = []
 
-    def keep(request: StagesRequest) -> StagesResult:
-        seen.append(request)
+    def keep(exported: Exported, parity: ParityResult) -> StagesResult:
+        seen.append((exported, parity))
         return StagesResult()
 
     before, verification.run_stages = verification.run_stages, keep  # type: ignore[assignment]
@@ -65,15 +66,15 @@ def request_of(name: str, folder: Path) -> StagesRequest:
 def measure(name: str, per_stage: int, generator: random.Random) -> dict[str, Any]:
     found: dict[str, Any] = {"name": name, "stages": {}}
     with tempfile.TemporaryDirectory() as folder:
-        request = request_of(name, Path(folder))
+        exported, parity = handed_on(name, Path(folder))
         for stage in BUILT_IN:
-            result = run_stages(replace(request, stages=[stage]))
+            result = run_stages(replace(exported, options=replace(exported.options, stages=[stage])), parity)
             if result.failure is not None:
                 found["stages"][stage] = {"failed": str(result.failure)[:200]}
                 continue
             made = result.stages[stage]
             started = time.perf_counter()
-            tagging = carry(request.tagging, ir.load(made.onnx_path))
+            tagging = carry(exported.tagging, ir.load(made.onnx_path))
             row: dict[str, Any] = {
                 "carry_s": round(time.perf_counter() - started, 3),
                 "stage_s": round(made.seconds, 3),
@@ -83,24 +84,21 @@ def measure(name: str, per_stage: int, generator: random.Random) -> dict[str, An
                 "contradicted": made.attestation.get("contradicted", []),
                 "attested": made.attestation.get("attested"),
             }
-            if request.parity_reason is None and precision_of(made.program) != "int8" and result.last is not None:
-                row |= _mutations(request, made.onnx_path, result, per_stage, generator)
+            if parity.measured and precision_of(made.program) != "int8" and result.last is not None:
+                row |= _mutations(exported, parity, made.onnx_path, result, per_stage, generator)
             found["stages"][stage] = row
     return found
 
 
 def _mutations(
-    request: StagesRequest, path: Path, result: StagesResult, count: int, generator: random.Random
+    exported: Exported, parity: ParityResult, path: Path, result: StagesResult, count: int, generator: random.Random
 ) -> dict[str, Any]:
     tagging = result.last
     assert tagging is not None
-    examined = examine(
-        QualityRequest(
-            onnx_path=path, program=tagging.graph.model, inputs=request.inputs, hierarchy=request.hierarchy,
-            tagging=tagging, precision=precision_of(tagging.graph.model), values=request.values,
-        )
-    )  # fmt: skip
-    evidences = examined.evidences(request.hierarchy)
+    program = tagging.graph.model
+    request = exported.to_measure(path, program, tagging)
+    examined = examine(replace(request, precision=precision_of(program), values=parity.values))
+    evidences = examined.evidences(exported.hierarchy)
     clean = set(attest(evidences, examined.placement).contradicted)
     eligible = [
         facts for facts in examined.placement.facts
@@ -108,7 +106,7 @@ def _mutations(
     ]  # fmt: skip
     diverged = [facts for facts in eligible if evidences.diverged.issuperset(facts.node.outputs)]
     eligible = [facts for facts in eligible if facts not in diverged]
-    wrong = Wrong(request.hierarchy)
+    wrong = Wrong(exported.hierarchy)
     kinds_: dict[str, dict[str, int]] = {}
     for kind in KINDS:
         places = [(facts, wrong.choices(kind, facts.path or "")) for facts in eligible]

@@ -48,10 +48,11 @@ from torch import nn
 from pytest_htp import HTPExporter, Stage
 from pytest_htp.compare import compare_exports
 from pytest_htp.exporter import verification
+from pytest_htp.exporter.exported import Exported
 from pytest_htp.exporter.result import HTPStage
-from pytest_htp.exporter.staging import StagesRequest, run_stages
+from pytest_htp.exporter.staging import run_stages
 from pytest_htp.format.serialize import dict_of
-from pytest_htp.parity import session
+from pytest_htp.parity import ParityResult, session
 from pytest_htp.parity.feeds import match_inputs
 from pytest_htp.stages.built_in import _for_quantizing
 from pytest_htp.tagging.tagger import Tagging
@@ -68,7 +69,8 @@ class Subject:
     """A model exported and quantized, and the record that is its baseline."""
 
     name: str
-    request: StagesRequest
+    exported: Exported
+    parity: ParityResult
     export: dict[str, Any]
     good: Path
     wrong: Path
@@ -81,21 +83,21 @@ def prepare(name: str, folder: Path, *, per_channel: bool) -> Subject:
     model, inputs = make(name)
     if per_channel:
         one_large_channel(model)
-    kept: list[StagesRequest] = []
+    kept: list[tuple[Exported, ParityResult]] = []
 
-    def keep(request: StagesRequest) -> Any:
-        kept.append(request)
-        return run_stages(request)
+    def keep(exported: Exported, parity: ParityResult) -> Any:
+        kept.append((exported, parity))
+        return run_stages(exported, parity)
 
     with mock.patch.object(verification, "run_stages", keep):
         export = HTPExporter(stages=[Stage(NAME, shutil.copyfile)]).export(model, inputs, folder / "model.onnx")
-    request = kept[0]
-    feeds = [arrays(request)]
+    exported, parity = kept[0]
+    feeds = [arrays(exported)]
     good, wrong = folder / "good.onnx", folder / "wrong.onnx"
-    quantize(request.path, good, feeds, per_channel=per_channel)
-    quantize(request.path, wrong, [unlike(feeds[0])], per_channel=per_channel)
-    stage, record = staged(request, good, export.record)
-    return Subject(name, request, export.record, good, wrong, stage, record, feeds)
+    quantize(exported.path, good, feeds, per_channel=per_channel)
+    quantize(exported.path, wrong, [unlike(feeds[0])], per_channel=per_channel)
+    stage, record = staged(exported, parity, good, export.record)
+    return Subject(name, exported, parity, export.record, good, wrong, stage, record, feeds)
 
 
 def one_large_channel(model: nn.Module) -> None:
@@ -107,8 +109,8 @@ def one_large_channel(model: nn.Module) -> None:
                 module.weight[row] *= 10
 
 
-def arrays(request: StagesRequest) -> dict[str, Any]:
-    return {k: v.numpy() for k, v in match_inputs(request.tagging.graph.model, request.inputs).items()}
+def arrays(exported: Exported) -> dict[str, Any]:
+    return {k: v.numpy() for k, v in match_inputs(exported.program, exported.inputs.named).items()}
 
 
 def unlike(feed: dict[str, Any]) -> dict[str, Any]:
@@ -135,10 +137,12 @@ def quantize(source: Path, destination: Path, feeds: Feeds, *, per_channel: bool
     )  # fmt: skip
 
 
-def staged(request: StagesRequest, file: Path, export: dict[str, Any]) -> tuple[HTPStage, dict[str, Any]]:
+def staged(
+    exported: Exported, parity: ParityResult, file: Path, export: dict[str, Any]
+) -> tuple[HTPStage, dict[str, Any]]:
     """The stage whose tool leaves ``file``, and the export's record with it."""
     stage = Stage(NAME, lambda source, destination: shutil.copyfile(file, destination))
-    result = run_stages(replace(request, stages=(stage,)))
+    result = run_stages(replace(exported, options=replace(exported.options, stages=(stage,))), parity)
     if result.failure is not None:
         raise result.failure
     return result.stages[NAME], {**export, "stages": [dict_of(record) for record in result.records]}
@@ -161,7 +165,7 @@ def judge(subject: Subject, fault: QuantizationFault, folder: Path) -> dict[str,
     fault.plant(proto.graph)
     path = folder / "faulty.onnx"
     onnx.save(proto, path)
-    stage, record = staged(subject.request, path, subject.export)
+    stage, record = staged(subject.exported, subject.parity, path, subject.export)
     comparison = compare_exports(subject.baseline, record)
     found = [finding for finding in comparison.findings if finding["code"] == "quality.worse"]
     module = found[0]["module"] if found else None
@@ -216,7 +220,7 @@ def steady(subject: Subject, folder: Path, *, per_channel: bool) -> list[dict[st
     found = []
 
     def look(kind: str, file: Path, baseline: dict[str, Any] = subject.baseline) -> None:
-        _, record = staged(subject.request, file, subject.export)
+        _, record = staged(subject.exported, subject.parity, file, subject.export)
         findings = compare_exports(baseline, record).findings
         codes = [f"{finding['code']} {finding['module']}: {finding['message']}" for finding in findings]
         found.append({"model": subject.name, "variation": kind, "findings": codes,
@@ -230,10 +234,10 @@ def steady(subject: Subject, folder: Path, *, per_channel: bool) -> list[dict[st
         [*subject.feeds, *(near(subject.feeds[0], seed) for seed in seeds)] for seeds in (range(4), range(4, 8))
     )
     again = folder / "again.onnx"
-    quantize(subject.request.path, again, first, per_channel=per_channel)
-    _, several = staged(subject.request, again, subject.export)
+    quantize(subject.exported.path, again, first, per_channel=per_channel)
+    _, several = staged(subject.exported, subject.parity, again, subject.export)
     for kind, feeds in (("samples in another order", first[::-1]), ("samples of another seed", second)):
-        quantize(subject.request.path, again, feeds, per_channel=per_channel)
+        quantize(subject.exported.path, again, feeds, per_channel=per_channel)
         look(kind, again, several)
     return found
 
@@ -277,7 +281,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
 
     def planted(subject: Subject, folder: Path, per_channel: bool) -> list[dict[str, Any]]:
-        owners = owners_of(subject.request.tagging)
+        owners = owners_of(subject.exported.tagging)
         every = list(faults(onnx.load(subject.good).graph, owners, wrong=onnx.load(subject.wrong).graph))
         return [judge(subject, fault, folder) for fault in chosen(every, options.limit)]
 

@@ -61,7 +61,7 @@ class Subject:
             build_record(
                 RecordSource(
                     tagging=self.tagging, model_class=self.name, exporter="torch", total_parameters=0, parameters={},
-                    toolchain={},
+                    toolchain={}, named_outputs=False,
                 )
             )
         )  # fmt: skip

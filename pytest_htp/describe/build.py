@@ -58,7 +58,7 @@ class RecordSource:
 
     Attributes:
         parameters: each distinct parameter's first name → (element type name, elements, bytes per element).
-        output_names: those that the user chose.
+        named_outputs: as for :func:`describe_graph`.
         real_weights: False where the tensors hold no real values, which leaves their content undescribed.
         attestation, parity: what was found, in the record's terms.
         unobserved: places of the exporter that could not be watched.
@@ -70,7 +70,7 @@ class RecordSource:
     total_parameters: int
     parameters: Mapping[str, tuple[str, int, int]]
     toolchain: Mapping[str, str]
-    output_names: Sequence[str] = ()
+    named_outputs: bool = True
     real_weights: bool = True
     attestation: AttestationRow = NO_ATTESTATION
     parity: ParityRow = NO_PARITY
@@ -83,9 +83,7 @@ def build_record(source: RecordSource) -> Record:
         source.tagging,
         parameters=source.parameters,
         real_weights=source.real_weights,
-        # torch.onnx, which no output names are given to here, calls an output after the FX node that makes it.
-        named_outputs=source.exporter != "torch"
-        or len(source.output_names) == len(source.tagging.graph.model.graph.outputs),
+        named_outputs=source.named_outputs,
         attestation=source.attestation,
         parity=source.parity,
     )

@@ -33,6 +33,7 @@ from pytest_htp.capture.shapes import shapes_only
 from pytest_htp.capture.state import preserved, put_back, to_eval_mode
 from pytest_htp.capture.weightless import weightless
 from pytest_htp.errors import HTPExportError, HTPUsageError
+from pytest_htp.exporter.exported import Exported
 from pytest_htp.exporter.keywords import ExportKeywords
 from pytest_htp.exporter.options import ExportOptions
 from pytest_htp.exporter.place import Place, left_over_fake, place_of
@@ -43,7 +44,7 @@ from pytest_htp.exporter.tags import tagged
 from pytest_htp.exporter.toolchain import toolchain_versions
 from pytest_htp.exporter.twin import watch_twin
 from pytest_htp.exporter.validity import check_saved
-from pytest_htp.exporter.verification import Exported, Verified, parity_reason, verify
+from pytest_htp.exporter.verification import Verified, parity_reason, verify
 from pytest_htp.monitor import HTPExportMonitor, LiveProgress
 from pytest_htp.tagging.embed import embed_tags, strip_tags
 from pytest_htp.tagging.sources import source_lines

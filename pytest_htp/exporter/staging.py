@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import onnx_ir as ir
+import torch
 from msgspec import structs
 
 from pytest_htp.capture.hierarchy import Hierarchy
+from pytest_htp.capture.inputs import make_inputs
 from pytest_htp.capture.marks import all_nodes
 from pytest_htp.carry import carry
 from pytest_htp.carry.types import complete_types
 from pytest_htp.carry.values import Samples, equal_values
 from pytest_htp.describe.build import describe_graph
 from pytest_htp.errors import HTPUsageError
+from pytest_htp.exporter.exported import Exported
 from pytest_htp.exporter.result import HTPStage
 from pytest_htp.exporter.save import remove_model, save_model
 from pytest_htp.exporter.twin import values_in_twin
@@ -43,42 +46,6 @@ _SAME_VALUE = 2e-2
 _QUANTIZED = re.compile(r"^Q[A-Z]|[Qq]uantize|Integer|NBits")
 
 
-@dataclass(frozen=True)
-class StagesRequest:
-    """What the stages start from, and what they are checked against.
-
-    Attributes:
-        path: the exported file; a stage's file goes beside it (``model.ort-basic.onnx``).
-        tagging: of the exported graph.
-        parameters: of the PyTorch model, as :func:`pytest_htp.capture.parameters.distinct_parameters` has them.
-        calibration: makes the samples of ``int8:qdq``: graph input name → array.
-        values: the export's :attr:`pytest_htp.parity.ParityResult.values`.
-        parity_reason: why no stage can be compared with PyTorch, None where it can.
-        named_outputs: as for :func:`pytest_htp.describe.build.describe_graph`.
-        twin: what quality is measured against, where that is not ``hierarchy``.
-    """
-
-    stages: Sequence[str | Stage]
-    path: Path
-    tagging: Tagging
-    hierarchy: Hierarchy
-    inputs: Mapping[str, Any]
-    parameters: Mapping[str, tuple[str, int, int]]
-    shared_names: frozenset[str]
-    calibration: Callable[[], list[dict[str, Any]]]
-    parity_reason: str | None
-    real_weights: bool
-    named_outputs: bool
-    namespace: str
-    embed: bool
-    rtol: float | None
-    atol: float | None
-    providers: tuple[str, ...]
-    extensions: Sequence[str] = ()
-    values: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
-    twin: Hierarchy | None = None
-
-
 @dataclass
 class StagesResult:
     """The stages that left a file, in order, and the failure that ended the pipeline, if one did.
@@ -94,18 +61,25 @@ class StagesResult:
     last: Tagging | None = None
 
 
-def run_stages(request: StagesRequest) -> StagesResult:
-    """Run every stage on the file of the one before; the first failure ends the pipeline, and is no exception."""
+def run_stages(exported: Exported, parity: ParityResult) -> StagesResult:
+    """Run every stage on the file of the one before; the first failure ends the pipeline, and is no exception.
+
+    A stage's file goes beside the export's (``model.ort-basic.onnx``).
+
+    Args:
+        exported: what the stages start from, and are checked against.
+        parity: of the export; where it was not measured, nothing of a stage is.
+    """
     result = StagesResult()
-    source, before = request.path, request.tagging
-    for stage in request.stages:
+    source, before = exported.path, exported.tagging
+    for stage in exported.options.stages:
         name = name_of(stage)
-        destination = request.path.with_name(f"{request.path.stem}.{slug(name)}.onnx")
+        destination = exported.path.with_name(f"{exported.path.stem}.{slug(name)}.onnx")
         if result.failure is not None:
             result.described.append({"name": name, "status": "skipped"})
             continue
         try:
-            made, before, record = _one(request, stage, source, before, destination)
+            made, before, record = _one(exported, parity, stage, source, before, destination)
         except StageFailure as failure:
             result.failure = failure
             result.described.append(
@@ -126,11 +100,11 @@ def run_stages(request: StagesRequest) -> StagesResult:
 
 
 def _one(
-    request: StagesRequest, stage: str | Stage, source: Path, before: Tagging, destination: Path
+    exported: Exported, known: ParityResult, stage: str | Stage, source: Path, before: Tagging, destination: Path
 ) -> tuple[HTPStage, Tagging, StageRecord]:
     name = name_of(stage)
     try:
-        calibration = request.calibration() if name == CALIBRATED else []
+        calibration = _calibration(exported) if name == CALIBRATED else []
     except HTPUsageError as error:
         raise StageFailure(name, f"stage {name} failed: {error}") from error
     run = run_stage(stage, source, destination, calibration=calibration)
@@ -138,21 +112,21 @@ def _one(
         program = ir.load(destination)
         complete_types(program)
         tagging = carry(before, program)
-        if tagging.coverage.none and request.parity_reason is None:
-            tagging = carry(before, program, values=_equal_values(request, source, before, destination, program))
-        strip_tags(program, request.namespace)
-        if request.embed:
-            embed_tags(tagging, request.namespace)
+        if tagging.coverage.none and known.measured:
+            tagging = carry(before, program, values=_equal_values(exported, source, before, destination, program))
+        strip_tags(program, exported.options.tag_namespace)
+        if exported.options.embed_hierarchy_attributes:
+            embed_tags(tagging, exported.options.tag_namespace)
         save_model(
             program,
             destination,
-            structure_only=not request.real_weights,
-            parameters=set(request.shared_names),
-            external=None if request.real_weights else False,
+            structure_only=not exported.real_weights,
+            parameters=set(exported.shared_names),
+            external=None if exported.real_weights else False,
         )
-        measured = _measured(request, destination, program, tagging)
+        measured = _measured(exported, known, destination, program, tagging)
         parity, quality = measured.parity, measured.quality
-        record = _record(request, name, source, before, tagging, measured)
+        record = _record(exported, name, source, before, tagging, measured)
     except Exception as error:
         remove_model(destination)
         said = f"{type(error).__name__}: {' '.join(str(error).split())}"
@@ -181,8 +155,27 @@ def _one(
     return made, tagging, record
 
 
+def _calibration(exported: Exported) -> list[dict[str, Any]]:
+    """Samples for static quantization: graph input → array."""
+    options, program = exported.options, exported.program
+    if options.calibration is None:
+        return [_arrays(match_inputs(program, exported.inputs.named))]
+    samples = []
+    for number, inputs in enumerate(options.calibration, start=1):
+        try:
+            prepared = make_inputs(exported.model, inputs, seed=options.seed)
+            samples.append(_arrays(match_inputs(program, prepared.named)))
+        except HTPUsageError as error:
+            raise HTPUsageError(f"calibration, set {number}: {error}") from error
+    return samples
+
+
+def _arrays(feeds: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    return {name: tensor.detach().cpu().numpy() for name, tensor in feeds.items()}
+
+
 def _equal_values(
-    request: StagesRequest, source: Path, before: Tagging, destination: Path, program: ir.Model
+    exported: Exported, source: Path, before: Tagging, destination: Path, program: ir.Model
 ) -> dict[str, str]:
     """Values of the stage's graph that equal one of the graph before, where names did not lead on."""
     from pytest_htp.parity.session import ValueSession  # onnxruntime is an optional dependency
@@ -190,33 +183,24 @@ def _equal_values(
     samples = []
     for path, model in ((source, before.graph.model), (destination, program)):
         names = {value.name: 0 for node in model.graph for value in node.outputs if value.name}
-        session = ValueSession(path, names, request.providers, extensions=request.extensions)
-        run = session.run(match_inputs(model, request.inputs))
+        asked = exported.to_measure(path, model, before)
+        session = ValueSession(path, names, asked.providers, extensions=asked.extensions)
+        run = session.run(match_inputs(model, asked.inputs))
         samples.append(Samples((name, tensor.float().numpy()) for name, tensor in run if tensor.is_floating_point()))
     return equal_values(*samples, tolerance=_SAME_VALUE)
 
 
-def _measured(request: StagesRequest, path: Path, program: ir.Model, tagging: Tagging) -> StageMeasurement:
-    if request.parity_reason is not None:
-        unmeasured = ParityResult.not_measured(request.parity_reason)
-        return StageMeasurement(unmeasured, Quality.not_measured(request.parity_reason))
-    asked = QualityRequest(
-        onnx_path=path,
-        program=program,
-        inputs=request.inputs,
-        hierarchy=request.hierarchy,
-        tagging=tagging,
-        rtol=request.rtol,
-        atol=request.atol,
-        providers=request.providers,
-        extensions=request.extensions,
-        precision=precision_of(program),
-        values=request.values,
-    )
-    if request.twin is None:
+def _measured(
+    exported: Exported, known: ParityResult, path: Path, program: ir.Model, tagging: Tagging
+) -> StageMeasurement:
+    if not known.measured:
+        reason = known.reason or ""
+        return StageMeasurement(ParityResult.not_measured(reason), Quality.not_measured(reason))
+    asked = replace(exported.to_measure(path, program, tagging), precision=precision_of(program), values=known.values)
+    if exported.twin is None:
         return measure_stage(asked)
-    values = values_in_twin(request.values, request.hierarchy, request.twin)
-    return replace(measure_stage(asked), quality=measure_quality(against_twin(asked, request.twin, values)))
+    values = values_in_twin(known.values, exported.hierarchy, exported.twin)
+    return replace(measure_stage(asked), quality=measure_quality(against_twin(asked, exported.twin, values)))
 
 
 def against_twin(request: QualityRequest, twin: Hierarchy, values: Mapping[int, tuple[str, ...]]) -> QualityRequest:
@@ -245,23 +229,23 @@ def precision_of(program: ir.Model) -> Literal["float16", "int8"] | None:
 
 
 def _record(
-    request: StagesRequest, name: str, source: Path, before: Tagging, tagging: Tagging, measured: StageMeasurement
+    exported: Exported, name: str, source: Path, before: Tagging, tagging: Tagging, measured: StageMeasurement
 ) -> StageRecord:
     """The record of a stage. Where the stage wrote what depends on this machine, the record describes what it gives
     without that.
     """
     parity = within_precision(measured.parity.to_record(), tagging.graph.model)
     outputs = enumerate(tagging.graph.model.graph.outputs)
-    names = {} if request.named_outputs else {value.name or "": f"output.{place}" for place, value in outputs}
+    names = {} if exported.named_outputs else {value.name or "": f"output.{place}" for place, value in outputs}
     portable = portable_model(name, source, tagging.graph.model)
     if portable is not None:
         complete_types(portable)
         tagging = carry(before, portable)
     graph = describe_graph(
         tagging,
-        parameters=request.parameters,
-        real_weights=request.real_weights,
-        named_outputs=request.named_outputs,
+        parameters=exported.parameters,
+        real_weights=exported.real_weights,
+        named_outputs=exported.named_outputs,
         attestation=measured.parity.attestation_record(),
         parity=parity,
     )

@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import replace as changed
-from os import fspath
-from pathlib import Path
 from typing import Any
 
-import onnx_ir as ir
-import torch
 from msgspec.structs import replace
 
-from pytest_htp.capture.hierarchy import Hierarchy
-from pytest_htp.capture.inputs import PreparedInputs, make_inputs
-from pytest_htp.capture.parameters import distinct_parameters
 from pytest_htp.describe.build import RecordSource, build_record
-from pytest_htp.errors import HTPUsageError
+from pytest_htp.exporter.exported import Exported
 from pytest_htp.exporter.options import ExportOptions
-from pytest_htp.exporter.staging import (
-    StagesRequest,
-    StagesResult,
-    against_twin,
-    precision_of,
-    run_stages,
-    within_precision,
-)
+from pytest_htp.exporter.staging import StagesResult, against_twin, precision_of, run_stages, within_precision
 from pytest_htp.exporter.twin import values_in_twin
 from pytest_htp.format.record import Record
 from pytest_htp.format.serialize import dict_of
@@ -38,34 +23,9 @@ from pytest_htp.parity import (
     measure_parity,
     parity_unavailable,
 )
-from pytest_htp.parity.feeds import match_inputs
-from pytest_htp.quality import Quality, QualityRequest, StageMeasurement, measure_quality, measure_stage
-from pytest_htp.tagging.tagger import Tagging
+from pytest_htp.quality import Quality, StageMeasurement, measure_quality, measure_stage
 from pytest_htp.targets import HTPTarget
 from pytest_htp.targets.run import compile_targets
-from pytest_htp.vocabulary import HTPExportData
-
-
-@dataclass(frozen=True)
-class Exported:
-    """What steps 1 to 7 made; ``data`` is told what this step finds.
-
-    Attributes:
-        twin: of ``reference=``, watched; None where there is none or nothing is compared.
-        path: the saved file of ``program``.
-        shared_names: of the model's parameters, each name of a shared one.
-    """
-
-    options: ExportOptions
-    model: torch.nn.Module
-    inputs: PreparedInputs
-    hierarchy: Hierarchy
-    twin: Hierarchy | None
-    path: Path
-    program: ir.Model
-    tagging: Tagging
-    shared_names: frozenset[str]
-    data: HTPExportData
 
 
 @dataclass(frozen=True)
@@ -86,7 +46,7 @@ def verify(exported: Exported) -> Verified:
     exported.data.parity = parity.to_dict()
     exported.data.attestation = parity.attestation
     record = _described(exported, measured)
-    staged = _staged(exported, parity)
+    staged = run_stages(exported, parity)
     exported.data.stages = staged.described
     targets = _compiled(exported, staged)
     exported.data.targets = {name: target.summary() for name, target in targets.items()}
@@ -111,17 +71,8 @@ def _measured(exported: Exported) -> StageMeasurement:
         reason = f"the forward pass could not be watched ({type(unwatched).__name__})"
     if reason is not None:
         return StageMeasurement(ParityResult.not_measured(reason), Quality.not_measured(reason))
-    request = QualityRequest(
-        onnx_path=exported.path,
-        program=exported.program,
-        inputs=exported.inputs.named,
-        hierarchy=exported.hierarchy,
-        tagging=exported.tagging,
-        rtol=options.rtol,
-        atol=options.atol,
-        providers=options.providers,
-        extensions=[fspath(library) for library in options.ort_extensions],
-        extra_inputs=_further_inputs(exported),
+    request = changed(
+        exported.to_measure(exported.path, exported.program, exported.tagging), extra_inputs=_further_inputs(exported)
     )
     if options.quantizer is not None:
         return measure_stage(changed(request, precision=precision_of(exported.program)))
@@ -146,66 +97,17 @@ def _described(exported: Exported, measured: StageMeasurement) -> Record:
             tagging=exported.tagging,
             model_class=data.model_class,
             exporter=data.exporter,
-            output_names=options.output_names,
+            named_outputs=exported.named_outputs,
             total_parameters=data.total_parameters,
-            parameters=distinct_parameters(exported.model),
+            parameters=exported.parameters,
             toolchain=data.environment,
             unobserved=data.unobserved,
-            real_weights=options.weights == "real",
+            real_weights=exported.real_weights,
             attestation=parity.attestation_record(),
             parity=within_precision(found, exported.program) if options.quantizer is not None else found,
         )
     )
     return replace(record, quality=measured.quality.to_row()) if measured.quality.measured else record
-
-
-def _staged(exported: Exported, parity: ParityResult) -> StagesResult:
-    options = exported.options
-    if not options.stages:
-        return StagesResult()
-    return run_stages(
-        StagesRequest(
-            stages=options.stages,
-            path=exported.path,
-            tagging=exported.tagging,
-            hierarchy=exported.hierarchy,
-            inputs=exported.inputs.named,
-            parameters=distinct_parameters(exported.model),
-            shared_names=exported.shared_names,
-            calibration=lambda: _calibration(exported),
-            parity_reason=None if parity.measured else parity.reason,
-            real_weights=options.weights == "real",
-            named_outputs=exported.data.exporter != "torch"
-            or len(options.output_names) == len(exported.program.graph.outputs),
-            namespace=options.tag_namespace,
-            embed=options.embed_hierarchy_attributes,
-            rtol=options.rtol,
-            atol=options.atol,
-            providers=options.providers,
-            extensions=[fspath(library) for library in options.ort_extensions],
-            values=parity.values,
-            twin=exported.twin,
-        )
-    )
-
-
-def _calibration(exported: Exported) -> list[dict[str, Any]]:
-    """Samples for static quantization: graph input → array."""
-    options = exported.options
-    if options.calibration is None:
-        return [_arrays(match_inputs(exported.program, exported.inputs.named))]
-    samples = []
-    for number, inputs in enumerate(options.calibration, start=1):
-        try:
-            prepared = make_inputs(exported.model, inputs, seed=options.seed)
-            samples.append(_arrays(match_inputs(exported.program, prepared.named)))
-        except HTPUsageError as error:
-            raise HTPUsageError(f"calibration, set {number}: {error}") from error
-    return samples
-
-
-def _arrays(feeds: Mapping[str, torch.Tensor]) -> dict[str, Any]:
-    return {name: tensor.detach().cpu().numpy() for name, tensor in feeds.items()}
 
 
 def _compiled(exported: Exported, staged: StagesResult) -> dict[str, HTPTarget]:

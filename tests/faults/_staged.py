@@ -15,7 +15,9 @@ from torch import nn
 
 from pytest_htp import HTPExporter, Stage
 from pytest_htp.exporter import verification
-from pytest_htp.exporter.staging import StagesRequest, StagesResult, run_stages
+from pytest_htp.exporter.exported import Exported
+from pytest_htp.exporter.staging import StagesResult, run_stages
+from pytest_htp.parity import ParityResult
 from tests.faults._models import built
 
 Record = dict[str, Any]
@@ -45,9 +47,9 @@ class Staged:
         key = self._key
         if key not in _EXPORTED:
             _EXPORTED[key] = self._exported()
-        request, record = _EXPORTED[key]
+        *handed, record = _EXPORTED[key]
         if anew or (key, self.tools) not in _STAGES:
-            result = self._staged(request)
+            result = self._staged(*handed)
             if result.failure is not None:
                 raise result.failure
             _STAGES[key, self.tools] = [stage.record for stage in result.stages.values()]
@@ -57,11 +59,11 @@ class Staged:
     def _key(self) -> tuple[Any, ...]:
         return self.make, self.inputs, self.change, tuple(sorted((k, repr(v)) for k, v in self.options.items()))
 
-    def _exported(self) -> tuple[StagesRequest, Record]:
-        seen: list[StagesRequest] = []
+    def _exported(self) -> tuple[Exported, ParityResult, Record]:
+        seen: list[tuple[Exported, ParityResult]] = []
 
-        def keep(request: StagesRequest) -> StagesResult:
-            seen.append(request)
+        def keep(exported: Exported, parity: ParityResult) -> StagesResult:
+            seen.append((exported, parity))
             return StagesResult()
 
         _FOLDERS.append(tempfile.TemporaryDirectory(prefix="htp-"))
@@ -69,15 +71,16 @@ class Staged:
         with patch.object(verification, "run_stages", keep):
             exporter = HTPExporter(stages=["ort:basic"], **self.options)
             record = exporter.export(built(self.make, self.change), self.inputs(), path).record
-        return seen[0], record
+        return *seen[0], record
 
-    def _staged(self, request: StagesRequest) -> StagesResult:
+    def _staged(self, exported: Exported, parity: ParityResult) -> StagesResult:
         stages = [name if tool is None else Stage(name, tool) for name, tool in self.tools]
         with tempfile.TemporaryDirectory(prefix="htp-") as folder:
-            path = Path(shutil.copy(request.path, folder))
-            return run_stages(replace(request, stages=stages, path=path))
+            path = Path(shutil.copy(exported.path, folder))
+            options = replace(exported.options, stages=stages)
+            return run_stages(replace(exported, path=path, options=options), parity)
 
 
 _FOLDERS: list[tempfile.TemporaryDirectory[str]] = []  # of the exports, until the process ends
-_EXPORTED: dict[Any, tuple[StagesRequest, Record]] = {}
+_EXPORTED: dict[Any, tuple[Exported, ParityResult, Record]] = {}
 _STAGES: dict[Any, list[Record]] = {}

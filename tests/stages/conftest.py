@@ -2,47 +2,40 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from htp_staged import make, request_of
+from htp_staged import PIPELINES, handed_on, make, run_on
 
 from pytest_htp import HTPExport, HTPExporter
-from pytest_htp.exporter.staging import StagesRequest, StagesResult, run_stages
+from pytest_htp.exporter.exported import Exported
+from pytest_htp.exporter.staging import StagesResult
+from pytest_htp.parity import ParityResult
 
 
 @pytest.fixture(scope="session")
-def request_(tmp_path_factory: pytest.TempPathFactory) -> StagesRequest:
-    return request_of(tmp_path_factory.mktemp("exported"))
+def handed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Exported, ParityResult]:
+    return handed_on(tmp_path_factory.mktemp("exported"))
 
 
 @pytest.fixture
-def staged(request_: StagesRequest, tmp_path: Path) -> Callable[..., StagesResult]:
+def staged(handed: tuple[Exported, ParityResult], tmp_path: Path) -> Callable[..., StagesResult]:
     """Runs stages on a copy of the exported file in ``tmp_path``."""
 
-    def run(stages: list[Any], **changes: Any) -> StagesResult:
-        path = tmp_path / "model.onnx"
-        shutil.copy(request_.path, path)
-        return run_stages(replace(request_, stages=stages, path=path, **changes))
+    def run(stages: list[Any], *, parity: ParityResult = handed[1], **changes: Any) -> StagesResult:
+        return run_on(handed[0], parity, tmp_path, stages, **changes)
 
     return run
 
 
 @pytest.fixture(scope="session")
-def pipelines(request_: StagesRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, StagesResult]:
+def pipelines(
+    handed: tuple[Exported, ParityResult], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, StagesResult]:
     """Every pipeline of ``htp_staged.PIPELINES``, run on one model."""
-    from htp_staged import PIPELINES
-
-    results = {}
-    for name, stages in PIPELINES.items():
-        path = tmp_path_factory.mktemp(name) / "model.onnx"
-        shutil.copy(request_.path, path)
-        results[name] = run_stages(replace(request_, stages=stages, path=path))
-    return results
+    return {name: run_on(*handed, tmp_path_factory.mktemp(name), stages) for name, stages in PIPELINES.items()}
 
 
 @pytest.fixture(scope="session")

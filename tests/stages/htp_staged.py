@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,9 @@ from torch import nn
 
 from pytest_htp import HTPExporter
 from pytest_htp.exporter import verification
-from pytest_htp.exporter.staging import StagesRequest, StagesResult
+from pytest_htp.exporter.exported import Exported
+from pytest_htp.exporter.staging import StagesResult, run_stages
+from pytest_htp.parity import ParityResult
 
 PIPELINES = {
     "optimized": ["ort:basic", "ort:extended", "ort:all"],
@@ -56,12 +61,12 @@ def make(seed: int = 0) -> tuple[Net, torch.Tensor]:
     return model, torch.randn(2, 8, 16)
 
 
-def request_of(folder: Path, **options: Any) -> StagesRequest:
+def handed_on(folder: Path, **options: Any) -> tuple[Exported, ParityResult]:
     """What an export hands to its stages: made by a real export, so that many pipelines can start from it."""
-    seen: list[StagesRequest] = []
+    seen: list[tuple[Exported, ParityResult]] = []
 
-    def spy(request: StagesRequest) -> StagesResult:
-        seen.append(request)
+    def spy(exported: Exported, parity: ParityResult) -> StagesResult:
+        seen.append((exported, parity))
         return StagesResult()
 
     model, x = make()
@@ -69,3 +74,12 @@ def request_of(folder: Path, **options: Any) -> StagesRequest:
         patch.setattr(verification, "run_stages", spy)
         HTPExporter(stages=["ort:basic"], **options).export(model, x, folder / "model.onnx")
     return seen[0]
+
+
+def run_on(
+    exported: Exported, parity: ParityResult, folder: Path, stages: Sequence[Any], **changes: Any
+) -> StagesResult:
+    """Stages with a copy of the exported file in ``folder``; ``changes`` are options."""
+    path = Path(shutil.copy(exported.path, folder))
+    options = replace(exported.options, stages=stages, **changes)
+    return run_stages(replace(exported, path=path, options=options), parity)

@@ -12,9 +12,11 @@ import onnx_ir as ir
 from htp_staged import PIPELINES
 
 from pytest_htp import HTPExport, HTPStage, Stage
-from pytest_htp.exporter.staging import StagesRequest, StagesResult
+from pytest_htp.exporter.exported import Exported
+from pytest_htp.exporter.staging import StagesResult
 from pytest_htp.format.read import record_of
 from pytest_htp.format.serialize import dumps
+from pytest_htp.parity import ParityResult
 from pytest_htp.tagging.read import read_tagging
 
 Pipelines = dict[str, StagesResult]
@@ -87,7 +89,7 @@ def test_console_metadata_and_report_tell_of_each_stage(exported: HTPExport) -> 
 
 
 def test_a_tool_that_renames_everything_is_followed_by_weights_and_values(
-    request_: StagesRequest, staged: Callable[..., StagesResult]
+    handed: tuple[Exported, ParityResult], staged: Callable[..., StagesResult]
 ) -> None:
     def rename(source: Path, destination: Path) -> None:
         model = ir.load(source)
@@ -99,7 +101,7 @@ def test_a_tool_that_renames_everything_is_followed_by_weights_and_values(
         ir.save(model, destination)
 
     stage = staged([Stage("renamer", rename)]).stages["renamer"]
-    assert list(stage.tags.values()) == list(request_.tagging.tags.values())
+    assert list(stage.tags.values()) == list(handed[0].tagging.tags.values())
 
 
 def test_quality_falls_with_precision_and_quantized_stages_are_not_judged_by_tolerances(pipelines: Pipelines) -> None:

@@ -15,6 +15,7 @@ from htp_staged import make
 
 from pytest_htp import HTPExporter, HTPUsageError, Stage
 from pytest_htp.exporter.staging import StagesResult
+from pytest_htp.parity import ParityResult
 
 Staged = Callable[..., StagesResult]
 
@@ -89,7 +90,7 @@ def unsorted(source: Path, destination: Path) -> None:
 def test_a_stage_that_fails_ends_the_pipeline_and_keeps_what_came_before(
     staged: Staged, tmp_path: Path, function: Callable[[Path, Path], object], message: str
 ) -> None:
-    result = staged(["ort:basic", Stage("mine", function), "fp16"], parity_reason="off")
+    result = staged(["ort:basic", Stage("mine", function), "fp16"], parity=ParityResult.not_measured("off"))
     assert str(result.failure).startswith(message)
     assert result.failure is not None
     assert result.failure.stage == "mine"
@@ -111,7 +112,7 @@ def test_an_unrelated_model_carries_nothing_and_says_so(staged: Staged) -> None:
                 tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
         onnx.save(model, destination)
 
-    stage = staged([Stage("other", other)], parity_reason="off").stages["other"]
+    stage = staged([Stage("other", other)], parity=ParityResult.not_measured("off")).stages["other"]
     assert stage.coverage.coverage == 0
     assert stage.tags == {}
     assert "unrelated" in stage.summary
@@ -128,12 +129,12 @@ def test_a_calibration_set_that_does_not_fit_is_named(tmp_path: Path) -> None:
 
 
 def test_an_empty_calibration_set(staged: Staged) -> None:
-    result = staged(["int8:qdq"], calibration=list)
+    result = staged(["int8:qdq"], calibration=[])
     assert str(result.failure).startswith("stage int8:qdq failed: the calibration set is empty; pass calibration=[")
 
 
 def test_a_missing_package_names_the_extra(staged: Staged, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     monkeypatch.delitem(sys.modules, "pytest_htp.stages.built_in", raising=False)
-    failure = str(staged(["ort:basic"], parity_reason="off").failure)
+    failure = str(staged(["ort:basic"], parity=ParityResult.not_measured("off")).failure)
     assert "needs the package 'onnxruntime', which is not installed: pip install 'pytest-htp[stages]'" in failure
