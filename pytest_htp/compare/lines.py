@@ -1,12 +1,11 @@
 """Two programs of one module, line against line: which operator, attribute or input changed, from what to what.
 
-Lines are written by ``describe.program``. Numbers of lines and of values from outside mean nothing by themselves:
-lines are aligned by operator, and both kinds of numbers are translated before anything is called different.
+The lines' grammar is in :mod:`pytest_htp.format.program`. Numbers of lines and of values from outside mean nothing by
+themselves: lines are aligned by operator, and both kinds of numbers are translated before anything is called different.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,29 +13,11 @@ from difflib import SequenceMatcher
 from functools import lru_cache
 from itertools import islice
 
-# As in describe.operands, which is not to be imported here.
-COMMUTATIVE = frozenset(
-    ("Add", "Mul", "Max", "Min", "Sum", "Mean", "And", "Or", "Xor", "Equal", "BitwiseAnd", "BitwiseOr", "BitwiseXor")
-)
-_NODE = re.compile(r"%(\d+) = ([^(]*)\((.*)\)", re.DOTALL)
-_CALL = re.compile(r"call ([^(]*)\((.*)\)", re.DOTALL)
-_OWN = re.compile(r"%(\d+)((?:\.\d+)?)")
-_OUTSIDE = re.compile(r"in(\d+)")
+from pytest_htp.format.program import COMMUTATIVE, OUTSIDE, OWN, Line, parse_line, split_values
+
 # difflib is quadratic at worst, and so is looking among all lines for the likest.
 _LONGEST = 4000
 _CANDIDATES = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of a program; ``name`` is the operator, or the child that is called."""
-
-    text: str
-    name: str
-    is_call: bool
-    number: int
-    inputs: tuple[str, ...]
-    attributes: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,34 +52,10 @@ class Differences:
     outside: dict[int, int] = field(default_factory=dict)
 
 
-def parse(text: str) -> Line:
-    """Read a line. One that is no line of a program (from a file that was edited) stands for itself."""
-    if (found := _CALL.fullmatch(text)) is not None:
-        return Line(text, found[1], True, 0, tuple(_split(found[2])), ())
-    if (found := _NODE.fullmatch(text)) is None:
-        return Line(text, text, False, 0, (), ())
-    inputs, _, details = found[3].partition("; ") if not found[3].startswith("; ") else ("", "", found[3][2:])
-    pairs = (detail.partition("=") for detail in _split(details))
-    attributes = tuple((name, value) for name, _, value in pairs)
-    return Line(text, found[2], False, int(found[1][:9]), tuple(_split(inputs)), attributes)
-
-
-def _split(text: str) -> Iterator[str]:
-    """At ``, `` outside of parentheses."""
-    start = depth = 0
-    for place, character in enumerate(text):
-        depth += (character == "(") - (character == ")")
-        if character == "," and not depth and text[place + 1 : place + 2] == " ":
-            yield text[start:place]
-            start = place + 2
-    if text:
-        yield text[start:]
-
-
 @lru_cache(maxsize=4096)
 def diff_programs(before: tuple[str, ...], after: tuple[str, ...]) -> Differences:
     """What changed from one program to the other; nothing for programs that differ in numbering alone."""
-    old, new = [*map(parse, before)], [*map(parse, after)]
+    old, new = [*map(parse_line, before)], [*map(parse_line, after)]
     pairs, gone, fresh = _align(old, new)
     lines = {b.number: a.number for a, b in pairs if not b.is_call}
     outside = _outside(pairs)
@@ -106,18 +63,18 @@ def diff_programs(before: tuple[str, ...], after: tuple[str, ...]) -> Difference
     result = Differences(outside={new: old for new, old in outside.items() if new != old})
 
     def translated(value: str) -> str:
-        if (own := _OWN.fullmatch(value)) is not None:
+        if (own := OWN.fullmatch(value)) is not None:
             number = lines.get(int(own[1]))
             return f"new {value}" if number is None else f"%{number}{own[2]}"
-        if (other := _OUTSIDE.fullmatch(value)) is not None:
+        if (other := OUTSIDE.fullmatch(value)) is not None:
             return f"in{outside.get(int(other[1]), int(other[1]))}"
         if value.startswith("("):
-            return f"({', '.join(map(translated, _split(value[1:-1])))})"
+            return f"({', '.join(map(translated, split_values(value[1:-1])))})"
         return value
 
     def in_words(value: str) -> str:
         """A value in words: own ones by their operator."""
-        own = _OWN.fullmatch(value.removeprefix("new "))
+        own = OWN.fullmatch(value.removeprefix("new "))
         if own is None:
             return value
         name = names.get(int(own[1]), "") if not value.startswith("new ") else ""
@@ -189,7 +146,7 @@ def _compare(
 
 
 def _body(value: str, in_words: Callable[[str], str]) -> str:
-    return f"({', '.join(map(in_words, _split(value[1:-1])))})" if value.startswith("(") else value
+    return f"({', '.join(map(in_words, split_values(value[1:-1])))})" if value.startswith("(") else value
 
 
 def _longest(a: Sequence[str], b: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -258,7 +215,7 @@ def alike_at_the_ends(old: Sequence[object], new: Sequence[object]) -> tuple[int
 
 def _skeleton(line: Line) -> tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]]:
     """A line without numbers."""
-    inputs = [_OUTSIDE.sub("in", _OWN.sub("%", value)) for value in line.inputs]
+    inputs = [OUTSIDE.sub("in", OWN.sub("%", value)) for value in line.inputs]
     return line.name, tuple(sorted(inputs) if line.name in COMMUTATIVE else inputs), line.attributes
 
 
@@ -276,7 +233,7 @@ def _outside(pairs: Sequence[tuple[Line, Line]]) -> dict[int, int]:
         if a.name in COMMUTATIVE or len(a.inputs) != len(b.inputs):
             continue
         for was, now in zip(a.inputs, b.inputs, strict=True):
-            first, second = _OUTSIDE.fullmatch(was), _OUTSIDE.fullmatch(now)
+            first, second = OUTSIDE.fullmatch(was), OUTSIDE.fullmatch(now)
             if first is not None and second is not None:
                 votes[int(second[1]), int(first[1])] += 1
     mapping: dict[int, int] = {}
@@ -297,4 +254,4 @@ def _outside(pairs: Sequence[tuple[Line, Line]]) -> dict[int, int]:
 
 
 def _read_outside(line: Line) -> list[int]:
-    return [int(found[1]) for value in line.inputs if (found := _OUTSIDE.fullmatch(value)) is not None]
+    return [int(found[1]) for value in line.inputs if (found := OUTSIDE.fullmatch(value)) is not None]

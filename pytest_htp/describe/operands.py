@@ -6,7 +6,6 @@ Everything here is canonical: equal for exports that mean the same, whatever exp
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -16,26 +15,13 @@ import onnx
 import onnx_ir as ir
 
 from pytest_htp.describe.fingerprint import small_values
+from pytest_htp.format.program import plain_name
 from pytest_htp.tagging.facts import bodies_of
 
-# Operators whose value is the same whichever way round two inputs are given.
-COMMUTATIVE = frozenset(
-    ["Add", "Mul", "Max", "Min", "Sum", "Mean", "And", "Or", "Xor", "Equal", "BitwiseAnd", "BitwiseOr", "BitwiseXor"]
-)  # fmt: skip
 _FLOAT_DIGITS = 3  # of a table's summary: the last bits of a sine differ between machines
 _HEX_DIGITS = 8
 _HUGE = 1e6  # masks hold the lowest number of some type: all alike
-_UNSAFE = re.compile(r"[^\w.\-^]", re.ASCII)
 _ACTIVATIONS = {"RNN": ["Tanh"], "GRU": ["Sigmoid", "Tanh"], "LSTM": ["Sigmoid", "Tanh", "Tanh"]}
-
-
-def plain_name(name: str) -> str:
-    """A name with everything that a line uses as punctuation percent-encoded."""
-    if name.isascii() and name.isidentifier():
-        return name
-    return _UNSAFE.sub(
-        lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode("utf-8", "surrogatepass")), name
-    )
 
 
 def is_onnx(node: ir.Node) -> bool:

@@ -25,7 +25,6 @@ import onnx_ir as ir
 
 from pytest_htp.describe.fingerprint import made_by_rewriting
 from pytest_htp.describe.operands import (
-    COMMUTATIVE,
     Sizes,
     Symbol,
     Values,
@@ -34,14 +33,13 @@ from pytest_htp.describe.operands import (
     constant,
     is_onnx,
     operator,
-    plain_name,
     plain_operator,
     present_inputs,
 )
 from pytest_htp.describe.places import Places
-from pytest_htp.describe.repeats import fold_calls
 from pytest_htp.describe.weights import TAKE_A_BIAS, left_out_biases
 from pytest_htp.format.paths import parent_of, relative_to
+from pytest_htp.format.program import COMMUTATIVE, fold_calls, plain_name
 from pytest_htp.tagging.facts import GraphFacts, NodeFacts, bodies_of
 
 _UNTAGGED = None  # the key of nodes without a module

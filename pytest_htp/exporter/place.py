@@ -13,6 +13,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor
 
 from pytest_htp.capture.program import ProgramIndex
+from pytest_htp.format.paths import join_path
 
 _TRANSLATING = re.compile(r"translating node %(\w+)")
 _LINE = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in \w+')
@@ -47,7 +48,7 @@ def left_over_fake(model: nn.Module) -> str | None:
     for path, module in model.named_modules():
         for name, value in {**vars(module), **module._parameters, **module._buffers}.items():
             if isinstance(value, FakeTensor):
-                return f"{path}.{name}" if path else name
+                return join_path(path, name)
     return None
 
 

@@ -24,12 +24,11 @@ from pytest_htp.errors import HTPUsageError
 # The largest known models have some 30,000 modules; ten times that is a broken or hostile file, not a model.
 MAX_PATHS = 300_000
 
-_INTEGER = re.compile(r"(?:0|[1-9][0-9]{0,8})")
-_ITEM = re.compile(r"(0|[1-9][0-9]{0,8})(?:\.\.(0|[1-9][0-9]{0,8}))?")
+INTEGER = "(?:0|[1-9][0-9]{0,8})"  # a segment that counts, as an expression
+_INTEGER = re.compile(INTEGER)
+_ITEM = re.compile(rf"({INTEGER})(?:\.\.({INTEGER}))?")
 _ESCAPES = {"%": "%25", "{": "%7B", "}": "%7D"}
 _ESCAPED = re.compile(r"%(25|7B|7D)")
-_RISING = re.compile(r"\{(\d{1,6})\.\.(\d{1,6})\}")
-_MOST_RISING = 1000
 
 NaturalKey = tuple[tuple[int, int, str], ...]
 # A path's segments with None for each integer; a vector holds the integers.
@@ -280,15 +279,6 @@ def expand_pattern(pattern: str, limit: int = MAX_PATHS) -> list[str]:
             "Re-record the baseline with --snapshot-update"
         )
     return list(parsed.paths())
-
-
-def expand_rising(path: str) -> list[str]:
-    """The raw paths that a program's line calls, ``layer.{1..3}.norm``: ranges rise together, at most 1,000 steps."""
-    ranges = [range(int(low), int(high) + 1)[:_MOST_RISING] for low, high in _RISING.findall(path)]
-    if not ranges:
-        return [path]
-    steps = (iter(numbers) for numbers in zip(*ranges, strict=False))
-    return [_RISING.sub(lambda _, step=step: str(next(step)), path) for step in steps]  # type: ignore[misc]
 
 
 def shortened(text: str, limit: int = 120) -> str:

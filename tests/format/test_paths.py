@@ -16,7 +16,6 @@ from pytest_htp.format.paths import (
     common_prefix,
     escape_path,
     expand_pattern,
-    expand_rising,
     join_path,
     last_segment,
     natural_key,
@@ -133,12 +132,6 @@ def test_what_a_pattern_stands_for_is_counted_before_it_is_listed() -> None:
     assert len(expand_pattern("a.{0..9}.{0..9}", 100)) == 100
     with pytest.raises(HTPUsageError, match="stands for 100 modules; at most 99"):
         expand_pattern("a.{0..9}.{0..9}", 99)
-
-
-def test_ranges_of_a_call_rise_together() -> None:
-    assert expand_rising("layer.{1..3}.norm.{0..2}") == ["layer.1.norm.0", "layer.2.norm.1", "layer.3.norm.2"]
-    assert expand_rising("layer.norm") == ["layer.norm"]
-    assert len(expand_rising("layer.{0..999999}")) == 1000
 
 
 def test_relations() -> None:

@@ -12,7 +12,6 @@ import pytest
 
 from pytest_htp.describe.places import Places
 from pytest_htp.describe.program import Programs
-from pytest_htp.describe.repeats import fold_calls
 
 
 def programs(result: Any) -> dict[str, list[str]]:
@@ -135,13 +134,3 @@ def _shuffle(graph: ir.Graph, generator: random.Random) -> None:
         done.add(node)
         graph.remove(node)
         graph.append(node)
-
-
-def test_calls_fold_where_numbers_rise_evenly() -> None:
-    calls = [f"call layer.{n}(layer.{n - 1}.norm:Add, in1, in{n + 4}, input past.{n}.key)" for n in range(1, 5)]
-    assert fold_calls(["call layer.0(%3, in1)", *calls]) == [
-        "call layer.0(%3, in1)",
-        "call layer.{1..4}(layer.{0..3}.norm:Add, in1, in{5..8}, input past.{1..4}.key)",
-    ]
-    assert fold_calls([calls[0], calls[2], calls[3]]) != fold_calls(calls[:3])
-    assert fold_calls(["call a.0(in0)", "call a.0(in0)"]) == ["call a.0(in0)", "call a.0(in0)"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pytest_htp.compare.changes import Change, Row, bare
 from pytest_htp.compare.context import Context
-from pytest_htp.compare.lines import parse
 from pytest_htp.compare.rules.shapes import casts_follow_io
+from pytest_htp.format.program import parse_line
 
 
 def compare_precision(context: Context) -> None:
@@ -66,7 +66,7 @@ def _own_casts(row: Row) -> int | None:
     """How many Casts of a module its own nodes read, None where that is not known."""
     if row.get("program") is None:
         return None
-    lines = [line for line in map(parse, row["program"]) if not line.is_call]
+    lines = [line for line in map(parse_line, row["program"]) if not line.is_call]
     read = {value for line in lines for value in line.inputs}
     return sum(bare(line.name) == "Cast" and f"%{line.number}" in read for line in lines)
 

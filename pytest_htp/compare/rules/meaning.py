@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 
 from pytest_htp.compare.changes import Pair
 from pytest_htp.compare.context import Context
-from pytest_htp.compare.lines import COMMUTATIVE, Difference, diff_programs, parse
+from pytest_htp.compare.lines import Difference, diff_programs
 from pytest_htp.compare.rules.attestation import newly_contradicted
-from pytest_htp.format.paths import ancestors, common_prefix, expand_rising
+from pytest_htp.format.paths import ancestors, common_prefix, join_path
+from pytest_htp.format.program import COMMUTATIVE, called_paths, parse_line
 from pytest_htp.format.tensors import unfold_tensors
 
 _UNTAGGED = "untagged"
@@ -99,24 +100,25 @@ def _renamed_inputs(context: Context) -> frozenset[tuple[str, str]]:
 def _echo(difference: Difference, path: str, tree: _Tree, context: Context) -> bool:
     """Whether another module's change accounts for a difference; one handed down is put on that module's account."""
     if difference.callee is not None:
-        child = _inside(path, difference.callee)
+        children = [join_path(path, name) for name in called_paths(difference.callee)]
         if not difference.order and (tree.gone or tree.real - {path}):
             # Which values a child is given follows from what came, went or changed around it; only an exchange of the
             # same values is a change of its own.
             return True
         if difference.before is None or difference.after is None:
-            return any(tree.changed(each) or _below(each, tree) for each in expand_rising(child))
-        pair = tree.pairs.get(child)
+            return any(tree.changed(child) or _below(child, tree) for child in children)
+        child = children[0] if len(children) == 1 else None
+        pair = tree.pairs.get(child) if child is not None else None
         if pair is not None and child in tree.real:
             if _undone(difference, pair):
                 return True
         elif difference.order:
-            places = _followed(context, child, difference.order)
+            places = _followed(context, child, difference.order) if child is not None else None
             if places is not None:
                 reader, line = places
-                if parse(line).name not in COMMUTATIVE:
-                    what = "order of inputs" if parse(line).name == "Concat" else "inputs exchanged"
-                    words = f"{parse(line).name}: {what}: {difference.words.partition('order: ')[2]}"
+                if parse_line(line).name not in COMMUTATIVE:
+                    what = "order of inputs" if parse_line(line).name == "Concat" else "inputs exchanged"
+                    words = f"{parse_line(line).name}: {what}: {difference.words.partition('order: ')[2]}"
                     tree.handed.setdefault(reader, []).append(Difference(words, line, line))
                 return True
     return bool(difference.values) and all(
@@ -127,8 +129,7 @@ def _echo(difference: Difference, path: str, tree: _Tree, context: Context) -> b
 def _explained(was: str, now: str, path: str, tree: _Tree) -> bool:
     if (was, now) in tree.renamed:
         return True
-    sides = [side for side in (_module_of(was, path), _module_of(now, path)) if side is not None]
-    return any(tree.changed(each) for side in sides for each in expand_rising(side))
+    return any(tree.changed(module) for value in (was, now) for module in _modules_of(value, path))
 
 
 def _below(path: str, tree: _Tree) -> bool:
@@ -139,7 +140,7 @@ def _undone(difference: Difference, pair: Pair) -> bool:
     """Whether a child whose lines changed is given the same values, in the order in which it reads them now."""
     if difference.before is None or difference.after is None or pair.change.differences is None:
         return False
-    was, now = parse(difference.before).inputs, parse(difference.after).inputs
+    was, now = parse_line(difference.before).inputs, parse_line(difference.after).inputs
     if len(was) != len(now):
         return True  # it reads more or less than it did
     order = pair.change.differences.outside
@@ -156,28 +157,24 @@ def _followed(context: Context, path: str, places: Iterable[int]) -> tuple[str, 
         program = (row or {}).get("program")
         if row is None or program is None:
             return None
-        readers = [line for line in map(parse, program) if wanted & set(line.inputs)]
+        readers = [line for line in map(parse_line, program) if wanted & set(line.inputs)]
         if len(readers) != 1 or not wanted <= set(readers[0].inputs) or "{" in readers[0].name:
             return None
         line = readers[0]
         if not line.is_call:
             return path, line.text
         wanted = {f"in{place}" for place, value in enumerate(line.inputs) if value in wanted}
-        path = _inside(path, line.name)
+        path = join_path(path, *called_paths(line.name))
         row = context.modules.after.get(path)
     return None
 
 
-def _module_of(value: str, path: str) -> str | None:
-    """The module that a value is read from, None for one of another kind."""
+def _modules_of(value: str, path: str) -> list[str]:
+    """The modules that a value is read from, none for one of another kind."""
     name, colon, _ = value.partition(":")
     if not colon or value.startswith(("input ", "%")) or name == _UNTAGGED:
-        return None
-    return _inside(path, name)
-
-
-def _inside(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
+        return []
+    return [join_path(path, each) for each in called_paths(name)]
 
 
 def _depth(path: str) -> int:

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 from pytest_htp.compare.context import Context
-from pytest_htp.compare.lines import parse
 from pytest_htp.compare.rules.parity import outputs_exchanged
-from pytest_htp.format.paths import ancestors, expand_pattern, expand_rising, natural_key
+from pytest_htp.format.paths import ancestors, expand_pattern, join_path, natural_key
+from pytest_htp.format.program import called_paths, parse_line
 
 # A stage's tensor that holds NaN or infinity, in the words of ``quality.sqnr``.
 _NOT_FINITE = "not finite"
@@ -157,6 +157,6 @@ def _executed(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _calls(path: str, programs: Mapping[str, Sequence[str]]) -> list[str]:
-    lines = map(parse, programs.get(path, ()))
-    names = [name for line in lines if line.is_call for name in expand_rising(line.name)]
-    return [f"{path}.{name}" if path else name for name in names]
+    lines = map(parse_line, programs.get(path, ()))
+    names = [name for line in lines if line.is_call for name in called_paths(line.name)]
+    return [join_path(path, name) for name in names]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pytest_htp.compare.changes import Change, Row, bare
 from pytest_htp.compare.context import Context
-from pytest_htp.compare.lines import Line, parse
+from pytest_htp.format.program import Line, parse_line
 
 # Operators that compute with quantized numbers, and those that only convert to and from them.
 _INTEGER_NAMES = (
@@ -84,7 +84,7 @@ def _computed(row: Row, kinds: frozenset[str]) -> _Computed:
     if row.get("program") is None:
         between = computing if _CONVERTS & set(map(bare, row["ops"])) else 0
     else:
-        lines = {line.number: line for line in map(parse, row["program"]) if not line.is_call}
+        lines = {line.number: line for line in map(parse_line, row["program"]) if not line.is_call}
         between = sum(_between(line, lines) for line in lines.values() if bare(line.name) in kinds)
     return _Computed(integers, between, computing - between)
 
