@@ -66,6 +66,7 @@ def environment(pins: Mapping[str, Version], uv: str, wheels: Path | None) -> It
 
     Args:
         pins: package → version. One that is installed already is not installed again.
+        uv: path of the program.
         wheels: folder to install from; None: from uv's index.
 
     Raises:

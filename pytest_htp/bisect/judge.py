@@ -58,6 +58,7 @@ def changes(good: Report, now: Report, only: frozenset[str] | None = None) -> li
 
     Args:
         good: the report of a run in which no export is failing.
+        now: the report of a later run.
         only: the tests that ran, by node id; None: all.
     """
     there = {(result.nodeid, result.name): result for result in now.exports}

@@ -109,6 +109,8 @@ def row_of(asked: Range, offered: Iterable[Version], installed: Version | None, 
     Of builds of one version (``2.13.0``, ``2.13.0+cpu``) the installed one counts, then one of its kind.
 
     Args:
+        asked: package and both ends.
+        offered: all versions that can be installed.
         installed: is there whatever is offered.
         pre: also those between the ends that are pre-releases; an end that is one brings the others along.
 

@@ -61,6 +61,7 @@ class Rounds:
         """The round with these versions.
 
         Args:
+            pins: package → version.
             only: node ids of the tests to run; None: all that the arguments select.
         """
         folder = folder_of_round(self.state, pins, only)

@@ -48,6 +48,9 @@ class Request:
         """Look at everything.
 
         Args:
+            resolved: the model.
+            inputs: as the export was called with; None: made from the model.
+            options: of the export.
             names: module path → name in tags, where a naming rule chose it.
             root: the project's folder.
 

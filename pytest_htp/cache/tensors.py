@@ -36,6 +36,7 @@ class Tensors:
         """Everything of a tensor that an export can depend on, with the same repr for the same.
 
         Args:
+            tensor: of the model or its inputs; only read.
             describe_other: for the plain attributes of tensor subclasses.
 
         Raises:

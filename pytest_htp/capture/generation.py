@@ -61,6 +61,8 @@ def generation_components(
         model: whatever an export takes; it comes back as it was given.
         inputs: arguments of ``model.generate`` by name (strings describe tensors, without names for axes),
             or None to make them from the model's config.
+        seed: of generated weights and inputs.
+        weights: as of an export.
         generation_config: a ``GenerationConfig`` for the call, such as one with a static cache.
         multi_token_decode: ``decode`` takes several tokens at once, so that with ``dynamic=True`` their
             number can vary.
@@ -131,6 +133,9 @@ def generate_arguments(module: Any, inputs: object, seed: int, *, several_tokens
     """The arguments of ``module.generate`` by name, as tensors; equal ones for an equal seed.
 
     Args:
+        module: a model that generates.
+        inputs: by name, or None to make them from the model's config.
+        seed: of what is made.
         several_tokens: where a decoder would begin with its start token alone, it gets two more: ``torch.export`` takes
             an axis of size 1 for a fixed one, so a cache of one token could not grow.
     """

@@ -190,6 +190,7 @@ def retag(table: dict[str, ModuleInfo], also_called: Collection[str] = ()) -> No
     inside of it ran, since that says nothing of how it would have been reached.
 
     Args:
+        table: modules by path; their ``tag`` is set.
         also_called: paths that count as called beside those that were seen to run.
     """
     reached = {outer for path, info in table.items() if info.executed for outer in ancestors(path)}
@@ -215,6 +216,8 @@ def name_modules(table: dict[str, ModuleInfo], model: nn.Module, rule: NamingRul
     """Let a naming rule choose the names that tags give the modules' classes; classes stay what they are.
 
     Args:
+        table: modules by path; their names in tags are set.
+        model: the model that they are of.
         rule: module and path → a name, or None for the class's own.
 
     Raises:
@@ -367,6 +370,9 @@ def watch_forward(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any
     """Run ``model(*args, **kwargs)`` once without gradients and describe what ran.
 
     Args:
+        model: hooked while it runs; its hooks are its own again afterwards.
+        args: positional ones of the call.
+        kwargs: keyword ones.
         keep_tensors: keep what every module took and returned (for parity); costs the activations' memory.
 
     Raises:

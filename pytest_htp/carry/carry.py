@@ -36,6 +36,8 @@ def carry(
     nothing leads back, and the node's ``cause`` says why. ``stands_for`` are the keys of the originals.
 
     Args:
+        before: the tagged graph.
+        after: the graph that was made of it.
         values: value name in ``after`` → value name in ``before`` that was equal when both were run on the same
             input (:func:`pytest_htp.carry.values.equal_values`); None where nothing was run.
         passes: in order; None runs the default ones.

@@ -38,6 +38,8 @@ def equal_values(before: Samples, after: Samples, *, tolerance: float = 1e-3) ->
     """Name of a value after → name of the one value before that it equals.
 
     Args:
+        before: values of the one graph, on some input.
+        after: values of the other, on the same.
         tolerance: largest difference of an element, relative to the value's scale: 1e-3 for fp32, where values of
             different nodes agreed on 64 elements in none of 12 families; coarser for half precision and int8.
 

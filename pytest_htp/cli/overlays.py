@@ -20,6 +20,9 @@ def node_data(path: str, content: bytes | None, overlay: str, facts: Mapping[str
     """The overlay of an ``.onnx`` file.
 
     Args:
+        path: of the file, as messages and the result name it.
+        content: the file's bytes; None: read from ``path``.
+        overlay: which one: ``tag``, ``evidence``, ``sqnr`` or ``placement``.
         facts: raw module path → what a record of the model knows of it, for ``sqnr`` and ``placement``.
 
     Raises:

@@ -4,31 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from operator import attrgetter
 
 from pytest_htp.compare.lines import diff_programs
+from pytest_htp.format.record import ModuleRow
 
-Row = Mapping[str, Any]
 Histogram = Mapping[str, int]
 
 # A row without its path; "evidence" and "calls" alone don't make it structurally different.
-FIELDS = ("nodes", "ops", "class", "dtypes", "evidence", "weights", "calls")
+_CONTENT = attrgetter("nodes", "ops", "class_name", "dtypes", "evidence", "weights", "calls")
 
 
-def same_content(before: Row, after: Row) -> bool:
+def same_content(before: ModuleRow, after: ModuleRow) -> bool:
     """Whether two rows are equal in everything but their path."""
     if before == after:
         return True
-    return all(before.get(name) == after.get(name) for name in FIELDS) and same_program(before, after)
+    return bool(_CONTENT(before) == _CONTENT(after)) and same_program(before, after)
 
 
-def same_program(before: Row, after: Row) -> bool:
+def same_program(before: ModuleRow, after: ModuleRow) -> bool:
     """Whether two rows compute alike: by their programs, or by fingerprints where one is of edition 1."""
-    programs = before.get("program"), after.get("program")
+    programs = before.program, after.program
     if None not in programs:
-        return bool(programs[0] == programs[1])
-    prints = before.get("fingerprint"), after.get("fingerprint")
-    return None in prints or bool(prints[0] == prints[1])
+        return programs[0] == programs[1]
+    prints = before.fingerprint, after.fingerprint
+    return None in prints or prints[0] == prints[1]
 
 
 def differences(before: Histogram, after: Histogram) -> dict[str, int]:
@@ -85,14 +85,14 @@ class Change:
         "weights",
     )
 
-    def __init__(self, before: Row, after: Row, known_floats: frozenset[str] = frozenset()) -> None:
+    def __init__(self, before: ModuleRow, after: ModuleRow, known_floats: frozenset[str] = frozenset()) -> None:
         self.before, self.after = before, after
-        self.ops = differences(before["ops"], after["ops"])
-        self.dtypes = differences(before["dtypes"], after["dtypes"])
-        self.weights = differences(before["weights"], after["weights"])
-        self.nodes: int = after["nodes"] - before["nodes"]
-        self.class_changed: bool = before["class"] != after["class"]
-        programs = before.get("program"), after.get("program")
+        self.ops = differences(before.ops, after.ops)
+        self.dtypes = differences(before.dtypes, after.dtypes)
+        self.weights = differences(before.weights, after.weights)
+        self.nodes: int = after.nodes - before.nodes
+        self.class_changed: bool = before.class_name != after.class_name
+        programs = before.program, after.program
         self.differences = (
             diff_programs(tuple(programs[0]), tuple(programs[1]))
             if programs[0] is not None and programs[1] is not None
@@ -104,7 +104,7 @@ class Change:
         if unread:
             self.dtypes = {}
         self.structural = bool(self.ops or self.dtypes or self.nodes or not same)
-        old = before["dtypes"]
+        old = before.dtypes
         new = [kind for kind in self.dtypes if kind not in old and is_float(kind)]
         if new and not any(map(is_float, old)):
             new = [kind for kind in new if kind not in known_floats]
@@ -113,21 +113,19 @@ class Change:
     @property
     def not_direct(self) -> int:
         """Growth of the number of own nodes without direct evidence."""
-        grown = differences(self.before["evidence"], self.after["evidence"])
+        grown = differences(self.before.evidence, self.after.evidence)
         return sum(count for kind, count in grown.items() if kind != "direct")
 
     @property
     def direct(self) -> int:
         """Growth of the number of own nodes with direct evidence."""
-        return int(self.after["evidence"].get("direct", 0) - self.before["evidence"].get("direct", 0))
+        return self.after.evidence.get("direct", 0) - self.before.evidence.get("direct", 0)
 
     @property
     def moved_types(self) -> bool:
         """Whether node outputs went from one element type to another, not only more or fewer of the same."""
         counts = self.dtypes.values()
-        return bool(counts) and (
-            min(counts) < 0 < max(counts) or self.before["dtypes"].keys() != self.after["dtypes"].keys()
-        )
+        return bool(counts) and (min(counts) < 0 < max(counts) or self.before.dtypes.keys() != self.after.dtypes.keys())
 
     @property
     def amount(self) -> int:
@@ -144,19 +142,19 @@ class Change:
         """Whether no operator occurs less often than before."""
         return bool(self.ops) and min(self.ops.values()) > 0
 
-    def counts(self, which: Row) -> dict[str, int]:
+    def counts(self, which: ModuleRow) -> dict[str, int]:
         """Counts of the changed operators in one of the two rows."""
-        return {op: which["ops"].get(op, 0) for op in self.ops}
+        return {op: which.ops.get(op, 0) for op in self.ops}
 
     @property
     def description(self) -> str:
         """``Add 2 -> 3, Mul 0 -> 1; 14 -> 16 nodes``."""
         if not self.ops:
             same = "same operators, other attributes or wiring"
-            return f"{self.before['nodes']} -> {self.after['nodes']} nodes" if self.nodes else same
-        parts = [f"{op} {self.before['ops'].get(op, 0)} -> {self.after['ops'].get(op, 0)}" for op in self.ops]
+            return f"{self.before.nodes} -> {self.after.nodes} nodes" if self.nodes else same
+        parts = [f"{op} {self.before.ops.get(op, 0)} -> {self.after.ops.get(op, 0)}" for op in self.ops]
         shown = ", ".join(parts[:8]) + (f", {len(parts) - 8} more operators" if len(parts) > 8 else "")
-        return f"{shown}; {self.before['nodes']} -> {self.after['nodes']} nodes" if self.nodes else shown
+        return f"{shown}; {self.before.nodes} -> {self.after.nodes} nodes" if self.nodes else shown
 
 
 @dataclass(slots=True)

@@ -16,8 +16,7 @@ from pytest_htp.compare.match import Modules, match_modules
 from pytest_htp.compare.policy import IGNORE, Policy
 from pytest_htp.format.fold import fold_paths
 from pytest_htp.format.paths import common_prefix, natural_key
-
-Record = Mapping[str, Any]
+from pytest_htp.format.record import Record
 
 
 class Draft(NamedTuple):
@@ -56,9 +55,9 @@ class Context:
     @cached_property
     def modules(self) -> Modules:
         """Which module of the one record is which of the other."""
-        if self.before["modules"] == self.after["modules"]:
+        if self.before.modules == self.after.modules:
             return Modules()
-        return match_modules(self.before["modules"], self.after["modules"])
+        return match_modules(self.before.modules, self.after.modules)
 
     @cached_property
     def open(self) -> dict[str, Pair]:
@@ -117,7 +116,7 @@ class Context:
         lines = self.sources.get(pair.path)
         if not lines or self.toolchain_changed:
             return ""
-        gained = [op for op, count in pair.change.ops.items() if count > 0] or list(pair.change.after["ops"])
+        gained = [op for op, count in pair.change.ops.items() if count > 0] or list(pair.change.after.ops)
         found = sorted({lines[op] for op in gained if op in lines})
         return f" (at {', '.join(found[:3])})" if found and (pair.change.ops or len(found) == 1) else ""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pytest_htp.compare.context import Context, Record
+from pytest_htp.compare.context import Context
 from pytest_htp.compare.finding import Comparison
 from pytest_htp.compare.policy import Policy
 from pytest_htp.compare.rules import LATER, RULES
@@ -14,12 +14,11 @@ from pytest_htp.compare.stages import compare_stages
 from pytest_htp.cycles import no_search_for_cycles
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.format.read import record_of
-from pytest_htp.format.serialize import dict_of
 
 
 def compare_exports(
-    baseline: Record,
-    current: Record,
+    baseline: Mapping[str, object],
+    current: Mapping[str, object],
     *,
     policy: Policy | str | None = None,
     coverage_tolerance: float = 0.0,
@@ -30,8 +29,8 @@ def compare_exports(
     """Classify every difference between two export records. Linear in the number of modules.
 
     Args:
-        baseline, current: records (``HTPExport.record``, or a baseline file read with ``pytest_htp.format.load``),
-            folded or not.
+        baseline: record (``HTPExport.record``, or a baseline file read with ``pytest_htp.format.load``), folded or not.
+        current: record to compare with it.
         policy: other verdicts per code, parsed or as ``"ops.changed:ignore opset.changed:drift"``.
         coverage_tolerance: percentage points by which coverage and direct coverage may drop.
         min_coverage: coverage in percent below which ``coverage.dropped`` is reported whatever the baseline
@@ -51,7 +50,7 @@ def compare_exports(
     records = []
     for role, given in (("baseline", baseline), ("current", current)):
         try:
-            records.append(dict_of(record_of(given)))
+            records.append(record_of(given))
         except HTPUsageError as error:
             raise HTPUsageError(f"compare_exports: {role}: {error}") from None
     before, after = records

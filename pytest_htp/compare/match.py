@@ -4,16 +4,17 @@ neighbours.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from pytest_htp.compare.changes import Change, Pair, Row, is_float, same_content
+from pytest_htp.compare.changes import Change, Pair, is_float, same_content
 from pytest_htp.compare.sequences import renumbered
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.format.paths import MAX_PATHS, ancestors, expand_pattern, natural_key, nearest, parent_of, topmost
+from pytest_htp.format.record import ModuleRow
 
-Rows = dict[str, Row]
+Rows = dict[str, ModuleRow]
+_Accept = Callable[[str, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +40,11 @@ class Modules:
     new_paths: dict[str, str] = field(default_factory=dict)  # old path → new path, where they differ
 
 
-def index_rows(rows: Iterable[Mapping[str, Any]]) -> Rows:
+def index_rows(rows: Iterable[ModuleRow]) -> Rows:
     """Raw path → row, without copying. Raises HTPUsageError for a module described twice or too many."""
     indexed: Rows = {}
     for row in rows:
-        pattern = row["path"]
+        pattern = row.path
         for path in expand_pattern(pattern, MAX_PATHS - len(indexed)):
             if path in indexed:
                 raise HTPUsageError(f"two rows describe the module {path[:200]!r}: re-record the baseline")
@@ -51,7 +52,7 @@ def index_rows(rows: Iterable[Mapping[str, Any]]) -> Rows:
     return indexed
 
 
-def match_modules(before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str, Any]]) -> Modules:
+def match_modules(before: Iterable[ModuleRow], after: Iterable[ModuleRow]) -> Modules:
     """Match two lists of (folded) rows. Linear in the number of modules."""
     modules = Modules(index_rows(before), index_rows(after))
     children = renumbered(modules.before, modules.after)
@@ -84,7 +85,7 @@ def _follow(old: str, children: Mapping[str, str | None]) -> str | None:
 def _changed_pairs(modules: Modules, matched: Mapping[str, str]) -> list[Pair]:
     changes: dict[tuple[int, int], Change | None] = {}
     rows = {id(row): row for row in modules.before.values()}.values()
-    floats = frozenset(kind for row in rows for kind in row["dtypes"] if is_float(kind))
+    floats = frozenset(kind for row in rows for kind in row.dtypes if is_float(kind))
     pairs = []
     for old, new in matched.items():
         before, after = modules.before[old], modules.after[new]
@@ -100,7 +101,7 @@ def _changed_pairs(modules: Modules, matched: Mapping[str, str]) -> list[Pair]:
 class _Forest:
     """Unmatched modules with the structure below each: equal ``signature`` means equal subtrees."""
 
-    def __init__(self, rows: Mapping[str, Row], signatures: dict[object, int]) -> None:
+    def __init__(self, rows: Mapping[str, ModuleRow], signatures: dict[object, int]) -> None:
         self.inside: dict[str, list[str]] = {path: [] for path in rows}
         self.nodes: dict[str, int] = {}
         self.signature: dict[str, int] = {}
@@ -115,11 +116,11 @@ class _Forest:
             row, below = rows[path], self.inside[path]
             start = len(path) + 1 if path else 0
             content = (
-                row["class"], tuple(sorted(row["ops"].items())), row.get("fingerprint"),
+                row.class_name, tuple(sorted(row.ops.items())), row.fingerprint,
                 tuple(sorted((inner[start:], self.signature[inner]) for inner in below)),
             )  # fmt: skip
             self.signature[path] = signatures.setdefault(content, len(signatures))
-            self.nodes[path] = row["nodes"] + sum(self.nodes[inner] for inner in below)
+            self.nodes[path] = row.nodes + sum(self.nodes[inner] for inner in below)
 
     def subtree(self, root: str) -> list[str]:
         found = [root]
@@ -135,7 +136,7 @@ def _match_moved(modules: Modules) -> dict[str, str]:
     matched: dict[str, str] = {}
 
     def accept(old: str, new: str) -> None:
-        modules.moves.append(Move(old, new, str(modules.removed[old]["class"])))
+        modules.moves.append(Move(old, new, modules.removed[old].class_name))
         for path in old_forest.subtree(old):
             target = new + path[len(old) :]
             if target in modules.added:
@@ -147,7 +148,7 @@ def _match_moved(modules: Modules) -> dict[str, str]:
     return matched
 
 
-def _match_equal_subtrees(modules: Modules, old_forest: _Forest, new_forest: _Forest, accept: Any) -> None:
+def _match_equal_subtrees(modules: Modules, old_forest: _Forest, new_forest: _Forest, accept: _Accept) -> None:
     """The same structure elsewhere: under the same parent, or anywhere if it holds nodes."""
     candidates: dict[int, list[str]] = {}
     for path in sorted(modules.added, key=natural_key, reverse=True):
@@ -160,14 +161,14 @@ def _match_equal_subtrees(modules: Modules, old_forest: _Forest, new_forest: _Fo
             accept(old, found.pop())
 
 
-def _match_same_place(modules: Modules, accept: Any) -> None:
+def _match_same_place(modules: Modules, accept: _Accept) -> None:
     """Renamed and changed: the same class under the same parent, as many before as after."""
 
     def grouped(paths: Iterable[str]) -> dict[tuple[str | None, str], list[str]]:
         groups: dict[tuple[str | None, str], list[str]] = {}
         for path in sorted(topmost(paths), key=natural_key):
             row = modules.removed.get(path) or modules.added[path]
-            groups.setdefault((parent_of(path), row["class"]), []).append(path)
+            groups.setdefault((parent_of(path), row.class_name), []).append(path)
         return groups
 
     new_groups = grouped(modules.added)

@@ -8,22 +8,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from difflib import SequenceMatcher
 
-from pytest_htp.compare.changes import Row
 from pytest_htp.compare.lines import alike_at_the_ends
 from pytest_htp.format.paths import last_segment, number_in, parent_of
+from pytest_htp.format.record import ModuleRow
 
 # difflib is quadratic at worst; longer differing middles are left to matching by path.
 _LONGEST = 200
 
 
-def renumbered(before: Mapping[str, Row], after: Mapping[str, Row]) -> dict[str, str | None]:
+def renumbered(before: Mapping[str, ModuleRow], after: Mapping[str, ModuleRow]) -> dict[str, str | None]:
     """Old child path → new child path (None: gone) for the children of every parent whose numbering
     shifted.
     """
     suspects = {
         parent_of(path)
         for path, row in before.items()
-        if path in after and row["class"] != after[path]["class"] and number_in(last_segment(path)) is not None
+        if path in after and row.class_name != after[path].class_name and number_in(last_segment(path)) is not None
     }
     if not suspects:
         return {}
@@ -36,7 +36,7 @@ def renumbered(before: Mapping[str, Row], after: Mapping[str, Row]) -> dict[str,
     return moved
 
 
-def _numbered_children(rows: Mapping[str, Row], parents: set[str | None]) -> dict[str | None, list[str]]:
+def _numbered_children(rows: Mapping[str, ModuleRow], parents: set[str | None]) -> dict[str | None, list[str]]:
     children: dict[str | None, list[str]] = {}
     for path in rows:
         if number_in(last_segment(path)) is not None and parent_of(path) in parents:
@@ -47,9 +47,9 @@ def _numbered_children(rows: Mapping[str, Row], parents: set[str | None]) -> dic
 
 
 def _aligned(
-    old: list[str], new: list[str], before: Mapping[str, Row], after: Mapping[str, Row]
+    old: list[str], new: list[str], before: Mapping[str, ModuleRow], after: Mapping[str, ModuleRow]
 ) -> dict[str, str | None]:
-    old_classes, new_classes = [before[path]["class"] for path in old], [after[path]["class"] for path in new]
+    old_classes, new_classes = [before[path].class_name for path in old], [after[path].class_name for path in new]
     head, tail = alike_at_the_ends(old_classes, new_classes)
     middle_old, middle_new = old[head : len(old) - tail], new[head : len(new) - tail]
     if max(len(middle_old), len(middle_new)) > _LONGEST:

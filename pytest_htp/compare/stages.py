@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Container, Sequence
+
+from msgspec.structs import replace
 
 from pytest_htp.compare.changes import bare, differences
 from pytest_htp.compare.context import Context, Draft
 from pytest_htp.compare.match import index_rows
 from pytest_htp.compare.rules import quality, quantization
 from pytest_htp.format.paths import Neighbourhood
+from pytest_htp.format.record import GraphRecord, Record, StageRecord
 
 # Consequences of running quantized or in float, which quantization.* stands for.
 _OF_QUANTIZATION = frozenset(
@@ -28,11 +30,11 @@ _OF_BORDERS = frozenset(
 
 def compare_stages(context: Context, rules: Sequence[Callable[[Context], None]]) -> None:
     """Run ``rules`` over each stage that both sides have, and add what is new there to ``context``."""
-    before = {stage["name"]: stage for stage in context.before.get("stages", ())}
+    before = {stage.name: stage for stage in context.before.stages}
     earlier = [context]
     exported = list(context.drafts)
-    for stage in context.after.get("stages", ()):
-        name = stage["name"]
+    for stage in context.after.stages:
+        name = stage.name
         if name not in before:
             continue
         inner = Context(
@@ -60,13 +62,15 @@ def compare_stages(context: Context, rules: Sequence[Callable[[Context], None]])
             if not (_of_quantization(draft, quantized) or any(_follows(draft, inner, *each) for each in known))
         ]
         earlier.append(inner)
-    gone = [name for name in before if name not in {stage["name"] for stage in context.after.get("stages", ())}]
-    if gone and context.after.get("stages"):
+    gone = [name for name in before if name not in {stage.name for stage in context.after.stages}]
+    if gone and context.after.stages:
         context.report("record.changed", f"stages no longer made: {', '.join(gone)}", before=gone)
 
 
-def _record(stage: Mapping[str, Any], export: Mapping[str, Any]) -> dict[str, Any]:
-    return {**stage, "model": export["model"], "toolchain": export["toolchain"]}
+def _record(stage: StageRecord, export: Record) -> Record:
+    """A stage as if it were an export of that model."""
+    graph = {name: getattr(stage, name) for name in GraphRecord.__struct_fields__}
+    return replace(export, **graph, quality=stage.quality, stages=[], targets=[], tokens=None, unobserved=[])
 
 
 def _of_quantization(draft: Draft, quantized: Container[str | None]) -> bool:
@@ -97,6 +101,6 @@ def _follows(draft: Draft, inner: Context, told: Sequence[Draft], source: Contex
 
 
 def _delta(path: str, context: Context) -> dict[str, int]:
-    rows = (index_rows(record["modules"]).get(path) or {} for record in (context.before, context.after))
-    before, after = (row.get("ops", {}) for row in rows)
+    rows = (index_rows(record.modules).get(path) for record in (context.before, context.after))
+    before, after = ({} if row is None else row.ops for row in rows)
     return differences(before, after)

@@ -115,10 +115,14 @@ def describe_graph(
     """One tagged graph, an export's or a stage's, described.
 
     Args:
+        tagging: the graph's.
         parameters: of the PyTorch model, as in :class:`RecordSource`.
+        real_weights: as of :class:`RecordSource`.
         named_outputs: False where the exporter made the outputs' names up. Such a name (``linear_15``,
             ``linear_alias_1``) is nobody's contract and moves with every inserted node: outputs are numbered by
             place instead (``output.0``).
+        attestation: what was found of the tags, in the record's terms.
+        parity: what was found of the values.
     """
     graph, model = tagging.graph, tagging.graph.model
     symbols = _Symbols()  # named by their first appearance, inputs before outputs

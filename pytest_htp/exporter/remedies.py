@@ -43,6 +43,9 @@ def explain(
     """``export of X failed in step 4/8 (model tracing), in module a.b: cause. Remedy.``, and the line of code.
 
     Args:
+        step: the one that failed.
+        model_name: as messages call the model.
+        error: what was raised.
         inputs: what the model was called with (name, dtype, shape), said where the model itself raises.
         place: where in the model it happened, None where that is not known.
         fake: an attribute of the model that holds a fake tensor, None where none does.

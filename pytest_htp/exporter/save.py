@@ -38,6 +38,8 @@ def save_model(
     """Save ``model`` at ``path``, atomically.
 
     Args:
+        model: the graph.
+        path: the ``.onnx`` file.
         structure_only: write initializers with type and shape but no data (weights were never there).
         parameters: names of initializers that are parameters.
         external: whether weights go beside the graph; None decides by ``EXTERNAL_DATA_BYTES``.

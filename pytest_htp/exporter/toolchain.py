@@ -14,7 +14,8 @@ def toolchain_versions(*, transformers: bool, onnxruntime: bool = False, further
     """Package → version without the local part (``2.13.0+cpu`` and ``2.13.0+cu128`` export the same graph).
 
     Args:
-        transformers, onnxruntime: whether they take part (stages are ONNX Runtime's).
+        transformers: whether it takes part.
+        onnxruntime: whether it does (stages are its).
         further: packages of targets.
     """
     versions = {"pytest-htp": __version__}

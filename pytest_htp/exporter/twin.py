@@ -25,7 +25,9 @@ def watch_twin(reference: Any, inputs: PreparedInputs, hierarchy: Hierarchy, *, 
 
     Args:
         reference: whatever an export takes for a model.
+        inputs: the model's.
         hierarchy: of the quantized model, watched.
+        seed: of generated weights.
 
     Raises:
         HTPUsageError: it can't be run on these inputs, gives other outputs, or has other modules.
@@ -77,6 +79,8 @@ def values_in_twin(
 
     Args:
         values: the same by the model's tensors (:attr:`pytest_htp.parity.ParityResult.values`).
+        hierarchy: of the model, watched.
+        twin: of the twin, watched on the same inputs.
     """
     ours, theirs = Contents(hierarchy), Contents(twin)
     calls = {(call.path, call.call): call.order for call in hierarchy.calls}

@@ -19,6 +19,7 @@ def check_saved(path: Path, tagging: Tagging, *, structure_only: bool = False) -
     """Run ``onnx.checker.check_model(full_check=True)`` on a file of any size: operators, attributes, types, shapes.
 
     Args:
+        path: the ``.onnx`` file.
         tagging: of the graph in the file.
         structure_only: the file lacks its weights, which onnx takes for a fault; they count as inputs of their type
             and shape then.

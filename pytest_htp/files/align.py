@@ -56,6 +56,7 @@ def rename_modules(tagging: Tagging, names: Mapping[str, str], classes: Mapping[
     """Let a tagging speak of its modules by other paths.
 
     Args:
+        tagging: changed in place.
         names: path → new path; others keep theirs.
         classes: path (a new one) → class, for those whose class isn't known.
     """

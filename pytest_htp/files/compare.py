@@ -184,12 +184,12 @@ def _what_both_can_tell(
     findings: list[Finding], old: Record, new: Record, policy: Policy, names: dict[str, str], foreign: bool
 ) -> list[Finding]:
     """Findings without those that only say that another exporter, or another source of modules, was at work."""
-    before, after = (index_rows(dict_of(record)["modules"]) for record in (old, new))
+    before, after = (index_rows(record.modules) for record in (old, new))
     kept, other_words = [], set()
 
     def same(path: str) -> bool:
         one, other = before.get(path), after.get(path)
-        return computes_the_same(one["ops"] if one else {}, other["ops"] if other else {})
+        return computes_the_same(one.ops if one else {}, other.ops if other else {})
 
     for finding in findings:
         paths = [] if finding.module is None else expand_pattern(finding.module)
@@ -297,8 +297,8 @@ def _with_baseline(old: OnnxFile | Record, new: OnnxFile | Record, policy: Polic
     assert isinstance(file, OnnxFile)
     side = _side(file)
     notes = list(_notes_of(side))
-    rows = index_rows(dict_of(baseline)["modules"])
-    classes = {path: row["class"] for path, row in rows.items()}
+    rows = index_rows(baseline.modules)
+    classes = {path: row.class_name for path, row in rows.items()}
     rename_modules(side.tagging, {}, classes)
     named = all(row.named for row in baseline.outputs)
     record = describe_file(file, side.tagging, side.weights, named_outputs=named)

@@ -38,6 +38,8 @@ def describe_file(file: OnnxFile, tagging: Tagging, weights: list[Weight], *, na
     """The record of a file whose nodes have their modules. Parity and attestation are not measured.
 
     Args:
+        file: as it was loaded.
+        tagging: of its graph.
         weights: those of :func:`weights_of`, whose bytes are read for duplicates unless some are missing.
         named_outputs: False where the exporter made the outputs' names up.
     """

@@ -60,6 +60,8 @@ def typed(value: Any, kind: type[T], *, remedy: str, whole: str = "the record") 
     """``value``, JSON values, as an object of a type of ours.
 
     Args:
+        value: JSON values.
+        kind: the type.
         remedy: ends every message.
         whole: what messages call ``value``.
 

@@ -7,10 +7,8 @@ values of all layers, which alternate, are two rows with ``"every": 2``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-from msgspec import to_builtins
 from msgspec.structs import replace
 
 from pytest_htp.errors import HTPUsageError
@@ -114,10 +112,3 @@ def list_tensors(rows: Iterable[TensorRow]) -> list[TensorRow]:
     if len(placed) and max(placed) >= len(placed):
         raise HTPUsageError(f"inputs or outputs have a gap: {_REMEDY}")
     return [placed[place] for place in sorted(placed)]
-
-
-def unfold_tensors(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """:func:`list_tensors` of rows as JSON values."""
-    from msgspec import convert
-
-    return [to_builtins(row) for row in list_tensors(convert(row, TensorRow) for row in rows)]

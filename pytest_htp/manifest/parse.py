@@ -59,6 +59,7 @@ def read_manifest(path: Path, shown_path: str) -> list[ManifestExport]:
     """Read and check a manifest.
 
     Args:
+        path: the ``.htp.toml`` file.
         shown_path: the path as messages name it.
 
     Raises:

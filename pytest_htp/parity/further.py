@@ -64,7 +64,10 @@ def derived_sets(model: nn.Module, example: PreparedInputs, result: Any, program
     """Sets by rules 2 and 3.
 
     Args:
+        model: run on each set.
+        example: the export's inputs.
         result: what PyTorch returned for the example.
+        program: the graph, whose dynamic axes are varied.
     """
     axes, masks = _axes(example, program), _masks(example)
     if not (axes or masks) or not _answers_again(model, example, result):

@@ -20,7 +20,10 @@ def agrees_jointly(call: ModuleCall, nodes: Iterable[int], evidences: Evidences,
     along, returned or handed to a module inside of it (a norm with its own activation) leaves the node.
 
     Args:
+        call: one call of a module.
         nodes: positions of the nodes that the call belongs to by its tag.
+        evidences: which tensor each value equals.
+        placement: which nodes belong to which call.
     """
     for position in nodes:
         joined = [placement.calls.all[chain[-1]] for chain in placement.chains[position].own]

@@ -74,6 +74,7 @@ def measure_parity(request: ParityRequest, onlooker: Onlooker | None = None) -> 
     """Run the saved model once in ONNX Runtime and hold its values against what PyTorch recorded.
 
     Args:
+        request: what is compared, and how.
         onlooker: sees the same values; not told anything where nothing is run.
 
     Raises:

@@ -49,6 +49,8 @@ def equal_tokens(
         model: the model that generates; it comes back as it was given.
         arguments: of ``model.generate``, by name.
         components: name → component, exported with dynamic axes.
+        count: new tokens to generate.
+        seed: of generated inputs.
 
     Raises:
         HTPUsageError: a component can't be run on what generate gives it (fixed sizes, another kind of cache).

@@ -74,6 +74,8 @@ def sqnr(expected: torch.Tensor, got: torch.Tensor, signal: float | None = None)
     """Of two tensors with equally many elements, in dB; see :class:`Undefined` for what has none.
 
     Args:
+        expected: the signal.
+        got: signal and noise.
         signal: :func:`energy_of` the expected one, where that is known.
     """
     energy = Energy()

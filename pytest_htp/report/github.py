@@ -32,8 +32,11 @@ def github_annotations(
     although its export changed is a warning.
 
     Args:
+        report: of the run.
         root: pytest's root directory, which the report's paths are relative to. GitHub wants them relative to the
             repository: ``$GITHUB_WORKSPACE``, else the current folder.
+        limit: annotations at the most.
+        environ: where GitHub's variables are.
     """
     if environ.get("GITHUB_ACTIONS") != "true":
         return []

@@ -30,6 +30,8 @@ def merge_reports(directories: Sequence[Path], output: Path, *, count: int | Non
     copied. Where a shard is missing, the result is incomplete.
 
     Args:
+        directories: each holds a ``report.json``.
+        output: folder of the merged report, made if missing.
         count: of the shards; None: as the reports say, if they do.
 
     Raises:
@@ -95,6 +97,7 @@ def _missing_shards(reports: Sequence[Report], count: int | None = None) -> list
     """An entry for the shards without a report, by number where the reports say theirs; none where all are there.
 
     Args:
+        reports: those that are there.
         count: of the shards; None: as the reports say, the largest where they differ.
     """
     known = [report.shard for report in reports if report.shard is not None]

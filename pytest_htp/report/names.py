@@ -61,6 +61,8 @@ def cut_apart(names: Sequence[str], width: int, fit: Callable[[str, int], str]) 
     """Each name in at most ``width`` columns, different ones differently wherever there is room for what differs.
 
     Args:
+        names: in the order in which they are shown.
+        width: columns.
         fit: a text in at most so many columns, its middle left out.
     """
     different = sorted(set(names))
@@ -86,7 +88,11 @@ def _candidates(
     """Ways to cut a name, best first.
 
     Args:
+        name: the one to cut.
         siblings: the names of the same function, sorted; ``neighbours``: the names before and behind it.
+        neighbours: the names before and behind it.
+        width: columns.
+        fit: as of :func:`cut_apart`.
     """
     if len(siblings) > 1:
         yield from _by_parameters(name, siblings, width, fit)

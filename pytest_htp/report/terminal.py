@@ -45,6 +45,7 @@ def summary_lines(
     """The lines to write under pytest's own separator; empty where nothing was exported.
 
     Args:
+        report: of the run.
         html: where index.html was written, as it should be shown; None where none was.
         again: an option → the command that runs all the tests of the run again with it.
         width: the terminal's columns; what is beyond 80 goes to names.

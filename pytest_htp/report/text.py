@@ -20,6 +20,7 @@ def inert(text: str, limit: int | None = None, *, newlines: bool = False) -> str
     r"""``text`` with control, bidirectional, zero-width and unassigned characters made visible (``\\x1b``).
 
     Args:
+        text: from anywhere.
         limit: longest result in characters; the middle is left out, since both ends of a path identify it.
         newlines: keep ``\\n`` and ``\\t`` (a log) instead of making them visible too.
     """
@@ -36,6 +37,7 @@ def message_lines(text: str, limit: int = MESSAGE_LIMIT) -> list[str]:
     """The lines of an error's message, each inert and without colours.
 
     Args:
+        text: from anywhere.
         limit: longest message in characters.
     """
     return [inert(line) for line in shorten(without_ansi(text), limit).splitlines()]

@@ -107,6 +107,8 @@ def squarify(values: Sequence[float], width: float, height: float) -> list[tuple
 
     Args:
         values: positive, largest first.
+        width: of the whole.
+        height: of the whole.
     """
     scale = width * height / sum(values) if values else 0.0
     areas = [value * scale for value in values]

@@ -29,7 +29,10 @@ def write_reports(
     ``report.json`` into ``directory`` (made if missing).
 
     Args:
+        report: of the run.
+        directory: made if missing.
         step_summary: also append the summary to the file that ``$GITHUB_STEP_SUMMARY`` names, where set.
+        environ: where GitHub's variables are.
 
     Returns:
         The paths by ``"html"``, ``"markdown"`` and ``"json"``.

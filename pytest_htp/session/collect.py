@@ -128,6 +128,7 @@ class Collector:
         """At the end of the session: look for stale baselines (and prune them where asked), write the report's files.
 
         Args:
+            inventory: the tests that were collected and the baselines that they have.
             stopped: the session ended before all tests had run.
 
         Returns whether all that was asked for could be done.

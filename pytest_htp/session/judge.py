@@ -74,6 +74,7 @@ def judge(record: Record, stored: Stored | None, rules: Rules, *, compares: bool
     Args:
         record: today's.
         stored: the baseline, None where there is none.
+        rules: the test's settings.
         compares: False for a test that compares with none: only what is wrong whatever a baseline says counts.
     """
     before = stored.record if stored is not None else None

@@ -14,6 +14,8 @@ def failure_text(result: ExportResult, found: Judgement, stored: Stored | None, 
     """Why an export that was made fails its test.
 
     Args:
+        result: the export's.
+        found: the judgement that failed it.
         stored: the baseline, which may be one that can't be read.
         report: the report's page, for the reader to open.
     """

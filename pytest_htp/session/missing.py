@@ -17,7 +17,9 @@ def export_missing(stored: Stored, shown: str, policy: Policy) -> Comparison | N
     """The finding for a baseline whose export was not made; None where the policy ignores it.
 
     Args:
+        stored: the baseline.
         shown: the baseline's path as messages say it.
+        policy: verdicts by code.
     """
     verdict = policy.verdict(CODE)
     if verdict == IGNORE:

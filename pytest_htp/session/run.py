@@ -172,7 +172,10 @@ class HtpRun:
         """Put an export's files, without weights, and its record where the report will be made of them.
 
         Args:
+            nodeid: the test's.
+            export_name: its name among the test's exports.
             export: None for one that failed; what its monitor wrote beside ``output_path`` is kept.
+            output_path: where the export was, or would have been, written.
 
         Returns:
             The folder as it will be called in the report; None where no report was asked for, or its folder can't be

@@ -54,6 +54,9 @@ def run_stage(
     """Make ``destination`` of ``source``.
 
     Args:
+        stage: a built-in one's name, or the user's own.
+        source: the ``.onnx`` file to read.
+        destination: the one to write.
         calibration: input name → array, one mapping per sample (used by ``int8:qdq``).
 
     Raises:

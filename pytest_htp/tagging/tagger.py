@@ -74,6 +74,7 @@ def tag_graph(
     """Decide tag and evidence of every node of ``model``; the model itself is not changed.
 
     Args:
+        model: the graph.
         modules: the model's modules by path (their ``tag`` is what nodes get).
         provenance: what was observed during the export, None where nothing was.
         shared_parameters: parameter or buffer name → all names of that tensor.

@@ -39,6 +39,7 @@ def place(nodes: Sequence[CompiledNode], tagging: Tagging) -> Placement:
     """Lead compiled nodes back to modules. A node made of several counts once for each of them.
 
     Args:
+        nodes: as the compiler has them.
         tagging: of the graph that was compiled.
     """
     modules: dict[str, Counter[str]] = {}

@@ -42,6 +42,7 @@ def compile_apart(request: CompileRequest, timeout: float) -> Compilation:
     """Compile in a process of its own.
 
     Args:
+        request: file, target and options.
         timeout: seconds until it is stopped, 0 for no limit.
 
     Returns:

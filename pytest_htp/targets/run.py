@@ -27,6 +27,7 @@ def compile_targets(path: Path, tagging: Tagging, targets: Sequence[Target], *, 
     Args:
         path: the ``.onnx`` file of the last stage.
         tagging: of that graph.
+        targets: in order.
         timeout: seconds that one compile may take, 0 for no limit.
 
     Raises:

@@ -12,20 +12,16 @@ def newly_contradicted(context: Context) -> set[str]:
     """Raw paths of the modules contradicted today and not in the baseline; empty where one was not
     measured.
     """
-    before, after = context.before["attestation"], context.after["attestation"]
-    if not (before["measured"] and after["measured"]) or before["contradicted"] == after["contradicted"]:
+    before, after = context.before.attestation, context.after.attestation
+    if not (before.measured and after.measured) or before.contradicted == after.contradicted:
         return set()
     renamed = context.modules.new_paths
-    old, new = (
-        [path for pattern in part["contradicted"] for path in expand_pattern(pattern)] for part in (before, after)
-    )
+    old, new = ([path for pattern in part.contradicted for path in expand_pattern(pattern)] for part in (before, after))
     return set(new) - {renamed.get(path, path) for path in old}
 
 
 def _more_not_direct(context: Context) -> bool:
-    old, new = (
-        part["total_nodes"] - part["direct"] for part in (context.before["coverage"], context.after["coverage"])
-    )
+    old, new = (part.total_nodes - part.direct for part in (context.before.coverage, context.after.coverage))
     return bool(new > old)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pytest_htp.compare.changes import Row
 from pytest_htp.compare.context import Context
 from pytest_htp.format.paths import ancestors
+from pytest_htp.format.record import ModuleRow
 
 _SHARE = 0.01  # contract: by more than 1%
 _SIZES = ("io.dim_fixed", "io.dim_freed", "io.dim_changed", "io.rank")
@@ -23,7 +23,7 @@ def compare_flops(context: Context) -> None:
     moved: dict[str, tuple[int, int]] = {}
     for path, row in modules.after.items():
         before = modules.before.get(old_paths.get(path, path))
-        counts = _flops(before or {}), _flops(row)
+        counts = _flops(before), _flops(row)
         if counts[0] is None or counts[1] is None or counts[0] == counts[1]:
             continue
         if abs(counts[1] - counts[0]) > _SHARE * counts[0]:
@@ -39,10 +39,9 @@ def compare_flops(context: Context) -> None:
         context.report(code, f"{_in_words(old)} -> {_in_words(new)}{share}{why}", module=path, before=old, after=new)
 
 
-def _flops(row: Row) -> int | None:
+def _flops(row: ModuleRow | None) -> int | None:
     """With attention's, which one operator and its parts count in different fields."""
-    flops = row.get("flops")
-    return None if flops is None else flops + (row.get("attention_flops") or 0)
+    return None if row is None or row.flops is None else row.flops + (row.attention_flops or 0)
 
 
 def _in_words(count: int) -> str:
@@ -55,13 +54,13 @@ def _in_words(count: int) -> str:
 
 
 def compare_tokens(context: Context) -> None:
-    before, after = context.before.get("tokens"), context.after.get("tokens")
+    before, after = context.before.tokens, context.after.tokens
     if before is None or after is None:
         return
-    if after["equal"] < min(before["equal"], after["count"]):
+    if after.equal < min(before.equal, after.count):
         context.report(
             "tokens.differ",
-            f"{before['equal']} of {before['count']} tokens agreed with PyTorch's, now {after['equal']} of "
-            f"{after['count']}",
-            before=before["equal"], after=after["equal"],
+            f"{before.equal} of {before.count} tokens agreed with PyTorch's, now {after.equal} of "
+            f"{after.count}",
+            before=before.equal, after=after.equal,
         )  # fmt: skip

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pytest_htp.compare.changes import Change, Row, bare
+from pytest_htp.compare.changes import Change, bare
 from pytest_htp.compare.context import Context
 from pytest_htp.compare.rules.shapes import casts_follow_io
 from pytest_htp.format.program import parse_line
+from pytest_htp.format.record import ModuleRow
 
 
 def compare_precision(context: Context) -> None:
@@ -29,7 +30,7 @@ def compare_precision(context: Context) -> None:
         if change.new_floats:
             parts.append(f"now computes in {', '.join(change.new_floats)}")
         elif change.dtypes:
-            old, new = change.before["dtypes"], change.after["dtypes"]
+            old, new = change.before.dtypes, change.after.dtypes
             counts = (f"{kind} {old.get(kind, 0)} -> {new.get(kind, 0)}"
                       for kind in change.dtypes)  # fmt: skip
             parts.append(f"node outputs: {', '.join(counts)}")
@@ -50,7 +51,7 @@ def _only_precision(change: Change) -> bool:
     return (
         max(change.ops.values()) > 0
         or bool(change.new_floats)
-        or any(kind for kind in change.dtypes if not change.after["dtypes"].get(kind))
+        or any(kind for kind in change.dtypes if not change.after.dtypes.get(kind))
     )
 
 
@@ -62,16 +63,15 @@ def _converts_for_others(change: Change) -> bool:
     return read_before is not None and read_before == read_now
 
 
-def _own_casts(row: Row) -> int | None:
+def _own_casts(row: ModuleRow) -> int | None:
     """How many Casts of a module its own nodes read, None where that is not known."""
-    if row.get("program") is None:
+    if row.program is None:
         return None
-    lines = [line for line in map(parse_line, row["program"]) if not line.is_call]
+    lines = [line for line in map(parse_line, row.program) if not line.is_call]
     read = {value for line in lines for value in line.inputs}
     return sum(bare(line.name) == "Cast" and f"%{line.number}" in read for line in lines)
 
 
-def _state(change: Change, row: object) -> dict[str, int]:
-    assert isinstance(row, dict)
-    ops = {op: row["ops"].get(op, 0) for op in change.ops}
-    return {**ops, **{kind: row["dtypes"].get(kind, 0) for kind in change.dtypes}}
+def _state(change: Change, row: ModuleRow) -> dict[str, int]:
+    ops = {op: row.ops.get(op, 0) for op in change.ops}
+    return {**ops, **{kind: row.dtypes.get(kind, 0) for kind in change.dtypes}}

@@ -12,9 +12,9 @@ from typing import Any
 
 from pytest_htp.compare.context import Context
 from pytest_htp.format.fold import fold_paths
-from pytest_htp.format.tensors import unfold_tensors
+from pytest_htp.format.record import Record, TensorRow
+from pytest_htp.format.tensors import list_tensors
 
-Tensor = Mapping[str, Any]
 _MADE_UP = re.compile(r"\bd\d+\b")  # symbols the record made up, alone or in an expression ("2*d0")
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _SHOWN = 6
@@ -37,15 +37,15 @@ class _Differences:
 @dataclass(frozen=True, slots=True)
 class _Match:
     kind: str  # "input" or "output"
-    old: Tensor
-    new: Tensor
+    old: TensorRow
+    new: TensorRow
 
 
 def compare_io(context: Context) -> None:
     found = _Differences()
     matches: list[_Match] = []
     for kind in ("input", "output"):
-        old, new = (unfold_tensors(record[f"{kind}s"]) for record in (context.before, context.after))
+        old, new = (_tensors(record, kind) for record in (context.before, context.after))
         matches += _match(context, found, kind, old, new)
     if "io.reordered" not in found.messages:
         _report_exchanged(context, found, matches)
@@ -58,7 +58,7 @@ def compare_io(context: Context) -> None:
 
 
 def _match(
-    context: Context, found: _Differences, kind: str, old: Sequence[Tensor], new: Sequence[Tensor]
+    context: Context, found: _Differences, kind: str, old: Sequence[TensorRow], new: Sequence[TensorRow]
 ) -> list[_Match]:
     """Match tensors by name, then renamed ones by place; report added, removed, renamed, reordered."""
     old_names, new_names = _unique_names(old), _unique_names(new)
@@ -81,7 +81,7 @@ def _match(
             renamed[name] = other
     unused = set(fresh) - set(renamed.values())
     for name, other in renamed.items():
-        if _named(old[old_at[name]]) or _named(new[new_at[other]]):
+        if old[old_at[name]].named or new[new_at[other]].named:
             found.add("io.renamed", name, f"{kind} {name} is now called {other}", name, other)
         matches.append(_Match(kind, old[old_at[name]], new[new_at[other]]))
     added = [name for name in fresh if name in unused]
@@ -106,50 +106,49 @@ def _by_place_if_relabelled(context: Context, found: _Differences, matches: list
     """Names in another order on tensors that stayed where they were: types are then compared by place."""
     kinds = list(found.before.get("io.reordered", ()))
     for kind in kinds:
-        old, new = (unfold_tensors(record[f"{kind}s"]) for record in (context.before, context.after))
+        old, new = (_tensors(record, kind) for record in (context.before, context.after))
         if len(old) == len(new) and all(_alike(*pair) for pair in zip(old, new, strict=True)):
             others = [match for match in matches if match.kind != kind]
             matches = [*others, *(_Match(kind, *pair) for pair in zip(old, new, strict=True))]
     return matches
 
 
-def _named(tensor: Tensor) -> bool:
-    """Whether the name is part of the contract, not one the record gave a nameless output by its place."""
-    return bool(tensor.get("named", True))
+def _tensors(record: Record, kind: str) -> list[TensorRow]:
+    return list_tensors(record.inputs if kind == "input" else record.outputs)
 
 
 def _report_exchanged(context: Context, found: _Differences, matches: Sequence[_Match]) -> None:
     """Outputs that keep their names and places but are now made by each other's modules."""
     new_paths = context.modules.new_paths
     outputs = [match for match in matches if match.kind == "output"]
-    values = all(match.old.get("value") and match.new.get("value") for match in outputs)
+    values = all(match.old.value and match.new.value for match in outputs)
     old = [_maker(match.old, new_paths, values) for match in outputs]
     new = [_maker(match.new, {}, values) for match in outputs]
     if None in old or None in new or sorted(map(str, old)) != sorted(map(str, new)) or old == new:
         return
-    moved = [match.new["name"] for match, a, b in zip(outputs, old, new, strict=True) if a != b]
+    moved = [match.new.name for match, a, b in zip(outputs, old, new, strict=True) if a != b]
     apart = {str(maker).partition(":")[0] for maker, other in zip(old, new, strict=True) if maker != other}
     whose = "made by each other's modules" if len(apart) > 1 else f"each other's values in {apart.pop() or 'the root'}"
     message = f"outputs {', '.join(moved[:_SHOWN])} are now {whose}"
     found.add("io.reordered", "output", message, old, new)
 
 
-def _maker(tensor: Tensor, new_paths: Mapping[str, str], values: bool) -> str | None:
+def _maker(tensor: TensorRow, new_paths: Mapping[str, str], values: bool) -> str | None:
     """The module that makes an output, by its path of today, with which of its values that is where both records
     know; None where it isn't known.
     """
-    path: str | None = tensor.get("module")
+    path = tensor.module
     if path is None:
         return None
-    return f"{new_paths.get(path, path)}:{tensor['value']}" if values else new_paths.get(path, path)
+    return f"{new_paths.get(path, path)}:{tensor.value}" if values else new_paths.get(path, path)
 
 
-def _unique_names(tensors: Sequence[Tensor]) -> list[str]:
+def _unique_names(tensors: Sequence[TensorRow]) -> list[str]:
     """Names, a repeated one made distinct (a broken graph, but no reason to crash)."""
     seen: dict[str, int] = {}
     names = []
     for tensor in tensors:
-        name = tensor["name"]
+        name = tensor.name
         seen[name] = seen.get(name, 0) + 1
         names.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
     return names
@@ -180,37 +179,37 @@ def _candidates(old: Sequence[str], new: Sequence[str], ordered: bool) -> Iterat
             used += 1
 
 
-def _alike(old: Tensor, new: Tensor) -> bool:
-    return old["dtype"] == new["dtype"] and _rank(old) == _rank(new)
+def _alike(old: TensorRow, new: TensorRow) -> bool:
+    return old.dtype == new.dtype and _rank(old) == _rank(new)
 
 
-def _rank(tensor: Tensor) -> int | None:
-    return None if tensor["dims"] is None else len(tensor["dims"])
+def _rank(tensor: TensorRow) -> int | None:
+    return None if tensor.dims is None else len(tensor.dims)
 
 
-def _signature(tensor: Tensor) -> str:
-    dims = "?" if tensor["dims"] is None else ", ".join("?" if dim is None else str(dim) for dim in tensor["dims"])
-    return f"{tensor['dtype']}[{dims}]"
+def _signature(tensor: TensorRow) -> str:
+    dims = "?" if tensor.dims is None else ", ".join("?" if dim is None else str(dim) for dim in tensor.dims)
+    return f"{tensor.dtype}[{dims}]"
 
 
 def _compare_types(found: _Differences, match: _Match) -> None:
     old, new = match.old, match.new
-    name = f"{match.kind} {new['name']}"
-    if old["dtype"] != new["dtype"]:
-        message = f"{name}: {old['dtype']} -> {new['dtype']}"
-        found.add("io.dtype", new["name"], message, old["dtype"], new["dtype"])
+    name = f"{match.kind} {new.name}"
+    if old.dtype != new.dtype:
+        message = f"{name}: {old.dtype} -> {new.dtype}"
+        found.add("io.dtype", new.name, message, old.dtype, new.dtype)
     if _rank(old) != _rank(new):
         message = f"{name}: {_axes(old)} -> {_axes(new)}"
-        found.add("io.rank", new["name"], message, old["dims"], new["dims"])
+        found.add("io.rank", new.name, message, old.dims, new.dims)
         return
-    for axis, (before, after) in enumerate(zip(old["dims"] or (), new["dims"] or (), strict=True)):
+    for axis, (before, after) in enumerate(zip(old.dims or (), new.dims or (), strict=True)):
         code = _dim_code(before, after)
         if code:
             message = f"{name} axis {axis}: {_dim(before)} -> {_dim(after)}"
-            found.add(code, new["name"], message, old["dims"], new["dims"])
+            found.add(code, new.name, message, old.dims, new.dims)
 
 
-def _axes(tensor: Tensor) -> str:
+def _axes(tensor: TensorRow) -> str:
     rank = _rank(tensor)
     return "unknown rank" if rank is None else "1 axis" if rank == 1 else f"{rank} axes"
 
@@ -233,18 +232,18 @@ def _compare_symbols(found: _Differences, matches: Sequence[_Match]) -> None:
     """
     forward: dict[str, tuple[str, str]] = {}
     backward: dict[str, tuple[str, str]] = {}
-    computed: list[tuple[str, str, str, Tensor, Tensor]] = []
+    computed: list[tuple[str, str, str, TensorRow, TensorRow]] = []
     for match in matches:
         if _rank(match.old) != _rank(match.new):
             continue
-        for axis, (old, new) in enumerate(zip(match.old["dims"] or (), match.new["dims"] or (), strict=True)):
+        for axis, (old, new) in enumerate(zip(match.old.dims or (), match.new.dims or (), strict=True)):
             if not (isinstance(old, str) and isinstance(new, str)):
                 continue
-            place = f"{match.kind} {match.new['name']} axis {axis}"
+            place = f"{match.kind} {match.new.name} axis {axis}"
             if _is_computed(old) or _is_computed(new):
                 computed.append((place, old, new, match.old, match.new))
                 continue
-            name, dims = match.new["name"], (match.old["dims"], match.new["dims"])
+            name, dims = match.new.name, (match.old.dims, match.new.dims)
             known_new, first = forward.setdefault(old, (new, place))
             known_old, other = backward.setdefault(new, (old, place))
             if known_new != new:
@@ -258,7 +257,7 @@ def _compare_symbols(found: _Differences, matches: Sequence[_Match]) -> None:
         expected = _MADE_UP.sub(lambda symbol: forward.get(symbol[0], (symbol[0],))[0], old)
         if sorted(_TOKEN.findall(expected)) != sorted(_TOKEN.findall(new)):
             message = f"{place}: {old} -> {new}"
-            found.add("io.dim_symbol", new_tensor["name"], message, old_tensor["dims"], new_tensor["dims"])
+            found.add("io.dim_symbol", new_tensor.name, message, old_tensor.dims, new_tensor.dims)
 
 
 def _is_computed(dim: str) -> bool:

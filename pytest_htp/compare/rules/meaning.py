@@ -16,7 +16,7 @@ from pytest_htp.compare.lines import Difference, diff_programs
 from pytest_htp.compare.rules.attestation import newly_contradicted
 from pytest_htp.format.paths import ancestors, common_prefix, join_path
 from pytest_htp.format.program import COMMUTATIVE, called_paths, parse_line
-from pytest_htp.format.tensors import unfold_tensors
+from pytest_htp.format.tensors import list_tensors
 
 _UNTAGGED = "untagged"
 
@@ -154,10 +154,9 @@ def _followed(context: Context, path: str, places: Iterable[int]) -> tuple[str, 
     wanted = {f"in{place}" for place in places}
     row = context.modules.after.get(path)
     for _ in range(64):
-        program = (row or {}).get("program")
-        if row is None or program is None:
+        if row is None or row.program is None:
             return None
-        readers = [line for line in map(parse_line, program) if wanted & set(line.inputs)]
+        readers = [line for line in map(parse_line, row.program) if wanted & set(line.inputs)]
         if len(readers) != 1 or not wanted <= set(readers[0].inputs) or "{" in readers[0].name:
             return None
         line = readers[0]
@@ -182,8 +181,8 @@ def _depth(path: str) -> int:
 
 
 def _compare_untagged(context: Context) -> None:
-    before, after = (record["untagged"].get("program") for record in (context.before, context.after))
-    if before is None or after is None or context.before["untagged"]["ops"] != context.after["untagged"]["ops"]:
+    before, after = (record.untagged.program for record in (context.before, context.after))
+    if before is None or after is None or context.before.untagged.ops != context.after.untagged.ops:
         return
     found = diff_programs(tuple(before), tuple(after)).found
     tree = _Tree(set(), set(), {}, _renamed_inputs(context))
@@ -202,22 +201,18 @@ def report_outputs(context: Context) -> None:
     changed = {pair.path for pair in context.modules.changed if pair.change.structural}
     changed |= {*context.modules.added, *context.modules.removed}
     new_paths, renamed = context.modules.new_paths, _renamed_inputs(context)
-    old, new = (unfold_tensors(record["outputs"]) for record in (context.before, context.after))
+    old, new = (list_tensors(record.outputs) for record in (context.before, context.after))
     for was, now in zip(old, new, strict=False):
-        origins = (was.get("module"), was.get("value")), (now.get("module"), now.get("value"))
-        if (
-            origins[0] == origins[1]
-            or (origins[0][1], origins[1][1]) in renamed
-            or None in (was.get("value"), now.get("value"))
-        ):
+        origins = (was.module, was.value), (now.module, now.value)
+        if origins[0] == origins[1] or (origins[0][1], origins[1][1]) in renamed or None in (was.value, now.value):
             continue
-        modules = [path for path in (was.get("module"), now.get("module")) if path is not None]
+        modules = [path for path in (was.module, now.module) if path is not None]
         if changed.intersection(modules) or any(path in new_paths for path in modules):
             continue
         before, after = (
             f"{module or 'the root' if module is not None else 'no module'}: {value}" for module, value in origins
         )
         context.report(
-            "ops.changed", f"output {now['name']}: {before} -> {after}",
+            "ops.changed", f"output {now.name}: {before} -> {after}",
             module=common_prefix(modules) if modules else None, before=before, after=after,
         )  # fmt: skip

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pytest_htp.compare.changes import Pair, Row, differences
+from pytest_htp.compare.changes import Pair, differences
 from pytest_htp.compare.context import Context
 from pytest_htp.compare.match import Move, Rows
 from pytest_htp.compare.rules.ops import exploded
 from pytest_htp.compare.text import OTHER_MODEL
 from pytest_htp.format.fold import fold_paths
 from pytest_htp.format.paths import ancestors, nearest, parent_of, path_template, topmost, without_common_end
+from pytest_htp.format.record import ModuleRow
 
 # Operators that make one value of several.
 _JOINS = frozenset({"Add", "Sub", "Mul", "Div", "Concat", "Sum", "Mean", "Max", "Min"})
@@ -23,7 +24,7 @@ def compare_modules(context: Context) -> None:
     unrelated = len(modules.before) > 1 and len(modules.removed) == len(modules.before) - 1
     for pair in modules.changed:
         if pair.change.class_changed:
-            old, new = pair.change.before["class"], pair.change.after["class"]
+            old, new = pair.change.before.class_name, pair.change.after.class_name
             message = f"class {old} -> {new}{_with_children(pair, handed.get(pair.path))}"
             if pair.path == "" and unrelated:
                 message = f"{OTHER_MODEL} {new}, its baseline is of {old}"
@@ -42,14 +43,14 @@ def compare_modules(context: Context) -> None:
 
 
 def _report_subtree(
-    context: Context, code: str, verb: str, path: str, row: Row, totals: tuple[int, int], joins: str
+    context: Context, code: str, verb: str, path: str, row: ModuleRow, totals: tuple[int, int], joins: str
 ) -> None:
     count, nodes = totals
     size = f"{count} modules, {nodes} nodes" if count > 1 else f"{nodes} node{'s' * (nodes != 1)}"
-    message = f"{verb} module {row['class']} ({size}{joins})"
+    message = f"{verb} module {row.class_name} ({size}{joins})"
     if parent_of(path) in context.modules.renumbered_in:
         message += "; the modules after it are renumbered"
-    value = {"class": row["class"], "modules": count, "nodes": nodes}
+    value = {"class": row.class_name, "modules": count, "nodes": nodes}
     added = code == "module.added"
     context.report(code, message, module=path, before=None if added else value, after=value if added else None)
 
@@ -61,7 +62,7 @@ def _totals(rows: Rows) -> dict[str, tuple[int, int]]:
         for outer in (path, *ancestors(path)):
             if outer in totals:
                 count, nodes = totals[outer]
-                totals[outer] = count + 1, nodes + row["nodes"]
+                totals[outer] = count + 1, nodes + row.nodes
     return totals
 
 
@@ -103,7 +104,7 @@ def _claim_joins(context: Context, paths: list[str], *, added: bool) -> dict[str
             one_way
             and change.amount <= len(children)
             and _JOINS.issuperset(change.ops)
-            and not (change.new_floats or exploded(change.before["nodes"], change.after["nodes"]))
+            and not (change.new_floats or exploded(change.before.nodes, change.after.nodes))
         ):
             context.claim(outer)
             joins.update(dict.fromkeys(children, f"; around it {change.description}"))
@@ -129,7 +130,7 @@ def _handed_over(context: Context) -> dict[str, dict[str, int]]:
             outer = next((path for path in ancestors(path) if path in context.open), None)
             if outer is not None:
                 sums = moved_ops.setdefault(outer, {})
-                for op, count in row["ops"].items():
+                for op, count in row.ops.items():
                     sums[op] = sums.get(op, 0) + sign * count
     return moved_ops
 

@@ -13,9 +13,9 @@ from pytest_htp.format.paths import path_template
 
 def claim_lost_tags(context: Context) -> None:
     """Claim modules whose operators are now untagged, or tagged elsewhere by inference; and the reverse."""
-    before, after = context.before["coverage"], context.after["coverage"]
-    untagged = differences(context.before["untagged"]["ops"], context.after["untagged"]["ops"])
-    if after["none"] > before["none"] or after["direct"] < before["direct"]:
+    before, after = context.before.coverage, context.after.coverage
+    untagged = differences(context.before.untagged.ops, context.after.untagged.ops)
+    if after.none > before.none or after.direct < before.direct:
         losers = [pair for pair in context.open.values() if pair.change.only_losses]
         gainers = [
             pair
@@ -30,7 +30,7 @@ def claim_lost_tags(context: Context) -> None:
         rest = [pair for pair in losers if pair.path in context.open]
         if sum(_sum(rest).values()) <= sum(places.values()):  # lost metadata came with other operators
             context.claim(*(pair.path for pair in rest))
-    elif after["none"] < before["none"]:
+    elif after.none < before.none:
         freed = Counter({op: -count for op, count in untagged.items() if count < 0})
         _claim_within(context, [pair for pair in context.open.values() if pair.change.only_gains], freed)
 

@@ -22,11 +22,11 @@ def compare_ops(context: Context) -> None:
     accounted = _growth_of_others(context)
     for path, pair in list(context.open.items()):
         change = pair.change
-        if exploded(change.before["nodes"], change.after["nodes"]):
+        if exploded(change.before.nodes, change.after.nodes):
             accounted += change.nodes
             context.report(
                 "ops.exploded", f"{change.description}{context.source(pair)}", module=path,
-                before=change.before["nodes"], after=change.after["nodes"],
+                before=change.before.nodes, after=change.after.nodes,
             )  # fmt: skip
             context.claim(path)
     _report_graph(context, accounted)
@@ -46,8 +46,8 @@ def compare_ops(context: Context) -> None:
             after: Any = [each.after for each in words if each.after is not None]
         else:
             told = change.description
-            before = change.counts(change.before) or {"fingerprint": change.before.get("fingerprint")}
-            after = change.counts(change.after) or {"fingerprint": change.after.get("fingerprint")}
+            before = change.counts(change.before) or {"fingerprint": change.before.fingerprint}
+            after = change.counts(change.after) or {"fingerprint": change.after.fingerprint}
         message = f"{told}{context.source(pair)}{doubt}"
         context.report("ops.changed", message, module=path, before=before, after=after)
     _report_untagged(context)
@@ -56,7 +56,7 @@ def compare_ops(context: Context) -> None:
 
 def _doubt(context: Context) -> str:
     """What is said where only one of the two exports had real weights: their values may have decided."""
-    known = [record["weights"]["kept"] for record in (context.before, context.after)]
+    known = [record.weights.kept for record in (context.before, context.after)]
     if known[0] == known[1]:
         return ""
     return (
@@ -67,7 +67,7 @@ def _doubt(context: Context) -> str:
 
 def _report_graph(context: Context, accounted: int) -> None:
     """The graph as a whole more than doubled, whatever ``accounted`` nodes of single modules did."""
-    before, after = (record["graph"]["nodes"] for record in (context.before, context.after))
+    before, after = (record.graph.nodes for record in (context.before, context.after))
     if before < _SMALL:  # as for a module: what its findings name, however little, is no explosion of the graph
         accounted = max(accounted, _growth_of_all(context))
     axes = context.reported("io.dim_freed", "io.dim_fixed", "io.dim_symbol")
@@ -78,8 +78,8 @@ def _report_graph(context: Context, accounted: int) -> None:
 def _growth_of_all(context: Context) -> int:
     """Nodes by which modules and the untagged rest grew."""
     modules = sum(max(pair.change.nodes, 0) for pair in context.modules.changed)
-    added = sum(int(row["nodes"]) for row in context.modules.added.values())
-    return int(modules + added + context.after["untagged"]["nodes"] - context.before["untagged"]["nodes"])
+    added = sum(int(row.nodes) for row in context.modules.added.values())
+    return int(modules + added + context.after.untagged.nodes - context.before.untagged.nodes)
 
 
 def _growth_of_others(context: Context) -> int:
@@ -88,17 +88,17 @@ def _growth_of_others(context: Context) -> int:
         *(context.modules_by_code.get(code, ()) for code in ("fusion.lost", "controlflow.added", "dtype.internal"))
     )
     grown = sum(pair.change.nodes for pair in context.modules.changed if pair.path in named)
-    return max(grown, 0) + sum(int(row["nodes"]) for row in context.modules.added.values())
+    return max(grown, 0) + sum(int(row.nodes) for row in context.modules.added.values())
 
 
 def _report_untagged(context: Context) -> None:
     """Nodes without a module changed, though their number (which coverage watches) didn't."""
-    before, after = context.before["untagged"], context.after["untagged"]
-    changed = differences(before["ops"], after["ops"])
-    if changed and before["nodes"] == after["nodes"] and not context.reported("io.dim_freed", "io.dim_fixed"):
-        parts = ", ".join(f"{op} {before['ops'].get(op, 0)} -> {after['ops'].get(op, 0)}" for op in changed)
+    before, after = context.before.untagged, context.after.untagged
+    changed = differences(before.ops, after.ops)
+    if changed and before.nodes == after.nodes and not context.reported("io.dim_freed", "io.dim_fixed"):
+        parts = ", ".join(f"{op} {before.ops.get(op, 0)} -> {after.ops.get(op, 0)}" for op in changed)
         context.report(
             "ops.changed", f"{parts} among nodes of no module",
-            before={op: before["ops"].get(op, 0) for op in changed},
-            after={op: after["ops"].get(op, 0) for op in changed},
+            before={op: before.ops.get(op, 0) for op in changed},
+            after={op: after.ops.get(op, 0) for op in changed},
         )  # fmt: skip

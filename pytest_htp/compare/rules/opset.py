@@ -6,8 +6,8 @@ from pytest_htp.compare.context import Context
 
 
 def compare_opset(context: Context) -> None:
-    before = {_domain(name): version for name, version in context.before["opset"].items()}
-    after = {_domain(name): version for name, version in context.after["opset"].items()}
+    before = {_domain(name): version for name, version in context.before.opset.items()}
+    after = {_domain(name): version for name, version in context.after.opset.items()}
     old, new = before.get(""), after.get("")
     if old != new:
         context.report("opset.changed", f"opset {old} -> {new}", before=old, after=new)

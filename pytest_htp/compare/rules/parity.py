@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from pytest_htp.compare.context import Context
 from pytest_htp.format.paths import expand_pattern
+from pytest_htp.format.record import OutputParityRow, TensorRow
 
 _DECADES = 2  # contract: worse by more than two
 # Decades below which a difference is rounding noise and a record never goes, by the output's element type;
@@ -19,48 +19,49 @@ NOISE = {
 
 def compare_parity(context: Context) -> None:
     records = context.before, context.after
-    before, after = (record["parity"] for record in records)
-    if not after["measured"]:
+    before, after = (record.parity for record in records)
+    if not after.measured:
         return
-    divergence = after["first_divergence"]
+    divergence = after.first_divergence
     module = expand_pattern(divergence)[0] if divergence is not None else None
-    errors = {output["name"]: output for output in after["outputs"]}
-    failed = after["failed"]
-    rows = {output["name"]: output for output in context.after["outputs"]}
+    errors = {output.name: output for output in after.outputs}
+    ran_as = {output.name: output.ran_as for output in after.outputs if output.ran_as is not None}
+    failed = after.failed
+    rows = {output.name: output for output in context.after.outputs}
     undeclared = [
-        f"output {name} is declared as {_dims(rows[name]['dims'])} and runs as {_dims(errors[name]['ran_as'])}"
+        f"output {name} is declared as {_dims(rows[name].dims or ())} and runs as {_dims(ran_as[name])}"
         for name in failed
-        if name in rows and "ran_as" in errors.get(name, ())
+        if name in rows and name in ran_as
     ]
-    differing = [name for name in failed if "ran_as" not in errors.get(name, ())]
+    differing = [name for name in failed if name not in ran_as]
     if failed and not (module in (None, "") and outputs_exchanged(context)):
-        old = {output["name"]: output for output in before["outputs"]} if before["measured"] else {}
+        old = {output.name: output for output in before.outputs} if before.measured else {}
         context.report(
             "parity.failed",
             "; ".join([*_described(differing, errors), *undeclared])
-            + (f" (with {', '.join(after['failed_on'])})" if after.get("failed_on") else "")
+            + (f" (with {', '.join(after.failed_on)})" if after.failed_on else "")
             + (", first in this module" if module is not None else ""),
             module=module if module is not None else _maker(rows.get(failed[0])),
             before={name: _abs(old.get(name)) for name in failed},
             after={name: _abs(errors.get(name)) for name in failed},
         )
-    if not before["measured"]:
+    if not before.measured:
         return
-    if divergence is not None and before["first_divergence"] is None and not failed:
+    if divergence is not None and before.first_divergence is None and not failed:
         # By its definition no noise: off by ten times more than anything before it. The outputs may hide it.
         context.report(
             "parity.worse",
-            f"an error of {after.get('divergence', 'unknown size')} (relative) enters here; the outputs stay within "
+            f"an error of {after.divergence or 'unknown size'} (relative) enters here; the outputs stay within "
             "tolerance",
             module=module,
             before=None,
-            after=after.get("divergence"),
+            after=after.divergence,
         )
-    old_types, new_types = ({output["name"]: output["dtype"] for output in record["outputs"]} for record in records)
+    old_types, new_types = ({output.name: output.dtype for output in record.outputs} for record in records)
     worse = {
         name: (output, errors[name])
-        for output in before["outputs"]
-        if (name := output["name"]) in errors
+        for output in before.outputs
+        if (name := output.name) in errors
         and name not in failed
         and _worse(output, errors[name], old_types.get(name), new_types.get(name))
     }
@@ -80,7 +81,7 @@ def outputs_exchanged(context: Context) -> bool:
     return any(draft.code == "io.reordered" and "output" in draft.before for draft in context.drafts)
 
 
-def _described(failed: Sequence[str], errors: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+def _described(failed: Sequence[str], errors: Mapping[str, OutputParityRow]) -> Iterator[str]:
     """``output logits differs by 1e-02``; outputs that differ equally are named together."""
     by_size: dict[str | None, list[str]] = {}
     for name in failed:
@@ -98,22 +99,23 @@ def _dims(dims: Sequence[int | str | None]) -> str:
     return f"[{', '.join('?' if dim is None else str(dim) for dim in dims)}]"
 
 
-def _maker(output: Mapping[str, Any] | None) -> str | None:
+def _maker(output: TensorRow | None) -> str | None:
     """The module whose node makes an output."""
-    made_by = output.get("module") if output is not None else None
+    made_by = output.module if output is not None else None
     return expand_pattern(made_by)[0] if made_by is not None else None
 
 
-def _abs(output: Mapping[str, Any] | None) -> str | None:
-    return output["max_abs"] if output else None
+def _abs(output: OutputParityRow | None) -> str | None:
+    return output.max_abs if output else None
 
 
-def _worse(old: Mapping[str, Any], new: Mapping[str, Any], old_type: str | None, new_type: str | None) -> bool:
+def _worse(old: OutputParityRow, new: OutputParityRow, old_type: str | None, new_type: str | None) -> bool:
     noise = NOISE.get(new_type or "", 0.0)
     # Another element type has a floor of its own: what was below that could not have been told apart from it.
     least = noise if old_type != new_type else 0.0
-    absolute, relative = (_decades(old[key], new[key], least, noise) for key in ("max_abs", "max_rel"))
-    if all(old[key] is not None and float(old[key]) == noise for key in ("max_abs", "max_rel")):
+    absolute = _decades(old.max_abs, new.max_abs, least, noise)
+    relative = _decades(old.max_rel, new.max_rel, least, noise)
+    if all(value is not None and float(value) == noise for value in (old.max_abs, old.max_rel)):
         # The floor stands for both, whatever the magnitude of the tensor: a decade up may be many in the absolute one.
         return relative > _DECADES
     # Relative differences of values near zero jump about; they count when the absolute one grew too.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 from pytest_htp.compare.context import Context
 from pytest_htp.compare.rules.parity import outputs_exchanged
-from pytest_htp.format.paths import ancestors, expand_pattern, join_path, natural_key
+from pytest_htp.format.paths import NaturalKey, ancestors, expand_pattern, join_path, natural_key
 from pytest_htp.format.program import called_paths, parse_line
+from pytest_htp.format.record import ModuleQualityRow, ModuleRow, OutputQualityRow, PathRow, TensorRow
 
 # A stage's tensor that holds NaN or infinity, in the words of ``quality.sqnr``.
 _NOT_FINITE = "not finite"
@@ -30,18 +31,18 @@ class _Move(NamedTuple):
 
 
 _Moves = dict[str, _Move]
-_Rows = dict[str, Mapping[str, Any]]
+_Row = TypeVar("_Row", ModuleQualityRow, OutputQualityRow)
 
 
 def compare_quality(context: Context) -> None:
     """One finding for each direction, at the module where it begins: what is computed of it follows."""
-    before, after = (record.get("quality") or {} for record in (context.before, context.after))
-    if not (before.get("measured") and after.get("measured")):
+    before, after = context.before.quality, context.after.quality
+    if before is None or after is None or not (before.measured and after.measured):
         return
     renamed = context.modules.new_paths
-    old = {renamed.get(path, path): row for path, row in _rows(before.get("modules", ()), "path").items()}
-    modules = _moves(old, _rows(after.get("modules", ()), "path"))
-    outputs = _moves(_rows(before.get("outputs", ()), "name"), _rows(after.get("outputs", ()), "name"))
+    old = {renamed.get(path, path): row for path, row in _numbers(before.modules).items()}
+    modules = _moves(old, _numbers(after.modules))
+    outputs = _moves(_numbers(before.outputs), _numbers(after.outputs))
     if outputs_exchanged(context):
         outputs = {}
     tolerance = context.quality_tolerance
@@ -50,7 +51,7 @@ def compare_quality(context: Context) -> None:
         given = {name: move for name, move in outputs.items() if sign * move.rise > tolerance}
         if not (inside or given) or (code == "quality.worse" and context.reported("parity.failed")):
             continue  # outputs beyond tolerance are worse by themselves
-        makers = {module for name in given for module in _makers(context.after["outputs"]).get(name, ())}
+        makers = {module for name in given for module in _makers(context.after.outputs).get(name, ())}
         start = _begins(context, modules, inside.keys() | makers, sign)
         words = []
         if start is not None:
@@ -74,29 +75,29 @@ def _in_words(move: _Move) -> str:
     return f"{move.before} dB -> {_NOT_FINITE}" if move.after is None else f"{move.before} -> {move.after} dB"
 
 
-def _rows(rows: Sequence[Mapping[str, Any]], key: str) -> _Rows:
+def _numbers(rows: Sequence[_Row]) -> dict[str, _Row]:
     """Raw path or name → row, those that say how good a value is."""
-    told = [row for row in rows if row["sqnr"] is not None or row.get("reason") == _NOT_FINITE]
-    return {path: row for row in told for path in expand_pattern(row[key])}
+    known = [row for row in rows if row.sqnr is not None or row.reason == _NOT_FINITE]
+    return {path: row for row in known for path in expand_pattern(row.path if isinstance(row, PathRow) else row.name)}
 
 
-def _moves(before: _Rows, after: _Rows) -> _Moves:
+def _moves(before: Mapping[str, _Row], after: Mapping[str, _Row]) -> _Moves:
     moves = {}
     for name, now in after.items():
         was = before.get(name)
-        if was is None or was["sqnr"] is None:
+        if was is None or was.sqnr is None:
             continue
-        entering = was.get("entering"), now.get("entering")
+        entering = getattr(was, "entering", None), getattr(now, "entering", None)
         rise = 0.0 if entering[0] is None or entering[1] is None else entering[1] - entering[0]
-        moves[name] = _Move(was["sqnr"], now["sqnr"], rise)
+        moves[name] = _Move(was.sqnr, now.sqnr, rise)
     return moves
 
 
-def _makers(outputs: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+def _makers(outputs: Sequence[TensorRow]) -> dict[str, list[str]]:
     """Output → the modules whose nodes make it: one may give a tensor that no module returns (a cache's)."""
     makers: dict[str, list[str]] = {}
     for row in outputs:
-        names, modules = list(expand_pattern(row["name"])), list(expand_pattern(row.get("module") or ""))
+        names, modules = list(expand_pattern(row.name)), list(expand_pattern(row.module or ""))
         for place, name in enumerate(names):
             makers[name] = [modules[place]] if len(modules) == len(names) else modules
     return makers
@@ -106,7 +107,10 @@ def _begins(context: Context, modules: _Moves, beyond: Set[str], sign: int) -> s
     """Where it begins: in a module that moved while what it took did not.
 
     Args:
+        context: of the two records.
+        modules: how far each module's number moved.
         beyond: modules beyond the tolerance, or that make an output which is.
+        sign: -1 looks for losses, 1 for gains.
 
     A move grows and shrinks on its way: where one is beyond the tolerance, its beginning need not be, so it is looked
     for among moves of half of that. What the first module beyond tolerance does not bring about itself is brought about
@@ -117,9 +121,9 @@ def _begins(context: Context, modules: _Moves, beyond: Set[str], sign: int) -> s
     tolerance = context.quality_tolerance
     least = min(tolerance, max(_STEP, tolerance / 2))
     # By the export: where a stage absorbed a module, what is left of it is anywhere.
-    order = {path: place for place, path in enumerate(_executed((context.export or context.after)["modules"]))}
+    order = {path: place for place, path in enumerate(_executed((context.export or context.after).modules))}
 
-    def place(path: str) -> tuple[float, Any]:
+    def place(path: str) -> tuple[float, NaturalKey]:
         if path in order:
             return order[path], natural_key(path)
         # Folded into another module by the exporter: done before the module around it.
@@ -142,9 +146,9 @@ def _innermost(paths: Iterable[str]) -> list[str]:
     return [path for path in paths if path not in outer]
 
 
-def _executed(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _executed(rows: Sequence[ModuleRow]) -> Iterator[str]:
     """Paths in the order of calls, a module after those that it calls."""
-    programs = {path: row.get("program") or () for row in rows for path in expand_pattern(row["path"])}
+    programs = {path: row.program or () for row in rows for path in expand_pattern(row.path)}
     stack = [("", iter(_calls("", programs)))]
     while stack:
         path, calls = stack[-1]

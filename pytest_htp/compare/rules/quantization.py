@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from pytest_htp.compare.changes import Change, Row, bare
+from pytest_htp.compare.changes import Change, bare
 from pytest_htp.compare.context import Context
 from pytest_htp.format.program import Line, parse_line
+from pytest_htp.format.record import ModuleRow
 
 # Operators that compute with quantized numbers, and those that only convert to and from them.
 _INTEGER_NAMES = (
@@ -78,13 +79,13 @@ def _less(before: _Computed, after: _Computed) -> bool:
     return after.integers < before.integers and after.between > before.between
 
 
-def _computed(row: Row, kinds: frozenset[str]) -> _Computed:
-    integers = sum(count for op, count in row["ops"].items() if bare(op) in _INTEGER) if kinds is _COMPUTES else 0
-    computing = sum(count for op, count in row["ops"].items() if bare(op) in kinds)
-    if row.get("program") is None:
-        between = computing if _CONVERTS & set(map(bare, row["ops"])) else 0
+def _computed(row: ModuleRow, kinds: frozenset[str]) -> _Computed:
+    integers = sum(count for op, count in row.ops.items() if bare(op) in _INTEGER) if kinds is _COMPUTES else 0
+    computing = sum(count for op, count in row.ops.items() if bare(op) in kinds)
+    if row.program is None:
+        between = computing if _CONVERTS & set(map(bare, row.ops)) else 0
     else:
-        lines = {line.number: line for line in map(parse_line, row["program"]) if not line.is_call}
+        lines = {line.number: line for line in map(parse_line, row.program) if not line.is_call}
         between = sum(_between(line, lines) for line in lines.values() if bare(line.name) in kinds)
     return _Computed(integers, between, computing - between)
 
@@ -118,5 +119,5 @@ def _maker(value: str, lines: dict[int, Line]) -> str:
     return bare(value.partition(":")[2].partition("#")[0])
 
 
-def _counts(change: Change, row: Row) -> dict[str, int]:
+def _counts(change: Change, row: ModuleRow) -> dict[str, int]:
     return change.counts(row)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import to_builtins
+
 from pytest_htp.compare.context import Context
 from pytest_htp.compare.rules.targets import changed_targets
 from pytest_htp.format.fold import fold_paths
@@ -15,7 +17,7 @@ def report_remainder(context: Context) -> None:
         return
     parts = []
     for section in _SECTIONS:
-        old, new = context.before[section], context.after[section]
+        old, new = (to_builtins(getattr(record, section)) for record in (context.before, context.after))
         if section in ("inputs", "outputs"):
             names = [section] if old != new else []
         else:
@@ -38,5 +40,5 @@ def _expected(section: str, key: str) -> bool:
 
 def _unmeasured(context: Context, name: str) -> bool:
     """Duplicates are known only where weights were kept."""
-    kept = context.before["weights"]["kept"] and context.after["weights"]["kept"]
+    kept = context.before.weights.kept and context.after.weights.kept
     return name in ("weights.duplicates", "weights.kept") and not kept

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_htp.compare.changes import Change, bare, is_float
 from pytest_htp.compare.context import Context
-from pytest_htp.format.tensors import unfold_tensors
+from pytest_htp.format.tensors import list_tensors
 
 # Operators that read, build or apply shapes and masks; they may produce floats without computing any.
 _SHAPE_OPS = frozenset(
@@ -118,7 +118,7 @@ def claim_output_code(context: Context) -> None:
             change = pair.change
             row = change.after if alone == "after" else change.before
             one_way = change.only_losses if alone == "after" else change.only_gains
-            if one_way and not row["nodes"]:
+            if one_way and not row.nodes:
                 context.claim(path)
 
 
@@ -138,7 +138,7 @@ def claim_input_types(context: Context) -> None:
 
 def _moved_input_types(context: Context) -> set[tuple[str, str]]:
     """The element types before and after of all inputs of another type, None (unknown) aside."""
-    inputs = {tensor["name"] for tensor in unfold_tensors(context.after["inputs"])}
+    inputs = {tensor.name for tensor in list_tensors(context.after.inputs)}
     return {
         (draft.before[name], draft.after[name])
         for draft in context.drafts

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
 
-from pytest_htp.compare.context import Context, Record
+from msgspec import to_builtins
+
+from pytest_htp.compare.context import Context
 from pytest_htp.compare.rules.weights import FEW_ELEMENTS, gained_elements, stored_dtype_move
 from pytest_htp.compare.text import size
 from pytest_htp.format.fold import fold_paths
 from pytest_htp.format.paths import ancestors, join_path, nearest, owner_of, relative_to, topmost
-
-Group = Mapping[str, Any]  # {"names", "bytes", "copies"}: initializers that hold the same bytes
+from pytest_htp.format.record import DuplicateRow, Record
 
 # Contract: weights.grown above 1%.
 _GROWTH = 0.01
@@ -42,8 +43,8 @@ def _report_untied(context: Context, grown: dict[str, int]) -> set[str]:
     removed = context.modules.removed
     untied: set[str] = set()
     known = _stored_once(context.before)
-    model_ties = [set(group) for group in context.after["weights"]["tied"]]
-    for group in context.before["weights"]["tied"]:
+    model_ties = [set(group) for group in context.after.weights.tied]
+    for group in context.before.weights.tied:
         alive = [_now(name, context) for name in group if owner_of(name) not in removed]
         # A copy that the baseline stored already (a transposed head) leaves the model's own tie to watch.
         ties = after if set(group) in known else model_ties
@@ -63,62 +64,64 @@ def _report_untied(context: Context, grown: dict[str, int]) -> set[str]:
 
 def _stored_once(record: Record) -> list[set[str]]:
     """The groups of tied parameters that the graph stores once."""
-    weights = record["weights"]
-    apart = [set(group) for group in weights.get("tied_apart", ())]
-    return [names for group in weights["tied"] if (names := set(group)) not in apart]
+    weights = record.weights
+    apart = [set(group) for group in weights.tied_apart]
+    return [names for group in weights.tied if (names := set(group)) not in apart]
 
 
 def _report_duplicated(context: Context, grown: dict[str, int], untied: set[str]) -> tuple[set[str], int]:
     """Names newly stored again, and the bytes of all new copies; nothing where one side was not measured."""
-    if not (context.before["weights"]["kept"] and context.after["weights"]["kept"]):
+    if not (context.before.weights.kept and context.after.weights.kept):
         return set(), 0
-    old_groups, new_groups = (record["weights"]["duplicates"] for record in (context.before, context.after))
+    old_groups, new_groups = (record.weights.duplicates for record in (context.before, context.after))
     names: set[str] = set()
     copies = 0
     for group, old in _with_earlier(context, old_groups, new_groups):
-        count, earlier = _copies(group), 1 if old is None else _copies(old)
-        known = set() if old is None else {_now(name, context) for name in old["names"]}
-        fresh = [name for name in group["names"] if name not in known]
+        count, earlier = group.copies, 1 if old is None else old.copies
+        known = set() if old is None else {_now(name, context) for name in old.names}
+        fresh = [name for name in group.names if name not in known]
         if old is not None and not fresh and count <= earlier:
             continue
-        names.update(group["names"])
-        copies += group["bytes"] * max(count - earlier, 1)
-        if group["names"] and untied.issuperset(fresh or group["names"]):
+        names.update(group.names)
+        copies += group.bytes * max(count - earlier, 1)
+        if group.names and untied.issuperset(fresh or group.names):
             continue
-        culprit = _culprit(fresh or group["names"], grown) if group["names"] else None
-        owned = culprit is not None and {culprit} == {owner_of(name) for name in group["names"]}
-        told = [name.rpartition(".")[2] for name in group["names"]] if owned else group["names"]
+        culprit = _culprit(fresh or group.names, grown) if group.names else None
+        owned = culprit is not None and {culprit} == {owner_of(name) for name in group.names}
+        told = [name.rpartition(".")[2] for name in group.names] if owned else group.names
         listed = ", ".join(fold_paths(told)[:4]) or "copies that the exporter made"
         context.report(
             "weights.duplicated",
-            f"{size(group['bytes'])} stored {count} times{'' if old is None else f' ({earlier} before)'}: {listed}",
+            f"{size(group.bytes)} stored {count} times{'' if old is None else f' ({earlier} before)'}: {listed}",
             module=culprit,
-            before=None if old is None else dict(old),
-            after=dict(group),
+            before=to_builtins(old),
+            after=to_builtins(group),
         )
-        _claim_readers(context, group["names"])
+        _claim_readers(context, group.names)
     return names, copies
 
 
-def _with_earlier(context: Context, old: Sequence[Group], new: Sequence[Group]) -> Iterator[tuple[Group, Group | None]]:
+def _with_earlier(
+    context: Context, old: Sequence[DuplicateRow], new: Sequence[DuplicateRow]
+) -> Iterator[tuple[DuplicateRow, DuplicateRow | None]]:
     """What is newly stored at least twice, with what it was in the baseline: known by one of its names; copies
     that are no parameter's by their size, the most copied first.
     """
     unchanged = Counter(map(_key, old)) & Counter(map(_key, new))
-    by_name = {_now(name, context): group for group in old for name in group["names"]}
-    nameless: dict[int, list[Group]] = {}
-    for group in sorted(_without(old, unchanged), key=_copies):
-        if not group["names"]:
-            nameless.setdefault(group["bytes"], []).append(group)
-    for group in sorted(_without(new, unchanged), key=_copies, reverse=True):
-        if _copies(group) < 2:
+    by_name = {_now(name, context): group for group in old for name in group.names}
+    nameless: dict[int, list[DuplicateRow]] = {}
+    for group in sorted(_without(old, unchanged), key=attrgetter("copies")):
+        if not group.names:
+            nameless.setdefault(group.bytes, []).append(group)
+    for group in sorted(_without(new, unchanged), key=attrgetter("copies"), reverse=True):
+        if group.copies < 2:
             continue
-        alike = nameless.get(group["bytes"]) if not group["names"] else None
-        earlier = alike.pop() if alike else next((by_name[name] for name in group["names"] if name in by_name), None)
+        alike = nameless.get(group.bytes) if not group.names else None
+        earlier = alike.pop() if alike else next((by_name[name] for name in group.names if name in by_name), None)
         yield group, earlier
 
 
-def _without(groups: Sequence[Group], some: Counter[Any]) -> Iterator[Group]:
+def _without(groups: Sequence[DuplicateRow], some: Counter[tuple[str | int, ...]]) -> Iterator[DuplicateRow]:
     left = Counter(some)
     for group in groups:
         if left[_key(group)]:
@@ -127,12 +130,8 @@ def _without(groups: Sequence[Group], some: Counter[Any]) -> Iterator[Group]:
             yield group
 
 
-def _key(group: Group) -> tuple[Any, ...]:
-    return (*group["names"], group["bytes"], _copies(group))
-
-
-def _copies(group: Group) -> int:
-    return int(group.get("copies", len(group["names"])))
+def _key(group: DuplicateRow) -> tuple[str | int, ...]:
+    return (*group.names, group.bytes, group.copies)
 
 
 def _claim_readers(context: Context, names: Iterable[str]) -> None:
@@ -144,7 +143,7 @@ def _claim_readers(context: Context, names: Iterable[str]) -> None:
 
 
 def _report_grown(context: Context, grown: dict[str, int], copied: Iterable[str], copies: int) -> None:
-    before, after = (record["weights"]["initializers"]["bytes"] for record in (context.before, context.after))
+    before, after = (record.weights.initializers.bytes for record in (context.before, context.after))
     growth = after - before
     if growth <= before * _GROWTH:
         return
@@ -154,7 +153,7 @@ def _report_grown(context: Context, grown: dict[str, int], copied: Iterable[str]
     elsewhere = (retyped | constants) - owners
     explained = max(sum(grown.get(owner, 0) for owner in owners), copies)
     explained += sum(total for path, total in grown.items() if path in elsewhere)
-    if context.reported("weights.untied") and not grown and not context.after["weights"]["kept"]:
+    if context.reported("weights.untied") and not grown and not context.after.weights.kept:
         return  # nothing else grew, and the size of the second copy was not measured
     if growth - explained <= before * _GROWTH:
         return
@@ -186,7 +185,7 @@ def _brought(context: Context) -> dict[str, int]:
         tops = set(topmost(rows))
         for path, row in rows.items():
             owner = nearest(path, changed) or next(top for top in (path, *ancestors(path)) if top in tops)
-            brought[owner] = brought.get(owner, 0) + sign * sum(row["weights"].values())
+            brought[owner] = brought.get(owner, 0) + sign * sum(row.weights.values())
     for path in brought.keys() & changed.keys():
         brought[path] += sum(changed[path].change.weights.values())
     return {path: total for path, total in brought.items() if total > 0}

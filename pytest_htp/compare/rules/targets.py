@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-from pytest_htp.compare.context import Context, Record
+from pytest_htp.compare.context import Context
 from pytest_htp.format.paths import expand_pattern
+from pytest_htp.format.record import Record, TargetRecord
 
-Row = Mapping[str, Any]
 Devices = Mapping[str, int]
 
 
 def compare_targets(context: Context) -> None:
     """A target that only one record has says nothing, unless it fails: then nothing ever compiled for it."""
-    before = {target["name"]: target for target in context.before.get("targets", ())}
-    for after in context.after.get("targets", ()):
-        old = before.get(after["name"])
-        if not after["compiled"]:
-            if old is None or old["compiled"]:
+    before = {target.name: target for target in context.before.targets}
+    for after in context.after.targets:
+        old = before.get(after.name)
+        if not after.compiled:
+            if old is None or old.compiled:
                 _report_failure(context, old, after)
-        elif old is not None and old["compiled"]:
+        elif old is not None and old.compiled:
             _compare_placement(context, old, after)
-    names = {target["name"] for target in context.after.get("targets", ())}
+    names = {target.name for target in context.after.targets}
     gone = [name for name in before if name not in names]
     if gone and names:
         context.report("record.changed", f"targets no longer compiled for: {', '.join(gone)}", before=gone)
@@ -32,29 +31,29 @@ def changed_targets(before: Record, after: Record) -> list[str]:
     """``target qnn (options)``: targets of both records that are not asked for or answered as before. Nodes that come
     and go on the target itself follow the graph.
     """
-    old = {target["name"]: target for target in before.get("targets", ())}
+    old = {target.name: target for target in before.targets}
     told = []
-    for now in after.get("targets", ()):
-        was = old.get(now["name"], now)
-        if parts := [key for key in ("options", "device") if now[key] != was[key]]:
-            told.append(f"target {now['name']} ({', '.join(parts)})")
+    for now in after.targets:
+        was = old.get(now.name, now)
+        if parts := [key for key in ("options", "device") if getattr(now, key) != getattr(was, key)]:
+            told.append(f"target {now.name} ({', '.join(parts)})")
     return told
 
 
-def _report_failure(context: Context, old: Row | None, after: Row) -> None:
+def _report_failure(context: Context, old: TargetRecord | None, after: TargetRecord) -> None:
     now = "no longer compiles" if old is not None else "does not compile"
-    message = f"{now} for {after['name']}: {after['error']}{_options(old, after)}"
-    failing: list[str | None] = [path for pattern in after.get("failing", ()) for path in expand_pattern(pattern)]
+    message = f"{now} for {after.name}: {after.error}{_options(old, after)}"
+    failing: list[str | None] = [path for pattern in after.failing for path in expand_pattern(pattern)]
     where = "; this module alone does not compile" if failing else ""
     for module in failing or [None]:
         context.report(
-            "target.failed", message + where, module=module, stage=after["name"],
+            "target.failed", message + where, module=module, stage=after.name,
             before=None if old is None else "compiled", after="failed",
         )  # fmt: skip
 
 
-def _compare_placement(context: Context, old: Row, after: Row) -> None:
-    name, device, note = after["name"], after["device"], _options(old, after)
+def _compare_placement(context: Context, old: TargetRecord, after: TargetRecord) -> None:
+    name, device, note = after.name, after.device, _options(old, after)
     paths = context.modules.new_paths
     places = {paths.get(path, path): devices for path, devices in _unfolded(old).items()}
     for path, devices in _unfolded(after).items():
@@ -74,13 +73,13 @@ def _compare_placement(context: Context, old: Row, after: Row) -> None:
                 before=dict(known),
                 after=dict(devices),
             )
-    known, devices = (row.get("unplaced", {}) for row in (old, after))
+    known, devices = (row.unplaced for row in (old, after))
     if _elsewhere(devices, device) > _elsewhere(known, device):
         context.report(
             "placement.moved", f"{_described(known, devices)}, in no module that could be found{note}", stage=name,
             before=dict(known), after=dict(devices),
         )  # fmt: skip
-    pieces = old["partitions"], after["partitions"]
+    pieces = old.partitions or 0, after.partitions or 0
     if pieces[1] > pieces[0]:
         context.report(
             "placement.split", f"{pieces[0]} -> {pieces[1]} partitions{note}", stage=name,
@@ -88,8 +87,8 @@ def _compare_placement(context: Context, old: Row, after: Row) -> None:
         )  # fmt: skip
 
 
-def _unfolded(target: Row) -> dict[str, Devices]:
-    return {path: row["devices"] for row in target.get("placement", ()) for path in expand_pattern(row["path"])}
+def _unfolded(target: TargetRecord) -> dict[str, Devices]:
+    return {path: row.devices for row in target.placement for path in expand_pattern(row.path)}
 
 
 def _elsewhere(devices: Devices, device: str) -> int:
@@ -104,12 +103,12 @@ def _described(before: Devices, after: Devices) -> str:
     )
 
 
-def _options(old: Row | None, after: Row) -> str:
-    if old is None or old["options"] == after["options"]:
+def _options(old: TargetRecord | None, after: TargetRecord) -> str:
+    if old is None or old.options == after.options:
         return ""
     changed = [
-        f"{name} {old['options'].get(name, 'absent')} -> {after['options'].get(name, 'absent')}"
-        for name in sorted({*old["options"], *after["options"]})
-        if old["options"].get(name) != after["options"].get(name)
+        f"{name} {old.options.get(name, 'absent')} -> {after.options.get(name, 'absent')}"
+        for name in sorted({*old.options, *after.options})
+        if old.options.get(name) != after.options.get(name)
     ]
     return f" (options: {', '.join(changed)})"

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from pytest_htp.compare.context import Context
+from pytest_htp.format.record import Record
 
 Changed = tuple[tuple[str, str | None, str | None], ...]
 
 
-def changed_versions(before: Mapping[str, Any], after: Mapping[str, Any]) -> Changed:
+def changed_versions(before: Record, after: Record) -> Changed:
     """``(name, before, after)`` of every package whose version differs, and of the exporter itself."""
-    old, new = before["toolchain"], after["toolchain"]
+    old, new = before.toolchain, after.toolchain
     changed = [
         (name, old.get(name), new.get(name))
         for name in sorted(old.keys() | new.keys())
         if old.get(name) != new.get(name)
     ]
-    exporters = before["model"].get("exporter"), after["model"].get("exporter")
+    exporters = before.model.exporter, after.model.exporter
     if exporters[0] != exporters[1]:
         changed.append(("exporter", *exporters))
     return tuple(changed)

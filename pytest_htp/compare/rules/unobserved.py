@@ -6,7 +6,7 @@ from pytest_htp.compare.context import Context
 
 
 def report_unobserved(context: Context) -> None:
-    before, after = (record.get("unobserved", []) for record in (context.before, context.after))
+    before, after = (record.unobserved for record in (context.before, context.after))
     lost = [place for place in after if place not in before]
     if lost:
         context.report(

@@ -20,7 +20,7 @@ CONVERSIONS = frozenset({"Cast", "CastLike", "QuantizeLinear", "DequantizeLinear
 
 
 def compare_stored_dtypes(context: Context) -> None:
-    before, after = (record["weights"]["parameters"]["dtypes"] for record in (context.before, context.after))
+    before, after = (record.weights.parameters.dtypes for record in (context.before, context.after))
     parameters_changed = before != after
     found = [
         pair
@@ -32,7 +32,7 @@ def compare_stored_dtypes(context: Context) -> None:
     parameters = [pair for pair in found if gained_elements(pair.change) >= FEW_ELEMENTS]
     moved: dict[str, set[str]] = {}
     for pair in parameters or found:
-        old_types, new_types = pair.change.before["weights"], pair.change.after["weights"]
+        old_types, new_types = pair.change.before.weights, pair.change.after.weights
         moved[pair.path] = {kind for kind in new_types if not old_types.get(kind)}
         context.report(
             "weights.dtype",
@@ -57,7 +57,7 @@ def stored_dtype_move(change: Change, parameters_changed: bool) -> str | None:
     """The new element type if a tensor's worth of elements went from one type to another, else None."""
     if not change.weights:
         return None
-    old, new = change.before["weights"], change.after["weights"]
+    old, new = change.before.weights, change.after.weights
     gained = {kind: count for kind, count in change.weights.items() if count > 0 and not old.get(kind)}
     lost = sum(-count / _SIZES.get(kind, 1.0) for kind, count in change.weights.items() if count < 0)
     if not gained or not lost or not new:

@@ -33,5 +33,5 @@ def claim_rewired(context: Context) -> None:
 
 
 def _is_another(change: Change) -> bool:
-    stopped_or_began = (change.before["nodes"] == 0) != (change.after["nodes"] == 0)
+    stopped_or_began = (change.before.nodes == 0) != (change.after.nodes == 0)
     return bool(change.ops) and (change.class_changed or stopped_or_began)
