@@ -2,8 +2,7 @@
 
 The user's code is looked at whole. Of an installed package the version is known; what is followed into it is the
 code that models are made of. The toolchain (torch apart from what modules of ``torch.nn`` run, the exporter, the
-standard library) is known by version and content of its files, and only looked through for
-patches.
+standard library) is known by version and content of its files, and only looked through for patches.
 """
 
 from __future__ import annotations

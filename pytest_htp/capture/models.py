@@ -52,8 +52,7 @@ def resolve_model(model: object, *, weights: Weights = "real", seed: int = 0) ->
     in ``weightless(module)``.
 
     Raises:
-        HTPUsageError: ``model`` is nothing to export, or can't be loaded; exceptions of a factory pass
-        through.
+        HTPUsageError: ``model`` is nothing to export, or can't be loaded; exceptions of a factory pass through.
     """
     if weights not in ("real", "none"):
         raise HTPUsageError(f"weights must be 'real' or 'none', got {weights!r}")

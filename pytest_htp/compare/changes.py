@@ -61,14 +61,12 @@ class Change:
 
     Attributes:
         before, after: the two rows.
-        ops, dtypes, weights: signed differences by operator, element type of node outputs, type of stored
-        bytes.
+        ops, dtypes, weights: signed differences by operator, element type of node outputs, type of stored bytes.
         nodes: growth of the number of own nodes.
         class_changed: the row is of another class.
         differences: between the two programs, None where one is of edition 1 and has none.
         structural: operators, their number or types, attributes or wiring changed.
-        new_floats: floating-point types that the module's nodes produce only now; a module that produced no
-        floats at
+        new_floats: floating-point types that the module's nodes produce only now; a module that produced no floats at
             all may begin with ``known_floats``, those that any module of the baseline produces.
     """
 

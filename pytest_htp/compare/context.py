@@ -1,6 +1,4 @@
-"""What the rules share while two records are compared: the records, the matched modules, and what is
-accounted for.
-"""
+"""What the rules share while two records are compared: the records, the matched modules, and what is accounted for."""
 
 from __future__ import annotations
 
@@ -90,9 +88,7 @@ class Context:
     def report_once(
         self, code: str, message: str, paths: Iterable[str], *, before: Any = None, after: Any = None
     ) -> None:
-        """One finding however many modules it concerns: their common pattern, else the innermost module
-        around them.
-        """
+        """One finding however many modules it concerns: their common pattern, else the innermost module around them."""
         modules = set(paths)
         patterns = fold_paths(modules)
         if len(patterns) > 1:

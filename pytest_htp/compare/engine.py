@@ -33,11 +33,10 @@ def compare_exports(
         current: record to compare with it.
         policy: other verdicts per code, parsed or as ``"ops.changed:ignore opset.changed:drift"``.
         coverage_tolerance: percentage points by which coverage and direct coverage may drop.
-        min_coverage: coverage in percent below which ``coverage.dropped`` is reported whatever the baseline
-        says.
+        min_coverage: coverage in percent below which ``coverage.dropped`` is reported whatever the baseline says.
         quality_tolerance: dB by which a stage's SQNR may fall or rise.
         sources: raw module path → {operator: ``"models/net.py:42"``} of the current export, to name the
-        user's line.
+            user's line.
 
     Raises:
         HTPUsageError: an argument is no record of this schema, or an option is out of range.

@@ -1,6 +1,4 @@
-"""Which module of today's export is which of the baseline's: by path, else by class, structure and
-neighbours.
-"""
+"""Which module of today's export is which of the baseline's: by path, else by class, structure and neighbours."""
 
 from __future__ import annotations
 

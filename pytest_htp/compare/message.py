@@ -30,8 +30,7 @@ def render_failure(
         result: a Comparison, or an export result or dict with ``findings``.
         name: what was exported, usually the test's name.
         fail_on: the mildest verdict that fails; milder findings are listed after the worse ones all the same.
-        commands: ``reproduce`` and ``accept``, shown whole on their own lines; ``report``: where the full
-        list is.
+        commands: ``reproduce`` and ``accept``, shown whole on their own lines; ``report``: where the full list is.
         width: columns; at least 40.
         limit: findings shown, None for all.
     """
@@ -87,9 +86,7 @@ def _versions(cause: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _explains(cause: Mapping[str, Any], finding: Mapping[str, Any]) -> bool:
-    """Exporter findings always; findings on the model's own code where the package that has the model
-    changed.
-    """
+    """Exporter findings always; findings on the model's own code where the package that has the model changed."""
     known = CODES.get(finding["code"])
     return known is not None and (known.cause == "exporter" or "transformers" in (cause["after"] or {}))
 

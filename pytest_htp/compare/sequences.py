@@ -17,9 +17,7 @@ _LONGEST = 200
 
 
 def renumbered(before: Mapping[str, ModuleRow], after: Mapping[str, ModuleRow]) -> dict[str, str | None]:
-    """Old child path → new child path (None: gone) for the children of every parent whose numbering
-    shifted.
-    """
+    """Old child path → new child path (None: gone) for the children of every parent whose numbering shifted."""
     suspects = {
         parent_of(path)
         for path, row in before.items()

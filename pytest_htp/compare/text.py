@@ -32,9 +32,7 @@ def percent(value: float) -> str:
 
 
 def inert(text: str) -> str:
-    """One line without effect on a terminal: every character that prints nothing of its own becomes an
-    escape.
-    """
+    """One line without effect on a terminal: every character that prints nothing of its own becomes an escape."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

@@ -1,6 +1,4 @@
-"""The text report: everything a person may want to look up about one export, without symbols or ANSI
-codes.
-"""
+"""The text report: everything a person may want to look up about one export, without symbols or ANSI codes."""
 
 from __future__ import annotations
 

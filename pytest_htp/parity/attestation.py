@@ -149,9 +149,7 @@ def _may_be_made_inside(content: Content, call: ModuleCall, evidences: Evidences
 
 
 def _first_made(values: list[ir.Value], flow: Flow) -> list[ir.Value]:
-    """Of equal values, in graph order, those that were not computed from another of them (reshaped, padded
-    and cut).
-    """
+    """Of equal values, in graph order, those that were not computed from another of them (reshaped, padded and cut)."""
     first: list[ir.Value] = []
     derived: set[ir.Value] = set()
     for value in values:

@@ -1,6 +1,4 @@
-"""The boundary check: every value that crosses the border of a module call is a tensor that PyTorch recorded
-there.
-"""
+"""The boundary check: every value that crosses the border of a module call is a tensor that PyTorch recorded there."""
 
 from __future__ import annotations
 

@@ -44,9 +44,7 @@ def group_of(tensor: torch.Tensor) -> Group:
 
 @dataclass(slots=True)
 class Content:
-    """Elements that PyTorch recorded; ``scale`` is their largest magnitude, ``constant`` says all are
-    equal.
-    """
+    """Elements that PyTorch recorded; ``scale`` is their largest magnitude, ``constant`` says all are equal."""
 
     index: int
     tensor: torch.Tensor
@@ -200,9 +198,7 @@ def loose(content: Content) -> float:
 
 
 def sample(tensor: torch.Tensor) -> torch.Tensor:
-    """Up to :data:`SAMPLES` elements spread evenly over the row-major order, as fp64 without NaN and
-    infinity.
-    """
+    """Up to :data:`SAMPLES` elements spread evenly over the row-major order, as fp64 without NaN and infinity."""
     elements = flat(tensor)
     count = min(elements.numel(), SAMPLES)
     index = torch.linspace(0, elements.numel() - 1, count, dtype=torch.float64).round().long()

@@ -17,9 +17,7 @@ _PLAIN = 1e6
 
 
 def flat(tensor: torch.Tensor) -> torch.Tensor:
-    """The elements in row-major order on the CPU; complex ones as (real, imaginary) pairs, as ONNX stores
-    them.
-    """
+    """The elements in row-major order on the CPU; complex ones as (real, imaginary) pairs, as ONNX stores them."""
     tensor = tensor.detach()
     if tensor.is_complex():
         tensor = torch.view_as_real(tensor.resolve_conj())
@@ -112,9 +110,7 @@ def _largest(part: torch.Tensor) -> float:
 
 
 def _comparable(part: torch.Tensor) -> torch.Tensor:
-    """In a type whose differences are exact enough: fp32 for 16- and 32-bit floats, fp64 for everything
-    else.
-    """
+    """In a type whose differences are exact enough: fp32 for 16- and 32-bit floats, fp64 for everything else."""
     if part.dtype in (torch.float32, torch.float16, torch.bfloat16):
         return part.float()
     return part.double()

@@ -170,9 +170,7 @@ def first_divergence(
 def module_differences(
     hierarchy: Hierarchy, contents: Contents, located: dict[int, Located], passed_on: dict[int, Located]
 ) -> dict[str, Difference]:
-    """Module path → its worst difference over calls and returned tensors, in execution order, where one was
-    located.
-    """
+    """Module path → its worst difference over calls and returned tensors, in execution order, where one was located."""
     modules: dict[str, Difference] = {}
     for call in hierarchy.calls:
         worst = _worst_returned(call, contents, located, passed_on)

@@ -95,9 +95,7 @@ class Evidences:
 
 
 def _stored(contents: Contents, flow: Flow) -> set[int]:
-    """Contents among the constants that nodes read: what a module returned for every input was computed in
-    advance.
-    """
+    """Contents among the constants that nodes read: what a module returned for every input was computed in advance."""
     stored: set[int] = set()
     for value in dict.fromkeys(value for node in flow.nodes for value in node.inputs):
         tensor = value.const_value if value is not None else None

@@ -1,6 +1,4 @@
-"""The main graph as data flow between module calls: which calls a node may belong to, which borders a value
-crosses.
-"""
+"""The main graph as data flow between module calls: which calls a node may belong to, which borders a value crosses."""
 
 from __future__ import annotations
 

@@ -132,9 +132,7 @@ class Examination:
 
 
 def examine(request: ParityRequest, onlooker: Onlooker | None = None) -> Examination:
-    """Run the saved model with its inner values and compare them as they come. Raises as
-    :func:`measure_parity`.
-    """
+    """Run the saved model with its inner values and compare them as they come. Raises as :func:`measure_parity`."""
     from pytest_htp.parity.session import BATCH_BYTES, ValueSession
 
     program = request.program

@@ -1,6 +1,4 @@
-"""Hold every value of one ONNX Runtime run against what PyTorch recorded; keep the verdicts, never the
-values.
-"""
+"""Hold every value of one ONNX Runtime run against what PyTorch recorded; keep the verdicts, never the values."""
 
 from __future__ import annotations
 

@@ -105,9 +105,7 @@ def _insert_before_readers(graph: onnx.GraphProto, made: dict[str, onnx.NodeProt
 
 
 def _stores(folder: Path, tensor: onnx.TensorProto, array: Array) -> bool:
-    """Whether the file a tensor refers to has exactly the array's bytes there, in C order. Reads a few MB at a
-    time.
-    """
+    """Whether the file a tensor refers to has exactly the array's bytes there, in C order. Reads a few MB at a time."""
     entries = {entry.key: entry.value for entry in tensor.external_data}
     if int(entries.get("length", array.nbytes)) != array.nbytes:
         return False

@@ -1,6 +1,4 @@
-"""attestation.contradicted: values that a module computed in PyTorch contradict its tag, and did not
-before.
-"""
+"""attestation.contradicted: values that a module computed in PyTorch contradict its tag, and did not before."""
 
 from __future__ import annotations
 
@@ -9,9 +7,7 @@ from pytest_htp.format.paths import Neighbourhood, ancestors, expand_pattern
 
 
 def newly_contradicted(context: Context) -> set[str]:
-    """Raw paths of the modules contradicted today and not in the baseline; empty where one was not
-    measured.
-    """
+    """Raw paths of the modules contradicted today and not in the baseline; empty where one was not measured."""
     before, after = context.before.attestation, context.after.attestation
     if not (before.measured and after.measured) or before.contradicted == after.contradicted:
         return set()

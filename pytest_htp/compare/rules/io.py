@@ -155,8 +155,7 @@ def _unique_names(tensors: Sequence[TensorRow]) -> list[str]:
 
 
 def _candidates(old: Sequence[str], new: Sequence[str], ordered: bool) -> Iterator[tuple[str, str]]:
-    """Pairs of a name that is gone and a new one at the same place: the k-th between the same two common
-    names, or
+    """Pairs of a name that is gone and a new one at the same place: the k-th between the same two common names, or
     where the common ones were reordered, the same position.
     """
     common = set(old).intersection(new)
@@ -227,9 +226,7 @@ def _dim_code(before: int | str | None, after: int | str | None) -> str | None:
 
 
 def _compare_symbols(found: _Differences, matches: Sequence[_Match]) -> None:
-    """Canonical symbols are renumbered freely; what counts is which axes are equal, and the user's own
-    names.
-    """
+    """Canonical symbols are renumbered freely; what counts is which axes are equal, and the user's own names."""
     forward: dict[str, tuple[str, str]] = {}
     backward: dict[str, tuple[str, str]] = {}
     computed: list[tuple[str, str, str, TensorRow, TensorRow]] = []

@@ -112,9 +112,7 @@ def _claim_joins(context: Context, paths: list[str], *, added: bool) -> dict[str
 
 
 def _claim_inlined(context: Context) -> None:
-    """A module whose change is exactly what its added or removed child held: code moved into or out of a
-    child.
-    """
+    """A module whose change is exactly what its added or removed child held: code moved into or out of a child."""
     for path, sums in _handed_over(context).items():
         if differences({}, sums) == context.open[path].change.ops:
             context.claim(path)

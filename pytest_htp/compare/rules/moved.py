@@ -43,9 +43,7 @@ def _sum(pairs: Iterable[Pair]) -> Counter[str]:
 
 
 def _claim_within(context: Context, pairs: list[Pair], available: Counter[str], *, share: float = 1.0) -> None:
-    """Claim modules of whose changed nodes at least ``share`` are among the available ones, and use those
-    up.
-    """
+    """Claim modules of whose changed nodes at least ``share`` are among the available ones, and use those up."""
     for pair in pairs:
         needed = {op: abs(count) for op, count in pair.change.ops.items()}
         used = {op: min(count, available[op]) for op, count in needed.items()}
@@ -78,9 +76,7 @@ def compare_tags(context: Context) -> None:
 
 
 def _report(context: Context, moves: list[tuple[Pair, list[Pair]]]) -> None:
-    """Report moves of repeated layers as one finding; it names the deeper module of the two, else the one
-    that lost.
-    """
+    """Report moves of repeated layers as one finding; it names the deeper module of the two, else the one that lost."""
     groups: dict[object, list[tuple[Pair, list[Pair]]]] = {}
     for source, targets in moves:
         templates = {path_template(pair.path) for pair in targets}

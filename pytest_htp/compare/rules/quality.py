@@ -106,15 +106,15 @@ def _makers(outputs: Sequence[TensorRow]) -> dict[str, list[str]]:
 def _begins(context: Context, modules: _Moves, beyond: Set[str], sign: int) -> str | None:
     """Where it begins: in a module that moved while what it took did not.
 
+    A move grows and shrinks on its way: where one is beyond the tolerance, its beginning need not be, so it is looked
+    for among moves of half of that. What the first module beyond tolerance does not bring about itself is brought about
+    by one before it, else by code between the two: that of the innermost module around it which took what was good.
+
     Args:
         context: of the two records.
         modules: how far each module's number moved.
         beyond: modules beyond the tolerance, or that make an output which is.
         sign: -1 looks for losses, 1 for gains.
-
-    A move grows and shrinks on its way: where one is beyond the tolerance, its beginning need not be, so it is looked
-    for among moves of half of that. What the first module beyond tolerance does not bring about itself is brought about
-    by one before it, else by code between the two: that of the innermost module around it which took what was good.
     """
     if not beyond:
         return None

@@ -93,9 +93,7 @@ def mask_code_only(change: Change) -> bool:
 
 
 def follows_shapes(change: Change) -> bool:
-    """Whether operators changed only in computing shapes, indices and masks, and none in computing with
-    floats.
-    """
+    """Whether operators changed only in computing shapes, indices and masks, and none in computing with floats."""
     shape = index = 0
     for op, count in change.ops.items():
         if op in _SHAPE_OPS:
@@ -149,9 +147,7 @@ def _moved_input_types(context: Context) -> set[tuple[str, str]]:
 
 
 def claim_io_nodes(context: Context) -> None:
-    """An input needs a consumer, an output or another rank a producer: as many nodes as tensors changed are
-    theirs.
-    """
+    """An input needs a consumer, an output or another rank a producer: as many nodes as tensors changed are theirs."""
     tensors = 0
     for draft in context.drafts:
         if draft.code in _TENSORS:

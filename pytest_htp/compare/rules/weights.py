@@ -71,8 +71,7 @@ def stored_dtype_move(change: Change, parameters_changed: bool) -> str | None:
 
 
 def _converts_within(change: Change) -> bool:
-    """Whether the module converts its input and computes in a new type: the exporter then stores its
-    (unchanged)
+    """Whether the module converts its input and computes in a new type: the exporter then stores its (unchanged)
     parameters converted, and dtype.internal says so.
     """
     return bool(change.new_floats) and any(
