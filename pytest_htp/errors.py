@@ -38,7 +38,7 @@ class HTPExportError(Exception):
         self.console_html: str | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickles, as workers need it; a cause that doesn't is told by its type and message."""
+        """Pickles, as workers need it; a cause that doesn't is replaced by its type and message."""
         return _restored, (str(self), self.step, _picklable(self.cause), self.data, self.console_html)
 
 

@@ -2,7 +2,7 @@
 
 ``<test dir>/__htp_baselines__/<test file stem>/<readable slug>-<8 hex>.json``, one file per export. The first
 four hex digits identify the test, the last four the export within it: which test a file belongs to can be
-told from its name alone, so pruning opens nothing. Parametrized ids with ``/`` or 5,000 characters, and names
+known from its name alone, so pruning opens nothing. Parametrized ids with ``/`` or 5,000 characters, and names
 that differ only in case or in characters a file system refuses, all get files of their own.
 """
 

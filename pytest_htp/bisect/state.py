@@ -20,7 +20,7 @@ from pytest_htp.report.merge import read_report
 from pytest_htp.report.result import Report
 
 FOLDER = ".htp-bisect"
-_WHOLE = 2**20  # bytes up to which a file is told by its content, above by size and time
+_WHOLE = 2**20  # bytes up to which a file is identified by its content, above by size and time
 _NOT_OF_THE_PROJECT = ("__pycache__", "htp-report", "node_modules")
 
 
@@ -46,7 +46,7 @@ def state_of(root: Path, arguments: Sequence[str]) -> Path:
     """The folder for these tests of this project in this environment; made if missing.
 
     Everything that may change what the tests export is in its name: pytest's arguments, the files around it, and what
-    is installed. Files above 1 MiB are told by size and time of their last change.
+    is installed. Files above 1 MiB are identified by size and time of their last change.
 
     Raises:
         HTPUsageError: it can't be made.

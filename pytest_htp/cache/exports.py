@@ -103,8 +103,8 @@ class ExportCache:
         before = known.get("ingredients") if known is not None else None
         if not isinstance(before, dict):
             return "miss: not seen before"
-        told = {str(name): str(digest) for name, digest in before.items()}
-        return f"miss: {difference(told, request.ingredients) or 'no longer kept'}"
+        known = {str(name): str(digest) for name, digest in before.items()}
+        return f"miss: {difference(known, request.ingredients) or 'no longer kept'}"
 
     def remember(self, who: str, request: Request) -> None:
         """Keep a request's ingredients, by which the next miss is explained."""

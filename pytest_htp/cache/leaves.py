@@ -1,4 +1,4 @@
-"""Values that hold no other values: how each is told apart, and what is said of files and arrays."""
+"""Values that hold no other values: how each is distinguished, and what is said of files and arrays."""
 
 from __future__ import annotations
 

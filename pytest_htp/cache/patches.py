@@ -1,6 +1,6 @@
 """What somebody has put into the toolchain at run time: functions in its modules and classes that are not its own.
 
-An upgrade is told by versions; a test that wraps ``torch.onnx.export``, registers an attention function with
+An upgrade is seen by versions; a test that wraps ``torch.onnx.export``, registers an attention function with
 transformers or replaces a method of ``nn.Linear`` leaves no other trace than the function itself, where it was put.
 """
 

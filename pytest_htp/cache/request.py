@@ -23,7 +23,7 @@ _NO_PART = ("verbose",)  # of the options: decides what is printed meanwhile
 
 @dataclass(frozen=True)
 class Request:
-    """One call of ``htp_export``, told by content.
+    """One call of ``htp_export``, identified by content.
 
     Attributes:
         key: of the ingredients; names no machine, folder or test.

@@ -58,7 +58,7 @@ class Function:
 
 
 def doubt_of(dotted: str, *, builtin: bool) -> str | None:
-    """Why what is read by a dotted name makes an export depend on more than can be told; None if it doesn't."""
+    """Why what is read by a dotted name makes an export depend on more than can be determined; None if it doesn't."""
     if builtin:
         return _BUILTINS.get(dotted)
     if dotted.startswith(_HARMLESS):

@@ -2,7 +2,7 @@
 
 Values are walked whole: containers, attributes, tensors, functions with their defaults and closures. Functions and
 classes are followed into what they name. What is found of the code is kept by the file it stands in, so that a
-difference can be told as "net.py changed".
+difference can be reported as "net.py changed".
 """
 
 from __future__ import annotations

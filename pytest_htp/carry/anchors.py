@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from pytest_htp.carry.contents import Contents, elements, says_the_same
 from pytest_htp.carry.correspondence import Correspondence
+from pytest_htp.carry.equal_weights import WeightIndex, elements, equal_weights
 from pytest_htp.carry.names import extended_name
 
 
@@ -15,7 +15,7 @@ def anchor(graphs: Correspondence) -> None:
     Rules, in order:
 
     1. a graph input by its name;
-    2. an initializer by its name, if it holds the same as far as that can be told (in whatever precision, scale or
+    2. an initializer by its name, if it holds the same as far as that is known (in whatever precision, scale or
        transposition), or now holds what a node computed (a folded constant);
     3. one whose name extends a name of the graph before (``W_quantized``, ``W_scale``);
     4. one by its content: a copy, transposed, packed, quantized, or several joined along an axis.
@@ -30,10 +30,10 @@ def anchor(graphs: Correspondence) -> None:
         if not _by_name(graphs, value):
             unknown.append(value)
     if unknown:
-        contents = Contents(_initializers(before))
+        known = WeightIndex(_initializers(before))
         for value in unknown:
             array = elements(value)
-            found = contents.find(array) if array is not None else ()
+            found = known.find(array) if array is not None else ()
             if found:
                 graphs.weights[value] = found
 
@@ -64,7 +64,7 @@ def _differs(value: ir.Value, original: ir.Value) -> bool:
     if _size(value) != _size(original):
         return True
     one, other = elements(value), elements(original)
-    return one is not None and other is not None and says_the_same(one, other) is False
+    return one is not None and other is not None and equal_weights(one, other) is False
 
 
 def _size(value: ir.Value) -> int | None:

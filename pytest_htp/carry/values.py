@@ -1,4 +1,4 @@
-"""Which values of two graphs are equal, told from one run of each on the same input."""
+"""Which values of two graphs are equal, determined from one run of each on the same input."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ _CONTRACT = (
         "module.added", "drift",
         "An executed module that the baseline lacks, or a known one under another path (the message then "
         "names both; nothing else is said of it). An operator per new module that joins its result to others' "
-        "is told with it.",
+        "is reported with it.",
         "new module Adapter (3 modules, 7 nodes)",
         "model",
     ),

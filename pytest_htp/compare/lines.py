@@ -120,7 +120,7 @@ def _compare(
         if was != now
     ]  # fmt: skip
     order = tuple(place for place, _, _ in changed) if same_values else ()
-    was_told, now_told = ([in_words(value) for value in values] for values in (a.inputs, inputs))
+    was_words, now_words = ([in_words(value) for value in values] for values in (a.inputs, inputs))
     head = f"{a.name} is given" if a.is_call else f"{a.name}:"
     if same_values:
         what = (
@@ -130,7 +130,7 @@ def _compare(
             if a.name == "Concat"
             else " inputs exchanged: "
         )
-        words = f"{head}{what}{', '.join(was_told)} -> {', '.join(now_told)}"
+        words = f"{head}{what}{', '.join(was_words)} -> {', '.join(now_words)}"
     else:
         parts = []
         if a.name in COMMUTATIVE:

@@ -77,14 +77,14 @@ def _of_quantization(draft: Draft, quantized: Container[str | None]) -> bool:
     return draft.code in _OF_QUANTIZATION and bool(quantized) and (draft.module is None or draft.module in quantized)
 
 
-def _follows(draft: Draft, inner: Context, told: Sequence[Draft], source: Context) -> bool:
+def _follows(draft: Draft, inner: Context, known: Sequence[Draft], source: Context) -> bool:
     """Whether a stage's finding says no more than what is already said of ``source``, the export or an earlier stage,
-    whose findings are ``told``.
+    whose findings are ``known``.
     """
     if draft.code in ("toolchain.changed", "record.changed"):
         return True
     alike = _OF_PRECISION if draft.code in _OF_PRECISION else (draft.code,)
-    same = [other for other in told if other.code in alike]
+    same = [other for other in known if other.code in alike]
     if draft.module is None:
         return bool(same)
     if any(other.module == draft.module for other in same):

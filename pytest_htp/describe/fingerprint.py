@@ -11,7 +11,7 @@ A fingerprint covers operators, attributes, element types and wiring:
    last bits between machines), a large one by element type and rank; a constant folded from weights never by
    values;
 5. shapes don't take part: batch and sequence length of a dynamic axis must not change it;
-6. what the module hands to each child it calls, told in the same way: which of two values a projection reads
+6. what the module hands to each child it calls, described in the same way: which of two values a projection reads
    is decided where it is called, and the projection itself looks the same. Sizes don't take part here, since
    optimization reads them off whichever tensor is at hand.
 
@@ -96,9 +96,9 @@ class Fingerprints:
         for (child, value), source in handed.items():
             if not _is_size(value):
                 # Whose value it is; which of its inner modules made it is the source's own affair.
-                told = self._input(value, path, described, outside)
-                told = told if source is None else f"child {relative_to(source, path)}"
-                lines.add(f"{relative_to(child, path)} < {told}")
+                source_name = self._input(value, path, described, outside)
+                source_name = source_name if source is None else f"child {relative_to(source, path)}"
+                lines.add(f"{relative_to(child, path)} < {source_name}")
         return lines
 
     def _outside_order(self, path: str) -> dict[ir.Value, int]:

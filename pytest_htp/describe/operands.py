@@ -62,24 +62,24 @@ def body_outputs(node: ir.Node) -> list[tuple[str, Values]]:
 def attributes(node: ir.Node, opset: int | None) -> dict[str, str]:
     """Attributes with meaning: those equal to the operator's default, or to what is inferred, are left out.
 
-    ``axis`` is always told, counted from the front, but -1 for the last one. Bodies of control flow are not here.
+    ``axis`` is always given, counted from the front, but -1 for the last one. Bodies of control flow are not here.
     """
     defaults = _defaults(node.op_type, node.domain, opset) if opset is not None else {}
-    told: dict[str, str] = {}
+    given: dict[str, str] = {}
     if not node.attributes and "axis" not in defaults:
-        return told
+        return given
     if "axis" in defaults and "axis" not in node.attributes:
-        told["axis"] = _axis(defaults["axis"], node)
+        given["axis"] = _axis(defaults["axis"], node)
     for name, attr in sorted(node.attributes.items()):
         if attr.is_ref():
-            told[name] = f"@{attr.ref_attr_name}"
+            given[name] = f"@{attr.ref_attr_name}"
         elif attr.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS):
             continue
         elif name == "axis":
-            told[name] = _axis(attr.value, node)
+            given[name] = _axis(attr.value, node)
         elif not (name in defaults and _plain(attr.value) == _plain(defaults[name])) and not _inferred(node, name):
-            told[name] = _attribute(node, attr)
-    return dict(sorted(told.items()))
+            given[name] = _attribute(node, attr)
+    return dict(sorted(given.items()))
 
 
 def _attribute(node: ir.Node, attr: ir.Attr) -> str:

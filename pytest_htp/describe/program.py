@@ -9,7 +9,7 @@
 Operands are own results (``%1``, ``%1.2`` for its third output), a child's (``dense:Split.1``: which module, which
 of its operators, which output), values from outside in the order in which they are first read (``in0``), graph
 inputs by name, parameters by their name in the module, constants by value, sizes by what they measure
-(``size[d0,12]``). What a child is given, in the child's own order of ``in0, in1, …``, is told where it is called.
+(``size[d0,12]``). What a child is given, in the child's own order of ``in0, in1, …``, is on the line that calls it.
 
 Lines depend on what is computed alone: not on names or numbering of an exporter, nor on the order of independent
 nodes, which follow depth first from what the module gives away; nor on values of weights.
@@ -171,8 +171,8 @@ class _Writer:
         return self.programs.graph.model.opset_imports.get(node.domain or "")
 
     def _head(self, node: ir.Node) -> str:
-        told = ",".join(f"{name}={text}" for name, text in self.attributes[node].items())
-        return f"{self.operators[node]};{told}"
+        given = ",".join(f"{name}={text}" for name, text in self.attributes[node].items())
+        return f"{self.operators[node]};{given}"
 
     def _given(self, node: ir.Node) -> Values:
         """What the node's bodies give."""
@@ -210,7 +210,7 @@ class _Writer:
     # Order of what is independent.
 
     def _kind(self, value: ir.Value | None) -> str:
-        """A value told without numbers and without what it is made of."""
+        """A value in words without numbers and without what it is made of."""
         item = self._item(value)
         if value is None or item is None or isinstance(item, str):
             return self._foreign(value) or "in"
@@ -257,9 +257,9 @@ class _Writer:
         for node in nodes:
             alike.setdefault(self.operators[node], []).append(node)
         for name, found in alike.items():
-            told = plain_name(name)
+            plain = plain_name(name)
             for ordinal, node in enumerate(found):
-                label = f"{told}#{ordinal}" if len(found) > 1 else told
+                label = f"{plain}#{ordinal}" if len(found) > 1 else plain
                 for place, value in enumerate(node.outputs):
                     self.part.labels[value] = f"{label}.{place}" if place else label
 
@@ -267,25 +267,25 @@ class _Writer:
 
     def _line(self, node: ir.Node) -> str:
         operands, bodies = self.operands[node], self.bodies.get(node, [])
-        told = [self._described(value) for value in operands[: len(operands) - len(self._given(node))]]
+        inputs = [self._described(value) for value in operands[: len(operands) - len(self._given(node))]]
         bias = f"{self.path}.bias" if self.path else "bias"
-        if node.op_type in TAKE_A_BIAS and len(told) == 2 and bias in self.programs.left_out:
-            told.append("parameter bias")
+        if node.op_type in TAKE_A_BIAS and len(inputs) == 2 and bias in self.programs.left_out:
+            inputs.append("parameter bias")
         details = [f"{name}={text}" for name, text in self.attributes[node].items()]
         details += [f"{name}=({', '.join(map(self._described, given))})" for name, given in bodies]
         ending = f"; {', '.join(details)}" if details else ""
-        return f"%{self.numbers[node]} = {plain_operator(node)}({', '.join(told)}{ending})"
+        return f"%{self.numbers[node]} = {plain_operator(node)}({', '.join(inputs)}{ending})"
 
     def _described(self, value: ir.Value | None) -> str:
         item = self._item(value)
         if value is not None and item is not None and not isinstance(item, str):
             place = value.index()
             return f"%{self.numbers[item]}" + (f".{place}" if place else "")
-        told = self._foreign(value)
-        if told is None:
+        words = self._foreign(value)
+        if words is None:
             assert value is not None
-            told = f"in{self.part.reads.setdefault(value, len(self.part.reads))}"
-        return told
+            words = f"in{self.part.reads.setdefault(value, len(self.part.reads))}"
+        return words
 
     def _foreign(self, value: ir.Value | None) -> str | None:
         """Words for a value that no own node makes; None for one from outside."""
@@ -318,12 +318,12 @@ class _Writer:
         return f"{plain_name(name)}:{label}"
 
     def _without_maker(self, value: ir.Value) -> str | None:
-        runner, told = self.programs.formal.get(value, (None, ""))
+        runner, words = self.programs.formal.get(value, (None, ""))
         if runner is not None and runner.path == self.path:
-            return told
+            return words
         if self.path:
             return None
-        return told or self.programs.inputs.get(value, "nothing")
+        return words or self.programs.inputs.get(value, "nothing")
 
     def _stored(self, value: ir.Value) -> str:
         graph, tensor = self.programs.graph, value.const_value

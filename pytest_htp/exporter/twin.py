@@ -14,7 +14,7 @@ from pytest_htp.capture.inputs import PreparedInputs
 from pytest_htp.capture.models import resolve_model
 from pytest_htp.capture.state import preserved, to_eval_mode
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.parity.contents import Contents
+from pytest_htp.parity.references import References
 from pytest_htp.vocabulary import ModuleInfo
 
 _SHOWN = 4
@@ -82,7 +82,7 @@ def values_in_twin(
         hierarchy: of the model, watched.
         twin: of the twin, watched on the same inputs.
     """
-    ours, theirs = Contents(hierarchy), Contents(twin)
+    ours, theirs = References(hierarchy), References(twin)
     calls = {(call.path, call.call): call.order for call in hierarchy.calls}
     found: dict[int, tuple[str, ...]] = {}
     for call in twin.calls:
@@ -91,9 +91,9 @@ def values_in_twin(
             continue
         here, there = ours.borders[order], theirs.borders[call.order]
         for one, other in ((here.outputs, there.outputs), (here.inputs, there.inputs)):
-            if [content.group for content in one.contents] != [content.group for content in other.contents]:
+            if [reference.group for reference in one.references] != [reference.group for reference in other.references]:
                 continue
-            for mine, its in zip(one.contents, other.contents, strict=True):
+            for mine, its in zip(one.references, other.references, strict=True):
                 if mine.index in values:
                     found.setdefault(its.index, values[mine.index])
     return found

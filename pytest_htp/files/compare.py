@@ -208,9 +208,9 @@ def _what_both_can_tell(
         message = f"written in other operators that compute the same: {_listed(other_words)}"
         kept.append(_finding("exporter.wording", message, policy))
     if names:
-        told = [f"{new} was {old or 'the root'}" for new, old in names.items() if (parent_of(new) or "") not in names]
-        message = f"modules with the same weights have other names: {', '.join(told[:3])}"
-        kept.append(_finding("exporter.wording", message + (", …" if len(told) > 3 else ""), policy))
+        moved = [f"{new} was {old or 'the root'}" for new, old in names.items() if (parent_of(new) or "") not in names]
+        message = f"modules with the same weights have other names: {', '.join(moved[:3])}"
+        kept.append(_finding("exporter.wording", message + (", …" if len(moved) > 3 else ""), policy))
     return kept
 
 

@@ -195,7 +195,7 @@ class ModuleRow(PathRow, frozen=True, kw_only=True, rename={"class_name": "class
         fingerprint: hash of operators, attributes, wiring and element types as edition 1 computed it.
         program: the own nodes and calls of children in canonical order, one line each: operator, attributes,
             inputs (see :mod:`pytest_htp.describe.program`). What ``fingerprint`` hashes away is said here, so that
-            a change can be told in words.
+            a change can be described in words.
         flops: floating-point operations of its calls, with the modules that they call (the root's are the
             model's), as ``torch.utils.flop_counter`` counts the watched pass: one multiply-add is two. None where
             sizes depend on a dynamic axis or on values, or are not known.

@@ -27,13 +27,11 @@ import onnx_ir as ir
 
 from pytest_htp.capture.hierarchy import ModuleCall
 from pytest_htp.parity.boundary import bad_crossings
-from pytest_htp.parity.contents import Content
 from pytest_htp.parity.evidences import Evidences
 from pytest_htp.parity.flow import Edge, Flow, Placement, bodies_of
 from pytest_htp.parity.joined import agrees_jointly
 from pytest_htp.parity.reasons import (
     ABSENT,
-    ASTRAY,
     BODY,
     CONSTANT,
     ELSEWHERE,
@@ -48,7 +46,9 @@ from pytest_htp.parity.reasons import (
     UNLIKE,
     UNSEEN,
     UNTAGGED,
+    VALUES_DIFFER,
 )
+from pytest_htp.parity.references import Reference
 from pytest_htp.tagging.coverage import Evidence
 
 ATTESTED = "attested"
@@ -108,40 +108,40 @@ def _overall(verdicts: Iterable[str]) -> str:
 def _check_outputs(call: ModuleCall, evidences: Evidences, placement: Placement) -> str:
     if call.parent is None:
         return ROOT
-    border = evidences.contents.borders[call.order]
+    border = evidences.references.borders[call.order]
     verdicts = [OVERWRITTEN] * min(border.outputs.overwritten, 1)
-    verdicts += [_check_output(content, call, evidences, placement) for content in border.outputs.contents]
+    verdicts += [_check_output(reference, call, evidences, placement) for reference in border.outputs.references]
     return _overall(verdicts) if verdicts else NO_TENSOR
 
 
-def _check_output(content: Content, call: ModuleCall, evidences: Evidences, placement: Placement) -> str:
-    if content.index in evidences.contents.borders[call.order].inputs.ids:
+def _check_output(reference: Reference, call: ModuleCall, evidences: Evidences, placement: Placement) -> str:
+    if reference.index in evidences.references.borders[call.order].inputs.ids:
         return PASS_THROUGH
-    if content.constant:
+    if reference.constant:
         return CONSTANT
     chains = placement.calls.chain
     others = [
         other
-        for other in evidences.computed_by[content.index]
+        for other in evidences.computed_by[reference.index]
         if other.order not in chains(call.order) and call.order not in chains(other.order)
     ]
     if others:
         return ELSEWHERE
-    values = evidences.matching.get(content.index, [])
-    if not values and content.index in evidences.stored:
+    values = evidences.matching.get(reference.index, [])
+    if not values and reference.index in evidences.stored:
         return STORED
     if not values:
         return _why_absent(call, evidences, placement)
     verdicts = {_check_producer(value, call, evidences, placement) for value in _first_made(values, evidences.flow)}
-    if verdicts == {CONTRADICTED} and _may_be_made_inside(content, call, evidences, placement):
+    if verdicts == {CONTRADICTED} and _may_be_made_inside(reference, call, evidences, placement):
         return ELSEWHERE
     return verdicts.pop() if len(verdicts) == 1 else ELSEWHERE
 
 
-def _may_be_made_inside(content: Content, call: ModuleCall, evidences: Evidences, placement: Placement) -> bool:
+def _may_be_made_inside(reference: Reference, call: ModuleCall, evidences: Evidences, placement: Placement) -> bool:
     """Whether a value that the call's own nodes make is within tolerance as well: which it is can't be determined."""
     return any(
-        content.index in possible
+        reference.index in possible
         and evidences.flow.order(value) >= 0
         and placement.chains[evidences.flow.order(value)].include(call.order)
         for value, possible in evidences.possible.items()
@@ -176,7 +176,7 @@ def _check_producer(value: ir.Value, call: ModuleCall, evidences: Evidences, pla
     if any(bodies_of(producer)):
         return BODY
     if value in evidences.diverged:
-        return ASTRAY
+        return VALUES_DIFFER
     if position in placement.replayed:
         return ELSEWHERE
     return FOLDED if facts.evidence is Evidence.FUSED else CONTRADICTED
@@ -190,7 +190,7 @@ def _why_absent(call: ModuleCall, evidences: Evidences, placement: Placement) ->
         )
         return BODY if in_body else ABSENT
     if any(value in evidences.diverged for i in region for value in evidences.flow.nodes[i].outputs):
-        return ASTRAY
+        return VALUES_DIFFER
     joint = [i for i in region if placement.facts[i].evidence is Evidence.FUSED]
     if joint:
         return JOINED if agrees_jointly(call, joint, evidences, placement) else FOLDED

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import onnx_ir as ir
 
-from pytest_htp.parity.contents import Side
 from pytest_htp.parity.evidences import Evidences
 from pytest_htp.parity.flow import Chain, Edge, Placement
+from pytest_htp.parity.references import Side
 
 
 def bad_crossings(evidences: Evidences, placement: Placement) -> Iterator[tuple[Edge, tuple[int, ...]]]:
@@ -37,13 +37,13 @@ def _unrecorded(value: ir.Value, left: Chain, entered: Chain, evidences: Evidenc
     records hidden states so). One way in is no argument: a mask that the model leaves out where it masks nothing,
     except when it is exported.
     """
-    borders = evidences.contents.borders
+    borders = evidences.references.borders
     bad = [
         order
         for order in entered
         if evidences.lacks(value, borders[order].inputs) and not _left_out(value, borders[order].inputs)
     ]
-    if left and not evidences.equal.get(value, set()) & evidences.contents.result:
+    if left and not evidences.equal.get(value, set()) & evidences.references.result:
         seen_inside = False
         for order in reversed(left):
             returned = evidences.is_on(value, borders[order].outputs)
@@ -54,4 +54,4 @@ def _unrecorded(value: ir.Value, left: Chain, entered: Chain, evidences: Evidenc
 
 
 def _left_out(value: ir.Value, inputs: Side) -> bool:
-    return value.dtype is ir.DataType.BOOL and all(content.group[0] != "bool" for content in inputs.contents)
+    return value.dtype is ir.DataType.BOOL and all(reference.group[0] != "bool" for reference in inputs.references)

@@ -1,9 +1,9 @@
 """Where an error enters: the first module call whose output is off while its inputs still agree.
 
-1. Each recorded content is located in the graph: a value that equals it; else the value that crosses the
-   border where PyTorch recorded it, unless that equals another content. A graph output is what the root returned there,
-   whatever it holds.
-2. A value far from the content at its place is only believed to be that content gone wrong if the error goes
+1. Each reference is located in the graph: a value that equals it; else the value that crosses the border where
+   PyTorch recorded it, unless that equals another reference. A graph output is what the root returned there, whatever
+   it holds.
+2. A value far from the reference at its place is only believed to be that reference gone wrong if the error goes
    on, to everything recorded that is computed from it: where some of that agrees, it is simply another value (the
    optimizer moved the border).
 3. Calls are taken in completion order. A call is off where an output is beyond tolerance; and already where it
@@ -25,34 +25,34 @@ from dataclasses import dataclass, replace
 import onnx_ir as ir
 
 from pytest_htp.capture.hierarchy import Hierarchy, ModuleCall
-from pytest_htp.parity.contents import Content, Contents
 from pytest_htp.parity.flow import Flow, Placement
 from pytest_htp.parity.observe import Observation
+from pytest_htp.parity.references import Reference, References
 from pytest_htp.parity.result import Difference, Divergence
 
 # How far a difference must stand out from all before it to be an error and no noise.
 GROWTH = 10.0
-# A value at the place of a content and no further from it than this, relative to its largest magnitude, is
-# that content gone wrong; unrelated values differ by about once or twice their magnitude.
+# A value at the place of a reference and no further from it than this, relative to its largest magnitude, is
+# that reference gone wrong; unrelated values differ by about once or twice their magnitude.
 SAME_PLACE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """The value that a content is in the graph, and how far it is from it."""
+    """The value that a reference is in the graph, and how far it is from it."""
 
     value: ir.Value
     difference: Difference
 
 
 def locate(
-    contents: Contents,
+    references: References,
     observation: Observation,
     flow: Flow,
     anchors: Mapping[ir.Value, int],
     moved: Container[ir.Value] = (),
 ) -> dict[int, Located]:
-    """Content index → where it is in the graph, for contents that were found; ``anchors`` surely are there.
+    """Reference index → where it is in the graph, for references that were found; ``anchors`` surely are there.
 
     ``moved``: values at nodes that a stage fused, inside of which the border may be now: they are believed only like
     those far off.
@@ -60,13 +60,13 @@ def locate(
     located: dict[int, Located] = {}
     anchored = {index: value for value, index in anchors.items()}
     doubtful: dict[int, Located] = {}
-    equal = observation.equal_values(contents)
-    by_place = _by_content(observation.expected)
+    equal = observation.equal_values(references)
+    by_place = _by_reference(observation.expected)
     taken = {value for found in equal.values() for value in found}
-    for content in contents.items:
-        if content.constant:
+    for reference in references.items:
+        if reference.constant:
             continue
-        index = content.index
+        index = reference.index
         if index in equal:
             located[index] = _closest([Located(*found) for found in equal[index].items()])
             continue
@@ -80,21 +80,21 @@ def locate(
             near = closest.difference.max_rel <= SAME_PLACE and closest.value not in moved
             target = located if near else doubtful
             target[index] = closest
-    return located | _credible(doubtful, located, contents, flow)
+    return located | _credible(doubtful, located, references, flow)
 
 
 def locate_passed_on(
-    contents: Contents, observation: Observation, flow: Flow, placement: Placement
+    references: References, observation: Observation, flow: Flow, placement: Placement
 ) -> dict[int, Located]:
     """Call → the value that leaves its nodes, for calls whose one result equals what they took, where that value
     does not.
     """
     passing = {
-        order: border.outputs.contents[0].index
-        for order, border in enumerate(contents.borders)
-        if len(border.outputs.contents) == 1 and border.outputs.contents[0].index in border.inputs.ids
+        order: border.outputs.references[0].index
+        for order, border in enumerate(references.borders)
+        if len(border.outputs.references) == 1 and border.outputs.references[0].index in border.inputs.ids
     }
-    equal = observation.equal_values(contents) if passing else {}
+    equal = observation.equal_values(references) if passing else {}
     found: dict[int, Located] = {}
     for edge in flow.edges if passing else ():
         row = observation.expected.get(edge.value, {})
@@ -106,14 +106,14 @@ def locate_passed_on(
     return found
 
 
-def is_off(content: Content, difference: Difference, noise: float = 0.0) -> bool:
+def is_off(reference: Reference, difference: Difference, noise: float = 0.0) -> bool:
     """Whether a value is off; ``noise`` is the largest difference of what came before it and is not."""
     if difference.nonfinite or difference.beyond:
         return True
-    return difference.max_rel > max(content.tolerance.localise, GROWTH * noise)
+    return difference.max_rel > max(reference.tolerance.localise, GROWTH * noise)
 
 
-def _by_content(table: dict[ir.Value, dict[int, Difference]]) -> dict[int, list[Located]]:
+def _by_reference(table: dict[ir.Value, dict[int, Difference]]) -> dict[int, list[Located]]:
     turned: dict[int, list[Located]] = {}
     for value, row in table.items():
         for index, difference in row.items():
@@ -126,16 +126,16 @@ def _closest(found: list[Located]) -> Located:
 
 
 def _credible(
-    doubtful: dict[int, Located], located: dict[int, Located], contents: Contents, flow: Flow
+    doubtful: dict[int, Located], located: dict[int, Located], references: References, flow: Flow
 ) -> dict[int, Located]:
-    """Those of the doubtful whose error goes on: a content located next is clearly off, and none agrees.
+    """Those of the doubtful whose error goes on: a reference located next is clearly off, and none agrees.
 
     Clearly, since what is far off here can't be only just beyond noise there.
     """
     off: dict[ir.Value, bool] = {}
     for index, item in located.items():
-        content, found = contents.items[index], item.difference
-        clearly = found.nonfinite > 0 or found.max_rel > GROWTH * content.tolerance.localise
+        reference, found = references.items[index], item.difference
+        clearly = found.nonfinite > 0 or found.max_rel > GROWTH * reference.tolerance.localise
         off[item.value] = off.get(item.value, False) or clearly
     stop = frozenset(off)
     going_on = {}
@@ -147,20 +147,20 @@ def _credible(
 
 
 def first_divergence(
-    hierarchy: Hierarchy, contents: Contents, located: dict[int, Located], passed_on: dict[int, Located]
+    hierarchy: Hierarchy, references: References, located: dict[int, Located], passed_on: dict[int, Located]
 ) -> Divergence | None:
     """The call where an error enters, None where none does."""
     noise = 0.0
     completed = sorted((call for call in hierarchy.calls if call.completed is not None), key=lambda c: c.completed or 0)
     for call in completed:
-        worst = _worst_returned(call, contents, located, passed_on)
+        worst = _worst_returned(call, references, located, passed_on)
         if worst is None:
             continue
-        content, found = worst
-        if not is_off(content, found, noise):
-            noise = max(noise, found.max_rel if content.group[0] == "float" else 0.0)
+        reference, found = worst
+        if not is_off(reference, found, noise):
+            noise = max(noise, found.max_rel if reference.group[0] == "float" else 0.0)
             continue
-        blamed = _blame(hierarchy, call, contents, located, noise)
+        blamed = _blame(hierarchy, call, references, located, noise)
         if found.nonfinite:
             return Divergence(blamed.path, math.inf, math.inf, blamed.call)
         return Divergence(blamed.path, found.max_abs, found.max_rel, blamed.call)
@@ -168,12 +168,12 @@ def first_divergence(
 
 
 def module_differences(
-    hierarchy: Hierarchy, contents: Contents, located: dict[int, Located], passed_on: dict[int, Located]
+    hierarchy: Hierarchy, references: References, located: dict[int, Located], passed_on: dict[int, Located]
 ) -> dict[str, Difference]:
     """Module path → its worst difference over calls and returned tensors, in execution order, where one was located."""
     modules: dict[str, Difference] = {}
     for call in hierarchy.calls:
-        worst = _worst_returned(call, contents, located, passed_on)
+        worst = _worst_returned(call, references, located, passed_on)
         if worst is None:
             continue
         known = modules.get(call.path)
@@ -183,11 +183,11 @@ def module_differences(
 
 
 def _blame(
-    hierarchy: Hierarchy, call: ModuleCall, contents: Contents, located: dict[int, Located], noise: float
+    hierarchy: Hierarchy, call: ModuleCall, references: References, located: dict[int, Located], noise: float
 ) -> ModuleCall:
     while call.parent is not None:
-        border = contents.borders[call.order]
-        worst = _worst(border.inputs.contents, located)
+        border = references.borders[call.order]
+        worst = _worst(border.inputs.references, located)
         off = worst is not None and is_off(*worst, noise)
         if not off and not border.inputs.overwritten:
             break
@@ -196,17 +196,17 @@ def _blame(
 
 
 def _worst_returned(
-    call: ModuleCall, contents: Contents, located: dict[int, Located], passed_on: dict[int, Located]
-) -> tuple[Content, Difference] | None:
-    returned = contents.borders[call.order].outputs.contents
+    call: ModuleCall, references: References, located: dict[int, Located], passed_on: dict[int, Located]
+) -> tuple[Reference, Difference] | None:
+    returned = references.borders[call.order].outputs.references
     if call.order in passed_on:
         return returned[0], passed_on[call.order].difference
     return _worst(returned, located)
 
 
-def _worst(border: list[Content], located: dict[int, Located]) -> tuple[Content, Difference] | None:
-    """The located content that is furthest off, measured in thresholds of its element type."""
-    found = [(content, located[content.index].difference) for content in border if content.index in located]
+def _worst(border: list[Reference], located: dict[int, Located]) -> tuple[Reference, Difference] | None:
+    """The located reference that is furthest off, measured in thresholds of its element type."""
+    found = [(reference, located[reference.index].difference) for reference in border if reference.index in located]
     if not found:
         return None
     return max(

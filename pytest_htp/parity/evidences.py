@@ -10,11 +10,11 @@ import onnx_ir as ir
 import torch
 
 from pytest_htp.capture.hierarchy import Hierarchy, ModuleCall
-from pytest_htp.parity.contents import Contents, Side, matches
 from pytest_htp.parity.differences import compare_flat
 from pytest_htp.parity.divergence import Located
 from pytest_htp.parity.flow import Flow
 from pytest_htp.parity.observe import Observation
+from pytest_htp.parity.references import References, Side, matches
 
 
 @dataclass
@@ -22,16 +22,16 @@ class Evidences:
     """What attestation knows besides the tags: it stays the same when only tags change."""
 
     hierarchy: Hierarchy
-    contents: Contents
+    references: References
     flow: Flow
-    matching: dict[int, list[ir.Value]]  # content → values that equal it, in graph order
+    matching: dict[int, list[ir.Value]]  # reference → values that equal it, in graph order
     equal: dict[ir.Value, set[int]]  # the same, by value
-    possible: dict[ir.Value, set[int]]  # contents that a value is within tolerance of
+    possible: dict[ir.Value, set[int]]  # references that a value is within tolerance of
     shapes: dict[ir.Value, tuple[int, ...]]
-    stored: set[int]  # contents that an initializer or a constant of the graph equals
+    stored: set[int]  # references that an initializer or a constant of the graph equals
     constant: set[ir.Value]  # values whose elements are all equal
     diverged: set[ir.Value]  # numerically wrong values and all that is computed from them
-    computed_by: dict[int, list[ModuleCall]]  # content → calls that returned it without having taken it
+    computed_by: dict[int, list[ModuleCall]]  # reference → calls that returned it without having taken it
 
     def is_on(self, value: ir.Value, side: Side) -> bool:
         """Whether a value equals a tensor on one side of a call's border.
@@ -55,13 +55,13 @@ class Evidences:
             return False
         if len(self.possible.get(value, ())) > 1 and self.possible[value] & side.ids:
             return False  # of several tensors that are nearly equal, it may be this one
-        return not side.contents or any(content.index in self.matching for content in side.contents)
+        return not side.references or any(reference.index in self.matching for reference in side.references)
 
     @classmethod
     def gather(
         cls,
         hierarchy: Hierarchy,
-        contents: Contents,
+        references: References,
         observation: Observation,
         flow: Flow,
         located: dict[int, Located],
@@ -69,43 +69,43 @@ class Evidences:
         """Bring together what is known of each call from both sides."""
         matching: dict[int, list[ir.Value]] = {}
         equal: dict[ir.Value, set[int]] = {}
-        for index, found in observation.equal_values(contents).items():
+        for index, found in observation.equal_values(references).items():
             matching[index] = sorted(found, key=flow.order)
             for value in found:
                 equal.setdefault(value, set()).add(index)
-        wrong = {item.value for index, item in located.items() if not matches(contents.items[index], item.difference)}
+        wrong = {item.value for index, item in located.items() if not matches(references.items[index], item.difference)}
         computed_by: dict[int, list[ModuleCall]] = {}
         for call in hierarchy.calls:
-            border = contents.borders[call.order]
+            border = references.borders[call.order]
             for index in border.outputs.ids - border.inputs.ids:
                 computed_by.setdefault(index, []).append(call)
         return cls(
             hierarchy,
-            contents,
+            references,
             flow,
             matching,
             equal,
-            observation.may_be(contents),
+            observation.may_be(references),
             observation.shapes,
-            _stored(contents, flow),
+            _stored(references, flow),
             observation.constant,
             wrong | flow.downstream(wrong),
             computed_by,
         )
 
 
-def _stored(contents: Contents, flow: Flow) -> set[int]:
-    """Contents among the constants that nodes read: what a module returned for every input was computed in advance."""
+def _stored(references: References, flow: Flow) -> set[int]:
+    """References among constants that nodes read: what a module returned for every input was computed in advance."""
     stored: set[int] = set()
     for value in dict.fromkeys(value for node in flow.nodes for value in node.inputs):
         tensor = value.const_value if value is not None else None
-        if tensor is None or not contents.has_size(math.prod(tensor.shape.numpy())):
+        if tensor is None or not references.has_size(math.prod(tensor.shape.numpy())):
             continue
         try:
             elements = torch.from_numpy(np.array(tensor.numpy()))
         except TypeError:  # a type that torch lacks (strings, 4-bit numbers, bfloat16 of ml_dtypes)
             continue
-        for content in contents.candidates(elements):
-            if matches(content, compare_flat("", content.tensor, elements, content.tolerance, content.scale)):
-                stored.add(content.index)
+        for reference in references.candidates(elements):
+            if matches(reference, compare_flat("", reference.tensor, elements, reference.tolerance, reference.scale)):
+                stored.add(reference.index)
     return stored

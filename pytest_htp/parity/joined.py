@@ -28,7 +28,9 @@ def agrees_jointly(call: ModuleCall, nodes: Iterable[int], evidences: Evidences,
     for position in nodes:
         joined = [placement.calls.all[chain[-1]] for chain in placement.chains[position].own]
         node = evidences.flow.nodes[position]
-        made = {content for value in _telling(node.outputs, evidences) for content in evidences.equal.get(value, ())}
+        made = {
+            reference for value in _telling(node.outputs, evidences) for reference in evidences.equal.get(value, ())
+        }
         if _takes_its_input(call, node, joined, evidences, placement) and _leads_to(
             call, made, joined, evidences, placement
         ):
@@ -39,7 +41,7 @@ def agrees_jointly(call: ModuleCall, nodes: Iterable[int], evidences: Evidences,
 def _takes_its_input(
     call: ModuleCall, node: ir.Node, joined: Sequence[ModuleCall], evidences: Evidences, placement: Placement
 ) -> bool:
-    borders = evidences.contents.borders
+    borders = evidences.references.borders
     around = placement.calls.chain(call.order)
     enclosing = (other.order for other in joined if other.order in around)
     takers = [call.order, *enclosing, *(other.order for other in _before(call, joined, evidences))]
@@ -50,7 +52,7 @@ def _takes_its_input(
 
 def _before(call: ModuleCall, joined: Sequence[ModuleCall], evidences: Evidences) -> Iterator[ModuleCall]:
     """Calls among the joined whose result the call takes, and those whose result they take."""
-    borders = evidences.contents.borders
+    borders = evidences.references.borders
     for other in joined:
         if other.order < call.order and borders[other.order].outputs.ids & borders[call.order].inputs.ids:
             yield other
@@ -67,7 +69,7 @@ def _telling(values: Iterable[ir.Value | None], evidences: Evidences) -> Iterato
 def _leads_to(
     call: ModuleCall, made: set[int], joined: Iterable[ModuleCall], evidences: Evidences, placement: Placement
 ) -> bool:
-    borders = evidences.contents.borders
+    borders = evidences.references.borders
     returned = borders[call.order].outputs.ids
     followers = [other for other in joined if other.order > call.order and returned & borders[other.order].inputs.ids]
     return any(
@@ -79,6 +81,6 @@ def _leads_to(
 
 
 def _hands_on(call: ModuleCall, made: set[int], evidences: Evidences, placement: Placement) -> bool:
-    """Whether the call handed one of the contents to a module that it called itself."""
+    """Whether the call handed one of the references to a module that it called itself."""
     inner = (other for other in placement.calls.all if other.parent == call.order)
-    return any(evidences.contents.borders[other.order].inputs.ids & made for other in inner)
+    return any(evidences.references.borders[other.order].inputs.ids & made for other in inner)

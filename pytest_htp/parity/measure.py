@@ -16,7 +16,6 @@ from pytest_htp.capture.marks import all_nodes
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.format.fold import fold_paths
 from pytest_htp.parity.attestation import attest
-from pytest_htp.parity.contents import Contents
 from pytest_htp.parity.differences import difference, incomparable
 from pytest_htp.parity.divergence import Located, first_divergence, locate, locate_passed_on, module_differences
 from pytest_htp.parity.evidences import Evidences
@@ -24,6 +23,7 @@ from pytest_htp.parity.feeds import match_inputs, match_outputs
 from pytest_htp.parity.flow import Flow, Placement
 from pytest_htp.parity.observe import Observation, expected_places, watched_values
 from pytest_htp.parity.precision import coarser
+from pytest_htp.parity.references import References
 from pytest_htp.parity.refusals import KernelMissing, RuntimeRefused
 from pytest_htp.parity.result import Difference, Divergence, InputSet, ParityRequest, ParityResult
 from pytest_htp.parity.shapes import axis_sizes, fits_declared
@@ -56,11 +56,13 @@ def parity_unavailable() -> str | None:
 class Onlooker(Protocol):
     """Sees every value of the one run, as it comes.
 
-    ``places`` are the contents that values should be by the tags (:func:`expected_places`), ``alike`` those that a
+    ``places`` are the references that values should be by the tags (:func:`expected_places`), ``alike`` those that a
     value agrees with on a sample (of one that is constant, none).
     """
 
-    def begin(self, contents: Contents, flow: Flow, placement: Placement, places: Mapping[ir.Value, set[int]]) -> None:
+    def begin(
+        self, references: References, flow: Flow, placement: Placement, places: Mapping[ir.Value, set[int]]
+    ) -> None:
         """Called once, before anything is run."""
 
     def value(self, value: ir.Value, tensor: torch.Tensor, alike: Collection[int]) -> None:
@@ -75,7 +77,7 @@ def measure_parity(request: ParityRequest, onlooker: Onlooker | None = None) -> 
 
     Args:
         request: what is compared, and how.
-        onlooker: sees the same values; not told anything where nothing is run.
+        onlooker: sees the same values; not called where nothing is run.
 
     Raises:
         RuntimeRefused: ONNX Runtime does not load or run the model.
@@ -99,14 +101,14 @@ def measure_parity(request: ParityRequest, onlooker: Onlooker | None = None) -> 
 
 def _measure(request: ParityRequest, onlooker: Onlooker | None) -> ParityResult:
     examined = examine(request, onlooker)
-    hierarchy, contents, located = request.hierarchy, examined.contents, examined.located
+    hierarchy, references, located = request.hierarchy, examined.references, examined.located
     evidences = examined.evidences(hierarchy)
     return ParityResult(
         measured=True,
         outputs=examined.outputs,
-        modules=module_differences(hierarchy, contents, located, examined.passed_on),
+        modules=module_differences(hierarchy, references, located, examined.passed_on),
         input_sets=examined.input_sets,
-        first_divergence=first_divergence(hierarchy, contents, located, examined.passed_on)
+        first_divergence=first_divergence(hierarchy, references, located, examined.passed_on)
         or _somewhere(hierarchy, examined.outputs),
         attestation=attest(evidences, examined.placement).to_dict(),
         values={index: tuple(value.name or "" for value in found) for index, found in evidences.matching.items()},
@@ -118,7 +120,7 @@ class Examination:
     """One run in ONNX Runtime held against PyTorch's: what all verdicts are drawn from."""
 
     flow: Flow
-    contents: Contents
+    references: References
     placement: Placement
     observation: Observation
     located: dict[int, Located]
@@ -128,7 +130,7 @@ class Examination:
 
     def evidences(self, hierarchy: Hierarchy) -> Evidences:
         """What the values say of each module's tag."""
-        return Evidences.gather(hierarchy, self.contents, self.observation, self.flow, self.located)
+        return Evidences.gather(hierarchy, self.references, self.observation, self.flow, self.located)
 
 
 def examine(request: ParityRequest, onlooker: Onlooker | None = None) -> Examination:
@@ -138,13 +140,13 @@ def examine(request: ParityRequest, onlooker: Onlooker | None = None) -> Examina
     program = request.program
     feeds = match_inputs(program, request.inputs)
     flow = Flow(program)
-    contents = Contents(request.hierarchy, request.rtol, request.atol, request.precision)
+    references = References(request.hierarchy, request.rtol, request.atol, request.precision)
     placement = Placement(flow, request.tagging, request.hierarchy)
-    anchors = _anchors(program, request.hierarchy.result, contents)
-    places = expected_places(flow, placement, contents, anchors)
+    anchors = _anchors(program, request.hierarchy.result, references)
+    places = expected_places(flow, placement, references, anchors)
     session = ValueSession(
         request.onnx_path,
-        watched_values(program, flow, contents, feeds),
+        watched_values(program, flow, references, feeds),
         request.providers,
         batch_bytes=request.batch_bytes or BATCH_BYTES,
         program=program,
@@ -154,10 +156,10 @@ def examine(request: ParityRequest, onlooker: Onlooker | None = None) -> Examina
     observation = Observation()
     got: dict[str, torch.Tensor] = {}
     if onlooker is not None:
-        onlooker.begin(contents, flow, placement, places)
+        onlooker.begin(references, flow, placement, places)
 
     def see(value: ir.Value, tensor: torch.Tensor) -> None:
-        observation.add(value, tensor, contents, places)
+        observation.add(value, tensor, references, places)
         if onlooker is not None:
             onlooker.value(value, tensor, observation.hits.get(value, ()))
 
@@ -171,15 +173,15 @@ def examine(request: ParityRequest, onlooker: Onlooker | None = None) -> Examina
             see(values[name], tensor)
     if onlooker is not None:
         onlooker.outputs(got)
-    outputs = _outputs(request.hierarchy.result, got, feeds, request, contents.computed_in)
+    outputs = _outputs(request.hierarchy.result, got, feeds, request, references.computed_in)
     del got
     input_sets = {
-        further.name: _further_outputs(session, further, request, contents.computed_in)
+        further.name: _further_outputs(session, further, request, references.computed_in)
         for further in request.extra_inputs
     }
-    located = locate(contents, observation, flow, anchors, _moved(placement))
-    passed_on = locate_passed_on(contents, observation, flow, placement)
-    return Examination(flow, contents, placement, observation, located, passed_on, outputs, input_sets)
+    located = locate(references, observation, flow, anchors, _moved(placement))
+    passed_on = locate_passed_on(references, observation, flow, placement)
+    return Examination(flow, references, placement, observation, located, passed_on, outputs, input_sets)
 
 
 def _moved(placement: Placement) -> set[ir.Value]:
@@ -197,11 +199,11 @@ def _somewhere(hierarchy: Hierarchy, outputs: Sequence[Difference]) -> Divergenc
     return Divergence(hierarchy.calls[0].path, *size)
 
 
-def _anchors(program: ir.Model, result: Any, contents: Contents) -> dict[ir.Value, int]:
-    """Graph output → the content that it must be, whatever it holds."""
+def _anchors(program: ir.Model, result: Any, references: References) -> dict[ir.Value, int]:
+    """Graph output → the reference that it must be, whatever it holds."""
     anchors: dict[ir.Value, int] = {}
     for value, (_, tensor) in zip(program.graph.outputs, match_outputs(program, result), strict=True):
-        index = contents.index_of(tensor) if tensor is not None else None
+        index = references.index_of(tensor) if tensor is not None else None
         if index is not None and value.producer() is not None:
             anchors[value] = index
     return anchors

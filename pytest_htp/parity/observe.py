@@ -11,24 +11,24 @@ from itertools import accumulate
 import onnx_ir as ir
 import torch
 
-from pytest_htp.parity.contents import Content, Contents, group_of, matches, stored_shape
 from pytest_htp.parity.differences import compare_flat, flat, is_constant
 from pytest_htp.parity.flow import Flow, Placement
+from pytest_htp.parity.references import Reference, References, group_of, matches, stored_shape
 from pytest_htp.parity.result import Difference
 from pytest_htp.parity.shapes import axis_sizes
 
-# Of several values within tolerance of one content, those count that are no more than this many times further
+# Of several values within tolerance of one reference, those count that are no more than this many times further
 # off than the closest.
 CLOSEST = 4.0
 
 
 @dataclass
 class Observation:
-    """Graph values against recorded contents.
+    """Graph values against recorded references.
 
     Attributes:
-        hits: value → contents whose sample it agrees with to a percent, with the full difference.
-        expected: value → contents that it should be by its place (it crosses the border of a call that took
+        hits: value → references whose sample it agrees with to a percent, with the full difference.
+        expected: value → references that it should be by its place (it crosses the border of a call that took
             or returned one of such a shape), with the full difference.
         constant: values whose elements are all equal; they prove nothing.
         shapes: value → its shape.
@@ -40,61 +40,61 @@ class Observation:
     shapes: dict[ir.Value, tuple[int, ...]] = field(default_factory=dict)
 
     def add(
-        self, value: ir.Value, tensor: torch.Tensor, contents: Contents, places: Mapping[ir.Value, set[int]]
+        self, value: ir.Value, tensor: torch.Tensor, references: References, places: Mapping[ir.Value, set[int]]
     ) -> None:
-        """Compare one value. ``places``: indices of the contents it should be by its place."""
+        """Compare one value. ``places``: indices of the references it should be by its place."""
         self.shapes[value] = tuple(tensor.shape)
         elements = flat(tensor)
         hits: dict[int, Difference] = {}
         if is_constant(elements):
-            self.constant.add(value)  # all zero, or infinite: it may still be a content gone wrong
+            self.constant.add(value)  # all zero, or infinite: it may still be a reference gone wrong
         else:
-            hits = {content.index: _compare(content, tensor) for content in contents.candidates(tensor)}
+            hits = {reference.index: _compare(reference, tensor) for reference in references.candidates(tensor)}
         if hits:
             self.hits[value] = hits
         by_place = {}
         for index in sorted(places.get(value, ())):
-            content = contents.items[index]
-            if content.group == group_of(tensor) and mergeable(stored_shape(content.tensor), tensor.shape):
-                by_place[index] = hits[index] if index in hits else _compare(content, tensor)
+            reference = references.items[index]
+            if reference.group == group_of(tensor) and mergeable(stored_shape(reference.tensor), tensor.shape):
+                by_place[index] = hits[index] if index in hits else _compare(reference, tensor)
         if by_place:
             self.expected[value] = by_place
 
-    def may_be(self, contents: Contents) -> dict[ir.Value, set[int]]:
-        """Value → contents that it is within tolerance of, whether or not another one is closer."""
+    def may_be(self, references: References) -> dict[ir.Value, set[int]]:
+        """Value → references that it is within tolerance of, whether or not another one is closer."""
         return {
-            value: {index for index, found in hits.items() if matches(contents.items[index], found)}
+            value: {index for index, found in hits.items() if matches(references.items[index], found)}
             for value, hits in self.hits.items()
         }
 
-    def equal_values(self, contents: Contents) -> dict[int, dict[ir.Value, Difference]]:
-        """Content index → values that equal it: within tolerance, and not much further off than the best on
+    def equal_values(self, references: References) -> dict[int, dict[ir.Value, Difference]]:
+        """Reference index → values that equal it: within tolerance, and not much further off than the best on
         either side.
 
         Coarse types need the second condition: in fp16 a residual sum and its normalized self can be within
         tolerance of each other.
         """
         pairs = [
-            (content, value, found)
+            (reference, value, found)
             for value, hits in self.hits.items()
-            for content, found in ((contents.items[index], found) for index, found in hits.items())
-            if matches(content, found)
+            for reference, found in ((references.items[index], found) for index, found in hits.items())
+            if matches(reference, found)
         ]
         best_value: dict[ir.Value, float] = {}
-        best_content: dict[int, float] = {}
-        for content, value, found in pairs:
+        best_reference: dict[int, float] = {}
+        for reference, value, found in pairs:
             best_value[value] = min(found.max_rel, best_value.get(value, math.inf))
-            best_content[content.index] = min(found.max_rel, best_content.get(content.index, math.inf))
+            best_reference[reference.index] = min(found.max_rel, best_reference.get(reference.index, math.inf))
         equal: dict[int, dict[ir.Value, Difference]] = {}
-        for content, value, found in pairs:
-            noise = content.tolerance.localise / 10
-            if found.max_rel <= max(noise, CLOSEST * min(best_value[value], best_content[content.index])):
-                equal.setdefault(content.index, {})[value] = found
+        for reference, value, found in pairs:
+            noise = reference.tolerance.localise / 10
+            if found.max_rel <= max(noise, CLOSEST * min(best_value[value], best_reference[reference.index])):
+                equal.setdefault(reference.index, {})[value] = found
         return equal
 
 
-def _compare(content: Content, tensor: torch.Tensor) -> Difference:
-    return compare_flat("", content.tensor, tensor, content.tolerance, content.scale)
+def _compare(reference: Reference, tensor: torch.Tensor) -> Difference:
+    return compare_flat("", reference.tensor, tensor, reference.tolerance, reference.scale)
 
 
 def mergeable(one: Sequence[int], other: Sequence[int]) -> bool:
@@ -104,9 +104,9 @@ def mergeable(one: Sequence[int], other: Sequence[int]) -> bool:
 
 
 def expected_places(
-    flow: Flow, placement: Placement, contents: Contents, anchors: Mapping[ir.Value, int]
+    flow: Flow, placement: Placement, references: References, anchors: Mapping[ir.Value, int]
 ) -> dict[ir.Value, set[int]]:
-    """Value → contents at the borders that it crosses by the tags, or that it surely is (``anchors``: graph outputs).
+    """Value → references at the borders that it crosses by the tags, or that it surely is (``anchors``: graph outputs).
 
     A node made of several modules' nodes gives what the last of them returns and takes what the first of them
     takes.
@@ -121,15 +121,15 @@ def expected_places(
             default=(),
         )
         entering = min((entered for _, entered in crossings if entered), key=lambda entered: entered[-1], default=())
-        found = {c.index for order in leaving for c in contents.borders[order].outputs.contents if not c.constant}
-        found |= {c.index for order in entering for c in contents.borders[order].inputs.contents if not c.constant}
+        found = {c.index for order in leaving for c in references.borders[order].outputs.references if not c.constant}
+        found |= {c.index for order in entering for c in references.borders[order].inputs.references if not c.constant}
         if found:
             places.setdefault(edge.value, set()).update(found)
     return places
 
 
 def watched_values(
-    program: ir.Model, flow: Flow, contents: Contents, feeds: Mapping[str, torch.Tensor]
+    program: ir.Model, flow: Flow, references: References, feeds: Mapping[str, torch.Tensor]
 ) -> dict[str, int]:
     """Names of the values worth fetching → estimated bytes: all that a module may have returned.
 
@@ -137,7 +137,7 @@ def watched_values(
     the largest recorded tensor.
     """
     sizes = axis_sizes(program, feeds)
-    largest = max((count for _, count in contents.groups), default=1)
+    largest = max((count for _, count in references.groups), default=1)
     watched: dict[str, int] = {}
     for node in flow.nodes:
         for value in node.outputs:

@@ -17,8 +17,8 @@ JOINED = "folded away by a rewrite, agrees jointly"
 FOLDED = "folded away by a rewrite"
 UNTAGGED = "made by a node without a tag"
 UNSEEN = "made by a node of a module that was not seen running"
-ASTRAY = "values differ"
+VALUES_DIFFER = "values differ"
 REASONS = (
     NO_TENSOR, ROOT, PASS_THROUGH, OVERWRITTEN, CONSTANT, ELSEWHERE, ABSENT, UNLIKE, STORED, BODY, JOINED, FOLDED,
-    UNTAGGED, UNSEEN, ASTRAY,
+    UNTAGGED, UNSEEN, VALUES_DIFFER,
 )  # fmt: skip

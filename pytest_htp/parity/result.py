@@ -114,7 +114,7 @@ class ParityResult:
         first_divergence: where an error enters, None where none does.
         attestation: ``{"attested": count, "contradicted": [paths], "unmatched": [{"module", "reason"}]}``, or
             ``{"measured": False, "reason": …}``.
-        values: recorded tensor (its index among ``Contents``) → names of the values equal to it, in graph order.
+        values: recorded tensor (its index among ``References``) → names of the values equal to it, in graph order.
     """
 
     measured: bool

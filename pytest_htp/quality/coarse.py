@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_htp.capture.hierarchy import Hierarchy
-from pytest_htp.parity.reasons import ASTRAY, FOLDED, ROOT, UNTAGGED
+from pytest_htp.parity.reasons import FOLDED, ROOT, UNTAGGED, VALUES_DIFFER
 from pytest_htp.quality.modules import ALIKE
 from pytest_htp.quality.result import Quality
 from pytest_htp.tagging.facts import NodeFacts
@@ -26,9 +26,9 @@ def attested_coarsely(quality: Quality, hierarchy: Hierarchy, tagging: Tagging) 
         if not path:
             verdicts[path] = ROOT
         elif found is None:
-            verdicts[path] = quality.undefined.get(path, ASTRAY)
+            verdicts[path] = quality.undefined.get(path, VALUES_DIFFER)
         elif found.sqnr < ALIKE:
-            verdicts[path] = ASTRAY
+            verdicts[path] = VALUES_DIFFER
         else:
             verdicts[path] = _made_inside(path, makers.get(found.at))
     return {

@@ -9,10 +9,10 @@ import onnx_ir as ir
 import torch
 
 from pytest_htp.parity import ParityRequest, ParityResult, measure_parity
-from pytest_htp.parity.contents import Contents
 from pytest_htp.parity.feeds import match_outputs
 from pytest_htp.parity.flow import Flow, Placement
 from pytest_htp.parity.reasons import ABSENT, BODY, STORED, UNLIKE
+from pytest_htp.parity.references import References
 from pytest_htp.quality.coarse import attested_coarsely
 from pytest_htp.quality.meter import Meter
 from pytest_htp.quality.modules import NO_NUMBERS, ModuleNumbers
@@ -37,7 +37,7 @@ class QualityRequest(ParityRequest):
 
 @dataclass(frozen=True)
 class StageMeasurement:
-    """What one session told of a stage."""
+    """What one session measured of a stage."""
 
     parity: ParityResult
     quality: Quality
@@ -73,8 +73,10 @@ class _Reader:
         self._meter: Meter
         self._outputs: dict[str, float | Undefined]
 
-    def begin(self, contents: Contents, flow: Flow, placement: Placement, places: Mapping[ir.Value, set[int]]) -> None:
-        self._meter = Meter.of(self._request.program, contents, flow, placement, places, self._request.values)
+    def begin(
+        self, references: References, flow: Flow, placement: Placement, places: Mapping[ir.Value, set[int]]
+    ) -> None:
+        self._meter = Meter.of(self._request.program, references, flow, placement, places, self._request.values)
 
     def value(self, value: ir.Value, tensor: torch.Tensor, alike: Collection[int]) -> None:
         self._meter.add(value, tensor, alike)

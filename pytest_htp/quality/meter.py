@@ -1,14 +1,14 @@
 """Which values of a graph to measure against which recorded tensors, and the numbers as the values come.
 
-A recorded tensor (a *content*, see :mod:`pytest_htp.parity.contents`) is looked for under
+A recorded tensor (a *reference*, see :mod:`pytest_htp.parity.references`) is looked for under
 
 1. the name that the value equal to it had in the export: tools keep most tensor names;
 2. its place: values that cross the border of the call which returned or took it, by the tags;
-3. its content, to a percent.
+3. its elements, to a percent.
 
 What a tool does to such a value next without computing with it (quantize and dequantize it, cast, copy) is part of
 what the module hands on, so the value at the end of such a chain is measured as well. So is what the module itself does
-to its shape: several values of the graph then have the content's elements in the same order.
+to its shape: several values of the graph then have the reference's elements in the same order.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 import torch
 
-from pytest_htp.parity.contents import Contents, group_of
 from pytest_htp.parity.flow import Flow, Placement
+from pytest_htp.parity.references import References, group_of
 from pytest_htp.quality.blocked import layouts
 from pytest_htp.quality.sqnr import Undefined, energy_of, rank, sqnr
 
@@ -33,16 +33,16 @@ Numbers = dict[ir.Value, "float | Undefined"]
 
 @dataclass
 class Meter:
-    """Numbers by content and value.
+    """Numbers by reference and value.
 
     Attributes:
-        named: content → the value that has its name.
-        expected: contents that were values of the export, all where that is not known.
-        numbers: content → value → dB.
+        named: reference → the value that has its name.
+        expected: references that were values of the export, all where that is not known.
+        numbers: reference → value → dB.
         ends: value → the values that conversions make of it, and itself where something else reads it.
     """
 
-    contents: Contents
+    references: References
     named: dict[int, ir.Value]
     expected: frozenset[int]
     ends: dict[ir.Value, list[ir.Value]]
@@ -54,7 +54,7 @@ class Meter:
     def of(
         cls,
         program: ir.Model,
-        contents: Contents,
+        references: References,
         flow: Flow,
         placement: Placement,
         places: Mapping[ir.Value, set[int]],
@@ -66,7 +66,7 @@ class Meter:
         named = {}
         for index, known in names.items():
             found = next((values[name] for name in known if name in values), None)
-            if found is not None and index < len(contents.items):
+            if found is not None and index < len(references.items):
                 named[index] = found
         wanted = {value: set(indices) for value, indices in places.items()}
         for index, value in named.items():
@@ -75,22 +75,22 @@ class Meter:
         for value, indices in list(wanted.items()):
             for end in ends[value]:
                 wanted.setdefault(end, set()).update(indices)
-        expected = frozenset(names) if names else frozenset(content.index for content in contents.items)
-        return cls(contents, named, expected, ends, {}, wanted)
+        expected = frozenset(names) if names else frozenset(reference.index for reference in references.items)
+        return cls(references, named, expected, ends, {}, wanted)
 
     def add(self, value: ir.Value, tensor: torch.Tensor, alike: Collection[int]) -> None:
-        """One value, as ONNX Runtime gives it; ``alike``: contents that it agrees with on a sample."""
+        """One value, as ONNX Runtime gives it; ``alike``: references that it agrees with on a sample."""
         if not tensor.dtype.is_floating_point or not tensor.numel():
             return
         for plain in layouts(value, tensor):
-            found = alike if plain is tensor else {content.index for content in self.contents.candidates(plain)}
+            found = alike if plain is tensor else {reference.index for reference in self.references.candidates(plain)}
             for index in {*found, *self._wanted.get(value, ())}:
-                content = self.contents.items[index]
-                if content.group == group_of(plain):
+                reference = self.references.items[index]
+                if reference.group == group_of(plain):
                     numbers = self.numbers.setdefault(index, {})
                     if index not in self._signals:
-                        self._signals[index] = energy_of(content.tensor)
-                    number = sqnr(content.tensor, plain, self._signals[index])
+                        self._signals[index] = energy_of(reference.tensor)
+                    number = sqnr(reference.tensor, plain, self._signals[index])
                     numbers[value] = max(number, numbers.get(value, number), key=rank)
 
 

@@ -1,7 +1,7 @@
-"""From numbers by content to a number a module: which value a module's result is, and what absorbed ones count as.
+"""From numbers by reference to a number a module: which value a module's result is, and what absorbed ones count as.
 
-1. A content is the value with its name; without one, the best of those at its place or of its content that are not
-   clearly (:data:`CLEARLY`) closer to another content: a norm that changes little makes one much like what it took.
+1. A reference is the value with its name; without one, the best of those at its place or like it that are not
+   clearly (:data:`CLEARLY`) closer to another reference: a norm that changes little makes one much like what it took.
    One that was no value of the export either is none of the stage's that is unlike it.
 2. Of what conversions make of that value, the worst counts: that is what the next module reads.
 3. A result that a stage absorbed (the convolution of a Conv that took the Relu in) is nowhere. It counts as what leaves
@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from pytest_htp.capture.hierarchy import Hierarchy, ModuleCall
-from pytest_htp.parity.contents import Content
 from pytest_htp.parity.reasons import UNLIKE
+from pytest_htp.parity.references import Reference
 from pytest_htp.quality.meter import Meter, Numbers
 from pytest_htp.quality.result import Measured
 from pytest_htp.quality.sqnr import ALL_ZERO, Undefined, rank
@@ -54,10 +54,10 @@ class ModuleNumbers:
 
     def __init__(self, hierarchy: Hierarchy, tagging: Tagging, meter: Meter) -> None:
         self._hierarchy, self._tagging, self._meter = hierarchy, tagging, meter
-        self._contents = contents = meter.contents
+        self._references = references = meter.references
         self._takers: dict[int, list[ModuleCall]] = {}
         for call in hierarchy.calls:
-            for index in contents.borders[call.order].inputs.ids:
+            for index in references.borders[call.order].inputs.ids:
                 self._takers.setdefault(index, []).append(call)
         self._of: dict[int, Found | None] = {}
         self._closest: dict[ir.Value, float] = {}
@@ -80,12 +80,12 @@ class ModuleNumbers:
         return measured, {path: reason for path, reason in undefined.items() if path not in measured}
 
     def _of_call(self, call: ModuleCall) -> Measured | str:
-        border = self._contents.borders[call.order]
+        border = self._references.borders[call.order]
         reasons: list[str] = []
         worst: tuple[float, ir.Value] | None = None
-        for content in border.outputs.contents:
-            reason = self._unmeasurable(content, border.inputs.ids)
-            found = (self._found(content) or self._leaving(call)) if reason is None else None
+        for reference in border.outputs.references:
+            reason = self._unmeasurable(reference, border.inputs.ids)
+            found = (self._found(reference) or self._leaving(call)) if reason is None else None
             if found is None:
                 reasons.append(reason or UNLIKE)
             elif isinstance(found.number, Undefined):
@@ -115,35 +115,35 @@ class ModuleNumbers:
         ends = [end for end in self._meter.ends.get(value, ()) if end in numbers]
         return Found(min((numbers[end] for end in ends or [value]), key=rank), value)
 
-    def _unmeasurable(self, content: Content, taken: set[int]) -> str | None:
-        if content.group[0] != "float":
+    def _unmeasurable(self, reference: Reference, taken: set[int]) -> str | None:
+        if reference.group[0] != "float":
             return NO_NUMBERS
-        if content.index in taken:
+        if reference.index in taken:
             return PASS_THROUGH
-        if content.scale == 0:
+        if reference.scale == 0:
             return ALL_ZERO.reason
-        return CONSTANT if content.constant else None
+        return CONSTANT if reference.constant else None
 
     def _entering(self, call: ModuleCall) -> float | None:
         numbers = []
-        for content in self._contents.borders[call.order].inputs.contents:
-            found = self._found(content) if self._unmeasurable(content, set()) is None else None
+        for reference in self._references.borders[call.order].inputs.references:
+            found = self._found(reference) if self._unmeasurable(reference, set()) is None else None
             if found is not None and not isinstance(found.number, Undefined):
                 numbers.append(found.number)
         return min(numbers, default=None)
 
-    def _found(self, content: Content) -> Found | None:
-        if content.index not in self._of:
-            own = self._own(content.index)
+    def _found(self, reference: Reference) -> Found | None:
+        if reference.index not in self._of:
+            own = self._own(reference.index)
             doubtful = own is None or (
                 not isinstance(own.number, Undefined)
                 and own.number < UNRELATED
-                and content.index not in self._meter.named
+                and reference.index not in self._meter.named
             )
             if doubtful:
-                own = self._further_along(content) or own
-            self._of[content.index] = own
-        return self._of[content.index]
+                own = self._further_along(reference) or own
+            self._of[reference.index] = own
+        return self._of[reference.index]
 
     def _own(self, index: int) -> Found | None:
         numbers = self._meter.numbers.get(index)
@@ -163,9 +163,9 @@ class ModuleNumbers:
     def _is_closest(self, value: ir.Value, numbers: Numbers) -> bool:
         return self._closest[value] <= rank(numbers[value]) + CLEARLY
 
-    def _further_along(self, content: Content) -> Found | None:
-        for call in self._absorbing(content.index, _ABSORBED):
-            for result in self._contents.borders[call.order].outputs.contents:
+    def _further_along(self, reference: Reference) -> Found | None:
+        for call in self._absorbing(reference.index, _ABSORBED):
+            for result in self._references.borders[call.order].outputs.references:
                 found = self._own(result.index) if self._unmeasurable(result, set()) is None else None
                 surely = result.index in self._meter.named
                 if found is not None and (surely or rank(found.number) >= UNRELATED):
@@ -173,10 +173,10 @@ class ModuleNumbers:
         return None
 
     def _absorbing(self, index: int, left: int) -> Iterator[ModuleCall]:
-        """Calls that take nothing else than a content, and those that take their result, nearest first."""
+        """Calls that take nothing else than a reference, and those that take their result, nearest first."""
         for call in self._takers.get(index, ()) if left else ():
-            border = self._contents.borders[call.order]
-            if border.inputs.ids != {index} or len(border.outputs.contents) != 1:
+            border = self._references.borders[call.order]
+            if border.inputs.ids != {index} or len(border.outputs.references) != 1:
                 continue
             yield call
-            yield from self._absorbing(border.outputs.contents[0].index, left - 1)
+            yield from self._absorbing(border.outputs.references[0].index, left - 1)

@@ -16,7 +16,7 @@ from pytest_htp.report.result import ExportResult, Incomplete, Report
 from pytest_htp.report.text import plural
 
 _SAYS_IT_ALL = VERDICTS[:3]  # breaking, regression, drift: nothing worse can be said
-# Worst first, as they are told where several apply.
+# Worst first, as they are listed where several apply.
 _LABELS = ("incomplete", "test failed", "bad baseline", "no baseline", "test skipped", "needs a look")
 
 
@@ -71,7 +71,7 @@ def incomplete_words(incomplete: list[Incomplete]) -> list[str]:
 
 
 def _trouble(result: ExportResult) -> str:
-    """What keeps an export from being told by its verdict, or an empty string."""
+    """What keeps an export from being summed up by its verdict, or an empty string."""
     if (label := views.verdict_label(result)) in _LABELS:
         return label
     if is_failed(result) and not _fails_by_verdict(result):

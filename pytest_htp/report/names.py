@@ -1,4 +1,4 @@
-"""What exports are called where there is little room: told apart, and cut so that they stay apart."""
+"""What exports are called where there is little room: distinguished, and cut so that they stay distinct."""
 
 from __future__ import annotations
 

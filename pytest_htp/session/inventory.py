@@ -1,4 +1,4 @@
-"""Which tests exist, so that baselines without one can be told."""
+"""Which tests exist, so that baselines without one can be found."""
 
 from __future__ import annotations
 

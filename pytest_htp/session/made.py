@@ -17,7 +17,7 @@ class Made:
         shared_with: node id of the test that made it, None where this one did.
         cached: it was taken from the cache, by this test or the one it shares with.
         note: what the cache says of it: ``hit``, ``miss: net.py changed``; empty without a cache.
-        contradiction: how the cache would have told another story; empty where it was not asked or agrees.
+        contradiction: how the cache's entry differs; empty where it was not asked or agrees.
     """
 
     export: HTPExport

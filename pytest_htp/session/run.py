@@ -123,7 +123,7 @@ class HtpRun:
     def _request(
         self, resolved: ResolvedModel | None, inputs: Any, chosen: ExportOptions, rule: NamingRule | None
     ) -> tuple[Request | None, str]:
-        """By what identical requests are told; None where they can't be, and why."""
+        """By what identical requests are recognised; None where they can't be, and why."""
         from pytest_htp.cache import Uncertain
         from pytest_htp.cache.request import Request
 

@@ -110,12 +110,12 @@ def _digest(nodes: Iterable[ir.Node], kind: Callable[[ir.Value], str]) -> str:
     numbers: dict[ir.Value, int] = {}
     digest = hashlib.sha256()
 
-    def told(values: Iterable[ir.Value | None]) -> list[str]:
+    def words(values: Iterable[ir.Value | None]) -> list[str]:
         return ["" if value is None else f"{numbers.setdefault(value, len(numbers))}:{kind(value)}" for value in values]
 
     for node in nodes:
         attributes = sorted(f"{name}={attribute.value}" for name, attribute in node.attributes.items())
-        digest.update(repr((node.domain, node.op_type, attributes, told(node.inputs), told(node.outputs))).encode())
+        digest.update(repr((node.domain, node.op_type, attributes, words(node.inputs), words(node.outputs))).encode())
     return digest.hexdigest()
 
 

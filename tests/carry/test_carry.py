@@ -10,7 +10,7 @@ from htp_graphs import WEIGHTS, graph, tagged, weight
 from onnx import helper, numpy_helper
 
 from pytest_htp.carry import carry
-from pytest_htp.carry.contents import says_the_same
+from pytest_htp.carry.equal_weights import equal_weights
 from pytest_htp.carry.values import Samples, equal_values
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.tagging.facts import NodeFacts
@@ -183,7 +183,7 @@ def test_weights_quantized_per_channel_are_known_whatever_the_channels_scales_ar
     random = np.random.default_rng(0)
     weight = random.normal(size=(16, 8)) * np.array([[1.0], [30.0]] * 8)
     codes = np.round(weight / np.abs(weight).max(1, keepdims=True) * 127).astype(np.int8)
-    assert says_the_same(codes, weight.astype(np.float32)) is True
-    assert says_the_same(codes.T.copy(), weight.astype(np.float32)) is True
+    assert equal_weights(codes, weight.astype(np.float32)) is True
+    assert equal_weights(codes.T.copy(), weight.astype(np.float32)) is True
     other = random.normal(size=(16, 8)) * np.array([[1.0], [30.0]] * 8)
-    assert says_the_same(codes, other.astype(np.float32)) is False
+    assert equal_weights(codes, other.astype(np.float32)) is False

@@ -16,7 +16,7 @@ class SameValuePass:
     3. by value: both graphs were run on the same input, and exactly one tensor was equal in the precision of the
        coarser one (``carry.values``).
 
-    Which nodes the maker of such a tensor stands for is told by the next passes.
+    Which nodes the maker of such a tensor stands for is decided by the next passes.
     """
 
     def run(self, graphs: Correspondence) -> None:

@@ -35,9 +35,9 @@ def compare_modules(context: Context) -> None:
         ("module.added", modules.added, "new"),
         ("module.removed", modules.removed, "removed"),
     ):
-        told = [path for path in topmost(rows) if nearest(path, inside) is None]
-        totals, joins = _totals(rows), _claim_joins(context, told, added=code == "module.added")
-        for path in told:
+        roots = [path for path in topmost(rows) if nearest(path, inside) is None]
+        totals, joins = _totals(rows), _claim_joins(context, roots, added=code == "module.added")
+        for path in roots:
             _report_subtree(context, code, verb, path, rows[path], totals[path], joins.get(path, ""))
     _claim_inlined(context)
 

@@ -41,14 +41,14 @@ def compare_ops(context: Context) -> None:
         )
         if words:
             more = f"; {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
-            told = "; ".join(each.words for each in words[:_SHOWN]) + more
+            text = "; ".join(each.words for each in words[:_SHOWN]) + more
             before: Any = [each.before for each in words if each.before is not None]
             after: Any = [each.after for each in words if each.after is not None]
         else:
-            told = change.description
+            text = change.description
             before = change.counts(change.before) or {"fingerprint": change.before.fingerprint}
             after = change.counts(change.after) or {"fingerprint": change.after.fingerprint}
-        message = f"{told}{context.source(pair)}{doubt}"
+        message = f"{text}{context.source(pair)}{doubt}"
         context.report("ops.changed", message, module=path, before=before, after=after)
     _report_untagged(context)
     context.claim(*context.open)

@@ -111,7 +111,7 @@ def _abs(output: OutputParityRow | None) -> str | None:
 
 def _worse(old: OutputParityRow, new: OutputParityRow, old_type: str | None, new_type: str | None) -> bool:
     noise = NOISE.get(new_type or "", 0.0)
-    # Another element type has a floor of its own: what was below that could not have been told apart from it.
+    # Another element type has a floor of its own: what was below that could not have been distinguished from it.
     least = noise if old_type != new_type else 0.0
     absolute = _decades(old.max_abs, new.max_abs, least, noise)
     relative = _decades(old.max_rel, new.max_rel, least, noise)

@@ -88,8 +88,8 @@ def _report_duplicated(context: Context, grown: dict[str, int], untied: set[str]
             continue
         culprit = _culprit(fresh or group.names, grown) if group.names else None
         owned = culprit is not None and {culprit} == {owner_of(name) for name in group.names}
-        told = [name.rpartition(".")[2] for name in group.names] if owned else group.names
-        listed = ", ".join(fold_paths(told)[:4]) or "copies that the exporter made"
+        shown = [name.rpartition(".")[2] for name in group.names] if owned else group.names
+        listed = ", ".join(fold_paths(shown)[:4]) or "copies that the exporter made"
         context.report(
             "weights.duplicated",
             f"{size(group.bytes)} stored {count} times{'' if old is None else f' ({earlier} before)'}: {listed}",

@@ -32,12 +32,12 @@ def changed_targets(before: Record, after: Record) -> list[str]:
     and go on the target itself follow the graph.
     """
     old = {target.name: target for target in before.targets}
-    told = []
+    changed = []
     for now in after.targets:
         was = old.get(now.name, now)
         if parts := [key for key in ("options", "device") if getattr(now, key) != getattr(was, key)]:
-            told.append(f"target {now.name} ({', '.join(parts)})")
-    return told
+            changed.append(f"target {now.name} ({', '.join(parts)})")
+    return changed
 
 
 def _report_failure(context: Context, old: TargetRecord | None, after: TargetRecord) -> None:

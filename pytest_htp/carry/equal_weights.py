@@ -35,7 +35,7 @@ def elements(value: ir.Value) -> Array | None:
     return array if array.size == tensor.size else None
 
 
-def says_the_same(one: Array, other: Array) -> bool | None:
+def equal_weights(one: Array, other: Array) -> bool | None:
     """Whether two constants of equally many elements hold the same, up to precision, transposition, and scale and
     offset of the whole or of each channel; None where that can't be determined: too few elements, or all of them equal.
     """
@@ -100,7 +100,7 @@ def _sample(array: Array) -> npt.NDArray[np.float64]:
     return np.nan_to_num(array[np.unravel_index(index, array.shape)].astype(np.float64), posinf=0, neginf=0)
 
 
-class Contents:
+class WeightIndex:
     """Weights of the graph before that can be looked up by what they hold."""
 
     def __init__(self, values: Iterable[ir.Value]) -> None:
@@ -128,12 +128,12 @@ class Contents:
         if array.size < _FEWEST:
             return None
         candidates = self._by_size.get(array.size, ())
-        found = [value for value, held in candidates if says_the_same(array, held) or _repacked(array, held)]
+        found = [value for value, held in candidates if equal_weights(array, held) or _repacked(array, held)]
         return found[0] if len(found) == 1 else None
 
 
 def _repacked(one: Array, other: Array) -> bool:
-    """Whether both hold the same elements in another order (a layout of blocks), told by sums first."""
+    """Whether both hold the same elements in another order (a layout of blocks), compared by sums first."""
     if one.dtype != other.dtype or one.ndim < 3:
         return False
     a, b = one.astype(np.float64), other.astype(np.float64)

@@ -1,8 +1,8 @@
-"""What PyTorch recorded at module borders, grouped by content, and quick tests of what a value can be.
+"""What PyTorch recorded at module borders, grouped by their elements, and quick tests of what a value can be.
 
 The same tensor shows up at many borders (one module's output is the next one's input), so the unit of
-comparison is a *content*: all recorded tensors with the same elements in row-major order, whatever their
-shape. Two contents that could be the same value of the graph have equal kind (float, int, bool) and number of
+comparison is a *reference*: all recorded tensors with the same elements in row-major order, whatever their
+shape. Two references that could be the same value of the graph have equal kind (float, int, bool) and number of
 elements.
 """
 
@@ -43,7 +43,7 @@ def group_of(tensor: torch.Tensor) -> Group:
 
 
 @dataclass(slots=True)
-class Content:
+class Reference:
     """Elements that PyTorch recorded; ``scale`` is their largest magnitude, ``constant`` says all are equal."""
 
     index: int
@@ -56,12 +56,12 @@ class Content:
 
 @dataclass(slots=True)
 class Side:
-    """What a call took, or what it returned: contents, with the shapes they had there by index.
+    """What a call took, or what it returned: references, with the shapes they had there by index.
 
-    ``overwritten`` counts tensors that were changed in place since, so that their content is lost.
+    ``overwritten`` counts tensors that were changed in place since, so that what they held is not known.
     """
 
-    contents: list[Content] = field(default_factory=list)
+    references: list[Reference] = field(default_factory=list)
     shapes: dict[int, set[tuple[int, ...]]] = field(default_factory=dict)
     overwritten: int = 0
 
@@ -79,8 +79,8 @@ class Border:
     outputs: Side
 
 
-class Contents:
-    """All contents of a watched forward pass, and each call's border.
+class References:
+    """All references of a watched forward pass, and each call's border.
 
     ``borders`` is indexed by :attr:`ModuleCall.order`; ``result`` are indices of what the root returned;
     ``computed_in`` is the coarsest floating-point type that any module returned.
@@ -94,9 +94,9 @@ class Contents:
         precision: Precision | None = None,
     ) -> None:
         self._tolerances = (rtol, atol, precision)
-        self.items: list[Content] = []
-        self._by_tensor: dict[int, Content] = {}
-        self._by_sample: dict[tuple[Group, bytes], list[Content]] = {}
+        self.items: list[Reference] = []
+        self._by_tensor: dict[int, Reference] = {}
+        self._by_sample: dict[tuple[Group, bytes], list[Reference]] = {}
         before, after = precision_at_borders(hierarchy.calls)
         self.computed_in = after[0] if after else None
         self.borders = [
@@ -104,33 +104,33 @@ class Contents:
             for call in hierarchy.calls
         ]
         leaves = [leaf for leaf in pytree.tree_leaves(hierarchy.result) if isinstance(leaf, torch.Tensor)]
-        self.result = {self._content(leaf, None).index for leaf in leaves if _is_dense(leaf)}
-        self.groups: dict[Group, list[Content]] = {}
-        for content in self.items:
-            self.groups.setdefault(content.group, []).append(content)
+        self.result = {self._reference_of(leaf, None).index for leaf in leaves if _is_dense(leaf)}
+        self.groups: dict[Group, list[Reference]] = {}
+        for reference in self.items:
+            self.groups.setdefault(reference.group, []).append(reference)
         self._sizes = {count for _, count in self.groups}
         self._samples = {
-            group: torch.stack([sample(content.tensor) for content in members])
+            group: torch.stack([sample(reference.tensor) for reference in members])
             for group, members in self.groups.items()
         }
 
     def has_size(self, count: int) -> bool:
-        """Whether any content has so many elements."""
+        """Whether any reference has so many elements."""
         return count in self._sizes
 
     def index_of(self, tensor: torch.Tensor) -> int | None:
-        """The content of a tensor that the root returned; None for one without elements, or sparse."""
+        """The reference of a tensor that the root returned; None for one without elements, or sparse."""
         found = self._by_tensor.get(id(tensor))
         return None if found is None else found.index
 
-    def candidates(self, value: torch.Tensor) -> list[Content]:
-        """Contents that agree with ``value`` on a sample, to within one percent of their magnitude."""
+    def candidates(self, value: torch.Tensor) -> list[Reference]:
+        """References that agree with ``value`` on a sample, to within one percent of their magnitude."""
         group = group_of(value)
         members = self.groups.get(group)
         if not members:
             return []
         error = (self._samples[group] - sample(value)).abs().amax(dim=1)
-        limits = torch.tensor([loose(content) * content.scale for content in members], dtype=torch.float64)
+        limits = torch.tensor([loose(reference) * reference.scale for reference in members], dtype=torch.float64)
         return [members[index] for index in torch.nonzero(error <= limits).flatten().tolist()]
 
     def _side(self, records: Iterable[TensorRecord], computed_in: torch.dtype | None) -> Side:
@@ -139,13 +139,13 @@ class Contents:
             if record.overwritten:
                 side.overwritten += 1
             elif _is_dense(record.tensor):
-                content = self._content(record.tensor, computed_in)
-                if content.index not in side.shapes:
-                    side.contents.append(content)
-                side.shapes.setdefault(content.index, set()).add(stored_shape(record.tensor))
+                reference = self._reference_of(record.tensor, computed_in)
+                if reference.index not in side.shapes:
+                    side.references.append(reference)
+                side.shapes.setdefault(reference.index, set()).add(stored_shape(record.tensor))
         return side
 
-    def _content(self, tensor: torch.Tensor, computed_in: torch.dtype | None) -> Content:
+    def _reference_of(self, tensor: torch.Tensor, computed_in: torch.dtype | None) -> Reference:
         known = self._by_tensor.get(id(tensor))
         if known is not None:
             return known
@@ -157,7 +157,7 @@ class Contents:
             if other.tensor.dtype == tensor.dtype and torch.equal(flat(other.tensor), elements):
                 self._by_tensor[id(tensor)] = other
                 return other
-        content = Content(
+        reference = Reference(
             index=len(self.items),
             tensor=held,
             group=group,
@@ -165,10 +165,10 @@ class Contents:
             constant=is_constant(elements),
             tolerance=tolerance_for(coarser(tensor.dtype, computed_in), *self._tolerances),
         )
-        self.items.append(content)
-        self._by_tensor[id(tensor)] = content
-        self._by_sample.setdefault(key, []).append(content)
-        return content
+        self.items.append(reference)
+        self._by_tensor[id(tensor)] = reference
+        self._by_sample.setdefault(key, []).append(reference)
+        return reference
 
 
 def _within_half(tensor: torch.Tensor) -> torch.Tensor:
@@ -187,14 +187,14 @@ def _is_dense(tensor: torch.Tensor) -> bool:
     return tensor.numel() > 0 and tensor.layout is torch.strided and not is_wrapper(tensor)
 
 
-def matches(content: Content, difference: Difference) -> bool:
-    """Whether a value with this difference may be taken for the content."""
-    return not difference.nonfinite and difference.max_rel <= content.tolerance.match
+def matches(reference: Reference, difference: Difference) -> bool:
+    """Whether a value with this difference may be taken for the reference."""
+    return not difference.nonfinite and difference.max_rel <= reference.tolerance.match
 
 
-def loose(content: Content) -> float:
-    """Relative difference up to which a value still looks like this content, that has diverged numerically."""
-    return max(1e-2, 2 * content.tolerance.match) if content.group[0] == "float" else 0.0
+def loose(reference: Reference) -> float:
+    """Relative difference up to which a value still looks like this reference, that has diverged numerically."""
+    return max(1e-2, 2 * reference.tolerance.match) if reference.group[0] == "float" else 0.0
 
 
 def sample(tensor: torch.Tensor) -> torch.Tensor:
