@@ -65,6 +65,6 @@ def _elsewhere(names: tuple[str, ...], tmp_path: Path) -> dict[str, str]:
     return told
 
 
-@pytest.mark.slow  # by default tests/tagging/test_fingerprints.py tells it of fingerprints
+@pytest.mark.slow  # by default tests/describe/test_fingerprints.py tells it of fingerprints
 def test_another_process_directory_hash_seed_and_order(tmp_path: Path) -> None:
     assert _elsewhere(ALL, tmp_path) == texts(ALL, parity=False)

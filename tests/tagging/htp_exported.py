@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import htp_odd_modules
 import onnx_ir as ir
 import pytest
 import torch
@@ -29,6 +28,7 @@ from pytest_htp.capture.provenance import Provenance, ProvenanceObserver
 from pytest_htp.tagging.facts import NodeFacts
 from pytest_htp.tagging.stacks import traced_calls
 from pytest_htp.tagging.tagger import Tagging, tag_graph
+from tests.tagging import htp_odd_modules
 
 
 @dataclass
@@ -91,14 +91,15 @@ def export(name: str, *, seed: int = 0, **options: Any) -> Exported:
     return Exported(model, hierarchy, program, observer.provenance, tagging)
 
 
+_made: dict[tuple[Any, ...], Exported] = {}  # shared by the folders whose tests look at real exports
+
+
 @pytest.fixture(scope="session")
 def exported() -> Callable[..., Exported]:
-    made: dict[tuple[Any, ...], Exported] = {}
-
     def get(name: str, **options: Any) -> Exported:
         key = (name, *sorted(options.items()))
-        if key not in made:
-            made[key] = export(name, **options)
-        return made[key]
+        if key not in _made:
+            _made[key] = export(name, **options)
+        return _made[key]
 
     return get

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import htp_odd_modules
 import pytest
 import torch
 
 from pytest_htp.capture.program import Frame, ProgramIndex
 from pytest_htp.tagging.stacks import traced_calls
 from pytest_htp.vocabulary import ModuleInfo
+from tests.tagging import htp_odd_modules
 
 
 @pytest.fixture

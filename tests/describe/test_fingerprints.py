@@ -17,8 +17,6 @@ import pytest
 from pytest_htp.describe.fingerprint import Fingerprints
 from pytest_htp.describe.places import Places
 
-HERE = Path(__file__).parent
-
 
 def prints(result: Any) -> dict[str, str]:
     fingerprints = Fingerprints(Places(result.tagging.graph))
@@ -59,18 +57,18 @@ def test_repeated_layers_are_equal_and_different_ones_are_not(cross: Any) -> Non
 
 
 def test_another_weight_seed_changes_nothing(cross: Any) -> None:
-    from htp_exported import export  # type: ignore[import-not-found]
+    from tests.tagging.htp_exported import export
 
     assert prints(export("cross_attentions", seed=1)) == prints(cross)
 
 
 def test_another_process_and_hash_seed_changes_nothing(cross: Any) -> None:
     code = (
-        "import json, sys; from htp_exported import export; from test_fingerprints import prints;"
+        "import json, sys; from tests.tagging.htp_exported import export;"
+        "from tests.describe.test_fingerprints import prints;"
         "json.dump(prints(export('cross_attentions')), sys.stdout)"
     )
-    paths = os.pathsep.join([str(HERE), str(HERE.parents[1])])
-    environment = {**os.environ, "PYTHONPATH": paths, "PYTHONHASHSEED": "7"}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONHASHSEED": "7"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert json.loads(done.stdout) == prints(cross)
 
