@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+
+from msgspec.structs import replace
 
 from pytest_htp.compare.context import Context
 from pytest_htp.compare.finding import Comparison
@@ -14,6 +16,7 @@ from pytest_htp.compare.stages import compare_stages
 from pytest_htp.cycles import no_search_for_cycles
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.format.read import record_of
+from pytest_htp.format.record import ModuleRow, Record
 
 
 def compare_exports(
@@ -53,6 +56,9 @@ def compare_exports(
         except HTPUsageError as error:
             raise HTPUsageError(f"compare_exports: {role}: {error}") from None
     before, after = records
+    changed = changed_versions(before, after)
+    if before.fingerprint_version != after.fingerprint_version:
+        before, after = map(_without_fingerprints, (before, after))
     context = Context(
         before=before,
         after=after,
@@ -61,7 +67,7 @@ def compare_exports(
         min_coverage=min_coverage,
         quality_tolerance=quality_tolerance,
         sources=sources or {},
-        toolchain_changed=changed_versions(before, after),
+        toolchain_changed=changed,
     )
     with no_search_for_cycles():
         for rule in RULES:
@@ -71,3 +77,13 @@ def compare_exports(
         for rule in LATER:
             rule(context)
         return Comparison(context.findings(), context.toolchain_changed)
+
+
+def _without_fingerprints(record: Record) -> Record:
+    """What is left to compare where another algorithm made the fingerprints: programs, which rows of edition 1 lack."""
+    stages = [replace(stage, modules=_plain(stage.modules)) for stage in record.stages]
+    return replace(record, modules=_plain(record.modules), stages=stages)
+
+
+def _plain(rows: Iterable[ModuleRow]) -> list[ModuleRow]:
+    return [replace(row, fingerprint=None) for row in rows]

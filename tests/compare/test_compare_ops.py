@@ -72,3 +72,13 @@ def test_a_change_between_exports_with_and_without_weights_says_so() -> None:
         "(the baseline had real weights, the other none: a bias of zeros or equal buffers may have been left out)"
     )
     assert "the current export had real weights" in compare_exports(after, bert()).at_or_above("drift")[0].message
+
+
+def test_fingerprints_of_another_algorithm_are_not_compared() -> None:
+    after = changed(lambda rows: rows[LINEAR].update(fingerprint="other"))
+    assert [finding.code for finding in compare_exports(bert(), after).findings] == ["ops.changed"]
+    stages = [{**record["stages"][0], "name": "fp16"} for record in ({"stages": [bert()]}, {"stages": [after]})]
+    before, after = ({**bert(), "stages": [stages[0]]}, {**after, "stages": [stages[1]], "fingerprint_version": 2})
+    (finding,) = compare_exports(before, after).findings
+    assert (finding.code, finding.verdict) == ("toolchain.changed", "info")
+    assert (finding.before, finding.after) == ({"fingerprints": "1"}, {"fingerprints": "2"})

@@ -9,7 +9,7 @@ Changed = tuple[tuple[str, str | None, str | None], ...]
 
 
 def changed_versions(before: Record, after: Record) -> Changed:
-    """``(name, before, after)`` of every package whose version differs, and of the exporter itself."""
+    """``(name, before, after)`` of each package whose version differs, of the exporter, and of fingerprints."""
     old, new = before.toolchain, after.toolchain
     changed = [
         (name, old.get(name), new.get(name))
@@ -19,6 +19,9 @@ def changed_versions(before: Record, after: Record) -> Changed:
     exporters = before.model.exporter, after.model.exporter
     if exporters[0] != exporters[1]:
         changed.append(("exporter", *exporters))
+    if before.fingerprint_version != after.fingerprint_version:
+        versions = before.fingerprint_version, after.fingerprint_version
+        changed.append(("fingerprints", *map(str, versions)))
     return tuple(changed)
 
 
