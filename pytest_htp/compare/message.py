@@ -8,7 +8,7 @@ from textwrap import wrap
 from typing import Any
 
 from pytest_htp.compare.codes import CODES
-from pytest_htp.compare.finding import Comparison, finding_order
+from pytest_htp.compare.finding import Comparison, Finding, finding_order
 from pytest_htp.compare.text import OTHER_MODEL, inert
 from pytest_htp.compare.verdicts import at_or_above, worst
 
@@ -16,7 +16,7 @@ _HEADING = "findings, worst first:"
 
 
 def render_failure(
-    result: Comparison | Mapping[str, Any],
+    result: Comparison,
     *,
     name: str,
     fail_on: str,
@@ -27,24 +27,23 @@ def render_failure(
     """Say what changed, where, how bad, the likely cause, and what to do next.
 
     Args:
-        result: a Comparison, or an export result or dict with ``findings``.
+        result: what was found.
         name: what was exported, usually the test's name.
         fail_on: the mildest verdict that fails; milder findings are listed after the worse ones all the same.
         commands: ``reproduce`` and ``accept``, shown whole on their own lines; ``report``: where the full list is.
         width: columns; at least 40.
         limit: findings shown, None for all.
     """
-    findings: Sequence[Mapping[str, Any]] = result.findings if isinstance(result, Comparison) else result["findings"]
-    findings = sorted(findings, key=finding_order)
+    findings = sorted(result.findings, key=finding_order)
     commands = commands or {}
     width = max(width, 40)
     lines = _wrapped(_verdict_line(findings, name, fail_on), width, "", "  ")
     for finding in findings:
-        if finding["message"].startswith(OTHER_MODEL):
-            lines += ["", *_wrapped(finding["message"], width, "", "  ")]
-    cause = next((finding for finding in findings if finding["code"] == "toolchain.changed"), None)
+        if finding.message.startswith(OTHER_MODEL):
+            lines += ["", *_wrapped(finding.message, width, "", "  ")]
+    cause = next((finding for finding in findings if finding.code == "toolchain.changed"), None)
     rest = [finding for finding in findings if finding is not cause]
-    explained: list[Mapping[str, Any]] = []
+    explained: list[Finding] = []
     if cause is not None:
         lines += ["", "likely cause: the toolchain differs from the baseline's"]
         lines += [line for part in _versions(cause) for line in _wrapped(part, width, "  ", "    ")]
@@ -69,9 +68,9 @@ def render_failure(
     return "\n".join(lines)
 
 
-def _verdict_line(findings: Sequence[Mapping[str, Any]], name: str, fail_on: str) -> str:
-    verdict = worst(finding["verdict"] for finding in findings)
-    failing = sum(at_or_above(finding["verdict"], fail_on) for finding in findings)
+def _verdict_line(findings: Sequence[Finding], name: str, fail_on: str) -> str:
+    verdict = worst(finding.verdict for finding in findings)
+    failing = sum(at_or_above(finding.verdict, fail_on) for finding in findings)
     if not findings:
         return f"{inert(name)}: unchanged"
     count = f"{failing} finding{'s' * (failing != 1)}" if failing else "nothing"
@@ -79,31 +78,31 @@ def _verdict_line(findings: Sequence[Mapping[str, Any]], name: str, fail_on: str
     return f"{inert(name)}: {verdict} ({count} at or above {fail_on}{f', {milder} milder' if milder else ''})"
 
 
-def _versions(cause: Mapping[str, Any]) -> Iterable[str]:
-    before, after = cause["before"] or {}, cause["after"] or {}
+def _versions(cause: Finding) -> Iterable[str]:
+    before, after = cause.before or {}, cause.after or {}
     for package in sorted({*before, *after}):
         yield inert(f"{package} {before.get(package) or 'absent'} -> {after.get(package) or 'absent'}")
 
 
-def _explains(cause: Mapping[str, Any], finding: Mapping[str, Any]) -> bool:
+def _explains(cause: Finding, finding: Finding) -> bool:
     """Exporter findings always; findings on the model's own code where the package that has the model changed."""
-    known = CODES.get(finding["code"])
-    return known is not None and (known.cause == "exporter" or "transformers" in (cause["after"] or {}))
+    known = CODES.get(finding.code)
+    return known is not None and (known.cause == "exporter" or "transformers" in (cause.after or {}))
 
 
-def _finding_lines(finding: Mapping[str, Any], width: int) -> list[str]:
-    module = finding["module"]
+def _finding_lines(finding: Finding, width: int) -> list[str]:
+    module = finding.module
     where = "" if module is None else "(root module)" if module == "" else inert(module)
-    if finding.get("stage") is not None:
-        where = f"{where} [{inert(finding['stage'])}]".lstrip()
-    head = f"{finding['verdict']:<11} {finding['code']}"
+    if finding.stage is not None:
+        where = f"{where} [{inert(finding.stage)}]".lstrip()
+    head = f"{finding.verdict:<11} {finding.code}"
     lines = [f"  {head}  {where}".rstrip()]
     if len(lines[0]) > width:
         lines = [f"  {head}", *_wrapped(where, width, "    ", "    ")]
-    message = inert(finding["message"])
+    message = inert(finding.message)
     lines += _wrapped(message, width, "    ", "    ")
     if "->" not in message:
-        values = [_value(finding["before"]), _value(finding["after"])]
+        values = [_value(finding.before), _value(finding.after)]
         if any(values) and values[0] != values[1]:
             lines += _wrapped(f"{values[0] or 'none'} -> {values[1] or 'none'}", width, "    ", "      ")
     return lines

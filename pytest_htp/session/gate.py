@@ -365,7 +365,7 @@ class HtpExportFixture:
             )
             self._exports.results.append(result)
             if failed:
-                self._exports.failures.append(missing_text(result, self._report_shown()))
+                self._exports.failures.append(missing_text(result, found, self._report_shown()))
 
 
 def _failures(export: HTPExport) -> list[Finding]:

@@ -109,11 +109,6 @@ def test_without_findings_the_message_is_one_line() -> None:
     assert render_failure(Comparison(), name="t", fail_on="drift") == "t: unchanged"
 
 
-def test_export_results_render_too() -> None:
-    result = {"findings": [dict(finding) for finding in compare_exports(bert(), mixed()).findings]}
-    assert render_failure(result, name="test_bert", fail_on="drift", commands=COMMANDS) == message(mixed())
-
-
 def test_policy_overrides_verdicts_and_drops_ignored_findings() -> None:
     result = compare_exports(bert(), mixed(), policy="fusion.lost:ignore, io.renamed:drift\nops.changed:breaking")
     assert [(f.code, f.verdict) for f in result.findings] == [
