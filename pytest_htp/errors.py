@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -40,6 +41,14 @@ class HTPExportError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles, as workers need it; a cause that doesn't is replaced by its type and message."""
         return _restored, (str(self), self.step, _picklable(self.cause), self.data, self.console_html)
+
+
+def suggestion(name: object, known: Iterable[str], form: str = " (did you mean {!r}?)", *, cutoff: float = 0.6) -> str:
+    """What a message adds where a name is nearly a known one: ``" (did you mean 'opset_version'?)"``; else nothing."""
+    from difflib import get_close_matches  # every run of pytest imports this module
+
+    near = get_close_matches(name, known, n=1, cutoff=cutoff) if isinstance(name, str) else ()
+    return form.format(*near) if near else ""
 
 
 def _restored(

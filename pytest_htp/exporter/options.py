@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, get_args
 
-from pytest_htp.errors import HTPUsageError
+from pytest_htp.errors import HTPUsageError, suggestion
 from pytest_htp.exporter.keywords import EngineName, OrtFusions, Weights
 from pytest_htp.monitor.config import MonitorConfig
 from pytest_htp.stages.stage import BUILT_IN, CALIBRATED, Stage, name_of, resolve_stages
@@ -206,8 +205,7 @@ class ExportOptions:
         """Build from keyword options; an unknown name is a :class:`HTPUsageError` that suggests the nearest one."""
         for name in options:
             if name not in cls.known():
-                near = get_close_matches(name, cls.known(), n=1)
-                hint = f" (did you mean {near[0]!r}?)" if near else ""
+                hint = suggestion(name, cls.known())
                 raise HTPUsageError(f"unknown export option {name!r}{hint}; known options: {', '.join(cls.known())}")
         return cls(**options)
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 from pytest_htp.capture.inputs.spec import parse_spec
 from pytest_htp.compare.verdicts import VERDICTS
-from pytest_htp.errors import HTPUsageError
+from pytest_htp.errors import HTPUsageError, suggestion
 from pytest_htp.stages.stage import BUILT_IN
 
 EXPORTERS = ("auto", "transformers", "torch")
@@ -146,8 +145,7 @@ def _shape(value: Any) -> tuple[int, ...] | None:
 
 def unknown(what: str, name: str, known: tuple[str, ...]) -> str:
     """The message for a name that isn't known, with the nearest one that is."""
-    near = get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f", did you mean {near[0]!r}?" if near else ""
+    hint = suggestion(name, known, ", did you mean {!r}?", cutoff=0.5)
     return f"{what} {name!a}{hint} (known: {', '.join(known)})"
 
 

@@ -8,12 +8,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from pytest_htp.errors import HTPUsageError
+from pytest_htp.errors import HTPUsageError, suggestion
 
 _FACTORY = re.compile(r"(?P<module>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):(?P<name>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\Z")
 _KNOWN = (
@@ -55,8 +54,7 @@ class ModelReference:
         for part in name.split("."):
             if not hasattr(found, part):
                 names = [known for known in vars(found) if not known.startswith("_")]
-                near = get_close_matches(part, names, n=1)
-                hint = f", did you mean {near[0]!r}?" if near else ""
+                hint = suggestion(part, names, ", did you mean {!r}?")
                 raise HTPUsageError(f"model {self.text!r}: {module_name} has no {part!r}{hint}")
             found = getattr(found, part)
         return found
@@ -99,8 +97,7 @@ def _nearest(target: Path) -> str:
         names = [path.name for path in target.parent.iterdir() if path.is_dir()]
     except OSError:
         return ""
-    near = get_close_matches(target.name, names, n=1)
-    return f", did you mean {near[0]!a}?" if near else ""
+    return suggestion(target.name, names, ", did you mean {!a}?")
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from msgspec import Meta, Struct, field
 
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.format.read import record_of, typed
-from pytest_htp.format.record import Count, CoverageRow, Histogram, Percent, TokensRow
+from pytest_htp.format.record import AttestationRow, Count, CoverageRow, Histogram, Percent, TokensRow
 from pytest_htp.format.serialize import dict_of
 
 SCHEMA: Final = "pytest-htp/report/1"
@@ -264,21 +264,6 @@ class _Parity(_Row, frozen=True, kw_only=True):
     failed: list[str] = field(default_factory=list)
 
 
-class _Unmatched(_Row, frozen=True, kw_only=True):
-    module: str
-    reason: str = ""
-
-
-class _Attestation(_Row, frozen=True, kw_only=True):
-    """As far as reports read it."""
-
-    measured: bool
-    reason: str = ""
-    attested: Count = 0
-    contradicted: list[str] = field(default_factory=list)
-    unmatched: list[_Unmatched] = field(default_factory=list)
-
-
 def result_of(values: Mapping[str, Any]) -> ExportResult:
     """The result that JSON values describe, from another process or an older report.
 
@@ -307,7 +292,7 @@ def report_of(values: Any) -> Report:
 
 def _checked(result: ExportResult) -> dict[str, Any]:
     """Records in today's edition; the measured parts, which are passed on as they are, looked through."""
-    for name, kind in (("parity", _Parity), ("attestation", _Attestation)):
+    for name, kind in (("parity", _Parity), ("attestation", AttestationRow)):
         if (part := getattr(result, name)) is not None:
             try:
                 typed(part, kind, remedy=REMEDY, whole="it")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_htp.compare.verdicts import VERDICTS
-from pytest_htp.errors import HTPUsageError
+from pytest_htp.errors import HTPUsageError, suggestion
 
 if TYPE_CHECKING:
     from pytest_htp.compare.policy import Policy
@@ -146,12 +147,10 @@ class ExportSettings:
 
 def _refuse_misspelt(keywords: Mapping[str, Any]) -> None:
     """Of the names that the exporter doesn't know, those that are nearly one it never sees."""
-    from difflib import get_close_matches
-
     for name in keywords:
-        near = get_close_matches(name, GATE_KEYWORDS, n=1, cutoff=0.8)
-        if near and name not in GATE_KEYWORDS:
-            raise HTPUsageError(f"unknown export option {name!r} (did you mean {near[0]!r}?)")
+        hint = suggestion(name, GATE_KEYWORDS, cutoff=0.8)
+        if hint and name not in GATE_KEYWORDS:
+            raise HTPUsageError(f"unknown export option {name!r}{hint}")
 
 
 def _typed_or_ini(config: pytest.Config, name: str) -> tuple[str, str]:
@@ -194,34 +193,27 @@ def _variant(template: str) -> str:
 
 def percent(name: str, value: object) -> float:
     """A number from 0 to 100; text is read as one."""
-    number = _number(value)
-    if not 0 <= number <= 100:
-        raise HTPUsageError(f"{name} must be a percentage from 0 to 100, got {value!r}")
-    return number
+    return _number(name, value, "a percentage from 0 to 100", most=100)
 
 
 def decibels(name: str, value: object) -> float:
     """A number of dB from 0; text is read as one."""
-    number = _number(value)
-    if not 0 <= number < float("inf"):
-        raise HTPUsageError(f"{name} must be a number of dB from 0, got {value!r}")
-    return number
+    return _number(name, value, "a number of dB from 0")
 
 
 def seconds(name: str, value: object) -> float:
     """A number of seconds from 0 (off)."""
-    number = _number(value)
-    if not 0 <= number < float("inf"):
-        raise HTPUsageError(f"{name} must be a number of seconds (0: no limit), got {value!r}")
-    return number
+    return _number(name, value, "a number of seconds (0: no limit)")
 
 
-def _number(value: object) -> float:
-    """NaN, which is in no range, for what is no number."""
+def _number(name: str, value: object, expected: str, most: float = sys.float_info.max) -> float:
     try:
-        return float(value) if not isinstance(value, bool) else float("nan")  # type: ignore[arg-type]
+        number = float("nan" if isinstance(value, bool) else value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        return float("nan")
+        number = float("nan")  # in no range
+    if not 0 <= number <= most:
+        raise HTPUsageError(f"{name} must be {expected}, got {value!r}")
+    return number
 
 
 def verdict(name: str, value: object) -> str:

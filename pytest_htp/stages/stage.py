@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
-from pytest_htp.errors import HTPUsageError
+from pytest_htp.errors import HTPUsageError, suggestion
 
 # Name → what it does, in the words of messages.
 BUILT_IN = {
@@ -76,8 +75,7 @@ def resolve_stages(given: object) -> tuple[str | Stage, ...]:
     for stage in stages:
         name = stage.name if isinstance(stage, Stage) else stage
         if not isinstance(name, str) or (isinstance(stage, str) and name not in BUILT_IN):
-            near = get_close_matches(name, BUILT_IN, n=1) if isinstance(name, str) else ()
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            hint = suggestion(name, BUILT_IN)
             raise HTPUsageError(f"unknown stage {name!r}{hint}; known: {known}, or Stage(name, function)")
         if slug(name) in seen:
             raise HTPUsageError(

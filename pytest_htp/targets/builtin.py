@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
-from pytest_htp.errors import HTPUsageError
+from pytest_htp.errors import HTPUsageError, suggestion
 from pytest_htp.targets.qnn_options import QNN_DEFAULTS
 from pytest_htp.targets.target import CPU, QNN, Target
 
@@ -64,6 +63,5 @@ def resolve_targets(given: object, known: Mapping[str, Target] = BUILT_IN) -> tu
 def _named(name: object, known: Mapping[str, Target]) -> Target:
     if isinstance(name, str) and name in known:
         return known[name]
-    near = get_close_matches(name, known, n=1) if isinstance(name, str) else []
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    hint = suggestion(name, known)
     raise HTPUsageError(f"unknown target {name!r}{hint}; known targets: {', '.join(sorted(known))}, or a Target(…)")

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 
-from pytest_htp.errors import HTPUsageError
+from pytest_htp.errors import HTPUsageError, suggestion
 
 QNN_DEFAULTS = {"htp_arch": "75", "soc_model": "60"}
 """Hexagon v75 on SoC model 60. Without a SoC model (``0``) even small graphs fail to finalize."""
@@ -82,8 +81,7 @@ def check_qnn_options(target: str, options: Mapping[str, str], *, own_library: b
         if name in _REFUSED:
             raise HTPUsageError(f"option {name!r} of target {target!r} can't be used: {_REFUSED[name]}")
         if name not in _OPTIONS:
-            near = get_close_matches(name, _OPTIONS, n=1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            hint = suggestion(name, _OPTIONS)
             raise HTPUsageError(
                 f"target {target!r} has no option {name!r}{hint}; the provider would ignore it. Known: "
                 f"{', '.join(sorted(_OPTIONS))}"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from itertools import groupby
 from typing import Any
 
 import openvino
 
-from pytest_htp.errors import HTPUsageError
+from pytest_htp.errors import HTPUsageError, suggestion
 from pytest_htp.targets.messages import CompileAnswer, CompiledNode, CompileRequest
 
 # Of the runtime graph: what computes nothing, and changes of layout, which depend on this CPU's instructions.
@@ -66,8 +65,7 @@ def _check(core: Any, target: str, device: str, options: dict[str, str]) -> None
     known = {str(name) for name, mode in core.get_property(device, "SUPPORTED_PROPERTIES").items() if "W" in mode}
     for name, value in options.items():
         if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            hint = suggestion(name, known)
             raise HTPUsageError(
                 f"target {target!r}: OpenVINO's device {device} has no option {name!r}{hint}; known: device, "
                 f"{', '.join(sorted(known))}"
