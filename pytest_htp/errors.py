@@ -6,6 +6,8 @@ import pickle
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from pytest_htp.text import inert
+
 if TYPE_CHECKING:
     from pytest_htp.vocabulary import HTPExportData, HTPExportStep
 
@@ -14,7 +16,7 @@ class HTPUsageError(ValueError):
     """An option, input or file that can't be used as given; the message says what is known and the remedy."""
 
     def __str__(self) -> str:
-        return _inert_lines(super().__str__())
+        return inert(super().__str__(), keep="\n")
 
 
 class HTPExportError(Exception):
@@ -31,8 +33,8 @@ class HTPExportError(Exception):
 
     def __init__(self, message: str, *, step: HTPExportStep, cause: BaseException, data: HTPExportData) -> None:
         for name in filter(None, (data.model_name, data.model_class)):
-            message = message.replace(name, _inert(name))  # a line break in a name is part of the name
-        super().__init__(_inert_lines(message))
+            message = message.replace(name, inert(name))  # a line break in a name is part of the name
+        super().__init__(inert(message, keep="\n"))
         self.step = step
         self.cause = cause
         self.data = data
@@ -65,14 +67,3 @@ def _picklable(cause: BaseException) -> BaseException:
     except Exception:  # whatever the objects in it raise
         return RuntimeError(f"{type(cause).__name__}: {cause}")
     return cause
-
-
-def _inert_lines(text: str) -> str:
-    return "\n".join(_inert(line) for line in text.split("\n"))
-
-
-def _inert(text: str) -> str:
-    """``text`` with every character that prints nothing of its own as an escape."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

@@ -23,6 +23,7 @@ _TESTS = {
     "session": ("tests/plugin",),
     "tag.py": ("tests/tagging/test_tag_grammar.py",),
     "testing.py": ("tests/plugin/test_harness.py",),
+    "text.py": ("tests/compare/test_compare_words.py", "tests/report/test_report_text.py"),
     "__init__.py": ("tests/plugin/test_startup.py",),
 }
 # Helpers of tests that every folder uses: their own tests stand for them.

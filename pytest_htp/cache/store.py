@@ -3,7 +3,7 @@
 ``DIR/1/entries/ab/<key>.json`` names files of ``DIR/1/files/cd/<sha256>``; each is written under another name and
 renamed. So runs may share a folder, and a folder may be carried between machines, cut short or merged with another one:
 what does not fit is not there. Least recently used files go first when the folder outgrows its limit, entries and
-contents alike.
+files alike.
 
 diskcache was weighed: it pickles values unless told otherwise, and keeps its index in one SQLite file, which a CI's
 cache can't merge, network file systems can't lock, and which takes all entries along when it is damaged.
@@ -16,13 +16,13 @@ import json
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
 from pytest_htp.errors import HTPUsageError
+from pytest_htp.format.atomic import AtomicFiles
 
 _EDITION = "1"
 _MAX_ENTRY = 256 * 2**20  # bytes; an entry of a thousand-layer model has 20 MB
@@ -113,8 +113,8 @@ class Store:
         try:
             if not stat.S_ISREG(source.lstat().st_mode):
                 raise Broken("a stored file is no regular file")
-            with source.open("rb") as reading, target.open("wb") as writing:
-                while chunk := reading.read(_CHUNK):
+            with target.open("wb") as writing:
+                for chunk in _chunks(source):
                     digest.update(chunk)
                     writing.write(chunk)
         except OSError as error:
@@ -136,24 +136,12 @@ class Store:
         if size > self._limit:
             raise HTPUsageError(f"a file of {size} bytes is larger than the whole cache may be (htp_cache_size)")
         self._make_room(size)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        ignore = self._root / ".gitignore"
-        if not ignore.exists():
-            ignore.write_text(_GITIGNORE, encoding="utf-8")
-        temporary = path.with_name(f".htp-{token_hex(6)}")
-        try:
-            with temporary.open("xb") as writing:
-                if isinstance(content, bytes):
-                    writing.write(content)
-                else:
-                    with content.open("rb") as reading:
-                        while chunk := reading.read(_CHUNK):
-                            writing.write(chunk)
-            os.replace(temporary, path)  # noqa: PTH105 - tests inject faults here, by this name
-        except BaseException:
-            with suppress(OSError):
-                temporary.unlink()
-            raise
+        with AtomicFiles(durable=False) as files:
+            ignore = self._root / ".gitignore"
+            if not ignore.exists():
+                files.stage(ignore, [_GITIGNORE])
+            files.stage(path, [content] if isinstance(content, bytes) else _chunks(content))
+            files.commit()
 
     def _make_room(self, size: int) -> None:
         if self._size is None or self._size + size > self._limit:
@@ -202,6 +190,12 @@ def _read_regular(path: Path, limit: int) -> bytes:
     if len(content) > limit:
         raise OSError(0, "too large")
     return content
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as reading:
+        while chunk := reading.read(_CHUNK):
+            yield chunk
 
 
 def _digest(path: Path) -> str:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from pytest_htp import __version__
 from pytest_htp.cli import bisect, compare, export, init, merge, show, tag
-from pytest_htp.compare.text import inert
 from pytest_htp.errors import HTPUsageError
+from pytest_htp.text import inert
 
 # A command's ``add_parser`` adds its parser and sets ``run``: parsed arguments → exit code.
 COMMANDS = (init, export, compare, tag, merge, show, bisect)

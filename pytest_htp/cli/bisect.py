@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_htp.compare.text import inert
 from pytest_htp.errors import HTPUsageError
+from pytest_htp.text import inert
 
 if TYPE_CHECKING:
     from pytest_htp.bisect.hunt import Culprit

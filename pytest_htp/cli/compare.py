@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_htp.compare import Comparison, Policy, compare_exports, render_failure
 from pytest_htp.compare.markdown import render_markdown
-from pytest_htp.compare.text import inert, markdown
 from pytest_htp.compare.verdicts import VERDICTS
 from pytest_htp.cycles import no_search_for_cycles
 from pytest_htp.format.given import MAX_ONNX, ONNX_START, read_given
 from pytest_htp.format.load import loads
+from pytest_htp.text import inert, markdown
 
 if TYPE_CHECKING:
     from pytest_htp.files.load import OnnxFile

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_htp.compare.text import inert, percent
 from pytest_htp.errors import HTPExportError, HTPUsageError
 from pytest_htp.manifest.keys import EXPORTERS, OPSET, WEIGHTS, check_input
 from pytest_htp.manifest.models import find_model
 from pytest_htp.stages.stage import BUILT_IN, resolve_stages
+from pytest_htp.text import inert, percent
 
 if TYPE_CHECKING:
     from pytest_htp.exporter import HTPExport

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_htp.compare.text import size
 from pytest_htp.format.paths import expand_pattern
+from pytest_htp.text import size
 
 # What Model Explorer may colour nodes by.
 OVERLAYS = ("tag", "evidence", "sqnr", "placement")

@@ -6,11 +6,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pytest_htp.compare.text import inert
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.format.atomic import write_text
 from pytest_htp.manifest.first import find_models, manifest_text
 from pytest_htp.manifest.parse import SUFFIX
+from pytest_htp.text import inert
 
 DEFAULT = f"models{SUFFIX}"
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from pytest_htp.cli.facts import OVERLAYS
 from pytest_htp.cli.sources import Shown, read
-from pytest_htp.compare.text import inert, percent
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.monitor.text import symbols_for
 from pytest_htp.monitor.tree import text_lines
+from pytest_htp.text import inert, percent
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:

@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_htp.compare.text import inert, percent
 from pytest_htp.errors import HTPUsageError
+from pytest_htp.text import inert, percent
 
 if TYPE_CHECKING:
     import onnx_ir as ir

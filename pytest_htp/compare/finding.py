@@ -10,6 +10,8 @@ from pytest_htp.compare.codes import CODES, is_plugin_code
 from pytest_htp.compare.verdicts import VERDICTS, at_or_above, severity, worst
 from pytest_htp.errors import HTPUsageError
 
+# How a finding begins that says why all the others are there.
+OTHER_MODEL = "the test now exports"
 KEYS = ("code", "verdict", "module", "message", "before", "after", "stage")
 _RANK = {code: position for position, code in enumerate(CODES)}
 

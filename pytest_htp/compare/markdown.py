@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_htp.compare.finding import Comparison
-from pytest_htp.compare.text import markdown
+from pytest_htp.text import markdown
 
 
 def render_markdown(comparison: Comparison, name: str, fail_on: str) -> str:

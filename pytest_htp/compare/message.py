@@ -8,9 +8,9 @@ from textwrap import wrap
 from typing import Any
 
 from pytest_htp.compare.codes import CODES
-from pytest_htp.compare.finding import Comparison, Finding, finding_order
-from pytest_htp.compare.text import OTHER_MODEL, inert
+from pytest_htp.compare.finding import OTHER_MODEL, Comparison, Finding, finding_order
 from pytest_htp.compare.verdicts import at_or_above, worst
+from pytest_htp.text import inert
 
 _HEADING = "findings, worst first:"
 

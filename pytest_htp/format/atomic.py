@@ -24,7 +24,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 class AtomicFiles:
-    """Stages any number of text files and moves all of them into place at the end.
+    """Stages any number of files and moves all of them into place at the end.
 
     Used as::
 
@@ -32,13 +32,17 @@ class AtomicFiles:
             files.stage(path, chunks)
             files.commit()
 
-    What was staged and not committed is removed on leaving. UTF-8, line ends as they are.
+    What was staged and not committed is removed on leaving. Text is written as UTF-8, line ends as they are.
+
+    Args:
+        durable: also after a power cut; False where a file that is damaged counts as absent.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, durable: bool = True) -> None:
         self._staged: dict[Path, Path] = {}
+        self._durable = durable
 
-    def stage(self, path: Path, chunks: Iterable[str]) -> None:
+    def stage(self, path: Path, chunks: Iterable[str | bytes]) -> None:
         """Write ``chunks`` beside ``path`` (its folder is made where missing), or nothing."""
         if path.is_dir():
             raise IsADirectoryError(21, "is a folder", str(path))
@@ -46,11 +50,12 @@ class AtomicFiles:
         # A short name of its own: one made from the file's name could exceed the file system's limit.
         temporary = path.with_name(f"{TEMPORARY}{token_hex(4)}")
         try:
-            with temporary.open("x", encoding="utf-8", newline="\n") as stream:
+            with temporary.open("xb") as stream:
                 for chunk in chunks:
-                    stream.write(chunk)
-                stream.flush()
-                os.fsync(stream.fileno())
+                    stream.write(chunk.encode() if isinstance(chunk, str) else chunk)
+                if self._durable:
+                    stream.flush()
+                    os.fsync(stream.fileno())
         except BaseException:
             with suppress(OSError):
                 temporary.unlink()

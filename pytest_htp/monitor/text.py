@@ -1,6 +1,6 @@
 """Words and numbers as every writer prints them: inert names, units, symbols and plain substitutes.
 
-Imports nothing but the standard library, so terminals, text files and reports can share it.
+Imports nothing heavy, so terminals, text files and reports can share it.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from unicodedata import combining, east_asian_width
+
+from pytest_htp.text import inert
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +57,7 @@ def safe(text: object, encoding: str = "utf-8") -> str:
     lone surrogates) and characters the encoding lacks become backslash escapes, so nothing is lost or acted
     upon.
     """
-    word = text if isinstance(text, str) else str(text)
-    if not word.isprintable():
-        word = "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in word)
+    word = inert(text if isinstance(text, str) else str(text))
     if word.isascii() or can_encode(word, encoding):
         return word
     try:

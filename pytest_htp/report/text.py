@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 
+from pytest_htp import text as words
+
 NAME_LIMIT = 160  # characters of a name that are shown; report.json keeps all of them
 MESSAGE_LIMIT = 2_000
 
@@ -24,13 +26,8 @@ def inert(text: str, limit: int | None = None, *, newlines: bool = False) -> str
         limit: longest result in characters; the middle is left out, since both ends of a path identify it.
         newlines: keep ``\\n`` and ``\\t`` (a log) instead of making them visible too.
     """
-    if limit is not None and len(text) > limit:
-        text = shorten(text, limit)
-    if text.isprintable():
-        return text
-    kept = "\n\t" if newlines else ""
-    unprintable = [char for char in set(text) if not char.isprintable() and char not in kept]
-    return text.translate({ord(char): char.encode("unicode_escape").decode("ascii") for char in unprintable})
+    shown = text if limit is None else shorten(text, limit)
+    return words.inert(shown, keep="\n\t" if newlines else "")
 
 
 def message_lines(text: str, limit: int = MESSAGE_LIMIT) -> list[str]:
@@ -66,11 +63,7 @@ def number(value: float | int | None) -> str:
 
 def percent(value: float | None) -> str:
     """``98.92%``; 100% is written only when nothing is missing (99.999 reads 99.99%)."""
-    if value is None:
-        return "–"
-    if value < 100:
-        value = min(value, 99.99)
-    return f"{value:.2f}".rstrip("0").rstrip(".") + "%"
+    return "–" if value is None else words.percent(value)
 
 
 def size(value: int | None) -> str:

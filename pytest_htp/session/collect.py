@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_htp.compare.text import inert
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.session import INCOMPLETE, NOTES, RESULTS, UNKEPT, artifacts
 from pytest_htp.session.commands import as_typed, command_again
@@ -25,6 +24,7 @@ from pytest_htp.session.phases import subtest_failed
 from pytest_htp.session.run import HtpRun
 from pytest_htp.session.settings import RunSettings
 from pytest_htp.session.shard import shard_of
+from pytest_htp.text import inert
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter

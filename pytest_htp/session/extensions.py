@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_htp.compare.text import inert
 from pytest_htp.errors import HTPUsageError
+from pytest_htp.text import inert
 
 if TYPE_CHECKING:
     from torch import nn

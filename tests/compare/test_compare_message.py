@@ -18,9 +18,9 @@ from pytest_htp.compare import (
     worst,
 )
 from pytest_htp.compare.markdown import render_markdown
-from pytest_htp.compare.text import markdown
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.report import markdown as report_markdown
+from pytest_htp.text import markdown
 from tests.compare._records import Record, add_ops, bert, changed
 
 REPRODUCE = "pytest 'tests/a_rather_long_folder_name/test_models.py::test_bert[hub-org/a-model-with-a-long-id]'"

@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 
 from pytest_htp.compare import CODES, at_or_above
-from pytest_htp.compare.text import markdown
+from pytest_htp.text import markdown
 from tests.faults import _stage_catalogue as stages
 from tests.faults._catalogue import FAULTS, outcome
 

@@ -18,9 +18,9 @@ from __future__ import annotations
 from pytest_htp.compare.context import Context
 from pytest_htp.compare.policy import IGNORE
 from pytest_htp.compare.rules.attestation import newly_contradicted
-from pytest_htp.compare.text import percent
 from pytest_htp.format.paths import Neighbourhood
 from pytest_htp.format.record import CoverageRow
+from pytest_htp.text import percent
 
 # Percentages are quotients of counts: anything smaller is the last bit of a double.
 _EPSILON = 1e-6

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from pytest_htp.compare.changes import Pair, differences
 from pytest_htp.compare.context import Context
+from pytest_htp.compare.finding import OTHER_MODEL
 from pytest_htp.compare.match import Move, Rows
 from pytest_htp.compare.rules.ops import exploded
-from pytest_htp.compare.text import OTHER_MODEL
 from pytest_htp.format.fold import fold_paths
 from pytest_htp.format.paths import ancestors, nearest, parent_of, path_template, topmost, without_common_end
 from pytest_htp.format.record import ModuleRow

@@ -10,10 +10,10 @@ from msgspec import to_builtins
 
 from pytest_htp.compare.context import Context
 from pytest_htp.compare.rules.weights import FEW_ELEMENTS, gained_elements, stored_dtype_move
-from pytest_htp.compare.text import size
 from pytest_htp.format.fold import fold_paths
 from pytest_htp.format.paths import ancestors, join_path, nearest, owner_of, relative_to, topmost
 from pytest_htp.format.record import DuplicateRow, Record
+from pytest_htp.text import size
 
 # Contract: weights.grown above 1%.
 _GROWTH = 0.01

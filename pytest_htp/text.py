@@ -9,9 +9,6 @@ import re
 _SPECIAL = re.compile(r"[&<>`*\[\]#|~@$\\:]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|(?<=www)\.", re.IGNORECASE)
 _PINGS = re.compile(r"[@#](?=\w)")  # @user and #123: a reference does not stop those, a zero-width space does
 
-# How a finding begins that says why all the others are there.
-OTHER_MODEL = "the test now exports"
-
 
 def size(count: float) -> str:
     """Bytes in decimal units: ``512 bytes``, ``17.5 MB``."""
@@ -31,11 +28,19 @@ def percent(value: float) -> str:
     return f"{shown}%"
 
 
-def inert(text: str) -> str:
-    """One line without effect on a terminal: every character that prints nothing of its own becomes an escape."""
+def inert(text: str, keep: str = "") -> str:
+    r"""``text`` without effect on a terminal: what prints nothing of its own becomes an escape (``\x1b``).
+
+    That is control, bidirectional, zero-width and unassigned characters, line breaks too.
+
+    Args:
+        text: from anywhere.
+        keep: characters that stay as they are.
+    """
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    hidden = [char for char in set(text) if not char.isprintable() and char not in keep]
+    return text.translate({ord(char): char.encode("unicode_escape").decode("ascii") for char in hidden})
 
 
 def markdown(text: str) -> str:
