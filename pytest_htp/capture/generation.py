@@ -19,7 +19,8 @@ from torch import nn
 from pytest_htp.capture.inputs import make_inputs, parse_spec
 from pytest_htp.capture.inputs.signature import by_name
 from pytest_htp.capture.inputs.spec import looks_like_spec
-from pytest_htp.capture.models import is_transformers_model, resolve_model
+from pytest_htp.capture.kinds import is_transformers_model
+from pytest_htp.capture.models import resolve_model
 from pytest_htp.capture.pretrained import Weights
 from pytest_htp.capture.state import preserved, seeded
 from pytest_htp.errors import HTPUsageError
@@ -123,8 +124,7 @@ def _check_generates(module: nn.Module) -> None:
     if hasattr(module, "config") and not getattr(module.config, "architectures", None):
         hint = '; its config names no class with a head ("architectures")'
     raise HTPUsageError(
-        f"{type(module).__name__} can't generate{hint}: for_generation needs a transformers model with a "
-        "generate "
+        f"{type(module).__name__} can't generate{hint}: for_generation needs a transformers model with a generate "
         "method, such as a …ForCausalLM or …ForConditionalGeneration; export others by htp_export(model)"
     )
 
@@ -144,14 +144,13 @@ def generate_arguments(module: Any, inputs: object, seed: int, *, several_tokens
             if isinstance(value, str) and looks_like_spec(value) and (axes := parse_spec(value).dynamic_axes):
                 axis = next(iter(axes.values()))
                 raise HTPUsageError(
-                    f"input {name!r} names the axis {axis!r}, but components have inputs of their own: give "
-                    "sizes only "
+                    f"input {name!r} names the axis {axis!r}, but components have inputs of their own: give sizes only "
                     "(int64[2, 16]) and use dynamic=True"
                 )
     elif inputs is not None:
         raise HTPUsageError(
-            f"for_generation takes the arguments of model.generate by name, got {type(inputs).__name__}: "
-            "pass a mapping, "
+            f"for_generation takes the arguments of model.generate by name, got {type(inputs).__name__}: pass a "
+            "mapping, "
             'such as {"input_ids": torch.tensor(…)}, or None to make them'
         )
     arguments = make_inputs(module, inputs, seed=seed).copies()[1]

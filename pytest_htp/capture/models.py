@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from pytest_htp.capture.kinds import is_transformers_config
 from pytest_htp.capture.pretrained import Weights, build_from_config, build_from_directory
 from pytest_htp.capture.state import seeded
 from pytest_htp.capture.weightless import build_weightless
@@ -33,7 +33,6 @@ class ResolvedModel:
         module: the user's own object, in the mode it is in, where one was given.
         name: folder name for a folder, class name otherwise.
         source: what was given.
-        is_transformers: whether ``module`` is a transformers ``PreTrainedModel``.
         key: equal keys mean the same model with the same weights, as long as ``owner`` is alive.
         owner: the object whose identity ``key`` relies on, or None; hold on to it for as long as the key is used.
     """
@@ -41,7 +40,6 @@ class ResolvedModel:
     module: nn.Module
     name: str
     source: Source
-    is_transformers: bool
 
 
 def resolve_model(model: object, *, weights: Weights = "real", seed: int = 0) -> ResolvedModel:
@@ -66,7 +64,7 @@ def resolve_model(model: object, *, weights: Weights = "real", seed: int = 0) ->
         raise HTPUsageError(
             f"got the class {model.__name__}, not an instance: make one ({model.__name__}(…)), or {ACCEPTED}"
         )
-    if _is_config(model):
+    if is_transformers_config(model):
         return _from_config(model, weights, seed)
     if isinstance(model, str | Path):
         return _from_directory(Path(model), weights, seed)
@@ -79,22 +77,15 @@ def _given(module: nn.Module, weights: Weights, source: Source) -> ResolvedModel
     for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
         if nn.parameter.is_lazy(tensor):
             raise HTPUsageError(
-                f"{type(module).__name__} is not initialised: {name!r} has no shape yet; call the model once "
-                "with "
+                f"{type(module).__name__} is not initialised: {name!r} has no shape yet; call the model once with "
                 "inputs before it is exported"
             )
         if tensor.device.type == "meta" and weights == "real":
             raise HTPUsageError(
-                f"{type(module).__name__} is on the meta device ({name!r} has no values): use "
-                "weights='none', or pass "
+                f"{type(module).__name__} is on the meta device ({name!r} has no values): use weights='none', or pass "
                 "a model with weights"
             )
-    return ResolvedModel(
-        module=module,
-        name=type(module).__name__,
-        source=source,
-        is_transformers=is_transformers_model(module),
-    )
+    return ResolvedModel(module, type(module).__name__, source)
 
 
 def _from_factory(factory: Callable[..., object], weights: Weights, seed: int) -> ResolvedModel:
@@ -102,8 +93,7 @@ def _from_factory(factory: Callable[..., object], weights: Weights, seed: int) -
     required = _required_arguments(factory)
     if required:
         raise HTPUsageError(
-            f"the function {name}() needs arguments ({', '.join(required)}), but a model factory is called "
-            "without "
+            f"the function {name}() needs arguments ({', '.join(required)}), but a model factory is called without "
             f"any: wrap it in one without (lambda: make(…)), or {ACCEPTED}"
         )
     with seeded(seed):
@@ -128,7 +118,7 @@ def _required_arguments(factory: Callable[..., object]) -> list[str]:
 
 def _from_config(config: Any, weights: Weights, seed: int) -> ResolvedModel:
     module = build_from_config(config, weights, seed)
-    return ResolvedModel(module, type(module).__name__, "config", is_transformers_model(module))
+    return ResolvedModel(module, type(module).__name__, "config")
 
 
 def _from_directory(directory: Path, weights: Weights, seed: int) -> ResolvedModel:
@@ -141,18 +131,7 @@ def _from_directory(directory: Path, weights: Weights, seed: int) -> ResolvedMod
             hint = "no config.json in it"
         raise HTPUsageError(f"{str(directory)!r} is no saved model: {hint}; {ACCEPTED}")
     module = build_from_directory(directory, weights, seed)
-    return ResolvedModel(module, directory.resolve().name, "directory", is_transformers_model(module))
-
-
-def is_transformers_model(module: object) -> bool:
-    """Whether it is a transformers ``PreTrainedModel``; does not import transformers to find out."""
-    modeling = sys.modules.get("transformers.modeling_utils")
-    return modeling is not None and isinstance(module, modeling.PreTrainedModel)
-
-
-def _is_config(value: object) -> bool:
-    configuration = sys.modules.get("transformers.configuration_utils")
-    return configuration is not None and isinstance(value, configuration.PreTrainedConfig)
+    return ResolvedModel(module, directory.resolve().name, "directory")
 
 
 def _describe(value: object) -> str:

@@ -112,9 +112,8 @@ def _load(directory: Path, config: Any, stored: list[Path], weights: Weights, se
         pickled = sorted(file.name for file in directory.iterdir() if file.suffix in _PICKLED)
         if pickled and weights == "real":
             raise HTPUsageError(
-                f"{str(directory)!r} has weights only as {pickled[0]!r}; only safetensors are loaded: save "
-                "the "
-                "model again with save_pretrained, load it yourself and pass it, or use weights='none'"
+                f"{str(directory)!r} has weights only as {pickled[0]!r}; only safetensors are loaded: save the model "
+                "again with save_pretrained, load it yourself and pass it, or use weights='none'"
             )
         return build_from_config(config, weights, seed)
     if weights == "none":

@@ -12,7 +12,6 @@ exported: the constant folder wants data.
 from __future__ import annotations
 
 import math
-import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -24,6 +23,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from pytest_htp.capture.kinds import is_transformers_model
 from pytest_htp.errors import HTPUsageError
 
 T = TypeVar("T")
@@ -66,8 +66,7 @@ def build_weightless(build: Callable[[], T]) -> T:
             if "meta" not in str(error).lower():
                 raise
             raise HTPUsageError(
-                "the model can't be built without weights, because building it computes with parameter "
-                "values "
+                "the model can't be built without weights, because building it computes with parameter values "
                 f"({str(error).splitlines()[0]}); use weights='real', or move that computation into forward"
             ) from error
     if isinstance(result, nn.Module):
@@ -126,18 +125,15 @@ def _refuse_meta_buffers(slots: Iterable[_Slot]) -> None:
     if names := [path for *_, path in slots]:
         more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
         raise HTPUsageError(
-            f"the values of buffer {names[0]!r}{more} are not known: it is on the meta device, or was "
-            "computed "
-            "from parameters, but buffers must hold their values also without weights; pass a function that "
-            "makes "
-            "the model, or use weights='real'"
+            f"the values of buffer {names[0]!r}{more} are not known: it is on the meta device, or was computed from "
+            "parameters, but buffers must hold their values also without weights; pass a function that makes the "
+            "model, or use weights='real'"
         )
 
 
 def _values_from_config(module: nn.Module) -> dict[str, torch.Tensor]:
     """The buffers of a weightless twin of a transformers model."""
-    modeling = sys.modules.get("transformers.modeling_utils")
-    if modeling is None or not isinstance(module, modeling.PreTrainedModel):
+    if not is_transformers_model(module):
         return {}
     config: Any = module.config
     twin = build_weightless(lambda: type(module)(type(config).from_dict(config.to_dict())))
@@ -244,8 +240,7 @@ def _parameters_on_meta() -> Iterator[WeakTensorKeyDictionary]:
         if tensor is not None and getattr(tensor, "_htp_uninitialised", False):
             if tensor._version:
                 raise HTPUsageError(
-                    f"buffer {name!r} of {type(self).__name__} (shape {list(tensor.shape)}) starts as "
-                    "torch.empty and "
+                    f"buffer {name!r} of {type(self).__name__} (shape {list(tensor.shape)}) starts as torch.empty and "
                     "is written before it is registered, which can't be followed without weights; start from "
                     "torch.zeros, or use weights='real'"
                 )

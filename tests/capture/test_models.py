@@ -16,6 +16,7 @@ from fixtures import config_dir, config_names
 from fixtures.plain import MLP, MODELS
 from pytest_htp import HTPUsageError
 from pytest_htp.capture.distinct import sample
+from pytest_htp.capture.kinds import is_transformers_model
 from pytest_htp.capture.models import resolve_model
 
 TINY: dict[str, Any] = {
@@ -43,7 +44,7 @@ def test_a_module_is_returned_as_it_is() -> None:
     resolved = resolve_model(model)
     assert resolved.module is model
     assert model.training
-    assert (resolved.name, resolved.source, resolved.is_transformers) == ("MLP", "module", False)
+    assert (resolved.name, resolved.source, is_transformers_model(model)) == ("MLP", "module", False)
 
 
 @pytest.mark.parametrize("name", config_names())
@@ -52,7 +53,7 @@ def test_every_config_builds_with_distinct_weights(name: str) -> None:
     resolved = resolve_model(folder)
     architectures = json.loads((folder / "config.json").read_text(encoding="utf-8"))["architectures"]
     assert [type(resolved.module).__name__] == architectures
-    assert (resolved.name, resolved.source, resolved.is_transformers) == (name, "directory", True)
+    assert (resolved.name, resolved.source, is_transformers_model(resolved.module)) == (name, "directory", True)
     assert not resolved.module.training
     parameters = list(resolved.module.parameters())
     assert len({(p.shape, sample(p)) for p in parameters}) == len(parameters)
@@ -172,7 +173,7 @@ def test_pickled_weights_are_not_loaded(tmp_path: Path) -> None:
     (tmp_path / "pytorch_model.bin").write_bytes(b"")
     with pytest.raises(HTPUsageError, match=r"only as 'pytorch_model\.bin'; only safetensors are loaded"):
         resolve_model(tmp_path)
-    assert resolve_model(tmp_path, weights="none").is_transformers
+    assert is_transformers_model(resolve_model(tmp_path, weights="none").module)
 
 
 def test_exceptions_of_a_factory_pass_through() -> None:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import onnx_ir as ir
 from torch import nn
 
+from pytest_htp.capture.kinds import is_transformers_model
 from pytest_htp.capture.provenance import ProvenanceObserver
 
 
@@ -49,7 +50,7 @@ def select_engine(name: str, model: nn.Module, *, ort_fusions: str | None = None
         HTPUsageError: ``"transformers"`` (or ``ort_fusions``, ``quantizer``) for a model that is none of transformers'.
     """
     from pytest_htp.capture.engines.torch_engine import TorchEngine
-    from pytest_htp.capture.engines.transformers_engine import TransformersEngine, is_transformers_model
+    from pytest_htp.capture.engines.transformers_engine import TransformersEngine
     from pytest_htp.errors import HTPUsageError
 
     fits = is_transformers_model(model)

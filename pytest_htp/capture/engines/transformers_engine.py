@@ -6,7 +6,6 @@ import copy
 from typing import Any
 
 import onnx_ir as ir
-from torch import nn
 
 from pytest_htp.capture.engines import EngineRequest
 from pytest_htp.capture.engines.shapes import (
@@ -19,15 +18,6 @@ from pytest_htp.capture.engines.shapes import (
 )
 from pytest_htp.capture.engines.torchlib import signatures_read_once
 from pytest_htp.capture.provenance import ProvenanceObserver
-
-
-def is_transformers_model(model: nn.Module) -> bool:
-    """Whether it is a ``PreTrainedModel``, told without importing transformers for others."""
-    if not any(kind.__module__.startswith("transformers.") for kind in type(model).__mro__):
-        return False
-    from transformers import PreTrainedModel
-
-    return isinstance(model, PreTrainedModel)
 
 
 def _watched(quantizer: Any, observer: ProvenanceObserver) -> Any:

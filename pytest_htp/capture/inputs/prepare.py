@@ -17,6 +17,7 @@ from pytest_htp.capture.inputs.generate import generate
 from pytest_htp.capture.inputs.signature import check_arguments, example, forward_signature
 from pytest_htp.capture.inputs.spec import TensorSpec, looks_like_spec, parse_spec
 from pytest_htp.capture.inputs.values import value_for
+from pytest_htp.capture.kinds import is_transformers_model
 from pytest_htp.errors import HTPUsageError
 
 
@@ -93,16 +94,14 @@ def _prepared(
 
 
 def _generated(model: nn.Module, seed: int) -> dict[str, torch.Tensor]:
-    modeling = sys.modules.get("transformers.modeling_utils")
-    if modeling is not None and isinstance(model, modeling.PreTrainedModel):
+    if is_transformers_model(model):
         return generate(model, seed)
     signature = forward_signature(model)
     if signature is not None and not signature.parameters:
         return {}
     takes = f"forward takes {', '.join(signature.parameters)}" if signature else "forward has no signature"
     raise HTPUsageError(
-        f"{type(model).__name__} is no transformers model, so its inputs can't be made ({takes}); pass them, "
-        "for "
+        f"{type(model).__name__} is no transformers model, so its inputs can't be made ({takes}); pass them, for "
         f"example {example(model)}"
     )
 
@@ -145,8 +144,7 @@ def _specs(model: nn.Module, values: dict[str, Any]) -> dict[str, TensorSpec]:
             size, where = sizes.setdefault(axis_name, (spec.shape[axis], name))
             if size != spec.shape[axis]:
                 raise HTPUsageError(
-                    f"axis {axis_name!r} has size {size} in {where!r} and {spec.shape[axis]} in {name!r}; "
-                    "one name is "
+                    f"axis {axis_name!r} has size {size} in {where!r} and {spec.shape[axis]} in {name!r}; one name is "
                     "one size: use the same, or another name"
                 )
     return specs
@@ -169,9 +167,8 @@ def _refuse_lists(model: nn.Module, kwargs: dict[str, Any]) -> None:
     for name, value in kwargs.items():
         if isinstance(value, list) and name.endswith(("_ids", "_mask", "_values", "_features")):
             raise HTPUsageError(
-                f"input {name!a} is a list, not a tensor: pass torch.tensor(…), or call the tokenizer "
-                "or "
-                "processor with return_tensors='pt'"
+                f"input {name!a} is a list, not a tensor: pass torch.tensor(…), or call the tokenizer or processor "
+                "with return_tensors='pt'"
             )
 
 

@@ -1,0 +1,17 @@
+"""What kind of object a user gave. Transformers is not imported to find out: what is one of its objects has done that."""
+
+from __future__ import annotations
+
+import sys
+
+
+def is_transformers_model(value: object) -> bool:
+    """Whether it is a transformers ``PreTrainedModel``."""
+    modeling = sys.modules.get("transformers.modeling_utils")
+    return modeling is not None and isinstance(value, modeling.PreTrainedModel)
+
+
+def is_transformers_config(value: object) -> bool:
+    """Whether it is a transformers ``PreTrainedConfig``."""
+    configuration = sys.modules.get("transformers.configuration_utils")
+    return configuration is not None and isinstance(value, configuration.PreTrainedConfig)
