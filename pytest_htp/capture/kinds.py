@@ -1,4 +1,4 @@
-"""What kind of object a user gave. Transformers is not imported to find out: what is one of its objects has done that."""
+"""What kind of object a user gave. Transformers is not imported to find out: an object of it has seen to that."""
 
 from __future__ import annotations
 
