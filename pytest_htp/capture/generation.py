@@ -150,8 +150,7 @@ def generate_arguments(module: Any, inputs: object, seed: int, *, several_tokens
     elif inputs is not None:
         raise HTPUsageError(
             f"for_generation takes the arguments of model.generate by name, got {type(inputs).__name__}: pass a "
-            "mapping, "
-            'such as {"input_ids": torch.tensor(…)}, or None to make them'
+            'mapping, such as {"input_ids": torch.tensor(…)}, or None to make them'
         )
     arguments = make_inputs(module, inputs, seed=seed).copies()[1]
     if inputs is None:
