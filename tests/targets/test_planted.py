@@ -4,7 +4,6 @@ compiled again says nothing."""
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -14,13 +13,15 @@ from htp_wheels import OPENVINO, QNN
 
 from pytest_htp.compare.context import Context
 from pytest_htp.compare.rules.targets import compare_targets
+from pytest_htp.format.read import record_of
+from pytest_htp.format.record import Record
 from pytest_htp.targets.builtin import BUILT_IN
 from pytest_htp.targets.run import compile_for
+from tests.compare._records import bert
 
 pytest.importorskip("onnxruntime", reason="needs pytest-htp[parity]")
 
 WHEELS = {"qnn": (QNN,), "openvino": (OPENVINO,), "cpu": ()}
-Record = dict[str, Any]
 
 
 def compiled(planted: Planted, folder: Path, *, after: bool) -> Record:
@@ -28,7 +29,7 @@ def compiled(planted: Planted, folder: Path, *, after: bool) -> Record:
     shape = planted.shape if after else SHAPE
     model = chain(planted.steps(planted=after), shape, planted.dtype, domains=planted.domains if after else ())
     target = compile_for(BUILT_IN[planted.target], *written(model, folder), timeout=120)
-    return {"modules": [], "targets": [msgspec.to_builtins(target.record)]}
+    return msgspec.structs.replace(record_of(bert(1)), targets=[target.record])
 
 
 def found(before: Record, after: Record) -> set[tuple[str, str | None]]:
