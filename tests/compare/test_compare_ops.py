@@ -60,6 +60,12 @@ def test_a_graph_of_one_node_is_told_by_its_module(nodes: int, code: str) -> Non
     assert (finding.code, finding.module) == (code, "act")
 
 
+@pytest.mark.parametrize(("nodes", "code"), [(40, "ops.changed"), (41, "ops.exploded")])
+def test_twice_is_not_yet_more_than_double(nodes: int, code: str) -> None:
+    before, after = (changed(lambda rows, n=n: add_ops(rows[CONTAINER], {"Sin": n})) for n in (20, nodes))
+    assert codes(before, after) == [code]
+
+
 def test_a_graph_that_grew_by_new_modules_did_not_explode() -> None:
     assert codes(record_of(model_rows(1)), record_of(model_rows(12))) == ["weights.grown", "module.added"]
 

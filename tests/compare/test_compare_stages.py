@@ -167,6 +167,21 @@ def test_a_loss_that_inputs_explain_began_before(rows: dict[str, tuple[int | Non
     assert found(before, after) == [("quality.worse", begins, "int8:dynamic")]
 
 
+@pytest.mark.parametrize(("tolerance", "least"), [(6, 3), (12, 6), (4, 3), (2, 2)])
+def test_a_beginning_is_looked_for_among_moves_of_half_the_tolerance(tolerance: int, least: int) -> None:
+    """At least a step of what is stored, at most the tolerance itself."""
+    for move, begins in ((least, "act"), (least + 1, "dense")):
+        rows = {
+            "encoder": (39, 60),
+            LAYER: (42, 60),
+            f"{LAYER}.dense": (42 - move, 45),
+            f"{LAYER}.act": (20, 42 - move),
+        }
+        before, after = staged(programmed(), quality=WELL), staged(programmed(), quality=entering(rows))
+        (finding,) = compare_exports(before, after, quality_tolerance=tolerance).findings
+        assert finding.module == f"{LAYER}.{begins}", (tolerance, move)
+
+
 def test_what_is_no_longer_finite_is_said() -> None:
     rows = entering({f"{LAYER}.dense": (None, 45)})
     finding = compare_exports(staged(bert(), quality=WELL), staged(bert(), quality=rows)).findings[0]

@@ -111,6 +111,12 @@ def in_half(rows: dict[str, Any], *paths: str) -> None:
         item["dtypes"] = {"FLOAT16": item["nodes"]}
 
 
+@pytest.mark.parametrize(("elements", "moved"), [(255, False), (256, True), (4096, True), (4097, False)])
+def test_a_tensor_of_another_type_keeps_its_elements_within_a_factor_of_four(elements: int, moved: bool) -> None:
+    after = changed(lambda rows: rows["pooler.dense"].update(weights={"INT8": elements}))  # from 1,024 of FLOAT
+    assert ("weights.dtype" in codes(bert(), after)) is moved
+
+
 def test_a_constant_of_the_code_is_no_parameter_of_another_type() -> None:
     def constant(rows: dict[str, Any]) -> None:
         rows["pooler"]["weights"] = {"FLOAT": 4}
