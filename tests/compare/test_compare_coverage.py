@@ -85,6 +85,19 @@ def test_direct_evidence_lost_elsewhere_is_a_fault_of_its_own() -> None:
     ]
 
 
+@pytest.mark.parametrize(("new", "claimed"), [(4, True), (5, False)])
+def test_inference_may_bring_as_many_new_nodes_as_lost_ones(new: int, claimed: bool) -> None:
+    before = changed(lambda rows: add_ops(rows["pooler"], {"Mul": 4}))
+
+    def change(rows: dict[str, Any]) -> None:
+        add_ops(rows["pooler"], {"Mul": -4})
+        add_ops(rows["encoder"], {"Mul": 4, "Sin": new}, evidence="inferred")
+
+    found = codes(before, changed(change, before))
+    assert ("ops.exploded" not in found) is claimed
+    assert "direct.dropped" in found
+
+
 def test_direct_evidence_lost_beside_untagged_nodes_is_the_same_fault() -> None:
     def change(rows: dict[str, Any]) -> None:
         lost_in_pooler(rows)

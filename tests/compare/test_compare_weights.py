@@ -72,6 +72,10 @@ def test_copies_that_the_exporter_made_have_no_names_and_count() -> None:
     assert not compare_exports(copies(3), copies(2)).at_or_above("drift")
 
 
+def test_what_is_stored_once_is_no_duplicate() -> None:
+    assert codes(stored(), stored({"names": ["a.weight"], "bytes": 4096, "copies": 1})) == ["record.changed"]
+
+
 def test_nameless_copies_are_matched_by_size_the_most_copied_first() -> None:
     many, few = ({"names": [], "bytes": 4096, "copies": count} for count in (3, 2))
     other = {"names": [], "bytes": 8192, "copies": 2}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,3 +67,21 @@ def test_line_ends_stay_as_they_are_and_folders_are_made(tmp_path: Path) -> None
     path = tmp_path / "new" / "folder" / "text"
     write_text(path, "a\r\nb\n\u20ac")
     assert path.read_bytes() == "a\r\nb\n\u20ac".encode()
+
+
+def test_all_is_on_disk_before_the_old_file_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, calls = tmp_path / "baseline.json", []
+    path.write_text(OLD)
+
+    def synced(_: int) -> None:
+        (temporary,) = (file for file in tmp_path.iterdir() if file != path)
+        calls.append((path.read_text(), temporary.read_text()))
+
+    monkeypatch.setattr(os, "fsync", synced)
+    write_text(path, "new")
+    assert calls == [(OLD, "new")]
+    with AtomicFiles(durable=False) as files:
+        files.stage(path, [b"newer", "\u20ac"])
+        files.commit()
+    assert path.read_text("utf-8") == "newer\u20ac"
+    assert len(calls) == 1
