@@ -196,6 +196,12 @@ def test_quality_within_the_tolerance_is_silent(tolerance: float, codes: list[st
     assert [code for code, _, _ in found(before, after, quality_tolerance=tolerance)] == codes
 
 
+@pytest.mark.parametrize(("number", "codes"), [(54, []), (53, ["quality.worse"])])
+def test_six_decibels_are_tolerated_unless_asked_otherwise(number: int, codes: list[str]) -> None:
+    after = staged(bert(), quality=quality({"embeddings.word": number}, {}))
+    assert [code for code, _, _ in found(staged(bert(), quality=GOOD), after)] == codes
+
+
 def test_quality_that_was_not_measured_or_is_undefined_says_nothing() -> None:
     undefined = quality({"embeddings.word": None}, {})
     for other in ({"measured": False, "reason": "no parity"}, undefined):

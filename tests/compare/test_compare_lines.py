@@ -1,0 +1,111 @@
+"""Two programs of one module: which lines are each other's, and what is said of each difference."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_htp.compare import compare_exports, lines
+from pytest_htp.compare.lines import Differences, diff_programs
+from tests.compare._records import bert, changed
+
+
+def differences(before: str, after: str) -> Differences:
+    """Lines are separated by ``|``."""
+    old, new = (tuple(text.strip() for text in side.split(" | ") if text.strip()) for side in (before, after))
+    return diff_programs(old, new)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ("%1 = Softmax(in0; axis=-1)", "%1 = Softmax(in0; axis=1)", ["Softmax: axis -1 -> 1"]),
+        ("%1 = Softmax(in0)", "%1 = Softmax(in0; axis=1)", ["Softmax: axis default -> 1"]),
+        ("%1 = Gemm(in0; alpha=2, b=1)", "%1 = Gemm(in0; b=1)", ["Gemm: alpha 2 -> default"]),
+        ("%1 = Gemm(in0; a=1, b=2)", "%1 = Gemm(in0; b=1, a=2)", ["Gemm: a 1 -> 2", "Gemm: b 2 -> 1"]),
+        ("%1 = Relu(a:f)", "%1 = Relu(b:f)", ["Relu: input a:f -> b:f"]),
+        ("%1 = Sub(a:f, b:f)", "%1 = Sub(a:f, c:f)", ["Sub: input 2 b:f -> c:f"]),
+        ("%1 = Sub(a:f, b:f)", "%1 = Sub(c:f, d:f)", ["Sub: input 1 a:f -> c:f; input 2 b:f -> d:f"]),
+        ("%1 = Clip(a:f, f32 0)", "%1 = Clip(a:f)", ["Clip: input 2 f32 0 -> none"]),
+        ("%1 = Sub(in0, x:f)", "%1 = Sub(x:f, in0)", ["Sub: inputs exchanged: in0, x:f -> x:f, in0"]),
+        ("%1 = Concat(a:f, b:f)", "%1 = Concat(b:f, a:f)", ["Concat: order of inputs: a:f, b:f -> b:f, a:f"]),
+        ("%1 = Add(a:f, b:f)", "%1 = Add(b:f, a:f)", []),
+        ("%1 = Add(a:f, b:f)", "%1 = Add(c:f, a:f)", ["Add: input b:f -> c:f"]),
+        ("%1 = Split(in0) | %2 = Sub(%1, %1.1)", "%1 = Split(in0) | %2 = Sub(%1.1, %1)",
+         ["Sub: inputs exchanged: Split, Split.1 -> Split.1, Split"]),
+        ("%1 = Relu(in0) | %2 = Abs(%1)", "%1 = Abs(in0)", ["Abs: input Relu -> in0", "Relu is gone"]),
+        ("%1 = Abs(in0)", "%1 = Relu(in0) | %2 = Abs(%1)", ["Abs: input in0 -> Relu", "new Relu"]),
+        ("%1 = Relu(in0) | %2 = Abs(in0) | %3 = If(in1; then=(%1))",
+         "%1 = Relu(in0) | %2 = Abs(in0) | %3 = If(in1; then=(%2))", ["If: then (Relu) -> (Abs)"]),
+        ("call c(a:f, b:f)", "call c(a:f, c:f)", ["c is given value 2 b:f -> c:f"]),
+        ("call c(a:f, b:f)", "call c(b:f, a:f)", ["c is given in another order: a:f, b:f -> b:f, a:f"]),
+        ("call c(in0)", "", ["call of c is gone"]),
+        ("", "call c(in0)", ["new call of c"]),
+        ("call c(in0) | call d(in0)", "call d(in0) | call c(in0)", []),
+        ("edited", "edited by hand", ["edited is gone", "new edited by hand"]),
+        # the same in other numbers
+        ("%1 = Relu(in0) | %2 = Abs(in1) | %3 = Sub(%1, %2)", "%1 = Abs(in0) | %2 = Relu(in1) | %3 = Sub(%2, %1)", []),
+    ],
+)  # fmt: skip
+def test_what_is_said(before: str, after: str, words: list[str]) -> None:
+    assert [each.words for each in differences(before, after).found] == words
+
+
+def test_what_is_known_of_a_difference() -> None:
+    (found,) = differences("%1 = Where(a:f, b:f, c:f)", "%1 = Where(a:f, c:f, b:f)").found
+    assert (found.before, found.after) == ("%1 = Where(a:f, b:f, c:f)", "%1 = Where(a:f, c:f, b:f)")
+    assert (found.values, found.order, found.callee) == ((("b:f", "c:f"), ("c:f", "b:f")), (1, 2), None)
+    (found,) = differences("call c(x:f, a:f, b:f)", "call c(x:f, b:f, a:f)").found
+    assert (found.order, found.callee) == ((1, 2), "c")
+    (found,) = differences("%1 = Sub(a:f, b:f)", "%1 = Sub(a:f, c:f)").found
+    assert (found.values, found.order) == ((("b:f", "c:f"),), ())
+    gone, new = differences("call c(in0)", "call d(in0)").found
+    assert (gone.before, gone.after, gone.callee) == ("call c(in0)", None, "c")
+    assert (new.before, new.after, new.callee) == (None, "call d(in0)", "d")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "outside"),
+    [
+        ("%1 = Sub(in0, in1)", "%1 = Sub(in1, in0)", {0: 1, 1: 0}),
+        ("call c(in0, in1)", "call c(in1, in0)", {0: 1, 1: 0}),
+        ("%1 = Sub(in0, in1)", "%1 = Sub(in0, in1)", {}),
+        # most lines that read them say so
+        ("%1 = Relu(in0) | %2 = Abs(in0) | %3 = Exp(in1)", "%1 = Relu(in1) | %2 = Abs(in1) | %3 = Exp(in1)", {1: 0}),
+        # what is left of an operator that takes them in any order
+        ("%1 = Add(in0, in1) | %2 = Relu(in1)", "%1 = Add(in0, in1) | %2 = Relu(in0)", {0: 1, 1: 0}),
+        ("%1 = Add(in0, in1)", "%1 = Add(in0, in1)", {}),
+    ],
+)
+def test_values_from_outside_are_followed_by_what_reads_them(before: str, after: str, outside: dict[int, int]) -> None:
+    assert differences(before, after).outside == outside
+
+
+def test_of_several_lines_the_likest_is_the_same_one() -> None:
+    before = "%1 = Conv(in0, parameter a; strides=[1])"
+    after = "%1 = Conv(in0, parameter b; strides=[2]) | %2 = Conv(in0, parameter a; strides=[3])"
+    assert [each.words for each in differences(before, after).found] == ["Conv: strides [1] -> [3]", "new Conv"]
+    before = "%1 = Mul(in0, UINT8 of rank 4)"
+    after = "%1 = Mul(in0, FLOAT of rank 1) | %2 = Mul(in0, UINT8 of rank 3)"
+    assert differences(before, after).found[0].words == "Mul: input UINT8 of rank 4 -> UINT8 of rank 3"
+    before = "%1 = Exp(x:f) | %2 = Mul(a:f, b:f)"
+    after = "%1 = Mul(a:f, d:f) | %2 = Mul(a:f, c:f)"  # equally like: the nearest
+    assert differences(before, after).found[0].after == "%2 = Mul(a:f, c:f)"
+
+
+def test_very_long_programs_are_compared_without_difflib(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, after = "%1 = Relu(a:f) | %2 = Exp(b:f) | %3 = Abs(c:f)", "%1 = Exp(a:f) | %2 = Exp(b:f) | %3 = Log(c:f)"
+    expected = differences(before, after).found
+    diff_programs.cache_clear()
+    monkeypatch.setattr(lines, "_LONGEST", 2)
+    assert differences(before, after).found == expected
+    diff_programs.cache_clear()
+
+
+def test_a_program_changes_its_module() -> None:
+    before, after = (
+        changed(lambda rows, axis=axis: rows["pooler"].update(program=[f"%1 = Tanh(in0; axis={axis})"]))
+        for axis in (0, 1)
+    )
+    (finding,) = compare_exports(before, after).findings
+    assert (finding.code, finding.module, finding.message) == ("ops.changed", "pooler", "Tanh: axis 0 -> 1")
+    assert not compare_exports(before, bert()).findings
