@@ -73,10 +73,10 @@ def changes(good: Report, now: Report, only: frozenset[str] | None = None) -> li
             missing.append(Change(before.nodeid, before.name, reason=_why_missing(before, news)))
         elif (findings := _findings(before, after)) or after.error is not None:
             found.append(Change(before.nodeid, before.name, findings, _error(after)))
-    known = {change.nodeid for change in (*found, *missing)}
+    concerned = {change.nodeid for change in (*found, *missing)}
     # A test that fails elsewhere than in its exports, which it made all the same.
     tests = {result.nodeid for result in good.exports if only is None or result.nodeid in only}
-    elsewhere = [entry for entry in news if entry.nodeid in tests - known]
+    elsewhere = [entry for entry in news if entry.nodeid in tests - concerned]
     found += [Change(entry.nodeid, entry.nodeid.rpartition("::")[2], reason=entry.message) for entry in elsewhere]
     stopped = any(not entry.nodeid for entry in news)  # pytest -x: what did not run is not changed
     return sorted(found if stopped and found else [*found, *missing], key=lambda change: -severity(change.verdict))

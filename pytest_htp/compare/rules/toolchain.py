@@ -20,8 +20,7 @@ def changed_versions(before: Record, after: Record) -> Changed:
     if exporters[0] != exporters[1]:
         changed.append(("exporter", *exporters))
     if before.fingerprint_version != after.fingerprint_version:
-        versions = before.fingerprint_version, after.fingerprint_version
-        changed.append(("fingerprints", *map(str, versions)))
+        changed.append(("fingerprints", str(before.fingerprint_version), str(after.fingerprint_version)))
     return tuple(changed)
 
 
