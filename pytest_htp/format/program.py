@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from pytest_htp.format.paths import INTEGER
@@ -95,38 +96,42 @@ def _raw_name(name: str) -> str:
 
 
 def fold_calls(calls: Sequence[str]) -> list[str]:
-    """Fold runs of calls that differ in evenly rising numbers alone."""
+    """Fold runs of calls that differ in evenly rising numbers alone, those of the child's path by one at the most."""
     if len(calls) < 2:
         return list(calls)
     folded: list[str] = []
     run: list[_Call] = []
     for call in calls:
-        words, numbers = _taken_apart(call)
-        if run and not _continues(run, words, numbers):
+        taken_apart = _taken_apart(call)
+        if run and not _continues(run, taken_apart):
             folded.append(_rendered(run))
             run = []
-        run.append((words, numbers))
+        run.append(taken_apart)
     folded.append(_rendered(run))
     return folded
 
 
-_Call = tuple[tuple[str, ...], tuple[int, ...]]
+class _Call(NamedTuple):
+    """The words between the numbers, the numbers, and how many of them are in the child's path."""
+
+    words: tuple[str, ...]
+    numbers: tuple[int, ...]
+    in_path: int
 
 
-def _continues(run: Sequence[_Call], words: tuple[str, ...], numbers: tuple[int, ...]) -> bool:
-    last_words, last = run[-1]
-    if words != last_words or not numbers:
+def _continues(run: Sequence[_Call], call: _Call) -> bool:
+    last = run[-1]
+    if call.words != last.words or not call.numbers:
         return False
-    step = [b - a for a, b in zip(last, numbers, strict=True)]
-    if min(step) < 0 or not any(step):
+    step = [b - a for a, b in zip(last.numbers, call.numbers, strict=True)]
+    if min(step) < 0 or not any(step) or max(step[: call.in_path], default=0) > 1:
         return False
-    return len(run) == 1 or step == [b - a for a, b in zip(run[-2][1], last, strict=True)]
+    return len(run) == 1 or step == [b - a for a, b in zip(run[-2].numbers, last.numbers, strict=True)]
 
 
 def _taken_apart(call: str) -> _Call:
-    """The words between the numbers, and the numbers."""
     line = parse_line(call)
-    words, numbers, rest = [], [], "call "
+    words, numbers, rest, in_path = [], [], "call ", 0
     for place, text in enumerate((line.name, *(line.inputs or ("",)))):
         rest += "" if place == 0 else "(" if place == 1 else ", "
         start = 0
@@ -135,7 +140,8 @@ def _taken_apart(call: str) -> _Call:
             numbers.append(int(match[1]))
             rest, start = "", match.end(1)
         rest += text[start:]
-    return (*words, rest + ")"), tuple(numbers)
+        in_path = len(numbers) if place == 0 else in_path
+    return _Call((*words, rest + ")"), tuple(numbers), in_path)
 
 
 def _numbers(text: str, *, module: bool) -> list[re.Match[str]]:
@@ -149,7 +155,7 @@ def _numbers(text: str, *, module: bool) -> list[re.Match[str]]:
 
 
 def _rendered(run: Sequence[_Call]) -> str:
-    words, first = run[0]
-    last = run[-1][1]
+    words, first, _ = run[0]
+    last = run[-1].numbers
     parts = [f"{word}{a if a == b else f'{{{a}..{b}}}'}" for word, a, b in zip(words, first, last, strict=False)]
     return "".join(parts) + words[-1]
