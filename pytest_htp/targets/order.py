@@ -20,6 +20,7 @@ def in_execution_order(nodes: Sequence[CompiledNode], tagging: Tagging) -> list[
     each node reads has told an order already, which is kept.
 
     Args:
+        nodes: as the compiler has them.
         tagging: of the graph that was compiled.
     """
     if any(node.inputs for node in nodes):

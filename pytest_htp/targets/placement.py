@@ -59,6 +59,7 @@ def module_paths(nodes: Sequence[CompiledNode], tagging: Tagging) -> list[list[s
 
     Args:
         nodes: in execution order.
+        tagging: of the graph that was compiled.
     """
     return with_neighbours(nodes, named_paths(nodes, tagging))
 

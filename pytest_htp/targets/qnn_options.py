@@ -70,6 +70,7 @@ def check_qnn_options(target: str, options: Mapping[str, str], *, own_library: b
 
     Args:
         target: its name, for messages.
+        options: as given to the target.
         own_library: whether the provider is another than that of the installed package; its backend must be given then.
 
     Raises:

@@ -39,6 +39,7 @@ class Cutter:
         """A model of these nodes alone; None where a value that it reads has no known type or shape.
 
         Args:
+            nodes: of one graph.
             like: a model of equal :func:`structure`, whose inputs' types and shapes are taken where none are known:
                 behind an operator that ONNX does not know, nothing is.
         """

@@ -27,6 +27,7 @@ def with_names(compiled: Sequence[CompiledNode], model: onnx.ModelProto) -> list
     fewer than the graph has, they stay without a name.
 
     Args:
+        compiled: as the compiler has them.
         model: that was compiled; it may lack weights that are in files of their own.
     """
     nameless: dict[str, list[int]] = {}

@@ -41,6 +41,7 @@ def with_origins(
     else of a node that reads what they make, else of one that makes what they read.
 
     Args:
+        compiled: as the compiler has them.
         graph: that was compiled.
         path: its file.
         dumps: folder with what Qualcomm's provider wrote, if anything.
