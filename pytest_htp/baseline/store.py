@@ -28,6 +28,18 @@ if TYPE_CHECKING:
     from syrupy.assertion import SnapshotAssertion
 
 
+class BaselineUnwritable(Exception):
+    """The system refused to write a baseline (full disk, read-only folder); the old file is as it was.
+
+    Attributes:
+        reason: what the system said.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class BaselineStore:
     """Baselines of one test item.
 
@@ -95,7 +107,8 @@ class BaselineStore:
         """Write what changed; ``created``, ``updated`` or ``unchanged``.
 
         Raises:
-            HTPUsageError: the file can't be written; the old one is untouched.
+            HTPUsageError: there is a link or a folder in the file's place.
+            BaselineUnwritable: the system refused; the old file is untouched.
         """
         path = self.path(export_name)
         link = self._link_in(path)
@@ -112,10 +125,7 @@ class BaselineStore:
         result = self._snapshot.executions[self._snapshot.num_executions - 1]
         if not matched:
             reason = result.exception
-            shown = getattr(reason, "strerror", None) or reason or "syrupy refused it"
-            raise HTPUsageError(
-                f"the baseline {self.shown_path(export_name)} can't be written ({shown}); what was there is as it was"
-            )
+            raise BaselineUnwritable(str(getattr(reason, "strerror", None) or reason or "syrupy refused it"))
         if not result.updated and not result.created:
             return "unchanged"
         return "updated" if existed else "created"

@@ -12,13 +12,14 @@ operators without one. It differs in three places, all of them on purpose:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch.utils import flop_counter
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from pytest_htp.capture.kept import Kept
 from pytest_htp.capture.wrapped import plain_parts
 from pytest_htp.vocabulary import Cost
 
@@ -49,6 +50,9 @@ _attention_flops: Callable[..., Any] = flop_counter.sdpa_flop_count  # torch doe
 class Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts while it is entered; a module's share is what was added between its call and its return.
 
+    Args:
+        kept: is told of writes before they happen, since no other mode sees every operator.
+
     Attributes:
         counted: floating-point operations so far, one multiply-add is two.
         attention: those of attention on the CPU, which ``torch.utils.flop_counter`` doesn't count there.
@@ -57,8 +61,9 @@ class Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     supports_higher_order_operators = True  # or torch refuses them while the mode is on
 
-    def __init__(self) -> None:
+    def __init__(self, kept: Kept | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._kept = kept
         self.counted = 0
         self.attention = 0
         self.unknown = 0
@@ -81,10 +86,13 @@ class Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         kwargs = kwargs or {}
         if not isinstance(func, torch._ops.OpOverload):  # control flow
-            return func(*args, **kwargs)
+            return self._unseen(func, args, kwargs)
         name = func._schema.name
         if name in _QUESTIONS:
             return NotImplemented
+        if self._kept is not None and func._schema.is_mutable:
+            for tensor in _written(func, args, kwargs):
+                self._kept.before_write(tensor)
         packet = func.overloadpacket
         if func not in self._primitive and packet not in self._formulas and name not in _ATTENTION:
             with self:
@@ -101,12 +109,32 @@ class Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.unknown += 1
         return result
 
+    def _unseen(self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Run what has operators inside that this mode is not shown."""
+        if self._kept is None:
+            return func(*args, **kwargs)
+        before, self._kept.blind = self._kept.blind, True
+        try:
+            return func(*args, **kwargs)
+        finally:
+            self._kept.blind = before
+
     def _known(self, flops: Any) -> int:
         """The number; 0, and one more unknown, where a size depends on values."""
         if type(flops) is int:
             return flops
         self.unknown += 1
         return 0
+
+
+def _written(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Iterator[torch.Tensor]:
+    """Tensors that an operator writes to, by its schema."""
+    for index, argument in enumerate(func._schema.arguments):
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            given = args[index] if index < len(args) else kwargs.get(argument.name)
+            for tensor in given if isinstance(given, (list, tuple)) else (given,):
+                if isinstance(tensor, torch.Tensor):
+                    yield tensor
 
 
 def tensor_bytes(tensors: Iterable[torch.Tensor]) -> int | None:

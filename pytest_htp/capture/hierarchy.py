@@ -6,7 +6,6 @@ the tensors that parity and attestation hold against ONNX Runtime.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -18,6 +17,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from torch.utils import _pytree as pytree
 
 from pytest_htp.capture.cost import Flops, tensor_bytes
+from pytest_htp.capture.kept import Kept, TensorRecord
 from pytest_htp.capture.state import eager
 from pytest_htp.capture.writes import writes_to
 from pytest_htp.errors import HTPUsageError
@@ -26,24 +26,6 @@ from pytest_htp.tag import HierarchyTag
 from pytest_htp.vocabulary import Cost, ModuleInfo
 
 NamingRule = Callable[[nn.Module, str], "str | None"]
-
-
-@dataclass(slots=True)
-class TensorRecord:
-    """A tensor seen at a module's border: where in the (nested) arguments or result, and the tensor itself.
-
-    ``version`` is the tensor's in-place counter when it was seen: a larger counter later means the value was
-    overwritten since, so it no longer is what the module took or returned.
-    """
-
-    where: str
-    tensor: torch.Tensor
-    version: int
-
-    @property
-    def overwritten(self) -> bool:
-        """Whether the tensor was written to in place since it was seen."""
-        return writes_to(self.tensor) != self.version
 
 
 @dataclass(slots=True)
@@ -273,15 +255,14 @@ def _generated(module: nn.Module) -> Iterator[TensorRecord]:
 class _Watcher:
     """Forward hooks on every module instance; keeps the stack of open calls."""
 
-    def __init__(self, model: nn.Module, hierarchy: Hierarchy, flops: Flops, *, keep_tensors: bool) -> None:
+    def __init__(self, model: nn.Module, hierarchy: Hierarchy, flops: Flops, kept: Kept | None) -> None:
         self._hierarchy = hierarchy
         self._flops = flops
-        self._keep = keep_tensors
+        self._kept = kept
         self._open: list[ModuleCall] = []
         self._begun: dict[int, tuple[int, int, int]] = {}  # a call's order → what had been counted before it
         self._paths: dict[int, list[str]] = {}
         self._completed = 0
-        self._copies: dict[int, tuple[weakref.ref[torch.Tensor] | None, int, torch.Tensor]] = {}
         for path, module in model.named_modules(remove_duplicate=False):
             self._paths.setdefault(id(module), []).append(path)
         hierarchy.aliases = tuple(tuple(paths) for paths in self._paths.values() if len(paths) > 1)
@@ -306,8 +287,8 @@ class _Watcher:
         )
         inputs = [*tensors_in(args, "args"), *tensors_in(kwargs, "kwargs")]
         call.input_shapes = [list(record.tensor.shape) for record in inputs]
-        if self._keep:
-            call.inputs = [self._record(record) for record in (*inputs, *_generated(module))]
+        if self._kept is not None:
+            call.inputs = [self._kept.keep(record) for record in (*inputs, *_generated(module))]
         self._hierarchy.calls.append(call)
         self._hierarchy.execution_steps += 1
         self._open.append(call)
@@ -327,28 +308,8 @@ class _Watcher:
         outputs = list(tensors_in(output, "output"))
         call.output_shapes = [list(record.tensor.shape) for record in outputs]
         call.cost = self._flops.since(self._begun[call.order], (record.tensor for record in outputs))
-        if self._keep:
-            call.outputs = [self._record(record) for record in outputs]
-
-    def _record(self, record: TensorRecord) -> TensorRecord:
-        """The record with a copy of its tensor."""
-        copy = self.kept(record.tensor)
-        return TensorRecord(record.where, copy, writes_to(copy))
-
-    def kept(self, tensor: torch.Tensor) -> torch.Tensor:
-        """A copy of a tensor, which no later in-place operation changes; the tensor itself where none is asked for.
-
-        One copy serves all borders where the same tensor is seen unchanged, and the original can go when the model is
-        done with it, so that memory holds each activation once. Parameters are not copied.
-        """
-        if not self._keep or isinstance(tensor, nn.Parameter):
-            return tensor
-        now = writes_to(tensor)
-        original, version, copy = self._copies.get(id(tensor), (None, -1, tensor))
-        if original is None or original() is not tensor or version != now:
-            copy = tensor.detach().clone()
-            self._copies[id(tensor)] = (weakref.ref(tensor), now, copy)
-        return copy
+        if self._kept is not None:
+            call.outputs = [self._kept.keep(record) for record in outputs]
 
 
 @contextmanager
@@ -379,10 +340,15 @@ def watch_forward(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any
         Exception: whatever the model's forward (or one of the user's hooks) raises.
     """
     hierarchy = Hierarchy(module_table(model))
-    flops = Flops()
-    watcher = _Watcher(model, hierarchy, flops, keep_tensors=keep_tensors)
-    with eager(), _hooked(model, watcher), flops:
-        hierarchy.result = pytree.tree_map_only(torch.Tensor, watcher.kept, model(*args, **kwargs))
+    kept = None
+    if keep_tensors:
+        given = (record.tensor for record in tensors_in((args, kwargs), "given"))
+        kept = Kept((*given, *model.parameters(), *model.buffers()))
+    flops = Flops(kept)
+    with eager(), _hooked(model, _Watcher(model, hierarchy, flops, kept)), flops:
+        hierarchy.result = model(*args, **kwargs)
+    if keep_tensors:  # of what is returned, a copy: a stateful model may write to it in its next run
+        hierarchy.result = pytree.tree_map_only(torch.Tensor, lambda tensor: tensor.detach().clone(), hierarchy.result)
     hierarchy._summarize()
     retag(hierarchy.modules)
     return hierarchy

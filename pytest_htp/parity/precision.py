@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 
-from pytest_htp.capture.hierarchy import ModuleCall, TensorRecord
+from pytest_htp.capture.hierarchy import ModuleCall
+from pytest_htp.capture.kept import TensorRecord
 
 _FINE_TO_COARSE = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 import torch
 from torch.utils import _pytree as pytree
 
-from pytest_htp.capture.hierarchy import Hierarchy, TensorRecord
+from pytest_htp.capture.hierarchy import Hierarchy
+from pytest_htp.capture.kept import TensorRecord
 from pytest_htp.capture.wrapped import is_wrapper
 from pytest_htp.parity.differences import flat, is_constant, magnitude
 from pytest_htp.parity.precision import coarser, precision_at_borders

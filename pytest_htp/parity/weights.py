@@ -5,8 +5,8 @@ count the weights twice in the process's memory. A weight is taken from memory o
 same bytes, so that a file written wrongly is still what is run.
 
 Most linear layers' weights are stored transposed (the exporter folded ``weight.T``). Memory holds no such bytes
-in a row, so ONNX Runtime is given the weight as it lies there and transposes it just before it is read: the node
-reads what the file stores, and one transposed weight exists at a time.
+in a row, so ONNX Runtime is given the weight as it lies there, and the products that read it are told to take it
+transposed: ``Gemm`` by its own attribute, ``MatMul`` as ONNX Runtime's ``FusedMatMul``.
 """
 
 from __future__ import annotations
@@ -27,9 +27,7 @@ Array = npt.NDArray[np.generic]
 SHARED_BYTES = 2**16
 _CHUNK_BYTES = 2**22
 _KINDS = "biuf"  # numpy's own types; ONNX Runtime takes no others (bfloat16) this way
-# Operators that don't mind a weight which is computed: others want it as an initializer (quantized ones), or
-# prepare it once.
-_COMPUTED = frozenset({"MatMul", "Gemm"})
+_MICROSOFT = "com.microsoft"
 _PREFIX = "pytest_htp.held"
 
 
@@ -37,7 +35,7 @@ def take_from_memory(proto: onnx.ModelProto, path: Path, program: ir.Model) -> d
     """Let ``proto`` read weights that ``program`` holds.
 
     Args:
-        proto: the graph of the file at ``path``; modified where a weight is stored transposed.
+        proto: the graph of the file at ``path``; the readers of a weight that is stored transposed are modified.
         path: the saved model, whose weights are in a file beside it.
         program: the same graph in memory.
 
@@ -46,7 +44,6 @@ def take_from_memory(proto: onnx.ModelProto, path: Path, program: ir.Model) -> d
     """
     readers = _readers(proto.graph)
     found: dict[str, Array] = {}
-    transposed: dict[str, onnx.NodeProto] = {}
     for tensor in proto.graph.initializer:
         value = program.graph.initializers.get(tensor.name)
         held = value.const_value if value is not None else None
@@ -55,31 +52,33 @@ def take_from_memory(proto: onnx.ModelProto, path: Path, program: ir.Model) -> d
         if tensor.data_location != onnx.TensorProto.EXTERNAL or tensor.name not in readers:
             continue
         array = held.numpy()
-        lies_transposed = array.ndim == 2 and array.T.flags.c_contiguous and not array.flags.c_contiguous
+        # FusedMatMul has kernels for fp32 alone.
+        lies_transposed = array.dtype == np.float32 and array.ndim == 2 and array.T.flags.c_contiguous
+        lies_transposed &= not array.flags.c_contiguous
         if array.dtype.kind not in _KINDS or not (array.flags.c_contiguous or lies_transposed):
             continue
-        if lies_transposed and not readers[tensor.name] <= _COMPUTED:
+        if lies_transposed and not all(_multiplies_by(tensor.name, node) for node in readers[tensor.name]):
             continue
         if not _stores(path.parent, tensor, array):
             continue
         if lies_transposed:
             name = f"{_PREFIX}.{tensor.name}"
-            transposed[tensor.name] = helper.make_node("Transpose", [name], [tensor.name], perm=[1, 0])
+            for node in readers[tensor.name]:
+                _take_transposed(node, name)
             tensor.name, array = name, array.T
             tensor.dims[:] = array.shape
         found[tensor.name] = array
-    _insert_before_readers(proto.graph, transposed)
+    if all(entry.domain != _MICROSOFT for entry in proto.opset_import):
+        proto.opset_import.append(helper.make_opsetid(_MICROSOFT, 1))
     return found
 
 
-def _readers(graph: onnx.GraphProto) -> dict[str, set[str]]:
-    """Name → operators of the main graph that read it; names that a control-flow node's bodies may read count as
-    that operator's.
-    """
-    readers: dict[str, set[str]] = {}
+def _readers(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
+    """Name → nodes of the main graph that read it, by themselves or in the bodies that they run."""
+    readers: dict[str, list[onnx.NodeProto]] = {}
     for node in graph.node:
-        for name in _read_by(node):
-            readers.setdefault(name, set()).add(node.op_type if not node.domain else f"{node.domain}.{node.op_type}")
+        for name in dict.fromkeys(_read_by(node)):
+            readers.setdefault(name, []).append(node)
     return readers
 
 
@@ -92,16 +91,22 @@ def _read_by(node: onnx.NodeProto) -> Iterator[str]:
             yield from (output.name for output in body.output)
 
 
-def _insert_before_readers(graph: onnx.GraphProto, made: dict[str, onnx.NodeProto]) -> None:
-    """Put each node before the first that reads its result, so that the result lives no longer than needed."""
-    if not made:
-        return
-    waiting = dict(made)
-    nodes = list(graph.node)
-    del graph.node[:]
-    for node in nodes:
-        graph.node.extend(waiting.pop(name) for name in dict.fromkeys(node.input) if name in waiting)
-        graph.node.append(node)
+def _multiplies_by(name: str, node: onnx.NodeProto) -> bool:
+    """Whether a node is a product of matrices whose second is the weight."""
+    places = [place for place, read in enumerate(node.input) if read == name]
+    return node.domain in ("", "ai.onnx") and node.op_type in ("MatMul", "Gemm") and places == [1]
+
+
+def _take_transposed(node: onnx.NodeProto, name: str) -> None:
+    """Let a product read its second matrix, called ``name`` now, by columns."""
+    node.input[1] = name
+    if node.op_type == "MatMul":
+        node.op_type, node.domain = "FusedMatMul", _MICROSOFT
+    given = {attribute.name: attribute for attribute in node.attribute}
+    before = given["transB"].i if "transB" in given else 0
+    if "transB" in given:
+        node.attribute.remove(given["transB"])
+    node.attribute.append(helper.make_attribute("transB", 1 - before))
 
 
 def _stores(folder: Path, tensor: onnx.TensorProto, array: Array) -> bool:

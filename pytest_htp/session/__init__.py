@@ -13,5 +13,8 @@ INCOMPLETE = "htp_incomplete"
 NOTES = "htp_notes"
 """The attribute that carries what there is to say of the run itself."""
 
+UNWRITTEN = "htp_unwritten"
+"""The attribute that lists baselines which the system refused to write, each with its reason."""
+
 UNKEPT = "htp_unkept"
 """The attribute that says why exports' files are not in the report."""

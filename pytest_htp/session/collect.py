@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from shutil import get_terminal_size
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.session import INCOMPLETE, NOTES, RESULTS, UNKEPT, artifacts
+from pytest_htp.session import INCOMPLETE, NOTES, RESULTS, UNKEPT, UNWRITTEN, artifacts
 from pytest_htp.session.commands import as_typed, command_again
 from pytest_htp.session.exports import KEY
 from pytest_htp.session.incomplete import lost, uncollected
@@ -61,6 +62,7 @@ def put_on_report(item: pytest.Item, report: pytest.TestReport, *, html: bool) -
     results = [finished(result, outcome) for result in exports.results]
     setattr(report, RESULTS, to_builtins(results))
     setattr(report, NOTES, HtpRun.of(item.config).notes())
+    setattr(report, UNWRITTEN, exports.unwritten)
     setattr(report, UNKEPT, HtpRun.of(item.config).unkept)
     # JUnit files take the properties from the report of the teardown, which copies the item's.
     others = [given for given in item.user_properties if not given[0].startswith("htp.")]
@@ -93,6 +95,7 @@ class Collector:
         self.problems: list[str] = []  # what was asked for and could not be done
         self._report: Report | None = None
         self._written = False  # the report's files
+        self._unwritten: dict[str, list[str]] = {}  # why → baselines that could not be written
         self._unkept = ""  # why files of exports are not among them
 
     def take(self, report: pytest.TestReport) -> None:
@@ -104,6 +107,8 @@ class Collector:
         if report.outcome in ("passed", "failed", "skipped"):  # not one that is about to be run again
             self.results.extend(convert(getattr(report, RESULTS, []), list[ExportResult]))
             self.notes += [note for note in getattr(report, NOTES, ()) if note not in self.notes]
+            for path, reason in getattr(report, UNWRITTEN, ()):
+                self._unwritten.setdefault(reason, []).append(path)
             self._unkept = getattr(report, UNKEPT, "") or self._unkept
             if (entry := getattr(report, INCOMPLETE, None)) is not None:
                 self.incomplete.append(convert(entry, Incomplete))
@@ -149,6 +154,7 @@ class Collector:
             self.stale = [path for path in self.stale if path not in self.pruned]
             self._prune_not_made()
             self.problems += [f"{as_typed(path, self._config)} can't be deleted" for path in self.stale]
+        self.problems += [_cannot_write(paths, reason) for reason, paths in self._unwritten.items()]
         wanted = self._settings.report_dir is not None and not looking_only
         if stopped and (self.results or wanted):
             self.incomplete.append(lost("", "stopped early: what had not run is missing"))
@@ -286,6 +292,12 @@ def runs_no_tests(config: pytest.Config) -> bool:
 
 def _not_made(result: ExportResult) -> bool:
     return result.baseline_status == "no export"
+
+
+def _cannot_write(paths: Sequence[str], reason: str) -> str:
+    those = f"the baseline {paths[0]}" if len(paths) == 1 else f"{len(paths)} baselines, {paths[0]} first,"
+    there = "what was there is" if len(paths) == 1 else "those that were there are"
+    return f"{those} can't be written ({reason}); {there} as before"
 
 
 def environment() -> dict[str, str]:

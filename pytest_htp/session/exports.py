@@ -29,6 +29,7 @@ class TestExports:
         results: of the exports, in the order of the calls.
         failures: messages of exports that fail the test.
         on_pass: what to do with each export's baseline once the test has passed.
+        unwritten: baselines that the system refused to write, each with what it said.
         at_end: what to look at when the test's own code has run to its end.
         cleanup: what to remove after the test.
         names: of the exports so far.
@@ -41,6 +42,7 @@ class TestExports:
     results: list[ExportResult] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     on_pass: list[Callable[[], None]] = field(default_factory=list)
+    unwritten: list[tuple[str, str]] = field(default_factory=list)
     at_end: Callable[[], None] = lambda: None
     cleanup: list[Callable[[], None]] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
