@@ -9,6 +9,9 @@ of these to the whole model, which says little; ``nowhere`` are the others. ``hi
 if they had none, one at a time: ``right`` says how often the nodes around them tell the same module. For what does not
 compile, the modules that alone do not are named.
 
+``seconds`` are from the file to its placement, ``memory`` is the compiler's peak in MiB. ``--models bert-base`` is
+BERT-base with 128 tokens.
+
 Rows are kept in the cache file (JSON lines), so that an interrupted run goes on where it stopped.
 
 Expected: at least 99% of the nodes of every file are led back, to another module than the root where only the nodes
@@ -22,11 +25,13 @@ import json
 import logging
 import random
 import tempfile
+import time
 import warnings
 from pathlib import Path
 from typing import Any
 
 import onnx_ir as ir
+import torch
 from _measure import report
 from parity_zoo import make
 
@@ -38,7 +43,7 @@ from pytest_htp.tagging.tagger import Tagging
 from pytest_htp.targets.builtin import BUILT_IN
 from pytest_htp.targets.messages import CompiledNode, CompileRequest
 from pytest_htp.targets.order import in_execution_order
-from pytest_htp.targets.placement import named_paths, with_neighbours
+from pytest_htp.targets.placement import named_paths, place, with_neighbours
 from pytest_htp.targets.process import compile_apart
 from pytest_htp.targets.run import compile_for
 
@@ -49,8 +54,17 @@ TIMEOUT = 300.0
 Row = dict[str, Any]
 
 
+def bert_base() -> tuple[Any, Any]:
+    """BERT-base as published, with weights from a seed, and 128 tokens."""
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(0)
+    tokens = torch.randint(0, 30_000, (1, 128))
+    return BertModel(BertConfig()).eval(), {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}
+
+
 def rows_of(model: str, targets: list[str]) -> list[Row]:
-    module, inputs = make(model)
+    module, inputs = bert_base() if model == "bert-base" else make(model)
     with tempfile.TemporaryDirectory() as folder:
         export = HTPExporter(stages=[STAGE]).export(module, inputs, Path(folder) / "model.onnx")
         files = {"float": export.onnx_path}
@@ -68,9 +82,12 @@ def compiled(name: str, file: Path) -> Row:
     request = CompileRequest(
         model=str(file), target=name, compiler=target.compiler, options=dict(target.options), provider=target.provider
     )
+    started = time.perf_counter()
     done = compile_apart(request, TIMEOUT)
     answer = done.answer
     tagging = read_tagging(ir.load(file))
+    place(in_execution_order(answer.nodes, tagging), tagging)
+    seconds = time.perf_counter() - started
     if answer.outcome != "compiled" or not answer.partitions:
         result = compile_for(target, file, tagging, timeout=TIMEOUT)
         return {"error": (result.error or "")[:200], "failing": fold_paths(result.failing)}
@@ -79,7 +96,7 @@ def compiled(name: str, file: Path) -> Row:
         "nodes": len(nodes),
         "on_target": sum(node.device == answer.device for node in nodes),
         "partitions": answer.partitions,
-        "seconds": round(done.seconds, 1),
+        "seconds": round(seconds, 1),
         "memory": answer.memory,
         **led_back(nodes, tagging),
     }

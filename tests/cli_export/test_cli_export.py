@@ -43,6 +43,19 @@ def test_export(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert all(Path(line.split(maxsplit=1)[1]).is_file() for line in lines[:4])
 
 
+def test_targets(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """QNN's compiler takes no node with a dynamic axis."""
+    pytest.importorskip("onnxruntime_qnn", reason="needs the wheel of pytest-htp[qnn]")
+    arguments = ["export", "zoo_of_export:make", "-o", "out", "--no-parity", "--target", "cpu"]
+    fixed = ["--target", "qnn:htp_arch=79,soc_model=69", "--inputs", "x=float32[2, 3]"]
+    assert main([*arguments, *fixed]) == 0
+    out = capsys.readouterr().out
+    assert "target    cpu: compiled, 100% of 3 nodes on CPU in 1 partition\n" in out
+    assert "target    qnn: compiled, 100% of 3 nodes on QNN in 1 partition\n" in out
+    assert main([*arguments, "--dynamic", "--target", "qnn", "--inputs", INPUT]) == 1
+    assert "target    qnn: does not compile: QNN takes no node of this graph" in capsys.readouterr().out
+
+
 def test_structure_alone(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--weights", "none", "--dynamic", "--inputs", INPUT]
     assert main(["export", "zoo_of_export:make", "-o", "out", *arguments]) == 0

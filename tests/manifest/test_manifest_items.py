@@ -87,6 +87,25 @@ def test_calibration_and_what_does_not_fit(tmp_path: Path) -> None:
     assert "calibration, set 2: " in wrong.stdout
 
 
+TARGETS = """
+[export.net]
+model = "net:make"
+inputs = { x = "float32[1, 3]" }
+targets = TARGETS
+parity = false
+"""
+
+
+def test_targets(tmp_path: Path) -> None:
+    project = example(tmp_path, TARGETS.replace("TARGETS", '["cpu"]'))
+    project.run_pytest("--snapshot-update", outcomes={"passed": 1})
+    [target] = project.baseline["targets"]
+    assert (target["name"], target["share"], target["partitions"]) == ("cpu", 100, 1)
+    project.replace("models/nets.htp.toml", '["cpu"]', "{ qnn = { htp_arch = 7 } }")
+    wrong = project.run_pytest(outcomes={"failed": 1})
+    assert "option 'htp_arch' of target 'qnn' must be one of 68, 69" in wrong.stdout
+
+
 def test_selecting(tmp_path: Path) -> None:
     project = example(tmp_path, test_other_py="def test_other():\n    pass\n")
     collect = ("--collect-only", "-q")

@@ -39,13 +39,22 @@ def compile_graph(request: CompileRequest) -> CompileAnswer:
     # The fallback of Python's session would run everything on the CPU.
     more = {"enable_fallback": 0, **_add_provider(options, request)}
     try:
-        session = ort.InferenceSession(request.model, options, **more)
+        nodes, pieces = _assigned(request, options, more)
     except Exception as error:
         words = _words(error)
         if _NOT_MADE in words:
             words = _words(words.partition(_NOT_MADE)[2])
             raise HTPUsageError(f"target {request.target!r}: {request.provider} can't be made: {words}") from error
         return CompileAnswer(outcome="failed", device=device, message=words)
+    path = Path(request.model)
+    graph = onnx.load(path, load_external_data=False)
+    nodes = with_origins(with_names(nodes, graph), graph.graph, path, Path.cwd())
+    return CompileAnswer(outcome="compiled", device=device, nodes=nodes, partitions=pieces)
+
+
+def _assigned(request: CompileRequest, options: Any, more: dict[str, Any]) -> tuple[list[CompiledNode], int]:
+    """The nodes as providers got them, and how many pieces the target got. The session is gone then."""
+    session = ort.InferenceSession(request.model, options, **more)
     subgraphs = session.get_provider_graph_assignment_info()
     nodes = [
         CompiledNode(
@@ -58,12 +67,7 @@ def compile_graph(request: CompileRequest) -> CompileAnswer:
         for node in subgraph.get_nodes()
     ]
     pieces = sum(subgraph.ep_name == request.provider for subgraph in subgraphs)
-    if request.provider == CPU:  # it is asked node by node
-        pieces = min(pieces, 1)
-    path = Path(request.model)
-    graph = onnx.load(path, load_external_data=False)
-    nodes = with_origins(with_names(nodes, graph), graph.graph, path, Path.cwd())
-    return CompileAnswer(outcome="compiled", device=device, nodes=nodes, partitions=pieces)
+    return nodes, min(pieces, 1) if request.provider == CPU else pieces  # the CPU is asked node by node
 
 
 def short_name(provider: str) -> str:

@@ -1,0 +1,29 @@
+"""Would it run on an NPU? Compiled by the vendors' own compilers, without a device.
+
+They are in the extras ``qnn`` and ``openvino``; on a platform without either of their wheels these tests are skipped, without one
+of them the other is compiled for.
+"""
+
+from importlib.util import find_spec
+
+import pytest
+
+from fixtures import config_dir
+
+TARGETS = [name for name, package in {"qnn": "onnxruntime_qnn", "openvino": "openvino"}.items() if find_spec(package)]
+
+pytestmark = pytest.mark.skipif(
+    not TARGETS, reason="the compilers come with the extras pytest-htp[qnn] and pytest-htp[openvino]"
+)
+
+
+@pytest.mark.parametrize("name", ["bert", "resnet", "vit"])
+def test_quantized(htp_export, name):
+    """In eight bits, as NPUs want it."""
+    htp_export(config_dir(name), stages=["int8:qdq"], targets=TARGETS)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "wav2vec2"])
+def test_float(htp_export, name):
+    """As exported: the report's table says which modules QNN leaves to the CPU."""
+    htp_export(config_dir(name), targets=TARGETS)
