@@ -28,14 +28,17 @@ def in_execution_order(nodes: Sequence[CompiledNode], tagging: Tagging) -> list[
     units = _units(nodes)
     names = NodeNames(tagging)
     positions = {facts.node: position for position, facts in enumerate(tagging.nodes)}
+    found = [[facts.node for name in node.names if (facts := names.node(name)) is not None] for node in nodes]
     owner: dict[ir.Node, int] = {}
     first = [0] * len(units)
     last = 0
     for number, unit in enumerate(units):
-        found = [facts.node for index in unit for name in nodes[index].names if (facts := names.node(name)) is not None]
-        owner.update(dict.fromkeys(found, number))
+        for index in unit:
+            # What a further name alone tells (a node that reads it) is another one's.
+            own = bool(found[index]) and names.node(nodes[index].names[0]) is not None
+            owner.update(dict.fromkeys(found[index], number) if own else {})
         # What no name is known of stays behind what was told before it.
-        last = min((positions[node] for node in found), default=last)
+        last = min((positions[node] for index in unit for node in found[index]), default=last)
         first[number] = last
     return [nodes[index] for number in _sorted(first, _sources(tagging, owner)) for index in units[number]]
 

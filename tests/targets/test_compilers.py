@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from htp_tagged import Step, chain, written
 from htp_wheels import OPENVINO, QNN
@@ -37,6 +38,15 @@ def test_onnx_runtime_runs_everything_on_the_cpu(tmp_path: Path) -> None:
 def test_what_an_operator_is_replaced_by_stays_in_its_module(tmp_path: Path) -> None:
     result = compiled(BUILT_IN["cpu"], tmp_path, [("layers.0.odd", "Mish", {}), ("head", "Sigmoid", {})])
     assert result.placement == {"head": {"CPU": 1}, "layers.0.odd": {"CPU": 3}}
+
+
+def test_nodes_that_a_fusion_adds_stay_in_its_module(tmp_path: Path) -> None:
+    """MatMul and Add of a three-dimensional tensor become a Gemm between two Reshape with names of their own."""
+    weight, bias = np.ones((16, 16), np.float32), np.ones(16, np.float32)
+    linear: list[Step] = [("fc", "MatMul", {"inputs": [weight]}), ("fc", "Add", {"inputs": [bias]})]
+    graph = chain([("a", "Relu", {}), *linear, ("z", "Relu", {})], (1, 8, 16))
+    result = compile_for(BUILT_IN["cpu"], *written(graph, tmp_path), timeout=120)
+    assert result.placement == {"a": {"CPU": 1}, "fc": {"CPU": 3}, "z": {"CPU": 1}}
 
 
 @QNN
