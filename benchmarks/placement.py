@@ -4,10 +4,11 @@
 
 Each family is exported once and quantized once (``int8:qdq``, calibrated on its own inputs); both files are compiled
 for each target. Of the compiled nodes, ``named`` are led back by names: their own or, of nodes that an optimizer made,
-those of tensors they make and of nodes that read these. ``around`` are led back by the nodes around them, ``at root``
-of these to the whole model, which says little; ``nowhere`` are the others. ``hidden`` nodes with a name are treated as
-if they had none, one at a time: ``right`` says how often the nodes around them tell the same module. For what does not
-compile, the modules that alone do not are named.
+those of tensors they make and of nodes that read these, or by being all that is between two with a name. ``around``
+are led back by the nodes around them, ``at root`` of these to the whole model though not all of those belong to it;
+``nowhere`` are the others. ``hidden`` nodes with a name are treated as if they had none, one at a time: ``right`` says
+how often the nodes around them tell the same module. For what does not compile, the modules that alone do not are
+named.
 
 ``seconds`` are from the file to its placement, ``memory`` is the compiler's peak in MiB. ``--models bert-base`` is
 BERT-base with 128 tokens.
@@ -43,7 +44,7 @@ from pytest_htp.tagging.tagger import Tagging
 from pytest_htp.targets.builtin import BUILT_IN
 from pytest_htp.targets.messages import CompiledNode, CompileRequest
 from pytest_htp.targets.order import in_execution_order
-from pytest_htp.targets.placement import named_paths, place, with_neighbours
+from pytest_htp.targets.placement import known_paths, place, with_neighbours
 from pytest_htp.targets.process import compile_apart
 from pytest_htp.targets.run import compile_for
 
@@ -103,7 +104,7 @@ def compiled(name: str, file: Path) -> Row:
 
 
 def led_back(nodes: list[CompiledNode], tagging: Tagging) -> Row:
-    named = named_paths(nodes, tagging)
+    named = known_paths(nodes, tagging)
     paths = with_neighbours(nodes, named)
     without = [position for position, found in enumerate(named) if not found]
     known = [position for position, found in enumerate(named) if found]
@@ -115,11 +116,21 @@ def led_back(nodes: list[CompiledNode], tagging: Tagging) -> Row:
     return {
         "named": len(known),
         "around": sum(bool(paths[position]) for position in without),
-        "at_root": sum(paths[position] == [""] for position in without),
+        "at_root": sum(paths[position] == [""] and not _agreed(position, nodes, paths) for position in without),
         "nowhere": sorted({nodes[position].op_type for position in without if not paths[position]}),
         "hidden": len(chosen),
         "right": right,
     }
+
+
+def _agreed(position: int, nodes: list[CompiledNode], paths: list[list[str]]) -> bool:
+    """Whether all nodes around it belong to the root."""
+    if any(node.inputs for node in nodes):
+        readers = [place for place, node in enumerate(nodes) if position in node.inputs]
+        around = readers or nodes[position].inputs
+    else:
+        around = [place for place in (position - 1, position + 1) if 0 <= place < len(nodes)]
+    return all(paths[place] == [""] for place in around)
 
 
 def percent(row: Row) -> float:

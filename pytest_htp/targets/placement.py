@@ -6,8 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import onnx_ir as ir
+
 from pytest_htp.format.paths import common_prefix
 from pytest_htp.tagging.tagger import Tagging
+from pytest_htp.targets.between import nodes_between
 from pytest_htp.targets.messages import CompiledNode
 from pytest_htp.targets.names import NodeNames
 
@@ -61,18 +64,27 @@ def module_paths(nodes: Sequence[CompiledNode], tagging: Tagging) -> list[list[s
         nodes: in execution order.
         tagging: of the graph that was compiled.
     """
-    return with_neighbours(nodes, named_paths(nodes, tagging))
+    return with_neighbours(nodes, known_paths(nodes, tagging))
 
 
-def named_paths(nodes: Sequence[CompiledNode], tagging: Tagging) -> list[list[str]]:
-    """The modules that names tell, as :func:`module_paths`."""
+def known_paths(nodes: Sequence[CompiledNode], tagging: Tagging) -> list[list[str]]:
+    """The modules that names tell, and, where a compiler tells what nodes read, those of nodes that are gone between
+    the ones with a name; as :func:`module_paths`.
+    """
     names = NodeNames(tagging)
-    return [_named(node, names) for node in nodes]
+    paths = [_named(node, names) for node in nodes]
+    if any(node.inputs for node in nodes):
+        owners = {facts.node: facts.path for facts in tagging.nodes}
+        for position, gone in nodes_between(nodes, [_made_of(node, names) for node in nodes]).items():
+            modules = [path for node in gone if (path := owners.get(node)) is not None]
+            if modules and not paths[position]:
+                paths[position] = [common_prefix(modules)]
+    return paths
 
 
-def with_neighbours(nodes: Sequence[CompiledNode], named: Sequence[list[str]]) -> list[list[str]]:
-    """The paths of ``named``, and for nodes without any those that the nodes around them tell."""
-    paths = list(named)
+def with_neighbours(nodes: Sequence[CompiledNode], known: Sequence[list[str]]) -> list[list[str]]:
+    """The paths of ``known``, and for nodes without any those that the nodes around them tell."""
+    paths = list(known)
     around = _by_edges if any(node.inputs for node in nodes) else _by_order
     for _ in range(len(nodes)):
         found = around(nodes, paths)
@@ -83,8 +95,12 @@ def with_neighbours(nodes: Sequence[CompiledNode], named: Sequence[list[str]]) -
     return paths
 
 
+def _made_of(node: CompiledNode, names: NodeNames) -> list[ir.Node]:
+    return list({facts.node: None for name in node.names if (facts := names.node(name)) is not None})
+
+
 def _named(node: CompiledNode, names: NodeNames) -> list[str]:
-    found = {id(facts): facts for name in node.names if (facts := names.node(name)) is not None}
+    found = {facts.node: facts for name in node.names if (facts := names.node(name)) is not None}
     paths = [facts.path for facts in found.values() if facts.path is not None]
     if paths:
         return paths
@@ -96,17 +112,29 @@ def _named(node: CompiledNode, names: NodeNames) -> list[str]:
 
 
 def _by_order(nodes: Sequence[CompiledNode], paths: list[list[str]]) -> dict[int, str]:
-    """In execution order a node between two of one module is that module's, else of what encloses both."""
-    known = [position for position, found in enumerate(paths) if found]
+    """In execution order a node between two of one module is that module's, else of what encloses both. Numbers are
+    dequantized for the node after, and quantized by the one before.
+    """
+    before, after = _nearest(paths), _nearest(paths[::-1])[::-1]
     decided = {}
     for position, found in enumerate(paths):
-        if found or not known:
+        if found or not (before[position] or after[position]):
             continue
-        before = [paths[k][-1] for k in known if k < position][-1:]
-        after = [paths[k][0] for k in known if k > position][:1]
+        sides = {"DequantizeLinear": after, "QuantizeLinear": before}.get(nodes[position].op_type)
+        one = sides[position] if sides is not None else []
         # What prepares an input goes with the node after it, what follows a node with that.
-        decided[position] = common_prefix([*before, *after])
+        decided[position] = common_prefix(one[-1:] or [*before[position][-1:], *after[position][:1]])
     return decided
+
+
+def _nearest(paths: Sequence[list[str]]) -> list[list[str]]:
+    """For each position the paths of the last one before it that has any."""
+    nearest: list[list[str]] = []
+    last: list[str] = []
+    for found in paths:
+        nearest.append(last)
+        last = found or last
+    return nearest
 
 
 def _by_edges(nodes: Sequence[CompiledNode], paths: list[list[str]]) -> dict[int, str]:

@@ -1,4 +1,4 @@
-"""Compilers tell pieces device by device; in execution order each comes after what it reads from."""
+"""Compilers tell pieces device by device, and nodes by names of their own: in which order they run, whose they are."""
 
 from __future__ import annotations
 
@@ -60,3 +60,23 @@ def test_nodes_of_a_body_on_two_devices_keep_no_name(tmp_path: Path) -> None:
     path, _ = graph(tmp_path)
     bodies = [node("", device, operator="Tanh") for device in ("CPU", "X")]
     assert with_names([node("n0"), node("n2"), node("n4"), *bodies], onnx.load(path))[3:] == bodies
+
+
+def test_what_is_gone_between_two_names_is_what_a_node_stands_for(tmp_path: Path) -> None:
+    _, tagging = graph(tmp_path)
+    told = [
+        CompiledNode(names=["n0"], op_type="Relu", device="CPU"),
+        CompiledNode(names=["MVN_7"], op_type="MVN", device="CPU", inputs=[0]),
+        CompiledNode(names=["n2/transposed"], op_type="Transpose", device="CPU"),  # prepares a weight
+        CompiledNode(names=["n3", "n4"], op_type="Fused", device="CPU", inputs=[1, 2]),
+    ]
+    placed = place(in_execution_order(told, tagging), tagging).modules
+    assert placed == {name: {"CPU": 1} for name in "abcde"}
+
+
+def test_quantization_without_a_name_goes_with_what_it_is_for(tmp_path: Path) -> None:
+    _, tagging = graph(tmp_path)
+    kinds = ("QuantizeLinear", "DequantizeLinear", "Transpose")
+    odd = [CompiledNode(names=[f"{kind}_token_{k}"], op_type=kind, device="X", piece=0) for k, kind in enumerate(kinds)]
+    told = [node("n0", "X", 0), *odd, node("n2", "X", 0)]
+    assert place(told, tagging).modules == {"": {"X": 1}, "a": {"X": 2}, "c": {"X": 2}}

@@ -7,6 +7,7 @@ what it does before providers are asked has the same names; Qualcomm's provider 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ import onnxruntime as ort
 from pytest_htp.targets.derived import source_of
 from pytest_htp.targets.messages import CompiledNode
 
+_TOKEN = re.compile(r"_token_([0-9]+)$")
 MAX_BYTES = 2**31
 """Of a graph with its weights that is optimized once more: its optimized weights are written to disk meanwhile."""
 
@@ -50,15 +52,32 @@ def with_origins(
     unclear = {name for node in compiled for name in node.names if name and source_of(name, known) is None}
     if not unclear:
         return list(compiled)
+    copies = _copies(compiled, known)
     edges = Edges()
     for file in dumps.glob("*.json"):
         _add_dump(edges, file)
     _add_optimized(edges, path)
-    origins = {name: origin for name in unclear if (origin := _origin(name, edges, known)) is not None}
+    origins = {name: found for name in unclear if (found := copies.get(name) or _origin(name, edges, known))}
     return [
         msgspec.structs.replace(node, names=[*node.names, *(origins[name] for name in node.names if name in origins)])
         for node in compiled
     ]
+
+
+def _copies(compiled: Sequence[CompiledNode], known: Container[str]) -> dict[str, str]:
+    """Names of dequantizations that were copied with the node they are for, ``DequantizeLinear_token_35`` with
+    ``node_Conv_161_token_37``: the number between is that of the tensor.
+    """
+    names = {name for node in compiled for name in node.names}
+    numbered = {int(match[1]): name for name in names if (match := _TOKEN.search(name))}
+    copies = {}
+    for node in compiled:
+        for name in node.names:
+            match = _TOKEN.search(name)
+            with_it = numbered.get(int(match[1]) + 2) if match and node.op_type == "DequantizeLinear" else None
+            if with_it is not None and (source := source_of(with_it, known)) is not None:
+                copies[name] = source
+    return copies
 
 
 def _names_of(graph: onnx.GraphProto) -> set[str]:
