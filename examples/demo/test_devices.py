@@ -17,13 +17,13 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.mark.parametrize("name", ["bert", "resnet", "vit"])
+@pytest.mark.parametrize("name", ["bert", "mixtral", "resnet"])
 def test_quantized(htp_export, name):
-    """In eight bits, as NPUs want it."""
+    """In eight bits, as NPUs want it. QNN leaves the routing of Mixtral's experts to the CPU: the report says where."""
     htp_export(config_dir(name), stages=["int8:qdq"], targets=TARGETS)
 
 
-@pytest.mark.parametrize("name", ["gpt2", "wav2vec2"])
+@pytest.mark.parametrize("name", ["vit", "wav2vec2"])
 def test_float(htp_export, name):
-    """As exported: the report's table says which modules QNN leaves to the CPU."""
+    """As exported."""
     htp_export(config_dir(name), targets=TARGETS)
