@@ -1,7 +1,7 @@
 """Would it run on an NPU? Compiled by the vendors' own compilers, without a device.
 
-They are in the extras ``qnn`` and ``openvino``; on a platform without either of their wheels these tests are skipped, without one
-of them the other is compiled for.
+They are in the extras ``qnn`` and ``openvino``. On a platform without either of their wheels these tests are skipped,
+without one of them the other is compiled for.
 """
 
 from importlib.util import find_spec
