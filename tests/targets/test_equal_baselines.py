@@ -33,7 +33,7 @@ class Odd(nn.Module):
 def test_mixed(htp_export):
     torch.manual_seed(0)
     net = nn.Sequential(*(nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), Odd()) for _ in range(3)))
-    htp_export(net, {{"x": torch.ones(1, 4, 8, 8)}}, targets={targets})
+    htp_export(net, torch.ones(1, 4, 8, 8), targets={targets})
 """
 ORDERS = [
     (("test_family.py", "test_mixed.py"), "1"),
@@ -44,9 +44,9 @@ ORDERS = [
 
 @QNN
 @OPENVINO
-@pytest.mark.slow  # twelve exports and their compiles
+@pytest.mark.slow  # nine exports and their compiles
 def test_orders_processes_and_threads_write_the_same(tmp_path: Path) -> None:
-    folders = ", ".join(repr(str(config_dir(name))) for name in ("bert", "resnet", "t5"))
+    folders = ", ".join(repr(str(config_dir(name))) for name in ("bert", "resnet"))
     files = {
         "test_family.py": FAMILIES.format(folders=folders, targets=TARGETS),
         "test_mixed.py": MIXED.format(targets=TARGETS),
@@ -56,10 +56,10 @@ def test_orders_processes_and_threads_write_the_same(tmp_path: Path) -> None:
         example = Example(files, folder=tmp_path / str(number) / "project")
         variables = {"OMP_NUM_THREADS": threads}
         example.run_pytest(
-            "--snapshot-update", *arguments, env=variables, subprocess=True, report=False, outcomes={"passed": 4}
+            "--snapshot-update", *arguments, env=variables, subprocess=True, report=False, outcomes={"passed": 3}
         )
         baselines.append({name: text for name, text in example.files.items() if "__htp_baselines__" in name})
         again = example.run_pytest(*arguments[::-1][:1], env=variables, subprocess=True)
         assert again.findings == []
-    assert len(baselines[0]) == 4
+    assert len(baselines[0]) == 3
     assert baselines[0] == baselines[1] == baselines[2]
