@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from functools import lru_cache
 from itertools import islice
+from urllib.parse import unquote
 
 from pytest_htp.format.program import COMMUTATIVE, OUTSIDE, OWN, Line, parse_line, split_values
 
@@ -108,7 +109,8 @@ def _compare(
     for name in sorted(old_attributes.keys() | attributes.keys()):
         was, now = old_attributes.get(name, "default"), attributes.get(name, "default")
         if was != now:
-            yield Difference(f"{a.name}: {name} {_body(was, in_words)} -> {_body(now, in_words)}", a.text, b.text)
+            told = (unquote(_body(value, in_words)) for value in (was, now))
+            yield Difference(f"{a.name}: {name} {' -> '.join(told)}", a.text, b.text)
     if list(a.inputs) == inputs:
         return
     same_values = Counter(a.inputs) == Counter(inputs)

@@ -21,6 +21,7 @@ from pytest_htp.tagging.facts import bodies_of
 _FLOAT_DIGITS = 3  # of a table's summary: the last bits of a sine differ between machines
 _HEX_DIGITS = 8
 _HUGE = 1e6  # masks hold the lowest number of some type: all alike
+_ONE_AXIS_MORE = frozenset({"OneHot"})  # their axis is one of the result's, which has one more than the input
 _ACTIVATIONS = {"RNN": ["Tanh"], "GRU": ["Sigmoid", "Tanh"], "LSTM": ["Sigmoid", "Tanh", "Tanh"]}
 
 
@@ -98,6 +99,7 @@ def _axis(axis: int, node: ir.Node) -> str:
     rank = len(value.shape) if value is not None and value.shape is not None else None
     if rank is None:
         return str(axis)
+    rank += node.op_type in _ONE_AXIS_MORE
     place = axis + rank if axis < 0 else axis
     return "-1" if place == rank - 1 else str(place)
 
@@ -155,18 +157,30 @@ def constant(tensor: ir.TensorProtocol, *, values: bool = True) -> str:
     return f"{tensor.dtype.name}[{dims}] {_digest(tensor)}".rstrip()
 
 
-def _digest(tensor: ir.TensorProtocol) -> str:
+def table(tensor: ir.TensorProtocol) -> str:
+    """A buffer's content as :func:`constant` tells it, but floats always by their summary, and to one digit more: their
+    sixth digit may differ between machines, of the frequencies that a power gives.
+    """
+    if not tensor.dtype.is_floating_point():
+        return constant(tensor)
+    dims = "x".join(map(str, tensor.shape))
+    return f"{tensor.dtype.name}[{dims}] {_digest(tensor, _FLOAT_DIGITS + 1)}"
+
+
+def _digest(tensor: ir.TensorProtocol, digits: int = _FLOAT_DIGITS) -> str:
     try:
         array = np.asarray(tensor.numpy()).reshape(-1)
     except (TypeError, ValueError, NotImplementedError, FileNotFoundError):
         return ""
+    if array.dtype.kind == "O":  # text
+        return hashlib.sha256(repr(array.tolist()).encode("utf-8", "surrogatepass")).hexdigest()[:_HEX_DIGITS]
     if not tensor.dtype.is_floating_point():
         return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:_HEX_DIGITS]
     with np.errstate(all="ignore"):
         numbers = np.clip(np.nan_to_num(array.astype(np.float64), nan=_HUGE), -_HUGE, _HUGE)
         weighted = numbers @ (1 + np.cos(np.arange(len(numbers)) * 2.39996)) / len(numbers)
         summary = float(numbers.mean()), float(np.sqrt((numbers**2).mean())), float(weighted)
-    return "~" + "/".join(format(0.0 if abs(number) < 1e-6 else number, f".{_FLOAT_DIGITS}g") for number in summary)
+    return "~" + "/".join(format(0.0 if abs(number) < 1e-6 else number, f".{digits}g") for number in summary)
 
 
 def _plain(value: Any) -> str:

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 
 from pytest_htp.describe.fingerprint import made_by_rewriting
+from pytest_htp.describe.formal import formal_inputs
 from pytest_htp.describe.operands import (
     Sizes,
     Symbol,
@@ -40,7 +41,7 @@ from pytest_htp.describe.places import Places
 from pytest_htp.describe.weights import TAKE_A_BIAS, left_out_biases
 from pytest_htp.format.paths import parent_of, relative_to
 from pytest_htp.format.program import COMMUTATIVE, fold_calls, plain_name
-from pytest_htp.tagging.facts import GraphFacts, NodeFacts, bodies_of
+from pytest_htp.tagging.facts import GraphFacts
 
 _UNTAGGED = None  # the key of nodes without a module
 _Key = tuple[str, str, int, int]
@@ -77,7 +78,7 @@ class Programs:
         self.places, self.graph = places, places.graph
         self.sizes = Sizes(symbol)
         self.position = {facts.node: place for place, facts in enumerate(self.graph.nodes)}
-        self.formal = dict(_formal_inputs(self.graph))
+        self.formal = dict(formal_inputs(self.graph))
         self.inputs = {value: f"input {plain_name(value.name or '')}" for value in self.graph.model.graph.inputs}
         owners: tuple[ir.Graph | ir.Function, ...] = (*self.graph.graphs, *self.graph.model.functions.values())
         self.given = {value for owner in owners for value in owner.outputs}
@@ -96,7 +97,8 @@ class Programs:
         """Which value of its module a graph output is; None where that can't be determined."""
         maker = self.places.makers.get(value)
         if maker is None:
-            return self.inputs.get(value)
+            stored = _stored(self.graph, value, "") if value.const_value is not None else None
+            return self.inputs.get(value, stored)
         return self.parts[maker.path].labels.get(value)
 
 
@@ -119,7 +121,7 @@ class _Writer:
         self.operators = {node: operator(node) for node in self.facts}
         self.attributes = {node: attributes(node, self._opset(node)) for node in self.facts}
         self.heads = {node: self._head(node) for node in self.facts}
-        self.bodies = {node: given for node in self.facts if node.attributes and (given := body_outputs(node))}
+        self.bodies = {node: given for node in self.facts if (given := self._bodies(node))}
         # inputs without absent last ones; then what bodies give
         self.operands = {node: [*present_inputs(node), *self._given(node)] for node in self.facts}
         self.unordered = {node for node in self.facts if node.op_type in COMMUTATIVE and is_onnx(node)}
@@ -173,6 +175,13 @@ class _Writer:
     def _head(self, node: ir.Node) -> str:
         given = ",".join(f"{name}={text}" for name, text in self.attributes[node].items())
         return f"{self.operators[node]};{given}"
+
+    def _bodies(self, node: ir.Node) -> list[tuple[str, Values]]:
+        """What bodies of control flow give, or the function that a node calls."""
+        given = body_outputs(node) if node.attributes else []
+        functions = self.programs.graph.model.functions
+        called = functions.get(node.op_identifier()) if functions else None
+        return given if called is None else [*given, ("gives", list(called.outputs))]
 
     def _given(self, node: ir.Node) -> Values:
         """What the node's bodies give."""
@@ -297,7 +306,7 @@ class _Writer:
         if value is None:
             return "-"
         if value.const_value is not None and value.producer() is None:
-            return self._stored(value)
+            return _stored(self.programs.graph, value, self.path or "")
         size = self.programs.sizes.of(value)
         if size is not None:
             return size
@@ -325,16 +334,17 @@ class _Writer:
             return None
         return words or self.programs.inputs.get(value, "nothing")
 
-    def _stored(self, value: ir.Value) -> str:
-        graph, tensor = self.programs.graph, value.const_value
-        assert tensor is not None
-        names = graph.parameter_names(value)
-        if not names:
-            return constant(tensor, values=not (made_by_rewriting(value) or value.name in graph.unnamed_weights))
-        path = self.path or ""
-        own = [name for name in names if graph.owner_of(name) == path]
-        name = min(own or names, key=lambda name: (not name.startswith(f"{path}."), len(name), name))
-        return f"parameter {plain_name(_from(path, name))}"
+
+def _stored(graph: GraphFacts, value: ir.Value, path: str) -> str:
+    """Words for an initializer, as a module knows it: a parameter by name, a constant by what it holds."""
+    tensor = value.const_value
+    assert tensor is not None
+    names = graph.parameter_names(value)
+    if not names:
+        return constant(tensor, values=not (made_by_rewriting(value) or value.name in graph.unnamed_weights))
+    own = [name for name in names if graph.owner_of(name) == path]
+    name = min(own or names, key=lambda name: (not name.startswith(f"{path}."), len(name), name))
+    return f"parameter {plain_name(_from(path, name))}"
 
 
 def _from(path: str, name: str) -> str:
@@ -344,18 +354,6 @@ def _from(path: str, name: str) -> str:
         path = parent_of(path) or ""
         ups += 1
     return "^" * ups + relative_to(name, path)
-
-
-def _formal_inputs(graph: GraphFacts) -> Iterator[tuple[ir.Value, tuple[NodeFacts | None, str]]]:
-    """Values that a body or function is given → (the node that runs it, words)."""
-    for facts in graph.nodes:
-        for name, attr in facts.node.attributes.items():
-            for body in bodies_of(attr):
-                for place, value in enumerate(body.inputs):
-                    yield value, (facts, f"{plain_operator(facts.node)}.{name}.in{place}")
-    for function in graph.model.functions.values():
-        for place, value in enumerate(function.inputs):
-            yield value, (None, f"{plain_name(function.name)}.in{place}")
 
 
 def _postorder(roots: Iterable[_Item], needs: Callable[[_Item], list[_Item]]) -> Iterator[_Item]:
