@@ -29,18 +29,20 @@ def in_execution_order(nodes: Sequence[CompiledNode], tagging: Tagging) -> list[
     names = NodeNames(tagging)
     positions = {facts.node: position for position, facts in enumerate(tagging.nodes)}
     found = [[facts.node for name in node.names if (facts := names.node(name)) is not None] for node in nodes]
-    owner: dict[ir.Node, int] = {}
+    owners: dict[ir.Node, list[int]] = {}
     first = [0] * len(units)
     last = 0
     for number, unit in enumerate(units):
         for index in unit:
             # What a further name alone tells (a node that reads it) is another one's.
-            own = bool(found[index]) and names.node(nodes[index].names[0]) is not None
-            owner.update(dict.fromkeys(found[index], number) if own else {})
+            if found[index] and names.node(nodes[index].names[0]) is not None:
+                for node in found[index]:
+                    exact = node.name in nodes[index].names
+                    owners.setdefault(node, []).insert(0 if exact else len(owners[node]), number)
         # What no name is known of stays behind what was told before it.
         last = min((positions[node] for index in unit for node in found[index]), default=last)
         first[number] = last
-    return [nodes[index] for number in _sorted(first, _sources(tagging, owner)) for index in units[number]]
+    return [nodes[index] for number in _sorted(first, _sources(tagging, owners)) for index in units[number]]
 
 
 def _units(nodes: Sequence[CompiledNode]) -> list[list[int]]:
@@ -49,20 +51,26 @@ def _units(nodes: Sequence[CompiledNode]) -> list[list[int]]:
     return [list(unit) for _, unit in groupby(range(len(nodes)), key=keys.__getitem__)]
 
 
-def _sources(tagging: Tagging, owner: dict[ir.Node, int]) -> dict[int, set[int]]:
-    """Unit → those that it reads from, also through nodes that the compiler left out."""
-    through: dict[ir.Node, set[int]] = {}
+def _sources(tagging: Tagging, owners: dict[ir.Node, list[int]]) -> dict[int, set[int]]:
+    """Unit → those that it reads from, also through nodes that the compiler left out.
+
+    Args:
+        tagging: of the graph that was compiled.
+        owners: node → the units that have it; of several (copies of a dequantization) a unit reads its own.
+    """
+    through: dict[ir.Node, list[ir.Node]] = {}
     sources: dict[int, set[int]] = {}
     for facts in tagging.nodes:
-        producers = [value.producer() for value in facts.node.inputs if value is not None]
-        read: set[int] = set()
-        for producer in producers:
+        read: dict[ir.Node, None] = {}
+        for value in facts.node.inputs:
+            producer = value.producer() if value is not None else None
             if producer is not None:
-                read |= {owner[producer]} if producer in owner else through.get(producer, set())
-        if facts.node in owner:
-            sources.setdefault(owner[facts.node], set()).update(read - {owner[facts.node]})
-        else:
-            through[facts.node] = read
+                read |= dict.fromkeys([producer] if producer in owners else through.get(producer, ()))
+        if facts.node not in owners:
+            through[facts.node] = list(read)
+        for unit in owners.get(facts.node, ()):
+            made = {owners[producer][0] for producer in read if unit not in owners[producer]}
+            sources.setdefault(unit, set()).update(made)
     return sources
 
 

@@ -40,6 +40,12 @@ def test_a_piece_stays_together_behind_all_that_it_reads(tmp_path: Path) -> None
     assert order(told, tagging) == ["n0/Fused", "n1", "n2", "n3", "n4"]
 
 
+def test_a_copy_is_read_where_it_is(tmp_path: Path) -> None:
+    _, tagging = graph(tmp_path)
+    told = [node("n0", "X", 0), node("n1", "X", 0), node("n0/duplicated", "X", 1), node("n3", "X", 1), node("n2")]
+    assert order(told, tagging) == ["n0", "n1", "n2", "n0/duplicated", "n3"]
+
+
 def test_what_has_no_name_stays_behind_the_one_before_it_and_circles_end(tmp_path: Path) -> None:
     _, tagging = graph(tmp_path)
     assert order([node("n2"), node(""), node("n0")], tagging) == ["n0", "n2", ""]
