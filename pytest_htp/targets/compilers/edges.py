@@ -32,8 +32,9 @@ class Edges:
     makes: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, node: str, reads: Iterable[str], makes: Iterable[str]) -> None:
-        """Note a node."""
-        self.reads[node], self.makes[node] = list(reads), list(makes)
+        """Note a node, or more of one: two graphs may have it."""
+        self.reads.setdefault(node, []).extend(reads)
+        self.makes.setdefault(node, []).extend(makes)
 
 
 def with_origins(
@@ -111,14 +112,26 @@ def _add_dump(edges: Edges, file: Path) -> None:
 
 def _origin(name: str, edges: Edges, known: Container[str]) -> str | None:
     """The nearest name that says something, down the graph and then up."""
-    for step in (_readers(edges), _makers(edges)):
+    readers: dict[str, list[str]] = {}
+    for node, tensors in edges.reads.items():
+        for tensor in tensors:
+            readers.setdefault(tensor, []).append(node)
+    makers = {tensor: node for node, tensors in edges.makes.items() for tensor in tensors}
+
+    def down(node: str) -> list[str]:
+        return [reader for tensor in _made(node, edges) for reader in readers.get(tensor, ())]
+
+    def up(node: str) -> list[str]:
+        return [makers[tensor] for tensor in edges.reads.get(node, ()) if tensor in makers]
+
+    for step in (down, up):
         waiting, seen = [name], {name}
         while waiting:
             node = waiting.pop(0)
-            for tensor in edges.makes.get(node, ()):
+            for tensor in _made(node, edges):
                 if tensor in known:
                     return tensor
-            for other in step.get(node, ()):
+            for other in step(node):
                 if (source := source_of(other, known)) is not None:
                     return source
                 if other not in seen:
@@ -127,16 +140,6 @@ def _origin(name: str, edges: Edges, known: Container[str]) -> str | None:
     return None
 
 
-def _readers(edges: Edges) -> dict[str, list[str]]:
-    makers = {tensor: node for node, tensors in edges.makes.items() for tensor in tensors}
-    readers: dict[str, list[str]] = {}
-    for node, tensors in edges.reads.items():
-        for tensor in tensors:
-            if tensor in makers:
-                readers.setdefault(makers[tensor], []).append(node)
-    return readers
-
-
-def _makers(edges: Edges) -> dict[str, list[str]]:
-    makers = {tensor: node for node, tensors in edges.makes.items() for tensor in tensors}
-    return {node: [makers[tensor] for tensor in tensors if tensor in makers] for node, tensors in edges.reads.items()}
+def _made(node: str, edges: Edges) -> list[str]:
+    """Of a node that Qualcomm's provider joined with another, the tensor is left, which ONNX Runtime named after it."""
+    return edges.makes.get(node) or [f"{node}_out0"]
