@@ -82,8 +82,14 @@ def _copies(compiled: Sequence[CompiledNode], known: Container[str]) -> dict[str
 
 
 def _names_of(graph: onnx.GraphProto) -> set[str]:
-    names = {name for node in graph.node for name in (node.name, *node.output) if name}
-    return names | {value.name for value in (*graph.input, *graph.initializer)}
+    """Names of its nodes, those in bodies of control flow included, and of all tensors."""
+    names = {value.name for value in (*graph.input, *graph.initializer)}
+    for node in graph.node:
+        names |= {name for name in (node.name, *node.output) if name}
+        for attribute in node.attribute:
+            for body in (attribute.g, *attribute.graphs):
+                names |= _names_of(body)
+    return names
 
 
 def _add_optimized(edges: Edges, path: Path) -> None:
