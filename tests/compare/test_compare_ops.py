@@ -70,6 +70,15 @@ def test_a_graph_that_grew_by_new_modules_did_not_explode() -> None:
     assert codes(record_of(model_rows(1)), record_of(model_rows(12))) == ["weights.grown", "module.added"]
 
 
+def test_other_operators_in_no_module_are_a_change_unless_axes_are() -> None:
+    before, after = (record_of(model_rows(1), untagged={op: 3, "Mul": 1}) for op in ("Shape", "Size"))
+    (finding,) = compare_exports(before, after).findings
+    assert (finding.code, finding.module) == ("ops.changed", None)
+    assert (finding.before, finding.after) == ({"Shape": 3, "Size": 0}, {"Shape": 0, "Size": 3})
+    fixed = edited(lambda record: record["inputs"][0].update(dims=[2, "d1"]), after)
+    assert codes(before, fixed) == ["io.dim_fixed"]
+
+
 def test_a_change_between_exports_with_and_without_weights_says_so() -> None:
     after = changed(lambda rows: rows[LINEAR].update(fingerprint="other"))
     after["weights"]["kept"] = False

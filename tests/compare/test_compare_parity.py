@@ -57,6 +57,19 @@ def test_another_element_type_brings_its_own_floor() -> None:
     assert codes(single, measured("1e+01", dtype="FLOAT16")) == ["io.dtype", "parity.worse"]
 
 
+@pytest.mark.parametrize(
+    ("section", "found"), [("inputs", ["io.reordered", "parity.failed"]), ("outputs", ["io.reordered"])]
+)
+def test_exchanged_outputs_are_compared_with_others_and_exchanged_inputs_are_not(
+    section: str, found: list[str]
+) -> None:
+    def edit(record: Record) -> None:
+        record[section].reverse()
+        record["parity"].update(failed=["last_hidden_state"], first_divergence="")
+
+    assert codes(edited(lambda record: None), edited(edit)) == found
+
+
 def test_relative_differences_alone_count_for_nothing() -> None:
     assert codes(measured("1e-06", "1e-05"), measured("1e-06", "1e-01")) == []
     assert codes(measured("1e-06", "1e-05"), measured("1e-05", "1e-01")) == ["parity.worse"]

@@ -39,10 +39,11 @@ def test_a_few_constants_of_new_operators_are_no_growth(
 
 @pytest.mark.parametrize(("before", "after", "found"), [(1000, 1010, False), (1000, 1011, True), (576, 584, True)])
 def test_initializers_alone_grow_beyond_one_percent(before: int, after: int, found: bool) -> None:
-    def of(size: int) -> Record:
-        return edited(lambda r: r["weights"]["initializers"].update(bytes=size))
+    def of(size: int, kept: bool = True) -> Record:
+        return edited(lambda r: r["weights"].update(kept=kept, initializers={"count": 60, "bytes": size, "dtypes": {}}))
 
     assert codes(of(before), of(after)) == ["weights.grown" if found else "record.changed"]
+    assert codes(of(before), of(after, kept=False)) == ["weights.grown" if found else "record.changed"]
 
 
 def test_a_retyped_module_with_new_operators_hides_no_growth_of_another() -> None:
