@@ -25,7 +25,7 @@ def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 def planted(subject: Subject) -> dict[str, QuantizationFault]:
     """The last fault of each kind."""
-    owners = owners_of(subject.request.tagging)
+    owners = owners_of(subject.exported.tagging)
     every = faults(onnx.load(subject.good).graph, owners, wrong=onnx.load(subject.wrong).graph)
     return {fault.kind: fault for fault in every}
 
