@@ -1,6 +1,7 @@
 """Records of real exports before and after each fault of ``tests/faults``, and the findings between them.
 
-``faults.json`` holds whole records before, and what differs after. Records of the tests that ran are made anew by
+``faults.json`` holds whole records before, what differs after, and the findings: of the fault, of its undoing, and of
+one fault in place of another in the same model. Records of the tests that ran are made anew by
 ``python -m pytest -p tests.faults.record tests/faults -k "not random"``, its findings alone, to be read as a diff, by
 ``python -m tests.compare._recorded``.
 """
@@ -46,33 +47,55 @@ def findings(before: Record, after: Record) -> list[dict[str, Any]]:
     return json.loads(json.dumps([dict(finding) for finding in compare_exports(before, after).findings]))  # type: ignore[no-any-return]
 
 
+def all_findings(pairs: dict[str, tuple[Record, Record]]) -> dict[str, list[dict[str, Any]]]:
+    """By ``fault``, ``fault, undone`` and ``fault, then the next``, where that is one of the same model."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    names = [*pairs]
+    for name, following in zip(names, [*names[1:], names[0]], strict=True):
+        before, after = pairs[name]
+        found[name] = findings(before, after)
+        found[f"{name}, undone"] = findings(after, before)
+        if pairs[following][0] == before:
+            found[f"{name}, then {following}"] = findings(after, pairs[following][1])
+    return found
+
+
 def write(pairs: dict[str, tuple[Record, Record]]) -> None:
     """Write pairs of records by name, with today's findings; the same pair under a second name is left out."""
     befores: list[Record] = []
     cases: list[dict[str, Any]] = []
+    kept: dict[str, tuple[Record, Record]] = {}
     for name, (before, after) in pairs.items():
         if before not in befores:
             befores.append(before)
         case = {"before": befores.index(before), "changes": [list(found) for found in changes(before, after)]}
         if all(case != {key: other[key] for key in case} for other in cases):
-            cases.append({"name": name, **case, "findings": findings(before, after)})
-    lines = ",\n".join(json.dumps(case, ensure_ascii=False) for case in cases)
-    records = ",\n".join(json.dumps(record, ensure_ascii=False) for record in befores)
-    STORED.write_text(f'{{"befores": [\n{records}\n],\n"cases": [\n{lines}\n]}}\n', encoding="utf-8")
+            cases.append({"name": name, **case})
+            kept[name] = before, after
+    records, lines = (",\n".join(json.dumps(item, ensure_ascii=False) for item in items) for items in (befores, cases))
+    found = ",\n".join(
+        f"{json.dumps(name, ensure_ascii=False)}: {json.dumps(each, ensure_ascii=False)}"
+        for name, each in all_findings(kept).items()
+    )
+    STORED.write_text(
+        f'{{"befores": [\n{records}\n],\n"cases": [\n{lines}\n],\n"findings": {{\n{found}\n}}}}\n', encoding="utf-8"
+    )
 
 
-def read() -> dict[str, tuple[Record, Record, list[dict[str, Any]]]]:
-    """Name → records before and after, and the findings between them."""
+def read() -> dict[str, tuple[Record, Record]]:
+    """Name → records before and after."""
     stored = json.loads(STORED.read_text("utf-8"))
+    befores = stored["befores"]
     return {
-        case["name"]: (
-            stored["befores"][case["before"]],
-            changed(stored["befores"][case["before"]], case["changes"]),
-            case["findings"],
-        )
+        case["name"]: (befores[case["before"]], changed(befores[case["before"]], case["changes"]))
         for case in stored["cases"]
     }
 
 
+def read_findings() -> dict[str, list[dict[str, Any]]]:
+    """As :func:`all_findings`, as they were stored."""
+    return json.loads(STORED.read_text("utf-8"))["findings"]  # type: ignore[no-any-return]
+
+
 if __name__ == "__main__":
-    write({name: (before, after) for name, (before, after, _) in read().items()})
+    write(read())

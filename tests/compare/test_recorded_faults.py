@@ -11,13 +11,25 @@ import pytest
 
 from tests.compare import _recorded
 
-CASES = _recorded.read()
+CASES, FINDINGS = _recorded.read(), _recorded.read_findings()
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", FINDINGS)
 def test_a_recorded_fault_has_the_findings_it_had(name: str) -> None:
-    before, after, findings = CASES[name]
-    assert _recorded.findings(before, after) == findings, "if that is meant: python -m tests.compare._recorded"
+    fault, undone, _ = name.partition(", undone")
+    fault, then, following = fault.partition(", then ")
+    before, after = CASES[fault]
+    if then:
+        before, after = after, CASES[following][1]
+    elif undone:
+        before, after = after, before
+    assert _recorded.findings(before, after) == FINDINGS[name], "if that is meant: python -m tests.compare._recorded"
+
+
+def test_every_fault_is_undone_and_many_are_exchanged() -> None:
+    assert set(CASES) <= set(FINDINGS)
+    assert {f"{name}, undone" for name in CASES} <= set(FINDINGS)
+    assert sum(", then " in name for name in FINDINGS) > 50
 
 
 @pytest.mark.parametrize(

@@ -30,5 +30,4 @@ def _recording(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 def pytest_sessionfinish(exitstatus: int) -> None:
     if exitstatus == 0:
-        stored = {name: (before, after) for name, (before, after, _) in _recorded.read().items()}
-        _recorded.write({**stored, **_PAIRS})
+        _recorded.write({**_recorded.read(), **_PAIRS})
