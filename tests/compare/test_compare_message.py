@@ -105,6 +105,34 @@ def test_one_escaper_for_all_markdown() -> None:
     assert markdown(words) == report_markdown.text(words)
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "shown"),
+    [
+        (None, ["a", 2, None], "none -> a, 2, "),
+        ({"a": 1, "b": {"c": 2.5}}, None, "a 1, b c 2.5 -> none"),
+        (1, True, "1 -> true"),
+        ("x" * 160, "y" * 161, f"{'x' * 160} -> {'y' * 157}..."),
+        (3, 3, None),
+        (None, None, None),
+        ("", [], None),
+    ],
+)
+def test_values_are_shown_where_the_message_has_none(before: Any, after: Any, shown: str | None) -> None:
+    finding = Finding("ops.changed", "something", module="m", before=before, after=after)
+    lines = render_failure(Comparison((finding,)), name="t", fail_on="drift", width=1000).splitlines()
+    assert lines[-1].strip() == ("something" if shown is None else shown.strip())
+    arrow = Finding("ops.changed", "a -> b", module="m", before=before, after=after)
+    assert render_failure(Comparison((arrow,)), name="t", fail_on="drift", width=1000).endswith("    a -> b")
+
+
+def test_a_table_of_findings_names_the_toolchain_that_changed() -> None:
+    found = Comparison((Finding("ops.changed", "m", module=""),), (("torch", "1", None), ("onnx", None, "2")))
+    table = render_markdown(found, "net", "regression").replace("\\", "")
+    assert "0 of 1 findings at or above regression." in table
+    assert "- torch 1 → absent\n- onnx absent → 2\n" in table
+    assert render_markdown(Comparison(), "net", "drift") == "### net: unchanged\n\nNothing changed."
+
+
 def test_without_findings_the_message_is_one_line() -> None:
     assert render_failure(Comparison(), name="t", fail_on="drift") == "t: unchanged"
 

@@ -67,6 +67,34 @@ def test_a_fallback_in_every_layer_is_one_finding() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "code"),
+    [
+        ({"CPU": 2, "QNN": 1}, {"CPU": 1, "QNN": 2}, "placement.gained"),
+        ({"CPU": 1}, {"QNN": 1}, "placement.gained"),
+        ({"CPU": 2, "QNN": 1}, {"CPU": 1, "QNN": 1}, None),  # one less altogether
+        ({"CPU": 1, "QNN": 1}, {"CPU": 1, "QNN": 2}, None),
+        ({"CPU": 1, "QNN": 1}, {"CPU": 2, "QNN": 1}, "placement.moved"),
+        ({"QNN": 1}, {"QNN": 1, "GPU": 1}, "placement.moved"),
+    ],
+)
+def test_nodes_go_to_the_target_and_come_from_it(
+    before: dict[str, int], after: dict[str, int], code: str | None
+) -> None:
+    one, other = (target(placement=[{"path": "pooler", "devices": devices}]) for devices in (before, after))
+    assert [(entry[0], entry[2]) for entry in found(one, other)] == ([] if code is None else [(code, "pooler")])
+    one, other = (target(unplaced=devices) for devices in (before, after))
+    assert [(entry[0], entry[2]) for entry in found(one, other)] == (
+        [(code, None)] if code == "placement.moved" else []
+    )
+
+
+@pytest.mark.parametrize(("pieces", "code"), [(2, None), (3, "placement.split"), (1, None)])
+def test_more_pieces_than_before_are_a_split(pieces: int, code: str | None) -> None:
+    expected = [] if code is None else [(code, f"2 -> {pieces} partitions")]
+    assert [(entry[0], entry[4]) for entry in found(target(partitions=2), target(partitions=pieces))] == expected
+
+
 def test_fewer_nodes_on_the_target_are_no_fallback() -> None:
     fewer = target(placement=[{"path": "encoder.layer.{0..3}.output.LayerNorm", "devices": {"QNN": 1}}])
     assert found(target(), fewer) == []
