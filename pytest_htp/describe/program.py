@@ -39,7 +39,7 @@ from pytest_htp.describe.operands import (
 )
 from pytest_htp.describe.places import Places
 from pytest_htp.describe.weights import TAKE_A_BIAS, left_out_biases
-from pytest_htp.format.paths import parent_of, relative_to
+from pytest_htp.format.paths import depth_of, parent_of, relative_to
 from pytest_htp.format.program import COMMUTATIVE, fold_calls, plain_name
 from pytest_htp.tagging.facts import GraphFacts
 
@@ -85,7 +85,7 @@ class Programs:
         self.left_out = left_out_biases(self.graph)
         self.parts: dict[str | None, _Part] = {}
         chains = places.chains.values()
-        inside = sorted({path for chain in chains for path in chain}, key=lambda path: -_depth(path))
+        inside = sorted({path for chain in chains for path in chain}, key=lambda path: -depth_of(path))
         for path in (*(path for path in inside if path), _UNTAGGED, ""):
             self.parts[path] = _Writer(self, path).write()
 
@@ -374,10 +374,6 @@ def _postorder(roots: Iterable[_Item], needs: Callable[[_Item], list[_Item]]) ->
                     break
             else:
                 yield stack.pop()[0]
-
-
-def _depth(path: str) -> int:
-    return path.count(".") + 1 if path else 0
 
 
 def _digest(text: str) -> str:

@@ -41,6 +41,11 @@ def segments_of(path: str) -> list[str]:
     return path.split(".") if path else []
 
 
+def depth_of(path: str) -> int:
+    """How many names a raw path has; 0 for the root."""
+    return len(segments_of(path))
+
+
 def join_path(*parts: str) -> str:
     """Raw paths, each relative to the one before it, as one path."""
     return ".".join(part for part in parts if part)

@@ -93,6 +93,8 @@ def test_nodes_go_to_the_target_and_come_from_it(
 def test_more_pieces_than_before_are_a_split(pieces: int, code: str | None) -> None:
     expected = [] if code is None else [(code, f"2 -> {pieces} partitions")]
     assert [(entry[0], entry[4]) for entry in found(target(partitions=2), target(partitions=pieces))] == expected
+    records = [{**bert(), "targets": [target(partitions=number)]} for number in (2, pieces)]
+    assert [(f.before, f.after) for f in compare_exports(*records).findings] == ([(2, pieces)] if code else [])
 
 
 def test_fewer_nodes_on_the_target_are_no_fallback() -> None:

@@ -139,3 +139,80 @@ def test_parameters_of_another_type_are_told_though_no_module_shows_them() -> No
     after = edited(lambda r: r["weights"]["parameters"].update(dtypes={"FLOAT16": 60}))
     (finding,) = compare_exports(bert(), after).findings
     assert (finding.code, finding.module) == ("weights.dtype", None)
+
+
+def test_what_is_said_of_a_copy() -> None:
+    def of(before: Record, after: Record) -> list[tuple[str, str | None, Any, Any]]:
+        findings = compare_exports(before, after).findings
+        return [(each.message, each.module, each.before, each.after) for each in findings]
+
+    pair = {"names": ["pooler.dense.weight", "pooler.dense.copy"], "bytes": 4096, "copies": 2}
+    more = {"names": [*pair["names"], "head.weight"], "bytes": 4096, "copies": 3}
+    nameless = {"names": [], "bytes": 4096, "copies": 2}
+    assert of(stored(), stored(pair)) == [("4.1 kB stored 2 times: copy, weight", "pooler.dense", None, pair)]
+    assert of(stored(pair), stored(more)) == [
+        ("4.1 kB stored 3 times (2 before): head.weight, pooler.dense.copy, pooler.dense.weight", "head", pair, more)
+    ]
+    assert of(stored(), stored(nameless)) == [
+        ("4.1 kB stored 2 times: copies that the exporter made", None, None, nameless)
+    ]
+    assert of(stored(more), stored(pair)) == [("differs without a finding: weights.duplicates", None, None, None)]
+    grown = changed(lambda rows: rows["pooler.dense"].update(weights={"FLOAT": 8192}))
+    grown["weights"]["duplicates"] = [{"names": ["pooler.dense.a", "head.b"], "bytes": 4096, "copies": 2}]
+    assert of(bert(), grown)[0][1] == "pooler.dense"  # of both owners the one that stores more
+    five = [f"m{number}.weight" for number in range(5)]
+    five = ["a.weight", "b.weight", "c.weight", "d.weight", "e.weight"]
+    (said, *_) = of(stored(), stored({"names": five, "bytes": 4096, "copies": 5}))
+    assert said[0] == "4.1 kB stored 5 times: a.weight, b.weight, c.weight, d.weight"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "module", "where"),
+    [
+        ({"pooler.dense": 90_000}, "pooler.dense", "in pooler.dense"),
+        ({"pooler.dense": 90_000, "head": 80_000}, "pooler.dense", "in head, pooler.dense"),
+        ({"pooler.dense": 90_000, "head": 90_000}, "head", "in head, pooler.dense"),
+        ({f"encoder.layer.{number}.dense": 90_000 for number in range(12)}, "encoder.layer.{0..11}.dense",
+         "in encoder.layer.{0..11}.dense"),
+        ({"pooler.dense": 90_000, "head": 80_000, "encoder.layer.1.dense": 70_000, "encoder.layer.3.dense": 60_000},
+         "pooler.dense", "in encoder.layer.{1,3}.dense, head, pooler.dense"),
+        ({"": 50_000, "pooler.dense": 90_000, "head": 80_000, "encoder.layer.1.dense": 70_000}, "pooler.dense",
+         "in the root, encoder.layer.1.dense, head and 1 more"),
+    ],
+)  # fmt: skip
+def test_growth_is_said_of_the_module_that_grew_most(sizes: dict[str, int], module: str, where: str) -> None:
+    def change(rows: dict[str, Any]) -> None:
+        for path, size in sizes.items():
+            rows[path]["weights"] = {"FLOAT": size}
+
+    (finding,) = compare_exports(bert(), changed(change)).findings
+    assert (finding.code, finding.module) == ("weights.grown", module)
+    before, after = (record["weights"]["initializers"]["bytes"] for record in (bert(), changed(change)))
+    assert (finding.before, finding.after) == (before, after)
+    assert finding.message.endswith(f"(+{100 * (after - before) / before:.1f}%), {where}")
+
+
+@pytest.mark.parametrize(
+    ("tied", "apart", "untied"),
+    [
+        ([["a.weight", "head.weight"]], [], False),
+        ([], [], True),
+        ([["a.weight", "head.weight"]], [["a.weight", "head.weight"]], True),  # shared by the model, stored twice
+        ([["a.weight", "head.weight", "b.weight"]], [], False),
+    ],
+)
+def test_parameters_are_tied_as_long_as_the_graph_stores_them_once(
+    tied: list[list[str]], apart: list[list[str]], untied: bool
+) -> None:
+    before = edited(lambda r: r["weights"].update(tied=[["a.weight", "head.weight"]]))
+    after = edited(lambda r: r["weights"].update(tied=tied, tied_apart=apart))
+    found = [finding for finding in compare_exports(before, after).findings if finding.code == "weights.untied"]
+    assert [finding.message for finding in found] == (
+        ["a.weight and head.weight are no longer one shared tensor"] if untied else []
+    )
+    if untied:
+        assert (found[0].module, found[0].before) == ("head", ["a.weight", "head.weight"])
+    # what the baseline stored twice already, the model must still share
+    twice = edited(lambda r: r["weights"].update(tied_apart=[["a.weight", "head.weight"]]), before)
+    lost = [finding.code for finding in compare_exports(twice, after).findings if finding.code == "weights.untied"]
+    assert lost == (["weights.untied"] if not tied else [])

@@ -14,6 +14,7 @@ from pytest_htp.format.paths import (
     Neighbourhood,
     ancestors,
     common_prefix,
+    depth_of,
     escape_path,
     expand_pattern,
     join_path,
@@ -135,6 +136,7 @@ def test_what_a_pattern_stands_for_is_counted_before_it_is_listed() -> None:
 
 
 def test_relations() -> None:
+    assert [depth_of(path) for path in ("", "a", "a.0.b")] == [0, 1, 3]
     assert topmost(["a.b.c", "a", "b.x", "b.x.y", "c"]) == ["a", "b.x", "c"]
     assert without_common_end("encoder", "bert.encoder") == ("", "bert")
     assert without_common_end("a.b", "x.c") == ("a.b", "x.c")

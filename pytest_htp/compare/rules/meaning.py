@@ -14,7 +14,7 @@ from pytest_htp.compare.changes import Pair
 from pytest_htp.compare.context import Context
 from pytest_htp.compare.lines import Difference, diff_programs
 from pytest_htp.compare.rules.attestation import newly_contradicted
-from pytest_htp.format.paths import ancestors, common_prefix, join_path
+from pytest_htp.format.paths import ancestors, common_prefix, depth_of, join_path
 from pytest_htp.format.program import COMMUTATIVE, called_paths, parse_line
 from pytest_htp.format.tensors import list_tensors
 
@@ -52,7 +52,7 @@ def claim_echoes(context: Context) -> None:
         pairs=pairs,
         renamed=_renamed_inputs(context),
     )
-    deepest_first = sorted(context.open, key=lambda path: (-_depth(path), path))
+    deepest_first = sorted(context.open, key=lambda path: (-depth_of(path), path))
     for path in deepest_first:
         pair = context.open[path]
         if pair.change.differences is None or path in tree.real:
@@ -174,10 +174,6 @@ def _modules_of(value: str, path: str) -> list[str]:
     if not colon or value.startswith(("input ", "%")) or name == _UNTAGGED:
         return []
     return [join_path(path, each) for each in called_paths(name)]
-
-
-def _depth(path: str) -> int:
-    return path.count(".") + 1 if path else 0
 
 
 def _compare_untagged(context: Context) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pytest_htp.compare.changes import Pair, differences
 from pytest_htp.compare.context import Context
 from pytest_htp.format.fold import fold_paths
-from pytest_htp.format.paths import path_template
+from pytest_htp.format.paths import depth_of, path_template
 
 
 def claim_lost_tags(context: Context) -> None:
@@ -90,13 +90,9 @@ def _report(context: Context, moves: list[tuple[Pair, list[Pair]]]) -> None:
         what = ", ".join(f"{op} {abs(count)}" for op, count in ops.items())
         message = f"{what} of {_names(sources)} {'is' if len(ops) == 1 else 'are'} now tagged {_names(places)}"
         for source, ends in group:
-            deeper = max((source, *ends), key=lambda pair: _depth(pair.path)).path
+            deeper = max((source, *ends), key=lambda pair: depth_of(pair.path)).path
             context.report("tags.moved", message, module=deeper, before={"modules": sources}, after={"modules": places})
             involved.update({source.path, *(end.path for end in ends)})
-
-
-def _depth(path: str) -> int:
-    return path.count(".") + 1 if path else 0
 
 
 def _names(patterns: list[str]) -> str:
