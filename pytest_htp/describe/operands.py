@@ -134,7 +134,8 @@ def _inferred(node: ir.Node, name: str) -> bool:
         return [str(act).lower() for act in value] == [act.lower() for act in usual] * (len(value) // len(usual))
     if name == "perm":
         return list(value) == list(range(len(value)))[::-1]
-    return node.op_type == "BatchNormalization" and name == "momentum"  # what training alone uses
+    training = node.attributes.get("training_mode")
+    return node.op_type == "BatchNormalization" and name == "momentum" and not (training and training.value)
 
 
 def _dims(node: ir.Node, index: int) -> list[Any]:

@@ -68,6 +68,9 @@ TEXT = (
     + ",".join(f'"{number}"' for number in range(20))
     + "}>() z = StringConcat(x, c) }"
 )
+TRAINED = graph(
+    "a, m, v = BatchNormalization<training_mode=1>(x, s, s, s, s) z = Add(a, m)", "float[2,3,3] x, float[3] s"
+)
 RESULTS = "net (float[2] x, float[2] w) => (float[2] p, float[2] q) { p = Sin(x) q = Cos(w) }"
 
 EDITS = [
@@ -108,6 +111,7 @@ EDITS = [
     (RNN, "size=4", 'size=4, direction="reverse"', "direction default -> reverse"),
     (RNN, "size=4", "size=4, clip=0.5", "clip default -> 0.5"),
     (TEXT, '"3","4"', '"4","3"', "STRING[20]"),
+    (TRAINED, "mode=1", "mode=1, momentum=0.1", "momentum default -> 0.1"),
     (RESULTS, "Sin(x) q = Cos(w)", "Cos(w) q = Sin(x)", "each other's values"),
     (RESULTS, "Sin(x) q = Cos(w)", "Sin(w) q = Cos(x)", "input x -> input w"),
 ]
@@ -128,6 +132,6 @@ def test_an_edit_is_found_and_said_in_words(text: str, was: str, now: str, words
     assert any(words in finding.message for finding in found), [finding.message for finding in found]
 
 
-@pytest.mark.parametrize("text", list(dict.fromkeys(edit[0] for edit in EDITS)), ids=range(18))
+@pytest.mark.parametrize("text", list(dict.fromkeys(edit[0] for edit in EDITS)), ids=range(19))
 def test_without_an_edit_there_is_no_finding(text: str, tmp_path: Path) -> None:
     assert findings(text, text, tmp_path) == ()
