@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+import onnx
 import pytest
 from htp_planted import PLANTED, SHAPE, Planted
 from htp_tagged import chain, written
@@ -25,10 +26,14 @@ WHEELS = {"qnn": (QNN,), "openvino": (OPENVINO,), "cpu": ()}
 
 
 def compiled(planted: Planted, folder: Path, *, after: bool) -> Record:
-    folder.mkdir()
     shape = planted.shape if after else SHAPE
     model = chain(planted.steps(planted=after), shape, planted.dtype, domains=planted.domains if after else ())
-    target = compile_for(BUILT_IN[planted.target], *written(model, folder), timeout=120)
+    return recorded(planted.target, model, folder)
+
+
+def recorded(name: str, model: onnx.ModelProto, folder: Path) -> Record:
+    folder.mkdir()
+    target = compile_for(BUILT_IN[name], *written(model, folder), timeout=120)
     return msgspec.structs.replace(record_of(bert(1)), targets=[target.record])
 
 
@@ -46,6 +51,20 @@ def test_what_a_compiler_lacks_is_told_of_its_modules(planted: Planted, tmp_path
     before, after = (compiled(planted, tmp_path / str(side), after=side) for side in (False, True))
     told = found(before, after) - {("placement.split", None)}  # what falls back cuts the graph in pieces
     assert told == {(planted.code, planted.module)}
+
+
+@QNN
+@pytest.mark.slow
+def test_a_fallback_that_goes_inwards_is_lost_gained_and_a_cut(tmp_path: Path) -> None:
+    """As many nodes on the CPU as before: in another module, and between two pieces."""
+    modules = ("layers.0.x", "layers.0.y", "layers.1.x", "head")
+    last, middle = (
+        recorded("qnn", chain([(path, "Shrink" if path == odd else "Relu", {}) for path in modules]), tmp_path / odd)
+        for odd in ("head", "layers.0.y")
+    )
+    moved, gained, split = "placement.moved", "placement.gained", "placement.split"
+    assert found(last, middle) == {(moved, "layers.0.y"), (gained, "head"), (split, None)}
+    assert found(middle, last) == {(moved, "head"), (gained, "layers.0.y")}
 
 
 def test_at_least_forty_are_planted() -> None:
