@@ -121,6 +121,8 @@ def test_growth_by_new_modules_is_theirs() -> None:
 @pytest.mark.parametrize(
     ("before", "kind", "after", "code"),
     [
+        (4096, "INT4", 127, "record.changed"),  # 254 elements of 1,024
+        (4096, "INT4", 128, "weights.dtype"),
         (60, "FLOAT16", 30, "weights.dtype"),  # 15 elements: few, but of another float, as the model's parameters are
         (60, "INT8", 15, "record.changed"),
         (64, "INT8", 16, "weights.dtype"),
@@ -133,6 +135,9 @@ def test_sixteen_elements_are_a_parameter(before: int, kind: str, after: int, co
         return changed(lambda rows: rows["pooler.dense"].update(weights=weights))
 
     assert [found for found, _, _ in said(of({"FLOAT": before}), of({kind: after}))] == [code]
+    if before == 4096:
+        back = [found for found, _, _ in said(of({kind: after}), of({"FLOAT": before}))]
+        assert ("weights.dtype" in back) is (code == "weights.dtype")
 
 
 @pytest.mark.parametrize(("nodes", "exploded"), [(37, False), (38, True)])

@@ -125,6 +125,18 @@ def test_values_are_shown_where_the_message_has_none(before: Any, after: Any, sh
     assert render_failure(Comparison((arrow,)), name="t", fail_on="drift", width=1000).endswith("    a -> b")
 
 
+def test_who_can_cause_a_finding() -> None:
+    assert [Finding(code, "m").cause for code in ("fusion.lost", "module.added")] == ["exporter", "model"]
+    assert Finding("x-vendor.what", "m", verdict="drift").cause == "model"
+    for verdict in ("unchanged", "worst", None):
+        with pytest.raises(
+            HTPUsageError, match="needs a verdict, one of breaking, regression, drift, improvement, info;"
+        ):
+            Finding("x-vendor.what", "m", verdict=verdict)
+    with pytest.raises(HTPUsageError, match="known: breaking, regression, drift, improvement, info, ignore$"):
+        Policy.parse("ops.changed:unchanged")
+
+
 def test_a_table_of_findings_names_the_toolchain_that_changed() -> None:
     found = Comparison((Finding("ops.changed", "m", module=""),), (("torch", "1", None), ("onnx", None, "2")))
     table = render_markdown(found, "net", "regression").replace("\\", "")
