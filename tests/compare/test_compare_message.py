@@ -133,7 +133,7 @@ def test_who_can_cause_a_finding() -> None:
             HTPUsageError, match="needs a verdict, one of breaking, regression, drift, improvement, info;"
         ):
             Finding("x-vendor.what", "m", verdict=verdict)
-    with pytest.raises(HTPUsageError, match="known: breaking, regression, drift, improvement, info, ignore$"):
+    with pytest.raises(HTPUsageError, match=r"known: breaking, regression, drift, improvement, info, ignore$"):
         Policy.parse("ops.changed:unchanged")
 
 
