@@ -9,6 +9,8 @@ from torch import nn
 from pytest_htp.capture.wrapped import is_wrapper, plain_parts
 from pytest_htp.format.paths import last_segment
 
+_INDICES = (torch.int64, torch.bool)
+
 
 def shared_parameters(model: nn.Module) -> dict[str, tuple[str, ...]]:
     """Every parameter and buffer name → all names of the same tensor, in registration order.
@@ -38,6 +40,23 @@ def distinct_parameters(model: nn.Module) -> dict[str, tuple[str, int, int]]:
         dtype = from_torch_dtype(parameter.dtype).name
         described[name] = (dtype, parameter.numel(), parameter.element_size())
     return described
+
+
+def tables_of_code(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Buffers that code fills and no checkpoint: every name of a non-persistent one, and of indices and masks in
+    several dimensions. What they hold is a part of the program; a persistent number may as well be a statistic, a
+    scale or a zero point, which are data.
+    """
+    found = {}
+    for path, module in model.named_modules(remove_duplicate=False):
+        for name, buffer in module._buffers.items():
+            if buffer is None or buffer.device.type == "meta" or is_wrapper(buffer):
+                continue
+            computed = name in module._non_persistent_buffers_set
+            if buffer.layout == torch.strided and (computed or (buffer.dtype in _INDICES and buffer.dim() > 1)):
+                real = torch.view_as_real(buffer.resolve_conj()) if buffer.is_complex() else buffer
+                found[f"{path}.{name}" if path else name] = real.detach()
+    return found
 
 
 def zero_biases(model: nn.Module) -> dict[str, int]:

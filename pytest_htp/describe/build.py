@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import onnx_ir as ir
 from msgspec import convert
@@ -19,6 +20,7 @@ from pytest_htp.describe.program import Programs
 from pytest_htp.describe.weights import (
     describe_initializers,
     describe_parameters,
+    describe_tables,
     duplicates,
     ties,
     weights_by_module,
@@ -58,6 +60,7 @@ class RecordSource:
 
     Attributes:
         parameters: each distinct parameter's first name → (element type name, elements, bytes per element).
+        tables: buffers that the model's code fills, by name.
         named_outputs: as for :func:`describe_graph`.
         real_weights: False where the tensors hold no real values, which leaves their content undescribed.
         attestation, parity: what was found, in the record's terms.
@@ -70,6 +73,7 @@ class RecordSource:
     total_parameters: int
     parameters: Mapping[str, tuple[str, int, int]]
     toolchain: Mapping[str, str]
+    tables: Mapping[str, ir.TensorProtocol] = field(default_factory=dict)
     named_outputs: bool = True
     real_weights: bool = True
     attestation: AttestationRow = NO_ATTESTATION
@@ -82,6 +86,7 @@ def build_record(source: RecordSource) -> Record:
     graph = describe_graph(
         source.tagging,
         parameters=source.parameters,
+        tables=source.tables,
         real_weights=source.real_weights,
         named_outputs=source.named_outputs,
         attestation=source.attestation,
@@ -107,6 +112,7 @@ def describe_graph(
     tagging: Tagging,
     *,
     parameters: Mapping[str, tuple[str, int, int]],
+    tables: Mapping[str, ir.TensorProtocol] = MappingProxyType({}),
     real_weights: bool = True,
     named_outputs: bool = True,
     attestation: AttestationRow = NO_ATTESTATION,
@@ -117,6 +123,7 @@ def describe_graph(
     Args:
         tagging: the graph's.
         parameters: of the PyTorch model, as in :class:`RecordSource`.
+        tables: of the PyTorch model, as in :class:`RecordSource`.
         real_weights: as of :class:`RecordSource`.
         named_outputs: False where the exporter made the outputs' names up. Such a name (``linear_15``,
             ``linear_alias_1``) is nobody's contract and moves with every inserted node: outputs are numbered by
@@ -149,6 +156,7 @@ def describe_graph(
             tied=tied,
             tied_apart=tied_apart,
             duplicates=duplicates(graph) if real_weights else [],
+            tables=describe_tables(graph, tables),
         ),
         coverage=convert(tagging.coverage.to_dict(), CoverageRow),
         attestation=attestation,

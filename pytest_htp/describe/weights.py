@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from pytest_htp.describe.operands import table
+from pytest_htp.format.fold import fold_paths
 from pytest_htp.format.paths import owner_of
-from pytest_htp.format.record import DuplicateRow, StoredTensors
+from pytest_htp.format.record import DuplicateRow, StoredTensors, TableRow
 from pytest_htp.tagging.facts import GraphFacts
 
 # Smaller tensors (axes, scales, zero biases) repeat by nature; a larger one is weight stored twice.
@@ -120,6 +122,17 @@ def ties(graph: GraphFacts) -> tuple[list[list[str]], list[list[str]]]:
             stored[names] += 1
     tied = sorted(list(names) for names in groups)
     return tied, [names for names in tied if stored[tuple(names)] > 1]
+
+
+def describe_tables(graph: GraphFacts, tables: Mapping[str, ir.TensorProtocol]) -> list[TableRow]:
+    """Of the buffers that code fills (by name), those that the graph reads or has folded; alike ones of repeated layers
+    in one row.
+    """
+    read = {name for value in initializers(graph) for name in graph.parameter_names(value)} if tables else set()
+    names: dict[str, list[str]] = {}
+    for name in sorted(read & tables.keys()):
+        names.setdefault(table(tables[name]), []).append(name)
+    return [TableRow(name=pattern, holds=holds) for holds, alike in names.items() for pattern in fold_paths(alike)]
 
 
 def duplicates(graph: GraphFacts) -> list[DuplicateRow]:

@@ -7,7 +7,9 @@ from dataclasses import replace as changed
 from typing import Any
 
 from msgspec.structs import replace
+from onnx_ir.tensor_adapters import TorchTensor
 
+from pytest_htp.capture.parameters import tables_of_code
 from pytest_htp.describe.build import RecordSource, build_record
 from pytest_htp.exporter.exported import Exported
 from pytest_htp.exporter.options import ExportOptions
@@ -100,6 +102,7 @@ def _described(exported: Exported, measured: StageMeasurement) -> Record:
             named_outputs=exported.named_outputs,
             total_parameters=data.total_parameters,
             parameters=exported.parameters,
+            tables={name: TorchTensor(buffer, name=name) for name, buffer in tables_of_code(exported.model).items()},
             toolchain=data.environment,
             unobserved=data.unobserved,
             real_weights=exported.real_weights,

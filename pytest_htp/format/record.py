@@ -96,6 +96,18 @@ class DuplicateRow(_Row, frozen=True, kw_only=True):
     copies: Count
 
 
+class TableRow(_Row, frozen=True, kw_only=True):
+    """A buffer that the model's code fills (rotary frequencies, relative positions, a mask), and what it holds.
+
+    Attributes:
+        holds: element type, shape, and values of few integers, a digest of more, or for floats a summary to a few
+            digits, which machines agree on.
+    """
+
+    name: PathPattern
+    holds: str
+
+
 class WeightsRow(_Row, frozen=True, kw_only=True):
     """Parameters of the model and initializers of the graph.
 
@@ -104,6 +116,7 @@ class WeightsRow(_Row, frozen=True, kw_only=True):
         tied: names of parameters that share one tensor in the model.
         tied_apart: groups of these that the graph stores more than once all the same.
         duplicates: empty without weights.
+        tables: buffers that code fills and the graph reads; what they hold is a part of the program.
     """
 
     parameters: StoredTensors
@@ -112,6 +125,7 @@ class WeightsRow(_Row, frozen=True, kw_only=True):
     tied: list[list[str]]
     tied_apart: list[list[str]]
     duplicates: list[DuplicateRow]
+    tables: list[TableRow] = field(default_factory=list)
 
 
 class CoverageRow(_Row, frozen=True, kw_only=True):
