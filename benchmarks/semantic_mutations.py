@@ -1,10 +1,9 @@
 """Single edits of ONNX graphs that change what is computed: does comparing the records say so, and where?
 
 ``python -m benchmarks.semantic_mutations [--edits N] [MODEL ...]`` exports each model once (parity off), makes edits
-one at a time (operands or outputs exchanged, an edge moved, an attribute, a permutation, a constant), keeps those
-that change ONNX Runtime's results, and compares the records before and after. A finding is in the right module if
-it names the module of the edited node, or, where a value that crosses modules was exchanged, one that hands it on:
-the graph does not say which of them decided.
+one at a time (``graph_edits.py``), in turn of each kind, keeps those that change ONNX Runtime's results, and compares
+the records before and after. A finding is in the right module if it names the module of the edited node, or, where a
+value that crosses modules was exchanged, one that hands it on: the graph does not say which of them decided.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,17 +29,14 @@ import onnx
 import onnx_ir as ir
 import onnxruntime
 
+from benchmarks import many_valued
 from benchmarks.architectures import kinds, make
+from benchmarks.graph_edits import KINDS, Edit, Make, edits
 from pytest_htp.compare import Finding, compare_exports
 from pytest_htp.describe.build import RecordSource, build_record
-from pytest_htp.describe.fingerprint import made_by_rewriting
 from pytest_htp.format.paths import expand_pattern
 from pytest_htp.format.serialize import dict_of
-from pytest_htp.tagging.facts import NodeFacts
 from pytest_htp.tagging.tagger import Tagging
-
-Undo = Callable[[], None]
-_FEW = 64  # elements of a constant that is edited in one place; a larger one is rolled
 
 
 @dataclass
@@ -94,15 +90,6 @@ def _send_results(sender: Any, proto: onnx.ModelProto, feeds: dict[str, Any]) ->
         sender.send(None)
 
 
-@dataclass(frozen=True)
-class Edit:
-    """One edit: what was done, to which node, and where a finding may rightly be."""
-
-    kind: str
-    what: str
-    right: frozenset[str | None]
-
-
 @dataclass
 class Result:
     model: str
@@ -124,8 +111,15 @@ class Result:
 
 
 def subject(name: str, *, dynamic: bool = False) -> Subject:
-    """Export a model of the zoo."""
-    model, inputs = make(name)
+    """Export a model of the zoo, or one of ``many_valued.py``."""
+    if name in many_valued.MODELS:
+        import torch
+
+        torch.manual_seed(0)
+        model, inputs = many_valued.MODELS[name]()
+        model.eval()
+    else:
+        model, inputs = make(name)
     return subject_of(model, inputs, name + (" dynamic" if dynamic else ""), dynamic=dynamic)
 
 
@@ -174,28 +168,39 @@ def _random_feeds(model: ir.Model) -> dict[str, Any]:
     return feeds
 
 
-def run(subjects: Iterator[Subject], count: int, seed: int = 0) -> Iterator[Result]:
-    """Up to ``count`` edits of each model that change its results."""
+def run(subjects: Iterator[Subject], count: int, seed: int = 0, only: Collection[str] = KINDS) -> Iterator[Result]:
+    """Up to ``count`` edits of each model that change its results, in turn of each kind that the graph has."""
     for each in subjects:
         generator = random.Random(f"{seed} {each.name}")
-        edits = list(_edits(each))
-        generator.shuffle(edits)
-        made = 0
-        for edit_one in edits:
-            if made >= count:
-                break
-            with _applied(edit_one, generator) as edit:
-                if edit is None or not _differs(each.expected, each.results()):
-                    continue
-                made += 1
-                yield Result(each.name, edit, compare_exports(each.before, each.record()).findings)
+        waiting: dict[str, list[Make]] = {kind: [] for kind in KINDS}
+        for kind, make_edit in edits(each.tagging.graph):
+            waiting[kind].append(make_edit)
+        for made in waiting.values():
+            generator.shuffle(made)
+        left = [kind for kind in KINDS if kind in only]
+        done = 0
+        while left and done < count:
+            for kind in list(left):
+                result = _next(each, waiting[kind], generator)
+                if result is None:
+                    left.remove(kind)
+                elif done < count:
+                    done += 1
+                    yield result
+
+
+def _next(subject: Subject, waiting: list[Make], generator: random.Random) -> Result | None:
+    """The next edit that changes the results, compared; None where none is left."""
+    while waiting:
+        with _applied(waiting.pop(), generator) as edit:
+            if edit is not None and _differs(subject.expected, subject.results()):
+                return Result(subject.name, edit, compare_exports(subject.before, subject.record()).findings)
+    return None
 
 
 @contextmanager
-def _applied(
-    make: Callable[[random.Random], tuple[Edit, Undo] | None], generator: random.Random
-) -> Iterator[Edit | None]:
-    done = make(generator)
+def _applied(make_edit: Make, generator: random.Random) -> Iterator[Edit | None]:
+    done = make_edit(generator)
     try:
         yield None if done is None else done[0]
     finally:
@@ -216,174 +221,10 @@ def _differs(before: list[Any], after: list[Any] | None) -> bool:
     return False
 
 
-Make = Callable[[random.Random], "tuple[Edit, Undo] | None"]
-
-
-def _edits(subject: Subject) -> Iterator[Make]:
-    graph = subject.tagging.graph
-    for facts in graph.nodes:
-        node = facts.node
-        for name in node.attributes:
-            yield lambda g, f=facts, n=name: _edit_attribute(f, n, g)
-        real = [place for place, value in enumerate(node.inputs) if value is not None]
-        for place in real:
-            value = node.inputs[place]
-            assert value is not None
-            if value.const_value is not None and value.producer() is None:
-                # A parameter, and what a rewrite folded of some (Conv with BatchNorm), is data: no edit of the program.
-                if not (graph.parameter_names(value) or made_by_rewriting(value)):
-                    yield lambda g, f=facts, p=place: _edit_constant(subject, f, p, g)
-            else:
-                yield lambda g, f=facts, p=place: _edit_edge(subject, f, p, g)
-        for first in real:
-            for second in real:
-                if first < second:
-                    yield lambda g, f=facts, a=first, b=second: _exchange_inputs(subject, f, a, b)
-        if len(node.outputs) > 1:
-            yield lambda g, f=facts: _exchange_outputs(subject, f)
-
-
-def _edit_attribute(facts: NodeFacts, name: str, generator: random.Random) -> tuple[Edit, Undo] | None:
-    node, old = facts.node, facts.node.attributes[name]
-    new: ir.Attr | None = None
-    if old.type == ir.AttributeType.INT:
-        new = ir.AttrInt64(name, old.value + generator.choice([-1, 1]))
-    elif old.type == ir.AttributeType.FLOAT:
-        new = ir.AttrFloat32(name, old.value * 1000 + 0.5)
-    elif old.type == ir.AttributeType.INTS and old.value:
-        values = list(old.value)
-        if name == "perm" and len(values) > 1:
-            a, b = generator.sample(range(len(values)), 2)
-            values[a], values[b] = values[b], values[a]
-        else:
-            values[generator.randrange(len(values))] += 1
-        new = ir.AttrInt64s(name, values)
-    elif old.type == ir.AttributeType.STRING:
-        others = {"none": "tanh", "tanh": "none", "forward": "reverse", "reverse": "forward", "nearest": "linear",
-                  "floor": "ceil", "asymmetric": "half_pixel"}  # fmt: skip
-        new = ir.AttrString(name, others.get(str(old.value), "tanh"))
-    if new is None:
-        return None
-    node.attributes[name] = new
-
-    def undo() -> None:
-        node.attributes[name] = old
-
-    return Edit("attribute", f"{facts.key} {name}", frozenset({facts.path})), undo
-
-
-def _edit_constant(
-    subject: Subject, facts: NodeFacts, place: int, generator: random.Random
-) -> tuple[Edit, Undo] | None:
-    node, value = facts.node, facts.node.inputs[place]
-    assert value is not None
-    assert value.const_value is not None
-    array = np.array(value.const_value.numpy())
-    if array.size == 0 or array.dtype.kind not in "fiub":
-        return None
-    flat = array.reshape(-1)
-    spot = generator.randrange(flat.size)
-    if array.dtype.kind == "b":
-        flat[spot] = not flat[spot]
-    elif array.size > _FEW:
-        flat[:] = np.roll(flat, 1)
-    else:
-        flat[spot] = flat[spot] * 2 + 1 if array.dtype.kind == "f" else flat[spot] + 1
-    tensor = ir.tensor(array, name=f"{value.name}_edited")
-    fresh = ir.Value(name=tensor.name, const_value=tensor, type=ir.TensorType(tensor.dtype), shape=tensor.shape)
-    model = subject.tagging.graph.model
-    model.graph.register_initializer(fresh)
-    node.replace_input_with(place, fresh)
-
-    def undo() -> None:
-        node.replace_input_with(place, value)
-        model.graph.initializers.pop(fresh.name)
-
-    return Edit("constant", f"{facts.key} input {place}", frozenset({facts.path})), undo
-
-
-def _edit_edge(subject: Subject, facts: NodeFacts, place: int, generator: random.Random) -> tuple[Edit, Undo] | None:
-    """The node reads another value of the same type and shape that was made before."""
-    node, old = facts.node, facts.node.inputs[place]
-    assert old is not None
-    candidates = [*subject.tagging.graph.model.graph.inputs]
-    for other in subject.tagging.graph.nodes:
-        if other.node is node:
-            break
-        if other.node.graph is node.graph:
-            candidates += other.node.outputs
-    alike = [v for v in candidates if v is not old and v.dtype == old.dtype and _shape(v) == _shape(old) is not None]
-    if not alike:
-        return None
-    new = generator.choice(alike)
-    node.replace_input_with(place, new)
-    right = _hands(subject, facts, old, new)
-    return Edit("edge", f"{facts.key} input {place}", right), lambda: node.replace_input_with(place, old)
-
-
-def _shape(value: ir.Value) -> list[str] | None:
-    return None if value.shape is None else [str(dim) for dim in value.shape]
-
-
-def _exchange_inputs(subject: Subject, facts: NodeFacts, first: int, second: int) -> tuple[Edit, Undo] | None:
-    node = facts.node
-    a, b = node.inputs[first], node.inputs[second]
-    if a is b or a is None or b is None or a.dtype != b.dtype:
-        return None
-
-    def put(x: ir.Value, y: ir.Value) -> None:
-        node.replace_input_with(first, x)
-        node.replace_input_with(second, y)
-
-    put(b, a)
-    return Edit("operands", f"{facts.key} {first}, {second}", _hands(subject, facts, a, b)), lambda: put(a, b)
-
-
-def _exchange_outputs(subject: Subject, facts: NodeFacts) -> tuple[Edit, Undo] | None:
-    """What read the first output reads the second, and the other way round."""
-    a, b = facts.node.outputs[:2]
-    if a.dtype != b.dtype:
-        return None
-    graph = subject.tagging.graph
-    uses = [(use.node, use.idx, value) for value in (a, b) for use in value.uses()]
-    if not uses:
-        return None
-
-    def put(swap: bool) -> None:
-        for node, place, value in uses:
-            node.replace_input_with(place, {a: b, b: a}[value] if swap else value)
-
-    put(True)
-    right: set[str | None] = {facts.path}
-    for node, _, _ in uses:
-        reader = graph.by_node[node]
-        right |= _hands(subject, reader, a, b)
-    return Edit("outputs", facts.key, frozenset(right)), lambda: put(False)
-
-
-def _hands(subject: Subject, facts: NodeFacts, *values: ir.Value) -> frozenset[str | None]:
-    """The modules that decide what a node reads: its own, and those on the way to the modules that made the values."""
-    graph = subject.tagging.graph
-    paths = {facts.path}
-    foreign = False
-    for value in values:
-        producer = value.producer()
-        maker = graph.by_node.get(producer) if producer is not None else None
-        paths.add(maker.path if maker is not None else "")
-        foreign |= (maker.path if maker is not None else "") != facts.path and value.const_value is None
-    if not foreign or facts.path is None:
-        return frozenset({facts.path})
-    common = graph.deepest_common(path for path in paths if path is not None)
-    chain = graph.call_path(facts.path)
-    return frozenset(chain[chain.index(common) :] if common in chain else chain)
-
-
-KINDS = ("attribute", "constant", "edge", "operands", "outputs")
-
-
-def _one(name: str, count: int) -> None:
+def _one(name: str, count: int, only: Collection[str]) -> None:
     """One line of JSON for each edit of a model."""
-    for result in run(iter([subject(name.partition(":")[0], dynamic=name.endswith(":dynamic"))]), count):
+    exported = subject(name.partition(":")[0], dynamic=name.endswith(":dynamic"))
+    for result in run(iter([exported]), count, only=only):
         told = [(finding.code, finding.module, finding.message) for finding in result.findings[:4]]
         edit = {"kind": result.edit.kind, "what": result.edit.what, "where": sorted(map(str, result.edit.right))}
         print(json.dumps({**edit, "found": result.found, "right": result.right, "told": told}), flush=True)
@@ -393,21 +234,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", nargs="*")
     parser.add_argument("--edits", type=int, default=60, help="of each model")
+    parser.add_argument("--kinds", nargs="*", default=KINDS, choices=KINDS, help="kinds of edits; all otherwise")
     parser.add_argument("--show", action="store_true", help="print what was missed")
     parser.add_argument("--one", action="store_true", help="edits of one model as JSON lines")
     given = parser.parse_args()
     if given.one:
-        _one(given.models[0], given.edits)
+        _one(given.models[0], given.edits, given.kinds)
         return
     total: Counter[str] = Counter()
     print("| model | edits | found | right module |\n|---|---|---|---|")
-    for name in given.models or kinds():
+    for name in given.models or (*many_valued.MODELS, *kinds()):
         # In a process of its own, so that memory is given back.
         command = [sys.executable, "-m", "benchmarks.semantic_mutations", name, "--one", "--edits", str(given.edits)]
+        command += ["--kinds", *given.kinds]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        edits = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+        rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
         counts: Counter[str] = Counter()
-        for edit in edits:
+        for edit in rows:
             for what in ("edits", "found", "right"):
                 counts.update({f"{edit['kind']} {what}": int(edit.get(what, 1)), what: int(edit.get(what, 1))})
             if given.show and not (edit["found"] and edit["right"]):
@@ -416,10 +259,9 @@ def main() -> None:
         why = f" (the process ended: {done.stderr.strip().splitlines()[-1][:80]})" if done.returncode else ""
         print(f"| {name} | {counts['edits']}{why} | {counts['found']} | {counts['right']} |", flush=True)
     for kind in ("", *KINDS):
-        edits, found, right = (total[f"{kind} {what}".strip()] for what in ("edits", "found", "right"))
-        print(
-            f"| **{kind or 'all'}** | {edits} | {100 * found / (edits or 1):.2f}% | {100 * right / (edits or 1):.2f}% |"
-        )
+        made, found, right = (total[f"{kind} {what}".strip()] for what in ("edits", "found", "right"))
+        shares = (f"{100 * count / (made or 1):.2f}%" for count in (found, right))
+        print(f"| **{kind or 'all'}** | {made} | {' | '.join(shares)} |")
 
 
 if __name__ == "__main__":

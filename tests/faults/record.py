@@ -22,10 +22,10 @@ def _recording(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
             _PAIRS[name] = copy.deepcopy(before), copy.deepcopy(after)
         return compare.compare_exports(before, after, **options)
 
-    from tests.faults import _catalogue, test_meaning
+    from tests.faults import _catalogue, _meaning
 
     monkeypatch.setattr(_catalogue, "compare_exports", recorded)
-    monkeypatch.setattr(test_meaning, "compare_exports", recorded)
+    monkeypatch.setattr(_meaning, "compare_exports", recorded)
 
 
 def pytest_sessionfinish(exitstatus: int) -> None:

@@ -9,6 +9,8 @@ from pytest_htp.compare import CODES, at_or_above
 from pytest_htp.text import markdown
 from tests.faults import _stage_catalogue as stages
 from tests.faults._catalogue import FAULTS, outcome
+from tests.faults._meaning import MEANINGS, exported
+from tests.faults._meaning import outcome as outcome_of_meaning
 
 HEAD = """# Fault catalogue
 
@@ -20,6 +22,15 @@ asserts each row; `python -m tests.faults.table` writes this page. *Extras* are 
 | code | fault | verdict | found | module named | right | extras |
 |---|---|---|---|---|---|---|"""
 
+
+MEANING_HEAD = """
+## Changes of meaning
+
+The same operators, and one attribute, constant or operand of one of them changed: in one export of a module for each
+operator, whose graph is edited and put back. Every row is `ops.changed`, and the message says what changed.
+
+| module | the message says | found | right | extras |
+|---|---|---|---|---|"""
 
 STAGES_HEAD = """# Faults that only a stage shows
 
@@ -56,6 +67,22 @@ def print_stages() -> None:
         print(f"| {' | '.join(cells)} |", flush=True)
 
 
+def print_meanings() -> None:
+    """The catalogue of changes of meaning, run."""
+    print(MEANING_HEAD)
+    subject = exported()
+    for meaning in MEANINGS:
+        path, _, _, words = meaning
+        told = [found for found in outcome_of_meaning(subject, meaning) if at_or_above(found.verdict, "drift")]
+        found = [each for each in told if each.code == "ops.changed" and words in each.message]
+        right = [each for each in found if each.module == path]
+        cells = (
+            path, f"`{words.strip()}`", "yes" if found else "no", "yes" if right else "no",
+            str(len(told) - len(right[:1])),
+        )  # fmt: skip
+        print(f"| {' | '.join(cells)} |", flush=True)
+
+
 def main() -> None:
     if sys.argv[1:] == ["stages"]:
         print_stages()
@@ -74,6 +101,7 @@ def main() -> None:
             markdown(named) if mine else "", "yes" if right else "no", str(extras),
         )  # fmt: skip
         print(f"| {' | '.join(cells)} |", flush=True)
+    print_meanings()
 
 
 if __name__ == "__main__":
