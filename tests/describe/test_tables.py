@@ -33,14 +33,14 @@ class Layer(nn.Module):
         self.register_buffer("index", index.clone())
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.rotary(x)[..., self.get_buffer("index").reshape(-1)]
+        return self.rotary(x)[..., self.get_buffer("index")].reshape(2, 8)
 
 
 class Net(nn.Module):
     def __init__(self, base: float = 1e4, persistent: bool = False, kind: torch.dtype = torch.float32) -> None:
         super().__init__()
-        index = torch.arange(8).reshape(2, 4)
-        self.layers = nn.ModuleList(Layer(index, base=base, persistent=persistent, kind=kind) for _ in range(3))
+        indices = [torch.arange(8).roll(shift).reshape(2, 4) for shift in range(3)]
+        self.layers = nn.ModuleList(Layer(index, base=base, persistent=persistent, kind=kind) for index in indices)
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.layers:
@@ -59,10 +59,8 @@ def told(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, str |
 
 def test_other_frequencies_are_told_once_for_all_layers(tmp_path: Path) -> None:
     before = record(Net(), tmp_path)
-    assert [row["name"] for row in before["weights"]["tables"]] == [
-        "layers.{0..2}.index",
-        "layers.{0..2}.rotary.inv_freq",
-    ]
+    assert {"name": "layers.1.index", "holds": "INT64 [7,0,1,2,3,4,5,6]"} in before["weights"]["tables"]
+    assert "layers.{0..2}.rotary.inv_freq" in [row["name"] for row in before["weights"]["tables"]]
     ((code, module, message),) = told(before, record(Net(base=1.05e4), tmp_path))
     assert (code, module) == ("ops.changed", "layers.{0..2}.rotary")
     assert message.startswith("buffer inv_freq: FLOAT[4] ~0.277")
@@ -75,7 +73,7 @@ def test_other_indices_are_told(tmp_path: Path) -> None:
     model.layers[1].index = model.layers[1].get_buffer("index").flip(0)  # type: ignore[union-attr]
     ((code, module, message),) = told(record(Net(), tmp_path), record(model, tmp_path))
     assert (code, module) == ("ops.changed", "layers.1")
-    assert message == "buffer index: INT64 [0,1,2,3,4,5,6,7] -> INT64 [4,5,6,7,0,1,2,3]"
+    assert message == "buffer index: INT64 [7,0,1,2,3,4,5,6] -> INT64 [3,4,5,6,7,0,1,2]"
 
 
 def test_numbers_that_a_checkpoint_holds_are_data(tmp_path: Path) -> None:
@@ -86,7 +84,9 @@ def test_numbers_that_a_checkpoint_holds_are_data(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", [torch.complex64, torch.float16])
 def test_tables_of_other_types(kind: torch.dtype, tmp_path: Path) -> None:
     before, after = (record(Net(base, kind=kind), tmp_path) for base in (1e4, 2e4))
-    assert [(code, module) for code, module, _ in told(before, after)] == [("ops.changed", "layers.{0..2}.rotary")]
+    ((code, module, _),) = told(before, after)
+    # Cast at export: equal ones are stored once, and only the first is known by its name then.
+    assert (code, module) == ("ops.changed", "layers.0.rotary")
 
 
 def test_a_baseline_without_tables_is_compared_as_before(tmp_path: Path) -> None:
