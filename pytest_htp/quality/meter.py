@@ -22,7 +22,7 @@ import torch
 from pytest_htp.parity.flow import Flow, Placement
 from pytest_htp.parity.references import References, group_of
 from pytest_htp.quality.blocked import layouts
-from pytest_htp.quality.sqnr import Undefined, energy_of, rank, sqnr
+from pytest_htp.quality.sqnr import Signal, Undefined, rank
 
 CONVERSIONS = frozenset({"QuantizeLinear", "DequantizeLinear", "Cast", "Identity"})
 # The same elements in row-major order.
@@ -48,7 +48,7 @@ class Meter:
     ends: dict[ir.Value, list[ir.Value]]
     numbers: dict[int, Numbers] = field(default_factory=dict)
     _wanted: dict[ir.Value, set[int]] = field(default_factory=dict)
-    _signals: dict[int, float | None] = field(default_factory=dict)
+    _signals: dict[int, Signal] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -89,8 +89,8 @@ class Meter:
                 if reference.group == group_of(plain):
                     numbers = self.numbers.setdefault(index, {})
                     if index not in self._signals:
-                        self._signals[index] = energy_of(reference.tensor)
-                    number = sqnr(reference.tensor, plain, self._signals[index])
+                        self._signals[index] = Signal(reference.tensor)
+                    number = self._signals[index].ratio(plain)
                     numbers[value] = max(number, numbers.get(value, number), key=rank)
 
 

@@ -22,7 +22,18 @@ def test_the_formula(size: float, dtype: torch.dtype) -> None:
     x, y = X, (X + size * NOISE).to(dtype)
     a, b = x.numpy().astype(np.float64), y.double().numpy()
     expected = 10 * math.log10((a**2).sum() / ((a - b) ** 2).sum())
-    assert sqnr(x, y) == pytest.approx(expected, abs=1e-9)
+    assert sqnr(x, y) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-6, 1.0, 1e25])
+@pytest.mark.parametrize("count", [2**16, 2**16 + 1, 2**21, 2**21 + 1])
+def test_the_formula_of_any_size(size: float, count: int) -> None:
+    """Sums are float32's, in parts, unless that overflows or vanishes."""
+    x = size * torch.randn(count, generator=torch.Generator().manual_seed(3))
+    y = x + 0.01 * size * torch.randn(count, generator=torch.Generator().manual_seed(4))
+    a, b = x.double(), y.double()
+    expected = 10 * math.log10(float((a**2).sum() / ((a - b) ** 2).sum()))
+    assert sqnr(x, y) == pytest.approx(expected, abs=1e-5)
 
 
 def test_twice_the_error_is_a_bit_less() -> None:
