@@ -23,7 +23,7 @@ from pytest_htp.session.commands import PRUNE, as_typed, commands_for
 from pytest_htp.session.exports import SECTION, TestExports
 from pytest_htp.session.extensions import Extensions
 from pytest_htp.session.frames import raises_at_the_call
-from pytest_htp.session.generated import GenerationExports, check_count, tokens_of
+from pytest_htp.session.generated import GenerationExports, check_tokens, tokens_of
 from pytest_htp.session.identity import nodeid_of, test_id_of
 from pytest_htp.session.judge import Rules, Then, judge
 from pytest_htp.session.messages import failure_text, missing_text
@@ -145,7 +145,7 @@ class HtpExportFixture:
         from pytest_htp.capture.generation import generation_components, options_of_part
 
         if tokens is not None:
-            check_count(tokens)
+            check_tokens(tokens, generation_config)
             if options.setdefault("dynamic", True) is not True:
                 raise HTPUsageError("tokens= needs dynamic=True: the cache that decode is given grows by each token")
         prefix = f"{name}-" if name else ""
@@ -182,7 +182,12 @@ class HtpExportFixture:
         def generated(decode: HTPExport) -> TokensRow:
             assert tokens is not None
             equal = tokens_of(
-                {**exports, "decode": decode}, components, inputs, tokens, settings.options.get("seed", 0)
+                {**exports, "decode": decode},
+                components,
+                inputs,
+                tokens,
+                seed=settings.options.get("seed", 0),
+                generation_config=generation_config,
             )
             exports.tokens_equal = equal
             return TokensRow(count=tokens, equal=equal)

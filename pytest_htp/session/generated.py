@@ -22,13 +22,32 @@ class GenerationExports(dict[str, "HTPExport"]):
     tokens_equal: int | None = None
 
 
-def check_count(tokens: object) -> None:
-    """Raises: HTPUsageError: ``tokens`` is no number of tokens."""
+def check_tokens(tokens: object, generation_config: object) -> None:
+    """What is asked for can be generated.
+
+    Raises:
+        HTPUsageError: ``tokens`` is no number of tokens, or a static cache has no size of its own: ``generate`` makes
+            it as long as what it is to write, and the components are exported from a shorter text than they write.
+    """
     if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 1:
         raise HTPUsageError(f"tokens= is how many tokens to generate, an integer of at least 1; got {tokens!r}")
+    kind = getattr(generation_config, "cache_implementation", None) or ""
+    if "static" in kind and getattr(generation_config, "max_cache_len", None) is None:
+        raise HTPUsageError(
+            f"tokens={tokens} with cache_implementation={kind!r} need max_cache_len in the generation_config, at least "
+            "the prompt's length and the tokens: the components are exported for a cache of that size"
+        )
 
 
-def tokens_of(exports: Mapping[str, HTPExport], components: Components, inputs: object, count: int, seed: int) -> int:
+def tokens_of(
+    exports: Mapping[str, HTPExport],
+    components: Components,
+    inputs: object,
+    count: int,
+    *,
+    seed: int,
+    generation_config: object,
+) -> int:
     """How many greedy tokens of PyTorch the files that ship generate as well.
 
     Raises:
@@ -42,4 +61,7 @@ def tokens_of(exports: Mapping[str, HTPExport], components: Components, inputs: 
     for name, export in exports.items():
         shipped = next(reversed(export.stages.values()), export)
         parts[name] = Component(components[name][0], shipped.onnx_path, shipped.program)
-    return equal_tokens(model, generate_arguments(model, inputs, seed, several_tokens=True), parts, count, seed=seed)
+    arguments = generate_arguments(model, inputs, seed, several_tokens=True)
+    if generation_config is not None:
+        arguments["generation_config"] = generation_config
+    return equal_tokens(model, arguments, parts, count, seed=seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from htp_examples import project
@@ -55,10 +56,45 @@ def test_a_fault_of_the_export_is_told_by_its_tokens(tmp_path: Path) -> None:
 @pytest.mark.parametrize("tokens", [0, -1, 2.0, True, "4"])
 def test_bad_numbers(tokens: object) -> None:
     from pytest_htp import HTPUsageError
-    from pytest_htp.session.generated import check_count
+    from pytest_htp.session.generated import check_tokens
 
     with pytest.raises(HTPUsageError, match="at least 1"):
-        check_count(tokens)
+        check_tokens(tokens, None)
+
+
+def test_a_static_cache_needs_a_size() -> None:
+    from pytest_htp import HTPUsageError
+    from pytest_htp.session.generated import check_tokens
+
+    check_tokens(4, SimpleNamespace(cache_implementation="static", max_cache_len=16))
+    check_tokens(4, SimpleNamespace(cache_implementation=None))
+    with pytest.raises(HTPUsageError, match="'static' need max_cache_len in the generation_config"):
+        check_tokens(4, SimpleNamespace(cache_implementation="static", max_cache_len=None))
+
+
+@pytest.mark.parametrize("option", ["quantizer", "reference"])
+def test_options_of_one_forward_are_refused(tmp_path: Path, option: str) -> None:
+    example = project(tmp_path, TEST.replace("tokens=6", f"tokens=6, {option}=object()"), generative=MODEL)
+    run = example.run_pytest(report=False, outcomes={"failed": 1})
+    assert f"{option}= is for the forward of one model" in run.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stages", [[], ["int8:dynamic"]])
+def test_a_static_cache_is_handed_on(tmp_path: Path, stages: list[str]) -> None:
+    config = 'transformers.GenerationConfig(cache_implementation="static", max_cache_len=16)'
+    test = TEST.replace("tokens=6", f"tokens=6, baseline=False, stages={stages}, generation_config={config}")
+    project(tmp_path, f"import transformers\n{test}", generative=MODEL).run_pytest(outcomes={"passed": 1})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["int8:dynamic", "int8:qdq", "fp16"])
+@pytest.mark.parametrize("name", ["t5", "gpt2"])
+def test_tokens_of_a_stage(tmp_path: Path, name: str, stage: str) -> None:
+    test = PARTS_TEST.format(name=name, faulty=None, expected=">= 3").replace(
+        "tokens=4", f"tokens=4, stages=[{stage!r}]"
+    )
+    project(tmp_path, test, parts=PARTS).run_pytest(outcomes={"passed": 1})
 
 
 PARTS = """
