@@ -57,6 +57,11 @@ class Exported:
         """Whether the outputs' names were chosen: torch.onnx calls one after the FX node that makes it, unless told."""
         return self.data.exporter != "torch" or len(self.options.output_names) == len(self.program.graph.outputs)
 
+    @property
+    def extensions(self) -> list[str]:
+        """Paths of libraries that register further operators with ONNX Runtime."""
+        return [fspath(library) for library in self.options.ort_extensions]
+
     def to_measure(self, path: Path, program: ir.Model, tagging: Tagging) -> QualityRequest:
         """A file, the export's or one made of it, to be held against the watched pass."""
         options = self.options
@@ -69,5 +74,5 @@ class Exported:
             rtol=options.rtol,
             atol=options.atol,
             providers=options.providers,
-            extensions=[fspath(library) for library in options.ort_extensions],
+            extensions=self.extensions,
         )

@@ -39,7 +39,8 @@ class ExportOptions:
             example with other sizes on dynamic axes, and with padding.
         providers: ONNX Runtime execution providers.
         ort_extensions: libraries that register operators of other domains with ONNX Runtime, as paths, such as
-            ``onnxruntime_extensions.get_library_path()``; for parity, of stages' files too.
+            ``onnxruntime_extensions.get_library_path()``; for parity, of stages' files too,
+            and for the stages ``ort:*``.
         targets: devices that the last graph is compiled for, without the device: names and
             :class:`pytest_htp.Target` objects, or a mapping from name to its options.
         target_timeout: seconds that compiling for one target may take, 0 for no limit.

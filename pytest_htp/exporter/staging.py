@@ -107,7 +107,7 @@ def _one(
         calibration = _calibration(exported) if name == CALIBRATED else []
     except HTPUsageError as error:
         raise StageFailure(name, f"stage {name} failed: {error}") from error
-    run = run_stage(stage, source, destination, calibration=calibration)
+    run = run_stage(stage, source, destination, calibration=calibration, extensions=exported.extensions)
     try:
         program = ir.load(destination)
         complete_types(program)
@@ -237,7 +237,7 @@ def _record(
     parity = within_precision(measured.parity.to_record(), tagging.graph.model)
     outputs = enumerate(tagging.graph.model.graph.outputs)
     names = {} if exported.named_outputs else {value.name or "": f"output.{place}" for place, value in outputs}
-    portable = portable_model(name, source, tagging.graph.model)
+    portable = portable_model(name, source, tagging.graph.model, exported.extensions)
     if portable is not None:
         complete_types(portable)
         tagging = carry(before, portable)

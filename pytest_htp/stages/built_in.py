@@ -28,33 +28,47 @@ _SHAPE = 16  # elements of a constant that may be a shape
 Feeds = Sequence[dict[str, Any]]
 
 
-def run(name: str, source: Path, destination: Path, calibration: Feeds) -> None:
-    """Run the stage ``name``; ``calibration`` as in :func:`pytest_htp.stages.run_stage`. Raises what the library
-    raises, and HTPUsageError.
+def run(name: str, source: Path, destination: Path, calibration: Feeds, extensions: Sequence[str]) -> None:
+    """Run the stage ``name``; the rest as in :func:`pytest_htp.stages.run_stage`. Raises what the library raises, and
+    HTPUsageError.
     """
     ort.set_default_logger_severity(_FATAL)  # what C++ writes reaches no report
     try:
         if name == "int8:qdq":
             _quantize_static(source, destination, calibration)
+        elif name in _LEVELS:
+            optimize(_LEVELS[name], source, destination, extensions=extensions)
         else:
             _WITHOUT_INPUTS[name](source, destination)
     finally:
         ort.set_default_logger_severity(_WARNINGS)
 
 
-def optimize(level: str, source: Path, destination: Path, *, without: Sequence[str] = ()) -> None:
-    """ONNX Runtime's offline optimization for the CPU; ``without``: optimizers left out, by ONNX Runtime's names."""
+def optimize(
+    level: str, source: Path, destination: Path, *, without: Sequence[str] = (), extensions: Sequence[str] = ()
+) -> None:
+    """ONNX Runtime's offline optimization for the CPU.
+
+    Args:
+        level: ``BASIC``, ``EXTENDED`` or ``ALL``.
+        source: the file to read.
+        destination: the file to write.
+        without: optimizers left out, by ONNX Runtime's names.
+        extensions: paths of libraries that register operators of other domains.
+    """
     try:
-        _optimize(level, source, destination, without)
+        _optimize(level, source, destination, without, extensions)
     except ort_errors.Fail as error:
         if _NAME_TAKEN not in str(error):
             raise
         with TemporaryDirectory(prefix="htp-") as folder:
-            _optimize(level, _renamed(source, Path(folder)), destination, without)
+            _optimize(level, _renamed(source, Path(folder)), destination, without, extensions)
 
 
-def _optimize(level: str, source: Path, destination: Path, without: Sequence[str]) -> None:
+def _optimize(level: str, source: Path, destination: Path, without: Sequence[str], extensions: Sequence[str]) -> None:
     options = ort.SessionOptions()
+    for library in extensions:
+        options.register_custom_ops_library(library)
     options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, f"ORT_ENABLE_{level}")
     options.optimized_model_filepath = str(destination)
     options.log_severity_level = _FATAL
@@ -186,10 +200,8 @@ def _is_large(source: Path) -> bool:
     return source.stat().st_size + (data.stat().st_size if data.exists() else 0) > _EXTERNAL_BYTES
 
 
+_LEVELS = {"ort:basic": "BASIC", "ort:extended": "EXTENDED", "ort:all": "ALL"}
 _WITHOUT_INPUTS: dict[str, Callable[[Path, Path], None]] = {
-    "ort:basic": lambda source, destination: optimize("BASIC", source, destination),
-    "ort:extended": lambda source, destination: optimize("EXTENDED", source, destination),
-    "ort:all": lambda source, destination: optimize("ALL", source, destination),
     "fp16": _half_precision,
     "int8:dynamic": _quantize_dynamic,
 }

@@ -8,6 +8,7 @@ switched off; the file that ships, its tags and its checks are those of this mac
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,10 +18,10 @@ from onnx_ir.traversal import RecursiveGraphIterator
 _BLOCKED = "com.microsoft.nchwc"
 
 
-def portable_model(stage: str, source: Path, made: ir.Model) -> ir.Model | None:
+def portable_model(stage: str, source: Path, made: ir.Model, extensions: Sequence[str]) -> ir.Model | None:
     """The graph to describe in place of ``made``, which ``stage`` made of ``source``; None: ``made`` itself.
 
-    Its weights are in memory.
+    Its weights are in memory. ``extensions``: as of :func:`pytest_htp.stages.run_stage`.
     """
     if stage != "ort:all" or not any(node.domain == _BLOCKED for node in RecursiveGraphIterator(made.graph)):
         return None
@@ -28,7 +29,7 @@ def portable_model(stage: str, source: Path, made: ir.Model) -> ir.Model | None:
 
     with TemporaryDirectory(prefix="htp-") as folder:
         path = Path(folder) / "portable.onnx"
-        optimize("ALL", source, path, without=MACHINE_DEPENDENT)
+        optimize("ALL", source, path, without=MACHINE_DEPENDENT, extensions=extensions)
         model = ir.load(path)
         ir.external_data.load_to_model(model)
     return model

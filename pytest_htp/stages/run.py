@@ -49,7 +49,12 @@ class StageRun:
 
 
 def run_stage(
-    stage: str | Stage, source: Path, destination: Path, *, calibration: Sequence[dict[str, Any]] = ()
+    stage: str | Stage,
+    source: Path,
+    destination: Path,
+    *,
+    calibration: Sequence[dict[str, Any]] = (),
+    extensions: Sequence[str] = (),
 ) -> StageRun:
     """Make ``destination`` of ``source``.
 
@@ -58,6 +63,7 @@ def run_stage(
         source: the ``.onnx`` file to read.
         destination: the one to write.
         calibration: input name → array, one mapping per sample (used by ``int8:qdq``).
+        extensions: paths of libraries that register operators of other domains with ONNX Runtime (used by ``ort:*``).
 
     Raises:
         StageFailure: with one message; whatever was written is removed.
@@ -70,7 +76,7 @@ def run_stage(
             if isinstance(stage, Stage):
                 stage.function(source, destination)
             else:
-                _built_in(stage, source, destination, calibration)
+                _built_in(stage, source, destination, calibration, extensions)
             seconds = time.perf_counter() - started
             _check(destination, notes)
     except (Exception, SystemExit) as error:
@@ -81,7 +87,9 @@ def run_stage(
     return StageRun(seconds, notes)
 
 
-def _built_in(name: str, source: Path, destination: Path, calibration: Sequence[dict[str, Any]]) -> None:
+def _built_in(
+    name: str, source: Path, destination: Path, calibration: Sequence[dict[str, Any]], extensions: Sequence[str]
+) -> None:
     try:
         module = import_module("pytest_htp.stages.built_in")
     except ImportError as error:
@@ -89,7 +97,7 @@ def _built_in(name: str, source: Path, destination: Path, calibration: Sequence[
             f"{BUILT_IN[name]} needs the package {error.name or 'onnxruntime'!r}, which is not installed: "
             "pip install 'pytest-htp[stages]'"
         ) from error
-    module.run(name, source, destination, calibration)
+    module.run(name, source, destination, calibration, extensions)
 
 
 def _check(path: Path, notes: list[str]) -> None:

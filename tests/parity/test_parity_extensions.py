@@ -38,11 +38,12 @@ def test_a_registered_library_is_used(tmp_path: Path) -> None:
         "onnxruntime_extensions",
         reason="a real library of operators: pip install onnxruntime-extensions (in the extra dev)",
     ).get_library_path()
-    made = HTPExporter(ort_extensions=[library], stages=[COPY]).export(Net(), INPUTS, tmp_path / "m.onnx")
+    made = HTPExporter(ort_extensions=[library], stages=[COPY, "ort:basic"]).export(Net(), INPUTS, tmp_path / "m.onnx")
     assert made.parity.measured
     assert not made.parity.failed
     assert {"linear", "inverse"} <= set(made.parity.modules)
     assert made.stages["copy"].parity.measured
+    assert made.stages["ort:basic"].parity.measured
 
 
 def test_without_it_the_remedy_names_the_option(tmp_path: Path) -> None:
