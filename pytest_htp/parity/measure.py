@@ -83,6 +83,8 @@ def measure_parity(request: ParityRequest, onlooker: Onlooker | None = None) -> 
         RuntimeRefused: ONNX Runtime does not load or run the model.
         HTPUsageError: an unavailable execution provider, or inputs that don't fit the graph.
     """
+    if not request.program.graph.outputs:
+        return ParityResult.not_measured("the graph has no outputs: the model returned no tensor")
     drawing = _random_operators(request)
     if drawing:
         return ParityResult.not_measured(

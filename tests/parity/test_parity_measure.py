@@ -12,6 +12,7 @@ import torch
 from htp_prepared import Prepare
 from torch import nn
 
+from pytest_htp import HTPExporter
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.parity import InputSet, measure_parity
 from pytest_htp.parity.feeds import match_inputs
@@ -144,3 +145,16 @@ def test_an_input_that_nothing_fits_is_named() -> None:
     program = _program(("ids", ir.DataType.INT64, ["n", 4]))
     with pytest.raises(HTPUsageError, match=r"graph input 'ids' \(INT64, \[n,4\]\) fits none .* \[2, 5\]"):
         match_inputs(program, {"ids": torch.ones(2, 5).long()})
+
+
+def test_a_model_that_returns_nothing_is_not_measured(tmp_path: Path) -> None:
+    class Silent(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(3, 3)
+
+        def forward(self, x: torch.Tensor) -> None:
+            self.layer(x)
+
+    export = HTPExporter().export(Silent(), (torch.ones(2, 3),), tmp_path / "m.onnx")
+    assert export.parity.reason == "the graph has no outputs: the model returned no tensor"
