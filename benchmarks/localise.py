@@ -8,7 +8,10 @@ the module that the node is tagged with:
 
 - ``exact``: that module (for a node made of several modules, any of them);
 - ``enclosing``: a module around it; ``wrong``: any other;
-- ``missed``: nothing reported, though a value moved by more than the noise (1e-5 of its largest magnitude);
+- ``missed``: nothing reported, though a value that a module returned moved by more than the noise (1e-5 of its largest
+  magnitude);
+- ``inside``: nothing reported; a value within a module moved by more than that, but none that any module returned, so
+  that PyTorch knows nothing it could be held against;
 - ``noise``: nothing reported, and no value moved by more than that; ``unchanged``: no value changed at all.
 
 ``hidden`` are faults that move every output by less than 1e-3 of its magnitude: an ordinary output check
@@ -75,18 +78,24 @@ def moved(healthy: dict[str, torch.Tensor], faulty: dict[str, torch.Tensor]) -> 
     return max(changes)
 
 
-def judge(fault: Fault, facts: NodeFacts, request: ParityRequest, healthy: dict[str, torch.Tensor]) -> dict[str, Any]:
+def judge(
+    fault: Fault, facts: NodeFacts, request: ParityRequest, healthy: dict[str, torch.Tensor], returned: set[str]
+) -> dict[str, Any]:
     path = request.onnx_path.with_name("faulty.onnx")
     proto = onnx.load(request.onnx_path)
     fault.inject(proto.graph)
     onnx.save(proto, path)
     faulty = replace(request, onnx_path=path)
-    change = moved(healthy, all_values(faulty, set(healthy)))
+    values = all_values(faulty, set(healthy))
+    change = moved(healthy, values)
+    handed_on = moved({name: healthy[name] for name in returned & healthy.keys()}, values)
     result = measure_parity(faulty)
     found = result.first_divergence
     truth = {facts.path, *facts.origins} if facts.evidence is Evidence.FUSED else {facts.path}
     if found is None:
-        verdict = "unchanged" if change == 0 else "noise" if change <= NOISE else "missed"
+        verdict = (
+            "unchanged" if change == 0 else "noise" if change <= NOISE else "inside" if handed_on <= NOISE else "missed"
+        )
     elif found.module in truth:
         verdict = "exact"
     elif any(not found.module or f"{module}.".startswith(f"{found.module}.") for module in truth):
@@ -102,12 +111,15 @@ def judge(fault: Fault, facts: NodeFacts, request: ParityRequest, healthy: dict[
         "operator": facts.node.op_type,
         "found": None if found is None else found.module,
         "moved": change,
+        "returned_moved": handed_on,
     }
 
 
 def measure(prepared: Prepared, limit: int, *, large: bool) -> dict[str, Any]:
     request = prepared.request
-    healthy = measure_parity(request).first_divergence
+    parity = measure_parity(request)
+    healthy = parity.first_divergence
+    returned = {name for names in parity.values.values() for name in names}
     values = all_values(request)
     proto = onnx.load(request.onnx_path)
     positions = list(request.program.graph)
@@ -119,7 +131,7 @@ def measure(prepared: Prepared, limit: int, *, large: bool) -> dict[str, Any]:
     judged = []
     for fault in every[::step]:
         try:
-            judged.append(judge(fault, placed[fault.position], request, values))
+            judged.append(judge(fault, placed[fault.position], request, values, returned))
         except RuntimeRefused as error:
             item = {
                 "kind": fault.kind, "verdict": "not runnable", "hidden": False, "silent": False, "error": str(error),
@@ -163,7 +175,7 @@ def main() -> None:
             "wrong_percent": round(100 * verdicts["wrong"] / max(moving, 1), 2),
             "falsely_diverging": [model["model"] for model in models if model["healthy"] is not None],
             "not_exact": [
-                item for item in judged if item["verdict"] in ("enclosing", "wrong", "missed", "not runnable")
+                item for item in judged if item["verdict"] in ("enclosing", "wrong", "missed", "inside", "not runnable")
             ],
         }
     )

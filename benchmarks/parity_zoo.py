@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import architectures
 import transformers
 from torch import nn
 
@@ -112,8 +113,10 @@ def make(name: str) -> tuple[nn.Module, Any]:
         config = getattr(transformers, config_class)(**values)
         config.architectures = [model_class]
         model = resolve_model(config).module
-    else:
+    elif name in config_names():
         model = resolve_model(config_dir(name)).module
+    else:
+        return architectures.make(name)  # any of the zoo, timm's among them
     make_parameters_distinct(model)
     return model.eval(), None
 

@@ -1,11 +1,13 @@
 """Where an error enters: the first module call whose output is off while its inputs still agree.
 
-1. Each reference is located in the graph: a value that equals it; else the value that crosses the border where
-   PyTorch recorded it, unless that equals another reference. A graph output is what the root returned there, whatever
-   it holds.
+1. Each recorded reference is located in the graph: a value that equals it; else the value that crosses the
+   border where PyTorch recorded it, unless that equals another reference. (What the call took is no other reference: a
+   module scaled by zero returns it.) A graph output is what the root returned there, whatever it holds.
 2. A value far from the reference at its place is only believed to be that reference gone wrong if the error goes
    on, to everything recorded that is computed from it: where some of that agrees, it is simply another value (the
-   optimizer moved the border).
+   optimizer moved the border). Or if nobody moved the border: the module's own node gives it, by the exporter's
+   record of that node and of its readers, and all that the call took agrees. (A softmax removes what a bias of keys
+   adds.)
 3. Calls are taken in completion order. A call is off where an output is beyond tolerance; and already where it
    differs by more than the threshold of its element type *and* by ten times more than anything before it: noise that
    accumulates over hundreds of layers rises slowly, an error jumps.
@@ -19,7 +21,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import onnx_ir as ir
@@ -50,19 +52,19 @@ def locate(
     observation: Observation,
     flow: Flow,
     anchors: Mapping[ir.Value, int],
-    moved: Container[ir.Value] = (),
+    placement: Placement,
 ) -> dict[int, Located]:
-    """Reference index → where it is in the graph, for references that were found; ``anchors`` surely are there.
-
-    ``moved``: values at nodes that a stage fused, inside of which the border may be now: they are believed only like
-    those far off.
-    """
+    """Reference index → where it is in the graph, for those that were found; ``anchors`` surely are there."""
+    moved = _moved(placement)
     located: dict[int, Located] = {}
     anchored = {index: value for value, index in anchors.items()}
     doubtful: dict[int, Located] = {}
     equal = observation.equal_values(references)
     by_place = _by_reference(observation.expected)
-    taken = {value for found in equal.values() for value in found}
+    taken: dict[ir.Value, set[int]] = {}
+    for index, found in equal.items():
+        for same in found:
+            taken.setdefault(same, set()).add(index)
     for reference in references.items:
         if reference.constant:
             continue
@@ -74,13 +76,41 @@ def locate(
         if value is not None and index in observation.expected.get(value, {}):
             located[index] = Located(value, observation.expected[value][index])
             continue
-        placed = [place for place in by_place.get(index, []) if place.value not in taken]
+        given = references.given_to_makers(index)
+        placed = [place for place in by_place.get(index, []) if taken.get(place.value, set()) <= given]
         if placed:
             closest = _closest(placed)
             near = closest.difference.max_rel <= SAME_PLACE and closest.value not in moved
             target = located if near else doubtful
             target[index] = closest
+    in_place = {index: item for index, item in doubtful.items() if item.value not in moved}
+    located |= _unmoved(in_place, located, references, placement, flow)
     return located | _credible(doubtful, located, references, flow)
+
+
+def _moved(placement: Placement) -> set[ir.Value]:
+    """What nodes read and make that stand for several nodes of the graph before a stage: the border may be inside of
+    them now. Such values are believed only like those far off.
+    """
+    fused = [facts.node for facts in placement.facts if len(facts.stands_for) > 1]
+    return {value for node in fused for value in (*node.inputs, *node.outputs) if value is not None}
+
+
+def _unmoved(
+    doubtful: dict[int, Located], located: dict[int, Located], references: References, placement: Placement, flow: Flow
+) -> dict[int, Located]:
+    """Those of the doubtful whose call took what agrees, and whose border is where the exporter recorded it."""
+    agreeing = {reference.index for reference in references.items if reference.constant}
+    agreeing |= {index for index, item in located.items() if not is_off(references.items[index], item.difference)}
+    found = {}
+    for index, item in doubtful.items():
+        ends = [item.value.producer(), *flow.readers(item.value)]
+        recorded = all(node in flow.position and placement.recorded(flow.position[node]) for node in ends)
+        makers = references.makers(index) if recorded else []
+        took = [border.inputs for border in makers]
+        if took and all(side.ids and not side.overwritten and side.ids <= agreeing for side in took):
+            found[index] = item
+    return found
 
 
 def locate_passed_on(

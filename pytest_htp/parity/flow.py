@@ -158,6 +158,12 @@ class Placement:
         """Chains of a node; those of the root for a graph input or output."""
         return self._outside if position is None else self.chains[position]
 
+    def recorded(self, position: int) -> bool:
+        """Whether the exporter's own record says where a node belongs, beyond doubt."""
+        facts = self.facts[position]
+        direct = facts.evidence is Evidence.DIRECT and not facts.rewired and len(facts.stands_for) <= 1
+        return direct and position not in self.replayed and self.chains[position].certain
+
     def crossings(self, edge: Edge, *, later: bool) -> Iterator[tuple[Chain, Chain]]:
         """For every combination of chains: the calls that the value leaves, and the calls that it enters.
 

@@ -181,15 +181,9 @@ def examine(request: ParityRequest, onlooker: Onlooker | None = None) -> Examina
         further.name: _further_outputs(session, further, request, references.computed_in)
         for further in request.extra_inputs
     }
-    located = locate(references, observation, flow, anchors, _moved(placement))
+    located = locate(references, observation, flow, anchors, placement)
     passed_on = locate_passed_on(references, observation, flow, placement)
     return Examination(flow, references, placement, observation, located, passed_on, outputs, input_sets)
-
-
-def _moved(placement: Placement) -> set[ir.Value]:
-    """What nodes read and make that stand for several nodes of the graph before a stage."""
-    fused = [facts.node for facts in placement.facts if len(facts.stands_for) > 1]
-    return {value for node in fused for value in (*node.inputs, *node.outputs) if value is not None}
 
 
 def _somewhere(hierarchy: Hierarchy, outputs: Sequence[Difference]) -> Divergence | None:

@@ -109,11 +109,23 @@ class References:
         self.groups: dict[Group, list[Reference]] = {}
         for reference in self.items:
             self.groups.setdefault(reference.group, []).append(reference)
+        self._makers: dict[int, list[Border]] = {}
+        for border in self.borders:
+            for index in border.outputs.ids - border.inputs.ids:
+                self._makers.setdefault(index, []).append(border)
         self._sizes = {count for _, count in self.groups}
         self._samples = {
             group: torch.stack([sample(reference.tensor) for reference in members])
             for group, members in self.groups.items()
         }
+
+    def makers(self, index: int) -> list[Border]:
+        """Borders of the calls that returned a reference without having taken it."""
+        return self._makers.get(index, [])
+
+    def given_to_makers(self, index: int) -> set[int]:
+        """What those calls took."""
+        return set().union(*(border.inputs.ids for border in self.makers(index)))
 
     def has_size(self, count: int) -> bool:
         """Whether any reference has so many elements."""
