@@ -60,6 +60,21 @@ def test_a_fault_that_the_outputs_hide_is_found(prepared: Prepare, tmp_path: Pat
     assert float(record.divergence or 0) >= result.first_divergence.max_rel
 
 
+def test_an_error_of_any_size_that_the_outputs_hide_is_found(prepared: Prepare, tmp_path: Path) -> None:
+    request = prepared("bert")
+    name = "encoder.layer.0.attention.self.key"
+    faults = [
+        fault
+        for fault in large_faults(onnx.load(request.onnx_path).graph)
+        if fault.kind == "ramp x 1000" and facts_at(request, fault.position).path == name
+    ]
+    result = measure_parity(with_fault(request, faults[-1], tmp_path))  # the bias follows the weight
+    assert result.failed == []
+    assert result.first_divergence is not None
+    assert result.first_divergence.module == name
+    assert result.first_divergence.max_rel > 1
+
+
 class Scale(nn.Module):
     """At its initial weight of one it returns what it takes."""
 
@@ -71,8 +86,20 @@ class Scale(nn.Module):
         return x * self.weight + 0.0 * self.weight
 
 
-def test_a_module_that_returns_what_it_took_is_blamed_for_its_own_fault(tmp_path: Path) -> None:
-    model = nn.Sequential(nn.Linear(8, 8), Scale(), nn.Linear(8, 8)).eval()
+class Residual(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.weight = nn.Linear(8, 8), nn.Parameter(torch.full((8,), 0.1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.weight * self.inner(x)
+
+
+@pytest.mark.parametrize(("kind", "value"), [(Scale, 1.01), (Residual, 0.0)])
+def test_a_module_that_returns_what_it_took_is_blamed_for_its_own_fault(
+    kind: type[nn.Module], value: float, tmp_path: Path
+) -> None:
+    model = nn.Sequential(nn.Linear(8, 8), kind(), nn.Linear(8, 8)).eval()
     x = torch.randn(2, 8, generator=torch.Generator().manual_seed(2))
     made = HTPExporter(optimize=False).export(model, x, tmp_path / "m.onnx")
     assert made.parity.first_divergence is None
@@ -81,7 +108,7 @@ def test_a_module_that_returns_what_it_took_is_blamed_for_its_own_fault(tmp_path
     request = ParityRequest(made.onnx_path, made.program, {"x": x}, hierarchy, tagging)
     proto = onnx.load(made.onnx_path)
     weight = next(w for w in proto.graph.initializer if "1.weight" in w.name)
-    weight.CopyFrom(onnx.numpy_helper.from_array(np.full(8, 1.01, "float32"), weight.name))
+    weight.CopyFrom(onnx.numpy_helper.from_array(np.full(8, value, "float32"), weight.name))
     onnx.save(proto, tmp_path / "m.onnx")
     found = measure_parity(request).first_divergence
     assert found is not None
