@@ -89,3 +89,26 @@ def test_unfolding_gives_the_rows_back(values: list[tuple[str, str | None, int]]
 def test_hostile_rows_are_refused(rows: list[TensorRow], reason: str) -> None:
     with pytest.raises(HTPUsageError, match=reason):
         list_tensors(rows)
+
+
+@pytest.mark.parametrize(
+    ("modules", "folded"),
+    [
+        (("layer.0", "layer.1"), ["x.{0..1}"]),
+        (("layer.0", "layer.0"), ["x.{0..1}"]),
+        (("layer.0", "layer.2"), ["x.0", "x.1"]),  # a pattern would stand for other modules
+        (("layer.1", "layer.0"), ["x.0", "x.1"]),
+    ],
+)
+def test_only_consecutive_makers_share_a_row(modules: tuple[str, str], folded: list[str]) -> None:
+    rows = [tensor(f"x.{place}", module) for place, module in enumerate(modules)]
+    found = fold_tensors(rows)
+    assert [row.name for row in found] == folded
+    assert list_tensors(found) == rows
+
+
+def test_of_two_numbers_in_a_name_the_one_that_gives_fewer_rows_is_folded() -> None:
+    rows = [tensor(f"past.{layer}.{part}") for layer in range(3) for part in range(2)]
+    assert [row.name for row in fold_tensors(rows)] == ["past.{0..2}.0", "past.{0..2}.1"]
+    rows = [tensor(f"past.{layer}.{part}") for layer in range(2) for part in range(3)]
+    assert [row.name for row in fold_tensors(rows)] == ["past.0.{0..2}", "past.1.{0..2}"]
