@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import architectures
 import transformers
 from torch import nn
 
@@ -116,6 +115,8 @@ def make(name: str) -> tuple[nn.Module, Any]:
     elif name in config_names():
         model = resolve_model(config_dir(name)).module
     else:
+        from benchmarks import architectures
+
         return architectures.make(name)  # any of the zoo, timm's among them
     make_parameters_distinct(model)
     return model.eval(), None
