@@ -138,7 +138,8 @@ def _torch_modes() -> _Restore:
         torch.set_grad_enabled(grad)
         torch.set_default_dtype(dtype)
         if torch.get_default_device() != device:
-            torch.set_default_device(device)
+            # Set to the CPU, it is a mode that looks at every call of torch; None takes the mode away.
+            torch.set_default_device(None if device.type == "cpu" else device)
 
     return restore
 

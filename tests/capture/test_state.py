@@ -108,6 +108,7 @@ def test_the_process_comes_back(tmp_path: object) -> None:
             torch.is_grad_enabled(),
             torch.get_default_dtype(),
             torch.get_default_device(),
+            torch.overrides._get_current_function_mode_stack(),
             list(warnings.filters),
             (logger.level, logger.propagate, list(logger.handlers), logger.isEnabledFor(logging.DEBUG)),
             logging.root.manager.disable,
