@@ -19,7 +19,7 @@ _LOOKED_THROUGH = ("torch", "transformers", "onnx", "onnxscript", "onnx_ir", "on
 _OF_DATACLASSES = ("__init__", "__repr__", "__eq__", "__lt__", "__le__", "__gt__", "__ge__", "__hash__", "__setattr__",
                    "__delattr__", "__replace__")  # fmt: skip
 _OF_EVERY_CLASS = ("__dict__", "__weakref__", "_abc_impl")
-_GENERATES_ITS_OWN = "torch._inductor."  # compiles; no export runs it
+_COMPILES = "torch._inductor."  # makes functions from text, and no export runs them
 
 
 @dataclass
@@ -41,7 +41,8 @@ class Patches:
         """``module.Class.name`` → the foreign function or class, in order of the names."""
         found: dict[str, Any] = {}
         for name, module in list(sys.modules.items()):
-            if name.partition(".")[0] in _LOOKED_THROUGH and isinstance(module, ModuleType):
+            looked_through = name.partition(".")[0] in _LOOKED_THROUGH and not name.startswith(_COMPILES)
+            if looked_through and isinstance(module, ModuleType):
                 self._look(name, module, found)
         return dict(sorted(found.items()))
 
@@ -118,7 +119,7 @@ def _is_foreign_code(function: FunctionType) -> bool:
 
 def _is_made_from_text(value: Any) -> bool:
     """Whether a class has a method of no file that Python did not make for it."""
-    if not issubclass(type(value), type):
+    if not issubclass(type(value), type) or str(value.__module__).startswith(_COMPILES):
         return False
     names = vars(value)
     return any(
@@ -141,4 +142,4 @@ def _is_of_its_class(value: Any, owner: str, name: str, names: Any) -> bool:
         return True
     if name == "__new__" and "_field_defaults" in names:
         return str(value.__globals__.get("__name__")).startswith("namedtuple_")
-    return owner.startswith(_GENERATES_ITS_OWN)
+    return False
