@@ -13,7 +13,7 @@ from fixtures import config_dir
 TARGETS = [name for name, package in {"qnn": "onnxruntime_qnn", "openvino": "openvino"}.items() if find_spec(package)]
 
 pytestmark = pytest.mark.skipif(
-    not TARGETS, reason="the compilers come with the extras pytest-htp[qnn] and pytest-htp[openvino]"
+    not TARGETS, reason="no compiler of a device here: pip install 'pytest-htp[qnn,openvino]'"
 )
 
 

@@ -45,7 +45,9 @@ def test_export(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_targets(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """QNN's compiler takes no node with a dynamic axis."""
-    pytest.importorskip("onnxruntime_qnn", reason="needs the wheel of pytest-htp[qnn]")
+    pytest.importorskip(
+        "onnxruntime_qnn", reason="compiles with QNN (wheels for Linux and Windows): pip install 'pytest-htp[qnn]'"
+    )
     arguments = ["export", "zoo_of_export:make", "-o", "out", "--no-parity", "--target", "cpu"]
     fixed = ["--target", "qnn:htp_arch=79,soc_model=69", "--inputs", "x=float32[2, 3]"]
     assert main([*arguments, *fixed]) == 0

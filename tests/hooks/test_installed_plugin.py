@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from htp_examples import project
 
-pytest.importorskip("onnxruntime", reason="needs pytest-htp[parity]")
+pytest.importorskip("onnxruntime", reason="the targets' own runtime: pip install 'pytest-htp[parity]'")
 
 PLUGIN = """
 from pytest_htp import Target

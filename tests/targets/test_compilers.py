@@ -13,7 +13,7 @@ from pytest_htp import HTPTarget, HTPUsageError, Target
 from pytest_htp.targets.builtin import BUILT_IN
 from pytest_htp.targets.run import compile_for
 
-pytest.importorskip("onnxruntime", reason="needs pytest-htp[parity]")
+pytest.importorskip("onnxruntime", reason="the targets' own runtime: pip install 'pytest-htp[parity]'")
 
 # Shrink is not among the operators that QNN's provider can build.
 STEPS: list[Step] = [

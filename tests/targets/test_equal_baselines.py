@@ -10,7 +10,7 @@ from htp_wheels import OPENVINO, QNN
 from fixtures import config_dir
 from pytest_htp.testing import Example
 
-pytest.importorskip("onnxruntime", reason="needs pytest-htp[parity]")
+pytest.importorskip("onnxruntime", reason="the targets' own runtime: pip install 'pytest-htp[parity]'")
 
 TARGETS = ["cpu", "qnn", "openvino"]
 FAMILIES = """

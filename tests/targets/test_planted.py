@@ -20,7 +20,7 @@ from pytest_htp.targets.builtin import BUILT_IN
 from pytest_htp.targets.run import compile_for
 from tests.compare._records import bert
 
-pytest.importorskip("onnxruntime", reason="needs pytest-htp[parity]")
+pytest.importorskip("onnxruntime", reason="the targets' own runtime: pip install 'pytest-htp[parity]'")
 
 WHEELS = {"qnn": (QNN,), "openvino": (OPENVINO,), "cpu": ()}
 

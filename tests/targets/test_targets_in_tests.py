@@ -9,7 +9,7 @@ from htp_examples import project
 
 from pytest_htp.cli import main
 
-pytest.importorskip("onnxruntime", reason="needs pytest-htp[parity]")
+pytest.importorskip("onnxruntime", reason="the targets' own runtime: pip install 'pytest-htp[parity]'")
 
 TEST = """
 import pytest
