@@ -297,7 +297,7 @@ def _not_made(result: ExportResult) -> bool:
 def _cannot_write(paths: Sequence[str], reason: str) -> str:
     those = f"the baseline {paths[0]}" if len(paths) == 1 else f"{len(paths)} baselines, {paths[0]} first,"
     there = "what was there is" if len(paths) == 1 else "those that were there are"
-    return f"{those} can't be written ({reason}); {there} as before"
+    return f"{those} can't be written ({reason}); {there} as before. Mend that, then run the same command again"
 
 
 def environment() -> dict[str, str]:
