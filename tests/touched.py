@@ -16,11 +16,9 @@ ROOT = Path(__file__).resolve().parents[1]
 LIFE_OF_A_BASELINE = "tests/plugin/test_update_flow.py"
 # Where the folder has another name, or a part of it is enough.
 _TESTS = {
-    "cache": ("tests/cache", "tests/plugin/test_option_cache.py"),
     "cli": ("tests/cli", "tests/cli_export"),
     "hookspecs.py": ("tests/hooks",),
     "plugin.py": ("tests/plugin",),
-    "session": ("tests/plugin",),
     "tag.py": ("tests/tagging/test_tag_grammar.py",),
     "testing.py": ("tests/plugin/test_harness.py",),
     "text.py": ("tests/compare/test_compare_words.py", "tests/report/test_report_text.py"),
