@@ -87,7 +87,7 @@ def compiled(name: str, file: Path) -> Row:
     done = compile_apart(request, TIMEOUT)
     answer = done.answer
     tagging = read_tagging(ir.load(file))
-    place(in_execution_order(answer.nodes, tagging), tagging)
+    place(in_execution_order(answer.nodes, tagging), tagging, answer.device)
     seconds = time.perf_counter() - started
     if answer.outcome != "compiled" or not answer.partitions:
         result = compile_for(target, file, tagging, timeout=TIMEOUT)

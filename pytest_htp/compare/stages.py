@@ -63,7 +63,7 @@ def compare_stages(context: Context, rules: Sequence[Callable[[Context], None]])
         ]
         earlier.append(inner)
     gone = [name for name in before if name not in {stage.name for stage in context.after.stages}]
-    if gone and context.after.stages:
+    if gone:
         context.report("record.changed", f"stages no longer made: {', '.join(gone)}", before=gone)
 
 

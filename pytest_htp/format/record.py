@@ -293,9 +293,10 @@ class StageRecord(GraphRecord, frozen=True, kw_only=True):
 
 
 class PlacementRow(PathRow, frozen=True, kw_only=True):
-    """Own nodes of a module by the device that runs them."""
+    """Own nodes of a module by the device that runs them, and operators of those that are not on the target."""
 
     devices: Histogram
+    fallback: Histogram = field(default_factory=dict)
 
 
 class TargetRecord(_Row, frozen=True, kw_only=True):

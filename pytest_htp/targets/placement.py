@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -21,10 +21,12 @@ class Placement:
 
     Attributes:
         modules: module path → device → count.
+        fallback: module path → operator → count, of nodes that are on another device than the target's.
         unplaced: device → count of nodes that no module could be found for.
     """
 
     modules: dict[str, dict[str, int]]
+    fallback: dict[str, dict[str, int]]
     unplaced: dict[str, int]
 
     @property
@@ -38,23 +40,29 @@ class Placement:
         return round(100 * there / self.total, 2) if self.total else None
 
 
-def place(nodes: Sequence[CompiledNode], tagging: Tagging) -> Placement:
+def place(nodes: Sequence[CompiledNode], tagging: Tagging, device: str) -> Placement:
     """Lead compiled nodes back to modules. A node made of several counts once for each of them.
 
     Args:
         nodes: as the compiler has them.
         tagging: of the graph that was compiled.
+        device: the target's own.
     """
-    modules: dict[str, Counter[str]] = {}
+    modules: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    fallback: defaultdict[str, Counter[str]] = defaultdict(Counter)
     unplaced: Counter[str] = Counter()
     for node, paths in zip(nodes, module_paths(nodes, tagging), strict=True):
         for path in paths:
-            modules.setdefault(path, Counter())[node.device] += 1
+            modules[path][node.device] += 1
+            if node.device != device:
+                fallback[path][node.op_type] += 1
         if not paths:
             unplaced[node.device] += 1
-    return Placement(
-        {path: dict(sorted(modules[path].items())) for path in sorted(modules)}, dict(sorted(unplaced.items()))
-    )
+    return Placement(_sorted(modules), _sorted(fallback), dict(sorted(unplaced.items())))
+
+
+def _sorted(counts: Mapping[str, Counter[str]]) -> dict[str, dict[str, int]]:
+    return {path: dict(sorted(counts[path].items())) for path in sorted(counts)}
 
 
 def module_paths(nodes: Sequence[CompiledNode], tagging: Tagging) -> list[list[str]]:

@@ -22,6 +22,7 @@ class HTPTarget:
         share: percent of compiled nodes that run on the target; None where it did not compile.
         seconds: of the compiler's process, its start included.
         device: the target's own name among the devices of ``placement``; any other is a fallback.
+        fallback: module path → operator → count of its nodes that are on another device.
         unplaced: device → count of compiled nodes that no module could be found for.
         failing: where it did not compile, the smallest modules that alone do not; empty if not found.
         runs: device → count over execution order, as ``("QNN", 86)`` pairs; each piece given to the target is one.
@@ -38,6 +39,7 @@ class HTPTarget:
     share: float | None
     seconds: float
     device: str
+    fallback: dict[str, dict[str, int]] = field(default_factory=dict)
     unplaced: dict[str, int] = field(default_factory=dict)
     failing: tuple[str, ...] = ()
     runs: tuple[tuple[str, int], ...] = ()
@@ -57,7 +59,10 @@ class HTPTarget:
             failing=fold_paths(self.failing),
             partitions=self.partitions,
             share=self.share,
-            placement=fold_rows([PlacementRow(path=path, devices=devices) for path, devices in self.placement.items()]),
+            placement=fold_rows(
+                PlacementRow(path=path, devices=devices, fallback=self.fallback.get(path, {}))
+                for path, devices in self.placement.items()
+            ),
             unplaced=self.unplaced,
         )
 
@@ -72,6 +77,7 @@ class HTPTarget:
             "partitions": self.partitions,
             "share": self.share,
             "placement": self.placement,
+            "fallback": self.fallback,
             "unplaced": self.unplaced,
             "runs": [list(run) for run in self.runs],
             "seconds": self.seconds,

@@ -50,13 +50,14 @@ def compile_for(target: Target, path: Path, tagging: Tagging, *, timeout: float)
         answer = compilation.answer
     compiled = answer.outcome == "compiled"
     nodes = in_execution_order(answer.nodes, tagging) if compiled else []
-    placement = place(nodes, tagging)
+    placement = place(nodes, tagging, answer.device)
     result = HTPTarget(
         name=target.name,
         compiled=compiled,
         error=None if compiled else answer.message.replace(str(path.resolve()), path.name),
         partitions=answer.partitions if compiled else None,
         placement=placement.modules,
+        fallback=placement.fallback,
         unplaced=placement.unplaced,
         share=placement.share(answer.device) if compiled else None,
         seconds=compilation.seconds,

@@ -43,7 +43,7 @@ def found(before: Target | None, after: Target | None) -> list[tuple[Any, ...]]:
 
 @pytest.mark.parametrize(
     ("before", "after"),
-    [(target(), target()), (None, target()), (target(), None), (target(compiled=False), target(compiled=False))],
+    [(target(), target()), (None, target()), (target(compiled=False), target(compiled=False))],
 )
 def test_nothing_is_said_of_what_is_alike_or_new(before: Target | None, after: Target | None) -> None:
     assert found(before, after) == []
@@ -107,6 +107,30 @@ def test_a_new_module_on_a_fallback_device_is_told() -> None:
     assert found(target(), target(placement=rows))[0][:3] == ("placement.moved", "regression", "pooler.extra")
 
 
+def falls_back(**operators: int) -> Target:
+    fallback = {"fallback": operators} if operators else {}
+    return target(placement=[{"path": "pooler", "devices": {"CPU": 1, "QNN": 1}, **fallback}])
+
+
+def test_another_operator_falls_back_now_though_as_many_nodes_do() -> None:
+    (entry,) = found(falls_back(Gelu=1), falls_back(Erf=1))
+    assert entry == ("placement.moved", "regression", "pooler", "qnn", "falls back now: 1 Erf")
+    assert found(falls_back(Gelu=1), falls_back(Gelu=1)) == []
+    assert found(falls_back(), falls_back(Erf=1)) == []  # a baseline that does not hold operators yet
+
+
+def test_operators_that_fall_back_are_named() -> None:
+    before = target(placement=[{"path": "pooler", "devices": {"QNN": 2}}])
+    assert found(before, falls_back(Erf=1))[0][4] == "nodes on CPU 0 -> 1, QNN 2 -> 1; falls back now: 1 Erf"
+    more = target(placement=[{"path": "pooler", "devices": {"CPU": 2, "QNN": 1}, "fallback": {"Erf": 1, "Gelu": 1}}])
+    assert found(falls_back(Erf=1), more)[0][4] == "nodes on CPU 1 -> 2; falls back now: 1 Gelu"
+
+
+def test_one_that_falls_back_now_is_told_though_others_no_longer_do() -> None:
+    before = target(placement=[{"path": "pooler", "devices": {"CPU": 2, "QNN": 1}, "fallback": {"Erf": 2}}])
+    assert found(before, falls_back(Gelu=1))[0][4] == "nodes on CPU 2 -> 1; falls back now: 1 Gelu"
+
+
 def test_a_graph_that_no_longer_compiles_names_the_modules() -> None:
     failed = target(compiled=False, error="Code: 1002", failing=["encoder.layer.{0..3}.output.LayerNorm"], placement=[])
     expected = "no longer compiles for qnn: Code: 1002; this module alone does not compile"
@@ -138,6 +162,10 @@ def test_a_target_that_is_left_out_is_told() -> None:
     records = [{**copy.deepcopy(bert()), "targets": targets} for targets in ([target(), cpu()], [cpu()])]
     (finding,) = compare_exports(*records).findings
     assert (finding.code, finding.message) == ("record.changed", "targets no longer compiled for: qnn")
+
+
+def test_all_targets_left_out_are_told() -> None:
+    assert [entry[0] for entry in found(target(), None)] == ["record.changed"]
 
 
 def cpu() -> Target:

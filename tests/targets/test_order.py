@@ -58,7 +58,9 @@ def test_nodes_of_a_body_go_to_the_module_it_stands_in(tmp_path: Path) -> None:
     bodies = [node("", operator=operator) for _ in range(2) for operator in ("Softplus", "Tanh", "Mul")]
     told = with_names([node("n0"), node("n2"), node("n4"), *bodies], onnx.load(path))
     assert [each.names[0] for each in told[3:5]] == ["n1/Softplus_0", "n1/Tanh_1"]
-    placed = place(in_execution_order(told, tagging), tagging).modules
+    found = place(in_execution_order(told, tagging), tagging, "X")
+    placed = found.modules
+    assert found.fallback["b"] == {"Mul": 1, "Softplus": 1, "Tanh": 1}
     assert placed == {"a": {"CPU": 1}, "b": {"CPU": 3}, "c": {"CPU": 1}, "d": {"CPU": 3}, "e": {"CPU": 1}}
 
 
@@ -76,7 +78,7 @@ def test_what_is_gone_between_two_names_is_what_a_node_stands_for(tmp_path: Path
         CompiledNode(names=["n2/transposed"], op_type="Transpose", device="CPU"),  # prepares a weight
         CompiledNode(names=["n3", "n4"], op_type="Fused", device="CPU", inputs=[1, 2]),
     ]
-    placed = place(in_execution_order(told, tagging), tagging).modules
+    placed = place(in_execution_order(told, tagging), tagging, "CPU").modules
     assert placed == {name: {"CPU": 1} for name in "abcde"}
 
 
@@ -85,4 +87,4 @@ def test_quantization_without_a_name_goes_with_what_it_is_for(tmp_path: Path) ->
     kinds = ("QuantizeLinear", "DequantizeLinear", "Transpose")
     odd = [CompiledNode(names=[f"{kind}_token_{k}"], op_type=kind, device="X", piece=0) for k, kind in enumerate(kinds)]
     told = [node("n0", "X", 0), *odd, node("n2", "X", 0)]
-    assert place(told, tagging).modules == {"": {"X": 1}, "a": {"X": 2}, "c": {"X": 2}}
+    assert place(told, tagging, "X").modules == {"": {"X": 1}, "a": {"X": 2}, "c": {"X": 2}}

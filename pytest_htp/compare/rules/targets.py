@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 from pytest_htp.compare.context import Context
 from pytest_htp.format.paths import expand_pattern
-from pytest_htp.format.record import Record, TargetRecord
+from pytest_htp.format.record import PlacementRow, Record, TargetRecord
 
-Devices = Mapping[str, int]
+Counts = Mapping[str, int]
 
 
 def compare_targets(context: Context) -> None:
@@ -23,7 +24,7 @@ def compare_targets(context: Context) -> None:
             _compare_placement(context, old, after)
     names = {target.name for target in context.after.targets}
     gone = [name for name in before if name not in names]
-    if gone and names:
+    if gone:
         context.report("record.changed", f"targets no longer compiled for: {', '.join(gone)}", before=gone)
 
 
@@ -55,24 +56,23 @@ def _report_failure(context: Context, old: TargetRecord | None, after: TargetRec
 def _compare_placement(context: Context, old: TargetRecord, after: TargetRecord) -> None:
     name, device, note = after.name, after.device, _options(old, after)
     paths = context.modules.new_paths
-    places = {paths.get(path, path): devices for path, devices in _unfolded(old).items()}
-    for path, devices in _unfolded(after).items():
-        known = places.get(path, {})
+    rows = {paths.get(path, path): row for path, row in _unfolded(old).items()}
+    for path, row in _unfolded(after).items():
+        was = rows.get(path, PlacementRow(path=path, devices={}))
+        known, devices = was.devices, row.devices
         fell, ran = _elsewhere(devices, device), _elsewhere(known, device)
-        code = None
-        if fell > ran:
-            code = "placement.moved"
-        elif fell < ran and devices.get(device, 0) > known.get(device, 0):
-            code = "placement.gained"
-        if code is not None:
+        new = {} if ran and not was.fallback else Counter(row.fallback) - Counter(was.fallback)
+        if fell > ran or new:
+            parts = [_described(known, devices)] if known != devices else []
+            parts += [f"falls back now: {_listed(new)}"] if new else []
             context.report(
-                code,
-                _described(known, devices) + note,
-                module=path,
-                stage=name,
-                before=dict(known),
-                after=dict(devices),
+                "placement.moved", "; ".join(parts) + note, module=path, stage=name, before=known, after=devices
             )
+        elif fell < ran and devices.get(device, 0) > known.get(device, 0):
+            context.report(
+                "placement.gained", _described(known, devices) + note, module=path, stage=name,
+                before=known, after=devices,
+            )  # fmt: skip
     known, devices = (row.unplaced for row in (old, after))
     if _elsewhere(devices, device) > _elsewhere(known, device):
         context.report(
@@ -87,15 +87,19 @@ def _compare_placement(context: Context, old: TargetRecord, after: TargetRecord)
         )  # fmt: skip
 
 
-def _unfolded(target: TargetRecord) -> dict[str, Devices]:
-    return {path: row.devices for row in target.placement for path in expand_pattern(row.path)}
+def _unfolded(target: TargetRecord) -> dict[str, PlacementRow]:
+    return {path: row for row in target.placement for path in expand_pattern(row.path)}
 
 
-def _elsewhere(devices: Devices, device: str) -> int:
+def _listed(operators: Counts) -> str:
+    return ", ".join(f"{count} {operator}" for operator, count in sorted(operators.items()))
+
+
+def _elsewhere(devices: Counts, device: str) -> int:
     return sum(count for name, count in devices.items() if name != device)
 
 
-def _described(before: Devices, after: Devices) -> str:
+def _described(before: Counts, after: Counts) -> str:
     return "nodes on " + ", ".join(
         f"{name} {before.get(name, 0)} -> {after.get(name, 0)}"
         for name in sorted({*before, *after})
