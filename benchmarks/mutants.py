@@ -73,7 +73,7 @@ def _fault(node: Any) -> tuple[str, Callable[[], None]] | None:
         return "branches", lambda: node.__dict__.update(body=node.orelse, orelse=node.body)
     if isinstance(node, ast.If | ast.While):
         return "condition", lambda: setattr(node, "test", ast.UnaryOp(ast.Not(), node.test))
-    if isinstance(node, ast.Return) and node.value is not None:
+    if isinstance(node, ast.Return) and node.value is not None and ast.unparse(node.value) != "None":
         return "result", lambda: setattr(node, "value", ast.Constant(None))
     alone = isinstance(node, ast.Expr) and not isinstance(node.value, ast.Constant | ast.Yield | ast.YieldFrom)
     if alone or isinstance(node, ast.AugAssign | ast.Continue | ast.Break):

@@ -10,8 +10,6 @@ import torch
 from torch import nn
 
 from pytest_htp import HTPExporter, HTPExportError, HTPExportStep
-from pytest_htp.tagging.named import node_named_in
-from pytest_htp.tagging.tagger import tag_graph
 
 
 class Autocast(nn.Module):
@@ -65,24 +63,3 @@ def test_a_kernel_that_is_missing_names_its_module(tmp_path: Path) -> None:
     made = HTPExporter().export(model, torch.randn(2, 4).bfloat16(), tmp_path / "m.onnx")
     assert made.parity.reason is not None
     assert made.parity.reason.endswith("at the types of this model, such as module 0 (Linear)")
-
-
-@pytest.mark.parametrize(
-    ("text", "key"),
-    [
-        ("(op_type:If, node name: {0}): (op_type:Gemm, node name: {1}): Incompatible dimensions", 1),
-        ("Nodes must be sorted, however input 'z' of node: name: {0} OpType: Gemm is not output", 0),
-        ("Node ({1}) Op (Gemm) [TypeInferenceError] Inferred elem type", 1),
-        ("Non-zero status code returned while running Gemm node. Name:'{1}' Status Message: no", 1),
-        ("Graph must be in SSA form, however '{2}' has been used as output names", 1),
-        ("something about nothing", None),
-    ],
-)
-def test_messages_lead_to_nodes(tmp_path: Path, text: str, key: int | None) -> None:
-    made = HTPExporter(parity=False).export(
-        nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4)), torch.randn(2, 4), tmp_path / "m.onnx"
-    )
-    tagging = tag_graph(made.program, made.data.hierarchy)
-    gemms = [facts for facts in tagging.nodes if facts.node.op_type == "Gemm"]
-    found = node_named_in(text.format(gemms[0].key, gemms[1].key, gemms[1].node.outputs[0].name), tagging)
-    assert found is (None if key is None else gemms[key])

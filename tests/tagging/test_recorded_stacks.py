@@ -84,6 +84,9 @@ def test_spellings_of_tracers() -> None:
     assert read([("layers.slice(1, None, None).2", "m.Block")]) is None
     assert read([("layers.slice(1, None, None)", "m.ModuleList")]) is None
     assert read([("layers.slice(0, 9, 0).0", "m.Block")]) is None
+    assert read([("layers.slice(1, None, None).x", "m.Block")]) is None
+    assert read([("layers.slice(1, None, None).-1", "m.Block")]) is None
+    assert read([("gone.slice(1, None, None).0", "m.Block")]) is None
     assert read([("block.slice(1, None, None).0", "m.Block")]) is None
 
 

@@ -40,16 +40,12 @@ class FusedOriginsPass:
 
     @staticmethod
     def _weight_owner(graph: GraphFacts, facts: NodeFacts, origins: Collection[str]) -> str | None:
-        owned: list[tuple[int, str]] = []
+        sizes: dict[int, set[str]] = {}
         for value in facts.node.inputs:
-            if value is None:
+            if value is None or value.const_value is None:
                 continue
             owners = graph.owners(value) & set(origins)
             if len(owners) == 1:
-                size = value.const_value.size if value.const_value is not None else 0
-                owned.append((size, owners.pop()))
-        if not owned:
-            return None
-        largest = max(size for size, _ in owned)
-        candidates = {owner for size, owner in owned if size == largest}
+                sizes.setdefault(value.const_value.size, set()).update(owners)
+        candidates = sizes[max(sizes)] if sizes else set()
         return candidates.pop() if len(candidates) == 1 else None
