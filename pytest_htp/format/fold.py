@@ -51,8 +51,7 @@ def fold_rows(rows: Iterable[_R]) -> list[_R]:
             path = render_pattern(template, ((n,) for n in vectors[0]))
             raise HTPUsageError(f"two rows describe one module: {path!r}; every module has exactly one row")
         folded += ((*_placed(template, box), key) for box in _boxes(vectors))
-    folded.sort(key=lambda entry: entry[:2])
-    return [replace(contents[key], path=pattern) for _, pattern, key in folded]
+    return [replace(contents[key], path=pattern) for _, pattern, key in sorted(folded)]
 
 
 def fold_paths(paths: Iterable[str]) -> list[str]:
@@ -103,8 +102,6 @@ def unfold_rows(rows: Iterable[_R]) -> list[_R]:
 
 def _boxes(vectors: Sequence[Vector]) -> list[_Box]:
     """Partition distinct vectors into cartesian products; of two greedy orders, the one with fewer products."""
-    if len(vectors) == 1 or not vectors[0]:
-        return [tuple((number,) for number in vectors[0])]
     positions = range(len(vectors[0]))
     inner_first = _merge(vectors, reversed(positions))
     if len(inner_first) == 1:

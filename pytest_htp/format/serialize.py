@@ -81,7 +81,7 @@ def _holds_rows(value: Any) -> bool:
 
 
 def _line(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
 def _check(value: Any, where: str) -> None:
