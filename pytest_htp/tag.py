@@ -31,7 +31,7 @@ _BAD_ESCAPE = re.compile(r"%(?![0-9A-F]{2})")
 def _escape(text: str, reserved: str) -> str:
     from unicodedata import category  # deferred: most runs of the plugin never make a tag
 
-    if text.isascii() and text.isprintable() and not any(char in text for char in f"{reserved} "):
+    if text.isascii() and text.isprintable() and {*reserved, " "}.isdisjoint(text):
         return text
     return "".join(
         "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogatepass"))

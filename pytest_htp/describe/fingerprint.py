@@ -143,6 +143,8 @@ class Fingerprints:
         return "own"
 
     def _constant(self, value: ir.Value, path: str) -> str:
+        if value in self._constants:
+            return self._constants[value]
         tensor = value.const_value
         assert tensor is not None
         rank = len(tensor.shape)
@@ -151,10 +153,8 @@ class Fingerprints:
             own = sorted(name for name in names if self._graph.owner_of(name) == path)
             local = own[0][len(path) :].lstrip(".") if own else "elsewhere"
             return f"parameter {local} {tensor.dtype.name} {rank}"
-        if value not in self._constants:
-            values = "" if made_by_rewriting(value) else small_values(tensor)
-            self._constants[value] = f"constant {tensor.dtype.name} {rank} {values}"
-        return self._constants[value]
+        values = "" if made_by_rewriting(value) else small_values(tensor)
+        return self._constants.setdefault(value, f"constant {tensor.dtype.name} {rank} {values}")
 
     def _attribute(self, attr: ir.Attr) -> str:
         if attr.is_ref():

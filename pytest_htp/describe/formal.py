@@ -13,7 +13,7 @@ from pytest_htp.tagging.facts import GraphFacts, NodeFacts, bodies_of
 
 def formal_inputs(graph: GraphFacts) -> Iterator[tuple[ir.Value, tuple[NodeFacts | None, str]]]:
     """Values that a body or function is given → (the node that runs it, words)."""
-    for facts in graph.nodes:
+    for facts in {facts.node: facts for facts in graph.runners.values()}.values():
         for name, attr in facts.node.attributes.items():
             for body in bodies_of(attr):
                 head = f"{plain_operator(facts.node)}{_nesting(graph, facts)}.{name}"

@@ -125,22 +125,32 @@ class _Writer:
         # inputs without absent last ones; then what bodies give
         self.operands = {node: [*present_inputs(node), *self._given(node)] for node in self.facts}
         self.unordered = {node for node in self.facts if node.op_type in COMMUTATIVE and is_onnx(node)}
-        self._items: dict[ir.Value | None, _Item | None] = {}
-        self._words: dict[ir.Value | None, str | None] = {}
+        # Of every value that is asked for: what makes it, here or in a child, and words for it (None: from outside).
+        self.items: dict[ir.Value | None, _Item | None] = {}
+        self.words: dict[ir.Value | None, str | None] = {}
+        # The words as a kind, which has no number for what comes from outside.
+        self.kinds: dict[ir.Value | None, str] = {}
 
     def write(self) -> _Part:
-        for node in self.facts:
-            self.shallow[node] = f"{self.heads[node]}({', '.join(map(self._kind, node.inputs))})"
+        for node, operands in self.operands.items():
+            inputs = node.inputs
+            self._look_at(inputs)
+            if len(operands) > len(inputs):
+                self._look_at(operands)
+            self.shallow[node] = f"{self.heads[node]}({', '.join([self.kinds[value] for value in inputs])})"
+        children = sorted(set(self.below.values()))
+        for child in children:
+            self._look_at(self.programs.parts[child].reads)
         if self._tied():
             self._tell_apart()
         for node in self.unordered:
             self.operands[node] = self._ordered(node)
         self.unordered.clear()
-        children = sorted(set(self.below.values()))
         self.part.gives = [value for value in self._candidates(children) if self._leaves(value)]
+        self._look_at(self.part.gives)
         first = sorted(self.part.gives, key=self._value_key)
         rest = sorted(self.facts, key=self._node_key)
-        roots = [made for value in first if (made := self._item(value)) is not None]
+        roots = [made for value in first if (made := self.items[value]) is not None]
         order = list(_postorder((*roots, *rest, *children), self._needs))
         self._label(order)
         calls: list[str] = []
@@ -159,15 +169,16 @@ class _Writer:
         """Whether what nodes and operands look like by themselves leaves an order open."""
         if len(set(self.shallow.values())) < len(self.shallow):
             return True
-        operands = (list(map(self._kind, self.operands[node])) for node in self.unordered)
+        operands = ([self.kinds[value] for value in self.operands[node]] for node in self.unordered)
         return any(len(set(kinds)) < len(kinds) for kinds in operands)
 
     def _tell_apart(self) -> None:
         """Digests of nodes with all own nodes that they are made of."""
+        deep = self.deep
         for item in _postorder(self.facts, self._needs):
             if not isinstance(item, str):
                 operands = [self._deep_kind(value) for value in self._ordered(item)]
-                self.deep[item] = _digest("|".join((self.heads[item], *operands)))
+                deep[item] = _digest("|".join((self.heads[item], *operands)))
 
     def _opset(self, node: ir.Node) -> int | None:
         return self.programs.graph.model.opset_imports.get(node.domain or "")
@@ -189,10 +200,16 @@ class _Writer:
 
     # What an item needs first: own nodes and children by what they read.
 
-    def _item(self, value: ir.Value | None) -> _Item | None:
-        if value not in self._items:
-            self._items[value] = self._found(value)
-        return self._items[value]
+    def _look_at(self, values: Iterable[ir.Value | None]) -> None:
+        for value in values:
+            if value in self.items:
+                continue
+            item = self.items[value] = self._found(value)
+            if value is None or item is None or isinstance(item, str):
+                words = self.words[value] = self._named(value)
+                self.kinds[value] = words or "in"
+            else:
+                self.kinds[value] = f"{self.operators[item]}.{value.index()}"
 
     def _found(self, value: ir.Value | None) -> _Item | None:
         maker = self.makers.get(value)
@@ -205,7 +222,8 @@ class _Writer:
 
     def _needs(self, item: _Item) -> list[_Item]:
         values = self.programs.parts[item].reads if isinstance(item, str) else self._ordered(item)
-        return [found for value in values if (found := self._item(value)) is not None]
+        items = self.items
+        return [found for value in values if (found := items[value]) is not None]
 
     def _ordered(self, node: ir.Node) -> Values:
         """The operands, a commutative operator's in canonical order as far as that is known yet."""
@@ -213,22 +231,16 @@ class _Writer:
         if node not in self.unordered:
             return operands
         count = len(operands) - len(self._given(node))
-        in_order = sorted(operands[:count], key=lambda value: (self._kind(value), self._deep_kind(value)))
+        in_order = sorted(operands[:count], key=lambda value: (self.kinds[value], self._deep_kind(value)))
         return [*in_order, *operands[count:]]
 
     # Order of what is independent.
 
-    def _kind(self, value: ir.Value | None) -> str:
-        """A value in words without numbers and without what it is made of."""
-        item = self._item(value)
-        if value is None or item is None or isinstance(item, str):
-            return self._foreign(value) or "in"
-        return f"{self.operators[item]}.{value.index()}"
-
     def _deep_kind(self, value: ir.Value | None) -> str:
-        item = self._item(value)
+        """A value in words with all own nodes that it is made of."""
+        item = self.items[value]
         if value is None or item is None or isinstance(item, str):
-            return self._kind(value)
+            return self.kinds[value]
         return f"{self.deep.get(item, '')}.{value.index()}"
 
     def _node_key(self, node: ir.Node) -> _Key:
@@ -237,9 +249,9 @@ class _Writer:
         return self.shallow[node], self.deep.get(node, ""), -1 if call is None else call, position
 
     def _value_key(self, value: ir.Value) -> _Key:
-        item = self._item(value)
+        item = self.items[value]
         if item is None or isinstance(item, str):
-            return self._kind(value), "", 0, 0
+            return self.kinds[value], "", 0, 0
         shallow, deep, call, position = self._node_key(item)
         return f"{shallow}.{value.index()}", deep, call, position
 
@@ -286,23 +298,18 @@ class _Writer:
         return f"%{self.numbers[node]} = {plain_operator(node)}({', '.join(inputs)}{ending})"
 
     def _described(self, value: ir.Value | None) -> str:
-        item = self._item(value)
+        item = self.items[value]
         if value is not None and item is not None and not isinstance(item, str):
             place = value.index()
-            return f"%{self.numbers[item]}" + (f".{place}" if place else "")
-        words = self._foreign(value)
+            return f"%{self.numbers[item]}.{place}" if place else f"%{self.numbers[item]}"
+        words = self.words[value]
         if words is None:
             assert value is not None
             words = f"in{self.part.reads.setdefault(value, len(self.part.reads))}"
         return words
 
-    def _foreign(self, value: ir.Value | None) -> str | None:
-        """Words for a value that no own node makes; None for one from outside."""
-        if value not in self._words:
-            self._words[value] = self._named(value)
-        return self._words[value]
-
     def _named(self, value: ir.Value | None) -> str | None:
+        """Words for a value that no own node makes; None for one from outside."""
         if value is None:
             return "-"
         if value.const_value is not None and value.producer() is None:

@@ -30,6 +30,8 @@ def left_out_biases(graph: GraphFacts) -> dict[str, tuple[str, int]]:
     """Biases that a module has, that hold zeros and that optimization took from its operator: by name, element type
     and bytes that they would have. What values of weights do to a graph is no difference.
     """
+    if not graph.zero_biases:
+        return {}
     left_out = {}
     stored = {name for value in initializers(graph) for name in graph.parameter_names(value)}
     for facts in graph.nodes:

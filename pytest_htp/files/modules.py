@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 
 import onnx_ir as ir
 
@@ -14,7 +15,7 @@ from pytest_htp.errors import HTPUsageError
 from pytest_htp.format.paths import join_path, last_segment, nearest, owner_of, parent_of, relative_to
 from pytest_htp.tag import HierarchyTag, segment
 from pytest_htp.tagging.coverage import Evidence
-from pytest_htp.tagging.facts import GraphFacts, NodeFacts
+from pytest_htp.tagging.facts import GraphFacts, NodeFacts, graphs_in
 from pytest_htp.tagging.passes.dataflow import DataFlowPass
 from pytest_htp.tagging.read import read_tagging
 from pytest_htp.tagging.tagger import Tagging
@@ -35,6 +36,8 @@ _PSEUDO_SCOPE = "_empty_nn_module_stack_from_metadata_hook"
 _STRICT_ROOT = "_export_root"
 # /encoder/layer.0/attention/self/MatMul_1: the operator's own name ends it
 _OUTPUT = re.compile(r"_output_\d+$")
+# ``(path, class)`` of each module around a node, root first
+_Chain = tuple[tuple[str, str], ...]
 _NODE_NAME = re.compile(r"/((?:[^/\s]+/)*)([A-Za-z]\w*)")
 
 
@@ -63,15 +66,16 @@ def read_modules(model: ir.Model) -> ReadModules:
             note = f"its tags ({namespace}{_TAG_SUFFIX}) are not used: {error}"
     modules: dict[str, ModuleInfo] = {}
     graph = GraphFacts(model, modules)
-    found: dict[str, tuple[tuple[str, str], ...]] = {}
+    found: dict[str, _Chain] = {}
     source = ALONE
     for candidate, read in ((SCOPES, _scope), (NAMES, _place_in_name)):
-        found = {facts.key: chain for facts in graph.nodes if (chain := read(facts.node)) and all(map(_is_path, chain))}
-        if any(len(chain) > 1 for chain in found.values()):
+        found = {facts.key: around for facts in graph.nodes if (around := read(facts.node)) is not None}
+        if any(len(around) > 1 for around in found.values()):
             source = candidate
             break
     else:
-        return as_one_module(model, note)
+        modules.update(module_table({"": ""}))
+        return _as_one_module(graph, note)
     modules.update(_module_table(found.values()))
     for facts in graph.nodes:
         if facts.key in found:
@@ -94,7 +98,7 @@ def _place_by_parameters(graph: GraphFacts, modules: dict[str, ModuleInfo]) -> N
         if len(read) == len(values):
             continue
         owners = {owner_of(name) for name in read if "." in name and not _generated(name) and "/" not in name}
-        if len(owners) == 1 and parent_of(owner := owners.pop()) in modules and _is_path((owner, "")):
+        if len(owners) == 1 and parent_of(owner := owners.pop()) in modules and _is_path(owner):
             found.append((facts, owner))
     missing = {owner: "" for _, owner in found if owner not in modules}
     if missing:
@@ -103,9 +107,12 @@ def _place_by_parameters(graph: GraphFacts, modules: dict[str, ModuleInfo]) -> N
         facts.decide(Evidence.INFERRED, owner, "parameters")
 
 
-def as_one_module(model: ir.Model, note: str = "") -> ReadModules:
-    """Every node in the root, for want of anything that says more."""
-    graph = GraphFacts(model, module_table({"": ""}))
+def as_one_module(model: ir.Model) -> ReadModules:
+    """Every node in the root, whatever its file says."""
+    return _as_one_module(GraphFacts(model, module_table({"": ""})))
+
+
+def _as_one_module(graph: GraphFacts, note: str = "") -> ReadModules:
     for facts in graph.nodes:
         facts.decide(Evidence.INFERRED, "", ALONE)
     give_parameters(graph)
@@ -136,7 +143,7 @@ def by_weights(tagging: Tagging) -> dict[str, NodeFacts]:
 
 def namespace_of(model: ir.Model) -> str | None:
     """Of the tags that are embedded (``htp`` of ``htp.hierarchy.tag``), None where there are none."""
-    for graph in (*model.graphs(), *model.functions.values()):
+    for graph in (*graphs_in(model.graph), *model.functions.values()):
         for node in graph:
             for key in node.metadata_props:
                 if key.endswith(_TAG_SUFFIX):
@@ -144,36 +151,41 @@ def namespace_of(model: ir.Model) -> str | None:
     return None
 
 
-def _is_path(frame: tuple[str, str]) -> bool:
-    return not frame[0] or all(frame[0].split("."))
+def _is_path(path: str) -> bool:
+    return not path or all(path.split("."))
 
 
-def _scope(node: ir.Node) -> tuple[tuple[str, str], ...] | None:
+def _scope(node: ir.Node) -> _Chain | None:
     """``(path, class)`` of the modules around a node, root first; None where no module is named."""
     stack = read_stack(node.metadata_props)
-    if stack is None:
-        return None
+    return None if stack is None else _chain_of(stack.frames)
+
+
+@lru_cache(maxsize=65_536)  # a module's nodes have the same
+def _chain_of(recorded: tuple[tuple[str, str], ...]) -> _Chain | None:
     frames = []
-    for path, kind in stack.frames:
+    for path, kind in recorded:
         if _PSEUDO_SCOPE in (path, kind) or path.startswith(_PSEUDO_SCOPE):
             return None
-        path = "" if path == _STRICT_ROOT else path.removeprefix(f"{_STRICT_ROOT}.")
-        frames.append((_CALL_SUFFIX.sub("", path), last_segment(kind)))
+        path = _CALL_SUFFIX.sub("", "" if path == _STRICT_ROOT else path.removeprefix(f"{_STRICT_ROOT}."))
+        if not _is_path(path):
+            return None
+        frames.append((path, last_segment(kind)))
     return tuple(frames) or None
 
 
-def _place_in_name(node: ir.Node) -> tuple[tuple[str, str], ...] | None:
+def _place_in_name(node: ir.Node) -> _Chain | None:
     """The same from a node's name, else, should a tool have renamed it, from that of the value it makes."""
-    made = (value.name or "" for value in node.outputs)
-    for name in (node.name or "", *(_OUTPUT.sub("", value) for value in made)):
+    made = (_OUTPUT.sub("", value.name or "") for value in node.outputs)
+    for name in chain((node.name or "",), made):
         match = _NODE_NAME.fullmatch(name)
         if match is not None and match[2].startswith(node.op_type):
             return _around(match[1])
     return None
 
 
-@lru_cache(maxsize=65_536)  # a module's nodes begin alike
-def _around(place: str) -> tuple[tuple[str, str], ...]:
+@lru_cache(maxsize=65_536)
+def _around(place: str) -> _Chain | None:
     """Modules around what is called ``/place/MatMul``. A child of a called ``Sequential`` repeats its name:
     ``/a/a.0/Conv``.
     """
@@ -184,13 +196,13 @@ def _around(place: str) -> tuple[tuple[str, str], ...]:
             around = paths[-1]
         paths.append(join_path(around, part))
         last = part
-    return tuple((path, "") for path in paths)
+    return tuple((path, "") for path in paths) if all(map(_is_path, paths)) else None
 
 
-def _module_table(chains: Iterable[tuple[tuple[str, str], ...]]) -> dict[str, ModuleInfo]:
+def _module_table(chains: Iterable[_Chain]) -> dict[str, ModuleInfo]:
     classes: dict[str, str] = {"": ""}
-    for chain in dict.fromkeys(chains):
-        for path, kind in chain:
+    for frames in dict.fromkeys(chains):
+        for path, kind in frames:
             classes[path] = classes.get(path) or kind
     return module_table(classes)
 
