@@ -1,10 +1,13 @@
 """Mutation score: how many small faults in a room's code its tests notice.
 
     python benchmarks/mutants.py compare --count 100 --seed 1 tests/compare tests/session/test_judge.py
+    python benchmarks/mutants.py parity --numbers tests/parity
 
 A random sample of one-place faults inside functions: a comparison, ``and``/``or``, ``not``, an arithmetic operator, an
 integer, a truth value, the branches of a conditional or an ``if``, a returned value (None instead), a statement (left
-out). Strings, decorators, annotations and what stands outside of functions are left alone. Tests are collected once and
+out). Strings, decorators, annotations and what stands outside of functions are left alone. With ``--numbers`` instead
+every number of a module's own (``GROWTH = 10.0``), once a step larger and once smaller: integers by one, others by a
+quarter. Tests are collected once and
 traced once; each fault is a fork in which the function's code is exchanged and the tests that run its lines are run, up
 to the first that fails. Nothing is written to the package. Prints the survivors, and one JSON line with the score.
 """
@@ -22,6 +25,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -95,25 +99,76 @@ def functions(tree: ast.AST, outer: tuple[str, ...] = ()) -> Iterator[tuple[str,
             yield from functions(node, (*outer, node.name))
 
 
+def numbers(tree: ast.Module) -> Iterator[tuple[ast.Assign | ast.AnnAssign, ast.Constant, Callable[[], None]]]:
+    """Each number of a module's own, twice: the assignment it is in, itself, and what moves it."""
+    for node in tree.body:
+        for inner in ast.walk(node.value) if isinstance(node, ast.Assign | ast.AnnAssign) and node.value else ():
+            if isinstance(inner, ast.Constant) and type(inner.value) in (int, float):
+                value: Any = inner.value
+                for moved in (value + 1, value - 1) if isinstance(value, int) else (value * 1.25, value / 1.25):
+                    yield node, inner, partial(setattr, inner, "value", moved)
+
+
+def found_in(file: Path, qualified: str, number: int) -> tuple[ast.Module, Any, ast.AST, Callable[[], None]]:
+    """A place by its number: the tree, the function or assignment it is in, its node, and what makes it wrong."""
+    tree = ast.parse(file.read_text("utf-8"))
+    if not qualified:
+        return tree, *[*numbers(tree)][number]
+    function = next(node for name, node in functions(tree) if name == qualified)
+    node, _, change = [*places(function)][number]
+    return tree, function, node, change
+
+
 def exchange(file: Path, qualified: str, number: int) -> None:
     """Put the fault into the loaded module."""
-    tree = ast.parse(file.read_text("utf-8"))
-    function = next(node for name, node in functions(tree) if name == qualified)
-    [*places(function)][number][2]()
+    tree, whole, _, change = found_in(file, qualified, number)
+    change()
+    name = ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    if qualified:
+        _exchange_code(name, qualified, tree, whole, file)
+    else:
+        _exchange_value(name, whole)
+    for module in _ours():
+        for value in [*vars(module).values()]:
+            if callable(getattr(value, "cache_clear", None)):
+                value.cache_clear()
+
+
+def _ours() -> list[ModuleType]:
+    return [each for each in [*sys.modules.values()] if isinstance(each, ModuleType) and "htp" in each.__name__]
+
+
+def _exchange_value(name: str, assignment: ast.Assign | ast.AnnAssign) -> None:
+    """Also where another module has imported it; what was computed from it stays."""
+    (target,) = assignment.targets if isinstance(assignment, ast.Assign) else (assignment.target,)
+    assert isinstance(target, ast.Name | ast.Tuple)
+    before = {each.id: vars(sys.modules[name])[each.id] for each in ast.walk(target) if isinstance(each, ast.Name)}
+    exec(ast.unparse(assignment), vars(sys.modules[name]))
+    for word, old in before.items():
+        for module in _ours():
+            if vars(module).get(word) is old:
+                setattr(module, word, vars(sys.modules[name])[word])
+
+
+def _exchange_code(name: str, qualified: str, tree: ast.Module, function: Any, file: Path) -> None:
     code = compile(ast.unparse(ast.fix_missing_locations(tree)), str(file), "exec")
     for part in qualified.split("."):
         code = next(each for each in code.co_consts if isinstance(each, CodeType) and each.co_name == part)
-    name = ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
     found: Any = sys.modules[name]
+    known = {**vars(found)}
     for part in qualified.split("."):
+        known.update(vars(found))
         found = found.__dict__[part]
     while not isinstance(found, FunctionType) or hasattr(found, "__wrapped__"):
         found = next(getattr(found, way) for way in ("__wrapped__", "__func__", "fget", "func") if hasattr(found, way))
     found.__code__ = code
-    for module in [*sys.modules.values()]:
-        for value in [*vars(module).values()] if isinstance(module, ModuleType) and "htp" in module.__name__ else []:
-            if callable(getattr(value, "cache_clear", None)):
-                value.cache_clear()
+    arguments = function.args
+    found.__defaults__ = tuple(eval(ast.unparse(each), known) for each in arguments.defaults)
+    found.__kwdefaults__ = {
+        each.arg: eval(ast.unparse(value), known)
+        for each, value in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+        if value is not None
+    }
 
 
 def forked(work: Callable[[], Any], seconds: int) -> Any:
@@ -142,6 +197,18 @@ class Sample:
 
     def __init__(self, faults: list[Fault], folder: Path) -> None:
         self.faults, self.folder, self.killed = faults, str(folder), 0
+
+    def _ran_by(self, file: Path, whole: Any, node: Any) -> Iterator[tuple[str, int]]:
+        """Lines whose tests a fault may fail: its own, of a default its function's, of a number all that name it."""
+        if isinstance(whole, ast.FunctionDef):
+            within = whole if node.lineno < whole.body[0].lineno else node
+            yield from ((str(file), line) for line in range(within.lineno, (within.end_lineno or within.lineno) + 1))
+            return
+        words = {each.id for each in ast.walk(whole) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}
+        for other in sorted(Path(self.folder).rglob("*.py")):
+            for each in ast.walk(ast.parse(other.read_text("utf-8"))):
+                if getattr(each, "id", getattr(each, "attr", None)) in words:
+                    yield str(other), each.lineno  # type: ignore[attr-defined]
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         from _pytest.runner import runtestprotocol
@@ -180,10 +247,9 @@ class Sample:
             for line in lines:
                 running[line].append((cost, number))
         for file, qualified, place, kind in self.faults:
-            tree = ast.parse(file.read_text("utf-8"))
-            node = [*places(next(each for name, each in functions(tree) if name == qualified))][place][0]
-            span = range(node.lineno, (node.end_lineno or node.lineno) + 1)  # type: ignore[attr-defined]
-            chosen = sorted({each for line in span for each in running[str(file), line]})
+            _, whole, node, _ = found_in(file, qualified, place)
+            ran_by = self._ran_by(file, whole, node)
+            chosen = sorted({each for ran in ran_by for each in running[ran]})
 
             def survives(fault: tuple[Path, str, int] = (file, qualified, place), chosen: Any = chosen) -> bool:
                 exchange(*fault)
@@ -194,7 +260,7 @@ class Sample:
             if survived:
                 text = file.read_text("utf-8").splitlines()[node.lineno - 1].strip()  # type: ignore[attr-defined]
                 print(
-                    f"survived: {file.relative_to(ROOT)}:{span[0]} {kind} ({len(chosen)} tests): {text}",
+                    f"survived: {file.relative_to(ROOT)}:{node.lineno} {kind} ({len(chosen)} tests): {text}",  # type: ignore[attr-defined]
                     file=sys.stderr,
                 )
         return True
@@ -206,15 +272,24 @@ def main() -> None:
     parser.add_argument("tests", nargs="+")
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--numbers", action="store_true", help="every number of a module's own, both ways")
     arguments = parser.parse_args()
     folder = ROOT / "pytest_htp" / arguments.room
+    trees = [(file, ast.parse(file.read_text("utf-8"))) for file in sorted(folder.rglob("*.py"))]
     pool: list[Fault] = [
         (file, name, number, kind)
-        for file in sorted(folder.rglob("*.py"))
-        for name, function in functions(ast.parse(file.read_text("utf-8")))
+        for file, tree in trees
+        for name, function in functions(tree)
         for number, (_, kind, _) in enumerate(places(function))
     ]
-    faults = random.Random(arguments.seed).sample(pool, min(arguments.count, len(pool)))
+    if arguments.numbers:
+        faults = pool = [
+            (file, "", number, ("larger", "smaller")[number % 2])
+            for file, tree in trees
+            for number, _ in enumerate(numbers(tree))
+        ]
+    else:
+        faults = random.Random(arguments.seed).sample(pool, min(arguments.count, len(pool)))
     sample = Sample(faults, folder)
     pytest.main(["-q", "-s", "-p", "no:cacheprovider", *arguments.tests], plugins=[sample])
     result = {"room": arguments.room, "places": len(pool), "faults": len(faults), "killed": sample.killed}

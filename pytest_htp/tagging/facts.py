@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import count
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
@@ -254,23 +256,14 @@ def node_keys(placed: Iterable[tuple[str, ir.Node]]) -> list[str]:
     order; it never equals the name of another node.
     """
     placed = list(placed)
-    uses: dict[str, int] = {}
-    for _, node in placed:
-        uses[node.name or ""] = uses.get(node.name or "", 0) + 1
-    taken = {name for name, count in uses.items() if name and count == 1}
-    counters: dict[str, int] = {}
+    uses = Counter(node.name for _, node in placed if node.name)
+    counters: dict[str, Iterator[int]] = {}
     keys = []
     for graph, node in placed:
         if node.name and uses[node.name] == 1:
             keys.append(node.name)
             continue
         stem = f"{graph}/{node.name or node.op_type}" if graph else (node.name or node.op_type)
-        while True:
-            index = counters.get(stem, 0)
-            counters[stem] = index + 1
-            key = f"{stem}#{index}"
-            if key not in taken:
-                break
-        taken.add(key)
-        keys.append(key)
+        numbers = counters.setdefault(stem, count())
+        keys.append(next(key for number in numbers if uses[key := f"{stem}#{number}"] != 1))
     return keys

@@ -33,8 +33,6 @@ class RecordedStackPass:
                 continue
             facts.recorded = stack[-1]
             facts.decide(Evidence.DIRECT if trusted else Evidence.INFERRED, stack[-1], "recorded")
-            if graph.provenance is None:
-                continue
             calls = {origin.frames[-1].call for origin, paths in graph.origin_stacks(facts) if paths[-1] == stack[-1]}
             facts.call = min(calls) if calls else None
 
