@@ -20,6 +20,8 @@ from pytest_htp.parity.shapes import axis_sizes
 # Of several values within tolerance of one reference, those count that are no more than this many times further
 # off than the closest.
 CLOSEST = 4.0
+# A difference below this share of the threshold at which a module is off is rounding: of such values none is closer.
+NOISE = 0.1
 
 
 @dataclass
@@ -87,7 +89,7 @@ class Observation:
             best_reference[reference.index] = min(found.max_rel, best_reference.get(reference.index, math.inf))
         equal: dict[int, dict[ir.Value, Difference]] = {}
         for reference, value, found in pairs:
-            noise = reference.tolerance.localise / 10
+            noise = NOISE * reference.tolerance.localise
             if found.max_rel <= max(noise, CLOSEST * min(best_value[value], best_reference[reference.index])):
                 equal.setdefault(reference.index, {})[value] = found
         return equal

@@ -84,6 +84,7 @@ def test_what_the_user_named_is_read_as_it_is(tmp_path: Path) -> None:
     assert read_given("/dev/null") == b""
     for name, limit, says in (
         (str(path), 4, "is larger than 0 MiB"),
+        ("/dev/zero", 3 * 2**20, "is larger than 3 MiB"),
         (str(tmp_path), 9, "is a folder: give the path of one file"),
         (str(tmp_path / "absent"), 9, "does not exist: check the path"),
         ("a\0b", 9, "'a\\x00b' can't be read: "),

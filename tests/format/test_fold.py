@@ -67,6 +67,8 @@ def test_odd_names_stand_for_themselves(name: str) -> None:
         "a.{x}",
         "a{1}",
         "{1",
+        "{12",
+        "12}",
         "1}.{",
         "{0..1}{2}",
         "{{0}}",

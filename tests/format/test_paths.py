@@ -127,6 +127,10 @@ def test_a_brace_is_compared_and_counted_without_being_expanded() -> None:
     assert vast.count == 10**18
     assert vast.overlaps(parse_pattern("a.999999999.{5,7}"))
     assert not vast.overlaps(parse_pattern("a.x.5"))
+    lower, upper = parse_pattern("a.{0..1}"), parse_pattern("a.{2..3}")
+    assert not lower.overlaps(upper)
+    assert not upper.overlaps(lower)
+    assert parse_pattern("a.{1..2}").overlaps(lower)
 
 
 def test_what_a_pattern_stands_for_is_counted_before_it_is_listed() -> None:

@@ -56,6 +56,7 @@ def test_strongest_evidence_comes_first() -> None:
         (["a.x", None, "a.x"], [("a.x", "neighbours")]),
         (["a.x", None, None, "a.x"], [("a.x", "neighbours")] * 2),
         (["a.x", None, "a.y"], [("a", "between")]),
+        (["a.x", None, None, "a.y"], [("a", "between")] * 2),
         (["a.x", "a.x", None], [("", "between")]),
         ([None, "a.x"], [("", "between")]),
         ([None, ""], [("", "neighbours")]),

@@ -219,3 +219,4 @@ def test_details_tell_origins_and_causes() -> None:
     }  # fmt: skip
     assert tagging.tags == {"n": "/Root"}
     assert tagging.coverage.root_share == 50
+    assert tag_graph(model(recorded("a", "")), MODULES).coverage.root_share == 0

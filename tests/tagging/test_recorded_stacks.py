@@ -90,6 +90,14 @@ def test_spellings_of_tracers() -> None:
     assert read([("block.slice(1, None, None).0", "m.Block")]) is None
 
 
+def test_the_root_goes_by_the_class_of_torch_export_s_wrapper() -> None:
+    read = reader(up="Linear").read
+    wrapper = "torch.export._trace._aot_export_non_strict.<locals>.Wrapper"
+    assert read([("", wrapper)]) == ("",)
+    assert read([("", "m.Wrapper")]) is None
+    assert read([("up", wrapper)]) is None
+
+
 def test_a_real_name_goes_before_a_spelling() -> None:
     names = {"block": "Block", "block@2": "Other", "_export_root": "Block"}
     modules = {path: ModuleInfo(path=path, class_name=kind) for path, kind in {"": "Root", **names}.items()}

@@ -1,0 +1,133 @@
+"""What parity's own constants decide: the same runs judged with other values of each.
+
+    python benchmarks/thresholds.py [--models a,b] [--limit N]
+
+Each model's export, its conversion to half precision, and exports with a numeric fault in one node (up to ``N`` of each
+list of ``faults.py``) run once. Then each constant is moved alone and everything is judged again:
+
+- ``attested``, ``contradicted``: of the healthy graphs;
+- ``false``: healthy graphs with a divergence;
+- ``exact``, ``enclosing``, ``wrong``, ``missed``: faults by the module named, as in ``localise.py`` (but ``missed`` also
+  where nothing moved beyond noise); ``silent``: missed though an output fails.
+
+A constant is well placed where its neighbours give the same numbers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import tempfile
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+from _measure import report
+from faults import faults, large_faults
+from parity_zoo import names, prepare
+
+from pytest_htp.carry.carry import carry
+from pytest_htp.exporter.save import complete_types
+from pytest_htp.parity import ParityRequest, divergence, observe
+from pytest_htp.parity.attestation import attest
+from pytest_htp.parity.divergence import first_divergence, locate, locate_passed_on
+from pytest_htp.parity.measure import Examination, _anchors, examine
+from pytest_htp.parity.refusals import RuntimeRefused
+from pytest_htp.stages.built_in import _half_precision
+from pytest_htp.tagging.coverage import Evidence
+
+GRID = {
+    (divergence, "GROWTH"): (1.0, 2.0, 5.0, 10.0, 20.0, 50.0),
+    (divergence, "SAME_PLACE"): (0.1, 0.25, 0.5, 0.75, 1.0, 2.0),
+    (observe, "CLOSEST"): (1.0, 2.0, 4.0, 8.0, 1e9),
+    (observe, "NOISE"): (0.0, 0.01, 0.1, 1.0),
+}
+
+
+@dataclass
+class Run:
+    """One examined graph; ``truth`` are the modules that a fault is in, None of a healthy one."""
+
+    request: ParityRequest
+    seen: Examination
+    truth: set[str] | None = None
+
+
+def runs(name: str, folder: Path, limit: int) -> Iterator[Run]:
+    request = prepare(name, folder).request
+    yield Run(request, examine(request))
+    half = folder / "half.onnx"
+    _half_precision(request.onnx_path, half)
+    program = ir.load(half)
+    complete_types(program)
+    tagging = carry(request.tagging, program)
+    asked = replace(request, onnx_path=half, program=program, tagging=tagging, precision="float16")
+    yield Run(asked, examine(asked))
+    placed = [request.tagging.graph.by_node[node] for node in request.program.graph]
+    for kind in (faults, large_faults):
+        every = [fault for fault in kind(onnx.load(request.onnx_path).graph) if placed[fault.position].path is not None]
+        for fault in every[:: max(1, len(every) // limit)][:limit]:
+            proto = onnx.load(request.onnx_path)
+            fault.inject(proto.graph)
+            onnx.save(proto, folder / "faulty.onnx")
+            facts = placed[fault.position]
+            truth = {facts.path or "", *(facts.origins if facts.evidence is Evidence.FUSED else ())}
+            faulty = replace(request, onnx_path=folder / "faulty.onnx")
+            try:
+                yield Run(faulty, examine(faulty), truth)
+            except RuntimeRefused:
+                continue
+
+
+def judged(run: Run) -> Counter[str]:
+    request, seen = run.request, run.seen
+    anchors = _anchors(request.program, request.hierarchy.result, seen.references)
+    located = locate(seen.references, seen.observation, seen.flow, anchors, seen.placement)
+    passed_on = locate_passed_on(seen.references, seen.observation, seen.flow, seen.placement)
+    found = first_divergence(request.hierarchy, seen.references, located, passed_on)
+    if run.truth is None:
+        evidences = replace(seen, located=located).evidences(request.hierarchy)
+        attestation = attest(evidences, seen.placement).to_dict()
+        return Counter(
+            attested=attestation["attested"], contradicted=len(attestation["contradicted"]), false=found is not None
+        )
+    if found is None:
+        failed = any(output.failed for output in seen.outputs)
+        return Counter(missed=1, silent=failed)
+    if found.module in run.truth:
+        return Counter(exact=1)
+    around = any(not found.module or f"{module}.".startswith(f"{found.module}.") for module in run.truth)
+    return Counter(enclosing=1) if around else Counter(wrong=1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--models", default="", help="comma-separated names; all families otherwise")
+    parser.add_argument("--limit", type=int, default=20, help="faults of each list a model")
+    options = parser.parse_args()
+    logging.disable(logging.WARNING)
+    warnings.simplefilter("ignore")
+    chosen = options.models.split(",") if options.models else names(plain=False)
+    found: dict[str, dict[float, Counter[str]]] = {
+        name: {value: Counter() for value in values} for (_, name), values in GRID.items()
+    }
+    count: Counter[str] = Counter()
+    for name in chosen:
+        with tempfile.TemporaryDirectory() as folder:
+            for run in runs(name, Path(folder), options.limit):
+                count["healthy" if run.truth is None else "faults"] += 1
+                for (module, constant), values in GRID.items():
+                    usual = getattr(module, constant)
+                    for value in values:
+                        setattr(module, constant, value)
+                        found[constant][value] += judged(run)
+                    setattr(module, constant, usual)
+    report({"models": chosen, **count, "constants": found})
+
+
+if __name__ == "__main__":
+    main()
