@@ -7,8 +7,8 @@ list of ``faults.py``) run once. Then each constant is moved alone and everythin
 
 - ``attested``, ``contradicted``: of the healthy graphs;
 - ``false``: healthy graphs with a divergence;
-- ``exact``, ``enclosing``, ``wrong``, ``missed``: faults by the module named, as in ``localise.py`` (but ``missed`` also
-  where nothing moved beyond noise); ``silent``: missed though an output fails.
+- ``exact``, ``enclosing``, ``wrong``, ``missed``: faults by the module named, as in ``localise.py``; those that move
+  nothing beyond noise are missed as well; ``silent``: missed though an output fails.
 
 A constant is well placed where its neighbours give the same numbers.
 """
