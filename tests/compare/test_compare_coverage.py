@@ -30,7 +30,8 @@ def test_coverage_within_the_tolerance_is_silent_and_below_the_minimum_is_not() 
         (100.0, 98.99, 1, ["coverage.dropped"]),
         (100.0, 99.999, 0, ["coverage.dropped"]),
         (99.999, 100.0, 0, ["coverage.improved"]),
-        (100.0, 100.0 - 1e-9, 0, []),
+        (100.0, 100.0 - 0.9e-6, 0, []),
+        (100.0, 100.0 - 1.1e-6, 0, ["coverage.dropped"]),
     ],
 )
 def test_percentages_alone_are_compared(before: float, after: float, tolerance: float, found: list[str]) -> None:

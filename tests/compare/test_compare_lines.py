@@ -92,6 +92,24 @@ def test_of_several_lines_the_likest_is_the_same_one() -> None:
     assert differences(before, after).found[0].after == "%2 = Mul(a:f, c:f)"
 
 
+@pytest.mark.parametrize(("place", "found"), [(63, 63), (64, 1)])
+def test_the_likest_is_looked_for_among_the_first_64(place: int, found: int) -> None:
+    lines = [f"%{n} = Conv(in0, parameter {'a' if n == place else f'x{n}'}; strides=[{n}])" for n in range(66)]
+    differences = diff_programs(("%1 = Conv(in0, parameter a; strides=[99])",), tuple(lines)).found
+    assert differences[0].after == lines[found]
+
+
+@pytest.mark.parametrize(("count", "ending"), [(4, "Exp: a 0 -> 1"), (5, "Exp: a 0 -> 1; 1 more")])
+def test_four_differences_of_a_module_are_said(count: int, ending: str) -> None:
+    operators = ["Sin", "Cos", "Tan", "Exp", "Log"][:count]
+    before, after = (
+        changed(lambda rows, a=a: rows["pooler"].update(program=[f"%1 = {name}(in0; a={a})" for name in operators]))
+        for a in (0, 1)
+    )
+    (finding,) = compare_exports(before, after).findings
+    assert finding.message.endswith(ending)
+
+
 def test_very_long_programs_are_compared_without_difflib(monkeypatch: pytest.MonkeyPatch) -> None:
     before, after = "%1 = Relu(a:f) | %2 = Exp(b:f) | %3 = Abs(c:f)", "%1 = Exp(a:f) | %2 = Exp(b:f) | %3 = Log(c:f)"
     expected = differences(before, after).found
