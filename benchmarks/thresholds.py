@@ -31,7 +31,7 @@ from faults import faults, large_faults
 from parity_zoo import names, prepare
 
 from pytest_htp.carry.carry import carry
-from pytest_htp.exporter.save import complete_types
+from pytest_htp.carry.types import complete_types
 from pytest_htp.parity import ParityRequest, divergence, observe
 from pytest_htp.parity.attestation import attest
 from pytest_htp.parity.divergence import first_divergence, locate, locate_passed_on

@@ -95,25 +95,5 @@ class Quality:
         }
 
 
-def begins(before: Mapping[str, Measured], after: Mapping[str, Measured], tolerance: float) -> list[str]:
-    """Modules where a loss of more than ``tolerance`` dB begins: what they took did not lose as much.
-
-    Of a module and one inside it, the inner one; in execution order.
-    """
-    lost = []
-    for path, now in after.items():
-        known = before.get(path)
-        if known is None or known.sqnr - now.sqnr <= tolerance:
-            continue
-        if None not in (known.entering, now.entering) and known.entering - now.entering > tolerance:  # type: ignore[operator]
-            continue
-        lost.append(path)
-    return [path for path in lost if not any(_inside(other, path) for other in lost if other != path)]
-
-
-def _inside(path: str, enclosing: str) -> bool:
-    return not enclosing or path.startswith(f"{enclosing}.")
-
-
 def _described(found: Measured) -> dict[str, float | None]:
     return {"sqnr": found.sqnr, "entering": found.entering}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,27 @@ from htp_quality_stages import Staged
 from onnx import numpy_helper
 
 from pytest_htp.quality import Quality, QualityRequest, measure_stage
-from pytest_htp.quality.result import begins
+from pytest_htp.quality.result import Measured
+
+
+def begins(before: Mapping[str, Measured], after: Mapping[str, Measured], tolerance: float) -> list[str]:
+    """Modules where a loss of more than ``tolerance`` dB begins: what they took did not lose as much.
+
+    Of a module and one inside it, the inner one; in execution order.
+    """
+    lost = []
+    for path, now in after.items():
+        known = before.get(path)
+        if known is None or known.sqnr - now.sqnr <= tolerance:
+            continue
+        if None not in (known.entering, now.entering) and known.entering - now.entering > tolerance:  # type: ignore[operator]
+            continue
+        lost.append(path)
+    return [path for path in lost if not any(_inside(other, path) for other in lost if other != path)]
+
+
+def _inside(path: str, enclosing: str) -> bool:
+    return not enclosing or path.startswith(f"{enclosing}.")
 
 
 def numbers_of(request: QualityRequest, folder: Path, change: Callable[[onnx.GraphProto], None]) -> Quality:

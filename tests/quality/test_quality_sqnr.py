@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pytest_htp.quality import EXACT, Quality, Undefined, sqnr
-from pytest_htp.quality.result import Measured, begins
+from pytest_htp.quality.result import Measured
 from pytest_htp.quality.sqnr import stored
 
 X = torch.randn(64, 33, generator=torch.Generator().manual_seed(1))
@@ -91,10 +91,3 @@ def test_equal_layers_share_a_row() -> None:
     ]
     assert [(r.name, r.sqnr) for r in row.outputs] == [("logits", 18)]
     assert Quality.not_measured("parity was switched off").to_row().reason == "parity was switched off"
-
-
-def test_a_loss_begins_where_inputs_kept_their_quality() -> None:
-    before = {"": Measured(40, 90), "a": Measured(45, 90), "a.b": Measured(45, 60), "c": Measured(42, 45)}
-    after = {"": Measured(10, 90), "a": Measured(12, 90), "a.b": Measured(12, 60), "c": Measured(11, 12)}
-    assert begins(before, after, 6) == ["a.b"]
-    assert begins(before, before, 6) == []
