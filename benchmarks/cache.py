@@ -5,8 +5,8 @@
 Makes a project of small models with baselines and runs its tests in one pytest process each time: with an empty cache,
 then twice more with the filled one. Prints one JSON object: wall and CPU seconds of each run, the ratio of the first to
 the median of the others, and how many exports came from the cache. Half of the models are transformers' (BERT, GPT-2,
-Llama, ViT and ResNet with two layers, each of ten widths or vocabularies), half are plain modules. ``--profile`` runs
-once more and writes cProfile's numbers of it.
+Llama, ViT and ResNet with two layers, each of ten widths or vocabularies), half are plain modules. Bytecode is kept as it
+is by default, and all of it is there before the first run. ``--profile`` runs once more and writes cProfile's numbers of it.
 """
 
 from __future__ import annotations
@@ -78,7 +78,13 @@ def run(folder: Path, name: str, *options: str, python: tuple[str, ...] = ()) ->
     before = os.times()
     started = time.perf_counter()
     command = [sys.executable, *python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--htp-cache", *options]
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    further = {
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+        "PYTEST_DEBUG_TEMPROOT": str(folder),
+    }
+    env = {name: value for name, value in (os.environ | further).items() if name != "PYTHONDONTWRITEBYTECODE"}
     done = subprocess.run([*command, f"--htp-report={name}"], cwd=folder, env=env, capture_output=True, text=True)
     wall, after = time.perf_counter() - started, os.times()
     if done.returncode:
@@ -94,6 +100,7 @@ def main(models: int, profile: Path | None) -> dict[str, Any]:
         folder = Path(temporary)
         (folder / "pytest.ini").write_text("[pytest]\n")
         (folder / "test_models.py").write_text(TEST.replace("HALF", str(models // 2)))
+        run(folder, "bytecode", "--snapshot-update", "--htp-cache=other", "-k", "0")
         first = run(folder, "first", "--snapshot-update")
         again = [run(folder, f"again-{number}") for number in (1, 2)]
         if profile is not None:

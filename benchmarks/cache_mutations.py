@@ -2,16 +2,23 @@
 
     python benchmarks/cache_mutations.py [--count 1000] [--seed 0]
 
-Each change of ``KINDS`` must give another key, each of ``IRRELEVANT`` the same. Nothing is exported: a cached export is
-taken by its key alone. Prints a row a kind; exits 1 on a stale hit, or below 95% of hits where nothing relevant did.
+Each change of ``KINDS`` must give another key than the one unchanged model has, each of ``IRRELEVANT`` the same. Each
+of ``OWN`` changes one number in a model of its own; rebuilt with the same number it must be a hit, unless nobody can
+tell its content. Nothing is exported: a cached export is taken by its key alone. Prints a row a kind; exits 1 on a
+stale hit, or below 95% of hits where nothing relevant changed.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
+import importlib
 import os
 import random
+import shutil
+import subprocess
 import sys
+import sysconfig
 import tempfile
 import textwrap
 from collections import Counter
@@ -22,13 +29,33 @@ from types import FunctionType, ModuleType
 from typing import Any
 from unittest import mock
 
+import onnxscript.function_libs.torch_lib.registration
+import onnxscript.optimizer._constant_folding
 import torch
+import transformers
+from _measure import ROOT
 from torch import nn
 from torch.onnx._internal.exporter import _core
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from pytest_htp.cache import Uncertain, surroundings
+from pytest_htp.cache.places import forget_places
 from pytest_htp.cache.request import Request
 from pytest_htp.capture.models import resolve_model
 from pytest_htp.exporter.options import ExportOptions
+
+sys.path.insert(0, str(ROOT))
+
+from tests.cache._sources import (
+    NATIVE,
+    NATIVE_NET,
+    TOLD,
+    TOLD_FILES,
+    UNTOLD,
+    UNTOLD_FILES,
+    key_of_files,
+    key_of_source,
+)
 
 SOURCE = """
 import os
@@ -106,8 +133,11 @@ class Case:
         self.options: dict[str, Any] = {}
 
     def key(self) -> str:
-        options = ExportOptions.from_mapping(self.options)
-        return Request.of(resolve_model(self.model), self.inputs, options).key
+        return _key(self.model, self.inputs, **self.options)
+
+
+def _key(model: nn.Module, inputs: Any, **options: Any) -> str:
+    return Request.of(resolve_model(model), inputs, ExportOptions.from_mapping(options)).key
 
 
 Change = Callable[[Case, random.Random, ExitStack], None]
@@ -235,6 +265,57 @@ def _library_by_library(case: Case, rng: random.Random, stack: ExitStack) -> Non
     stack.enter_context(mock.patch.object(nn.functional, "gelu", getattr(nn.functional, name)))
 
 
+def _partial_in_library(case: Case, rng: random.Random, stack: ExitStack) -> None:
+    """Of the library's own function: no code of the user's, and yet another function."""
+    owner, name = rng.choice(
+        [
+            (nn.functional, "gelu"),
+            (nn.functional, "linear"),
+            (torch.onnx, "export"),
+            (torch.export, "export"),
+            (torch, "add"),
+        ]
+    )
+    stack.enter_context(mock.patch.object(owner, name, functools.partial(getattr(owner, name), extra=_number(rng))))
+
+
+def _mock_in_library(case: Case, rng: random.Random, stack: ExitStack) -> None:
+    owner, name = rng.choice([(torch.onnx, "export"), (torch.export, "export"), (_core, "_translate_fx_graph")])
+    stack.enter_context(mock.patch.object(owner, name, mock.Mock(return_value=_number(rng))))
+
+
+def _renamed(case: Case, rng: random.Random, stack: ExitStack) -> None:
+    """A public name of torch stands for another function of torch."""
+    name, other = rng.sample(["relu", "sigmoid", "tanh", "exp", "sin", "cos", "abs", "neg", "erf", "floor"], 2)
+    owner = rng.choice([torch, torch.Tensor])
+    stack.enter_context(mock.patch.object(owner, name, getattr(owner, other)))
+
+
+def _registry(case: Case, rng: random.Random, stack: ExitStack) -> None:
+    factor = _number(rng)
+    registry: dict[Any, Any] = rng.choice(
+        [
+            onnxscript.function_libs.torch_lib.registration.default_registry._registry,
+            torch._decomp.global_decomposition_table["pre_autograd"],
+            torch._decomp.global_decomposition_table["post_autograd"],
+        ]
+    )
+    stack.enter_context(mock.patch.dict(registry, {f"aten::bench{rng.randrange(99)}": _returning(factor)}))
+
+
+def _pytree(case: Case, rng: random.Random, stack: ExitStack) -> None:
+    pytree = torch.utils._pytree
+    box = type("Box", (), {})
+    node = pytree.NodeDef(box, _returning(_number(rng)), _returning(_number(rng)), None)
+    stack.enter_context(mock.patch.dict(pytree.SUPPORTED_NODES, {box: node}))
+
+
+def _constant_of_exporter(case: Case, rng: random.Random, stack: ExitStack) -> None:
+    folding = onnxscript.optimizer._constant_folding
+    name = rng.choice(["DEFAULT_CONSTANT_FOLD_INPUT_SIZE_LIMIT", "DEFAULT_CONSTANT_FOLD_OUTPUT_SIZE_LIMIT"])
+    stack.enter_context(mock.patch.object(folding, name, rng.randrange(1, 512)))
+
+
 def _option(case: Case, rng: random.Random, stack: ExitStack) -> None:
     case.options = rng.choice([
         {"opset_version": rng.randrange(18, 24)}, {"dynamic": True}, {"optimize": False}, {"parity": False},
@@ -291,12 +372,10 @@ def _submodule(case: Case, rng: random.Random, stack: ExitStack) -> None:
 
 
 def _version(case: Case, rng: random.Random, stack: ExitStack) -> None:
-    from pytest_htp.cache import surroundings
-
-    name, found = rng.choice(["torch", "onnxscript", "onnx", "onnx-ir", "onnxruntime", "numpy"]), surroundings.version
+    name, found = rng.choice(["torch", "onnxscript", "onnx", "onnx-ir", "onnxruntime", "numpy"]), surroundings._version
     changed = f"{rng.randrange(99)}.{rng.randrange(99)}"
     stack.enter_context(
-        mock.patch.object(surroundings, "version", lambda asked: changed if asked == name else found(asked))
+        mock.patch.object(surroundings, "_version", lambda asked: changed if asked == name else found(asked))
     )
 
 
@@ -314,11 +393,51 @@ KINDS: dict[str, Change] = {
     "hook for all modules": _global_hook, "attribute of a module": _attribute, "config": _config,
     "patched method": _patched_method, "patched helper": _patched_helper, "patched instance": _instance_forward,
     "patched library": _library, "library patched by itself": _library_by_library,
-    "library patched from text": _library_from_text, "option": _option,
+    "library patched from text": _library_from_text, "partial in the library": _partial_in_library,
+    "mock in the library": _mock_in_library, "other function of torch": _renamed, "registry": _registry,
+    "pytree": _pytree, "constant of the exporter": _constant_of_exporter, "option": _option,
     "stage": _stage, "target": _target, "environment variable": _variable, "setting of torch": _setting,
     "tied parameters": _tied, "requires_grad": _requires_grad, "dtype": _dtype, "submodule": _submodule,
     "version": _version,
 }  # fmt: skip
+
+
+Own = Callable[[float], str]
+
+
+def _native(number: float) -> str:
+    """A module of the user's own, compiled anew."""
+    with tempfile.TemporaryDirectory() as temporary, mock.patch.object(sys, "path", [temporary, *sys.path]):
+        source = Path(temporary, "benchnative.c")
+        source.write_text(NATIVE.replace("VALUE", str(number)))
+        include = sysconfig.get_paths()["include"]
+        library = source.with_suffix(sysconfig.get_config_var("EXT_SUFFIX"))
+        subprocess.run(["cc", "-shared", "-fPIC", f"-I{include}", str(source), "-o", str(library)], check=True)
+        sys.modules.pop("benchnative", None)
+        importlib.invalidate_caches()
+        forget_places()
+        return key_of_source(NATIVE_NET, number)
+
+
+def _attention(number: float) -> str:
+    """A table of transformers' gives another function, of transformers itself."""
+    sizes = {"num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8, "hidden_size": 8}
+    torch.manual_seed(0)
+    model = transformers.BertModel(transformers.BertConfig(vocab_size=9, **sizes))
+    table = ALL_ATTENTION_FUNCTIONS._global_mapping
+    new = functools.partial(table["sdpa"], scaling=number) if number != UNCHANGED else table["sdpa"]
+    with mock.patch.dict(table, {"sdpa": new}):
+        return _key(model, {"input_ids": torch.ones(1, 4, dtype=torch.int64)})
+
+
+UNCHANGED = 1.25
+OWN: dict[str, Own] = {
+    **{kind: functools.partial(key_of_source, text) for kind, text in (TOLD | UNTOLD).items()},
+    **{kind: functools.partial(key_of_files, files) for kind, files in (TOLD_FILES | UNTOLD_FILES).items()},
+    "attention of a library": _attention,
+    **({"native module": _native} if shutil.which("cc") else {}),
+}
+NEVER_HITS = {*UNTOLD, *UNTOLD_FILES}
 
 
 def _comment(case: Case, rng: random.Random, stack: ExitStack) -> None:
@@ -381,8 +500,33 @@ def run(count: int, seed: int, kinds: dict[str, Change]) -> tuple[Counter[str], 
         kind = list(kinds)[position % len(kinds)]
         with _changed(kinds[kind], rng) as case:
             tried[kind] += 1
-            same[kind] += case.key() == unchanged
+            same[kind] += _key_or_none(case.key) == unchanged
     return tried, same
+
+
+def run_own(count: int, seed: int) -> tuple[Counter[str], Counter[str], Counter[str]]:
+    """As :func:`run`, for ``OWN``; and how often each kind's key was the same when it was built again."""
+    rng = random.Random(seed)
+    tried: Counter[str] = Counter()
+    same: Counter[str] = Counter()
+    again: Counter[str] = Counter()
+    for position in range(count):
+        kind = list(OWN)[position % len(OWN)]
+        tried[kind] += 1
+        before, rebuilt, now = (
+            _key_or_none(functools.partial(OWN[kind], number)) for number in (UNCHANGED, UNCHANGED, _number(rng))
+        )
+        same[kind] += before is not None and before == now
+        again[kind] += before is not None and before == rebuilt
+    return tried, same, again
+
+
+def _key_or_none(key: Callable[[], str]) -> str | None:
+    """None where the content can't be told: such a model is exported each time."""
+    try:
+        return key()
+    except Uncertain:
+        return None
 
 
 def main() -> int:
@@ -390,15 +534,25 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    tried, stale = run(arguments.count, arguments.seed, KINDS)
+    others = arguments.count * len(KINDS) // (len(KINDS) + len(OWN))
+    tried, stale = run(others, arguments.seed, KINDS)
+    own, own_stale, rebuilt = run_own(arguments.count - others, arguments.seed)
+    tried, stale = tried + own, Counter({**stale, **own_stale})
     for kind in tried:
-        print(f"{kind:28} {tried[kind]:5} changes {stale[kind]:5} stale hits")
-    print(f"{'all':28} {tried.total():5} changes {stale.total():5} stale hits, {len(tried)} kinds")
+        print(f"{kind:36} {tried[kind]:5} changes {stale[kind]:5} stale hits")
+    print(f"{'all':36} {tried.total():5} changes {stale.total():5} stale hits, {len(tried)} kinds")
     asked, hits = run(arguments.count // 5, arguments.seed, IRRELEVANT)
+    for kind in own.keys() - NEVER_HITS:
+        asked["built again"] += own[kind]
+        hits["built again"] += rebuilt[kind]
+        if rebuilt[kind] < own[kind]:
+            print(f"{kind:36} {own[kind]:5} built again {rebuilt[kind]:2} hits")
     for kind in asked:
-        print(f"{kind:28} {asked[kind]:5} changes {hits[kind]:5} hits")
+        print(f"{kind:36} {asked[kind]:5} changes {hits[kind]:5} hits")
     share = 100 * hits.total() / asked.total()
-    print(f"{'all irrelevant':28} {asked.total():5} changes {hits.total():5} hits ({share:.1f}%)")
+    print(f"{'all irrelevant':36} {asked.total():5} changes {hits.total():5} hits ({share:.1f}%)")
+    never = sum(rebuilt[kind] for kind in NEVER_HITS)
+    print(f"{'can not be told, hit all the same':36} {never:5}")
     return int(stale.total() > 0 or share < 95)
 
 

@@ -6,12 +6,15 @@ import dis
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from types import CodeType
 
 _LOADS = ("LOAD_GLOBAL", "LOAD_NAME")
 _ATTRIBUTES = ("LOAD_ATTR", "LOAD_METHOD")
-_IN_BETWEEN = ("PUSH_NULL", "CACHE", "COPY_FREE_VARS", "EXTENDED_ARG")
+_IN_BETWEEN = ("PUSH_NULL", "CACHE", "COPY_FREE_VARS", "EXTENDED_ARG", "PRECALL", "KW_NAMES")
+ENVIRONMENT = ("environ", "getenv", "environb")
+_SUBSCRIPTS = ("BINARY_SUBSCR", "STORE_SUBSCR", "DELETE_SUBSCR")
+_COMPUTES = ("BUILD_STRING", "FORMAT_VALUE", "FORMAT_SIMPLE", "BINARY_OP")
+_MANY = 65_536
 
 
 @dataclass(frozen=True)
@@ -21,23 +24,37 @@ class Code:
     Attributes:
         digest: of operations, constants and names. Lines and docstrings' places are not in it: comments change nothing.
         chains: ``("torch", "nn", "functional", "gelu")`` for each global that is read, with the attributes read of it.
-        imports: ``("package.module", "name")`` for imports inside of the function; the name is ``""`` for the module.
-        names: every name that is read of anything. texts: all text constants.
+        imports: ``("package.module", "name", level)`` for imports inside of the function; the name is ``""`` for the
+            module, the level that of a relative import.
+        names: every name that is read of anything.
+        variables: of the environment that are read by their names. computed: whether others are, by computed ones.
     """
 
     digest: str
     chains: tuple[tuple[str, ...], ...]
-    imports: tuple[tuple[str, str], ...]
+    imports: tuple[tuple[str, str, int], ...]
     names: frozenset[str]
-    texts: tuple[str, ...]
+    variables: frozenset[str]
+    computed: bool
 
 
-@lru_cache(maxsize=65_536)
+_READ: dict[int, tuple[CodeType, Code]] = {}
+
+
 def read_code(code: CodeType) -> Code:
-    """Read a code object. Equal code objects are read once: they are immutable."""
+    """Read a code object, once: it is immutable, and kept, so that its identity remains its own."""
+    known = _READ.get(id(code))
+    if known is None:
+        if len(_READ) >= _MANY:
+            _READ.clear()
+        known = _READ[id(code)] = code, _read(code)
+    return known[1]
+
+
+def _read(code: CodeType) -> Code:
     chains: dict[tuple[str, ...], None] = {}
-    imports: dict[tuple[str, str], None] = {}
-    texts: dict[str, None] = {}
+    imports: dict[tuple[str, str, int], None] = {}
+    variables: dict[str | None, None] = {}
     parts: list[object] = []
     for each in nested(code):
         parts.append(
@@ -45,11 +62,13 @@ def read_code(code: CodeType) -> Code:
         )
         parts.append((each.co_argcount, each.co_posonlyargcount, each.co_kwonlyargcount, each.co_exceptiontable.hex()))
         parts.append([_constant(constant) for constant in each.co_consts])
-        texts |= dict.fromkeys(constant for constant in each.co_consts if isinstance(constant, str))
-        _read_names(each, chains, imports)
+        instructions = [found for found in dis.get_instructions(each) if found.opname not in _IN_BETWEEN]
+        _read_names(instructions, chains, imports)
+        variables |= dict.fromkeys(_variables(instructions))
     digest = hashlib.sha256(repr(parts).encode("utf-8", "backslashreplace")).hexdigest()
     names = frozenset(name for each in nested(code) for name in each.co_names)
-    return Code(digest, tuple(chains), tuple(imports), names, tuple(texts))
+    known = frozenset(name for name in variables if name is not None)
+    return Code(digest, tuple(chains), tuple(imports), names, known, None in variables)
 
 
 def nested(code: CodeType) -> Iterator[CodeType]:
@@ -71,10 +90,14 @@ def _constant(value: object) -> object:
     return type(value).__name__, repr(value)
 
 
-def _read_names(code: CodeType, chains: dict[tuple[str, ...], None], imports: dict[tuple[str, str], None]) -> None:
+def _read_names(
+    instructions: list[dis.Instruction],
+    chains: dict[tuple[str, ...], None],
+    imports: dict[tuple[str, str, int], None],
+) -> None:
     chain: tuple[str, ...] = ()
-    module = ""
-    for instruction in dis.get_instructions(code):
+    module, level = "", 0
+    for place, instruction in enumerate(instructions):
         name = instruction.opname
         if name in _LOADS:
             _keep(chain, chains)
@@ -82,14 +105,40 @@ def _read_names(code: CodeType, chains: dict[tuple[str, ...], None], imports: di
         elif name in _ATTRIBUTES and chain:
             chain = (*chain, str(instruction.argval))
         elif name == "IMPORT_NAME":
-            module = str(instruction.argval)
-            imports[module, ""] = None
+            module, level = str(instruction.argval), int(instructions[place - 2].argval)
+            imports[module, "", level] = None
         elif name == "IMPORT_FROM":
-            imports[module, str(instruction.argval)] = None
-        elif name not in _IN_BETWEEN:
+            imports[module, str(instruction.argval), level] = None
+        else:
             _keep(chain, chains)
             chain = ()
     _keep(chain, chains)
+
+
+def _variables(instructions: list[dis.Instruction]) -> Iterator[str | None]:
+    """Environment variables by their names; None for one whose name is computed, and for the environment as a whole."""
+    for place, instruction in enumerate(instructions):
+        if not instruction.opname.startswith("LOAD_") or instruction.argval not in ENVIRONMENT:
+            continue
+        rest = instructions[place + 1 :]
+        if rest and rest[0].opname == "CONTAINS_OP":
+            yield _text(instructions[place - (2 if instruction.opname in _ATTRIBUTES else 1)])
+            continue
+        called = instruction.argval == "getenv" or bool(rest and rest[0].opname in _ATTRIBUTES)
+        if rest and rest[0].opname in _ATTRIBUTES:
+            rest = rest[1:]
+        until = next((n for n, each in enumerate(rest) if each.opname.startswith("CALL")), len(rest))
+        named = bool(rest) and (
+            not any(each.opname in _COMPUTES for each in rest[:until])
+            if called
+            else len(rest) > 1 and (rest[1].opname in _SUBSCRIPTS or rest[1].argrepr == "[]")
+        )
+        yield _text(rest[0]) if named else None
+
+
+def _text(instruction: dis.Instruction) -> str | None:
+    constant = instruction.opname == "LOAD_CONST" and isinstance(instruction.argval, str)
+    return instruction.argval if constant else None
 
 
 def _keep(chain: tuple[str, ...], chains: dict[tuple[str, ...], None]) -> None:

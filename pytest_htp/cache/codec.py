@@ -84,7 +84,19 @@ def _encode(value: Any, folder: str) -> Any:
     return value if isinstance(value, bool | int | float | None) else msgspec.to_builtins(value)
 
 
+def _restored(value: Any, folder: str) -> Any:
+    """JSON values with the folder's name put in; most of an export is such values."""
+    kind = type(value)
+    if kind is str:
+        return value.replace(_FOLDER, folder) if _FOLDER in value else value
+    if kind is dict:
+        return {_restored(key, folder): _restored(item, folder) for key, item in value.items()}
+    return [_restored(item, folder) for item in value] if kind is list else value
+
+
 def _decode(hint: Any, value: Any, folder: Path) -> Any:
+    if hint is Any or hint is dict:
+        return _restored(value, str(folder))
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         if value is None:
@@ -98,16 +110,16 @@ def _decode(hint: Any, value: Any, folder: Path) -> Any:
         if not path.is_relative_to(folder) or ".." in path.parts:
             raise Broken("an entry names a file outside of its folder")
         return path
-    if isinstance(value, str) and hint in (str, Any):
+    if isinstance(value, str) and hint is str:
         return value.replace(_FOLDER, str(folder))
-    if isinstance(value, dict) and (hint is Any or hint is dict or origin in (dict, Mapping)):
-        key, inner = arguments if arguments else (Any, Any)
+    if isinstance(value, dict) and origin in (dict, Mapping):
+        key, inner = arguments
         names = {name: msgspec.convert(name, key, strict=False) if key is int else name for name in value}
         return {_decode(key, names[name], folder): _decode(inner, item, folder) for name, item in value.items()}
     if origin is tuple and arguments[-1] is not ...:
         return msgspec.convert(value, hint)
-    if isinstance(value, list) and (hint is Any or origin in (list, tuple, Sequence)):
-        items = [_decode(arguments[0] if arguments else Any, item, folder) for item in value]
+    if isinstance(value, list) and origin in (list, tuple, Sequence):
+        items = [_decode(arguments[0], item, folder) for item in value]
         return tuple(items) if origin is tuple else items
     return msgspec.convert(value, hint)
 

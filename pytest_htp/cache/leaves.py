@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import sys
+import threading
 import types
 import typing
+from collections import namedtuple
 from logging import Logger
 from pathlib import Path, PurePath
 
@@ -14,13 +15,16 @@ import torch
 
 from pytest_htp.cache import Uncertain
 
-# Their repr is their content.
-PLAIN = (type(None), bool, int, float, complex, bytes, range, slice, type(...), torch.dtype, torch.device,
-         torch.layout, torch.memory_format, re.Pattern, re.RegexFlag)  # fmt: skip
-BY_NAME = (Logger, typing.TypeVar, typing.ParamSpec)
+_Named = namedtuple("_Named", "a")
+# Their repr is their content; those of which there are subclasses come with what a subclass adds.
+PLAIN = (type(None), bool, int, float, complex, bytes, range, type(...), torch.dtype, torch.device,
+         torch.layout, torch.memory_format)  # fmt: skip
+DERIVABLE = (str, bool, int, float, complex, bytes)
+BY_NAME = (Logger, typing.TypeVar, typing.ParamSpec, type(threading.Lock()), type(threading.RLock()))
 TYPING = (types.GenericAlias, types.UnionType, type(typing.Optional[int]), type(typing.List[int]))  # noqa: UP006, UP045
 BUILTIN = (types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType, types.MethodWrapperType,
-           types.ClassMethodDescriptorType, types.GetSetDescriptorType, types.MemberDescriptorType)  # fmt: skip
+           types.ClassMethodDescriptorType, types.GetSetDescriptorType, types.MemberDescriptorType,
+           type(vars(_Named)["a"]))  # fmt: skip
 
 
 def describe_array(value: object) -> object | None:

@@ -38,7 +38,7 @@ def names(code: Code) -> Iterator[str]:
     """Every name that code mentions: of chains of attributes, of imports, and others."""
     for chain in code.chains:
         yield from chain
-    for _, name in code.imports:
+    for _, name, _ in code.imports:
         yield name
     yield from code.names
 

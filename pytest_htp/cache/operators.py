@@ -11,7 +11,15 @@ from pytest_htp.cache import Uncertain
 
 _OWN = ("aten", "prim", "prims", "higher_order", "quantized", "quantized_decomposed", "inductor", "onnx",
         "_c10d_functional", "profiler", "torch_attn", "mkldnn", "mkl", "sparse")  # fmt: skip
-_PARTS = ("_init_fn", "_backend_fns", "_abstract_fn", "_backward_fn", "_vmap_fn")
+_PARTS = (
+    "_init_fn",
+    "_backend_fns",
+    "_abstract_fn",
+    "_backward_fn",
+    "_vmap_fn",
+    "_torch_dispatch_fns",
+    "_setup_context_fn",
+)
 
 
 def describe_operator(value: Any) -> object | None:
@@ -36,10 +44,10 @@ def _registered(name: str) -> object:
     from torch._library.custom_ops import OPDEFS
 
     namespace = name.partition("::")[0]
-    if namespace in _OWN:
-        return None
     if name in OPDEFS:
         return describe_operator(OPDEFS[name])
+    if namespace in _OWN:
+        return None
     try:
         return version(namespace)  # a package's own, like torchvision's
     except PackageNotFoundError:

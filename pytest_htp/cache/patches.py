@@ -7,25 +7,36 @@ transformers or replaces a method of ``nn.Linear`` leaves no other trace than th
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from types import FunctionType, ModuleType
+from functools import lru_cache, partial
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
+from pytest_htp.cache.constants import changed_constants
 from pytest_htp.cache.places import is_generated, is_installed, made_by_library
 
-_LOOKED_THROUGH = ("torch", "transformers", "onnx", "onnxscript", "onnx_ir", "onnxruntime")
+_LOOKED_THROUGH = ("torch", "transformers", "onnx", "onnxscript", "onnx_ir", "onnxruntime", "pytest_htp")
 _OF_DATACLASSES = ("__init__", "__repr__", "__eq__", "__lt__", "__le__", "__gt__", "__ge__", "__hash__", "__setattr__",
                    "__delattr__", "__replace__")  # fmt: skip
 _OF_EVERY_CLASS = ("__dict__", "__weakref__", "_abc_impl")
 _COMPILES = "torch._inductor."  # makes functions from text, and no export runs them
+_DEEPEST = 3  # a registry that is an object, its table, and what stands in the table under one name
+_LARGEST = 64  # of lists; longer ones hold tests' samples, not code
 
 
 @dataclass
 class _Namespace:
-    """A module's, class's or table's names when last looked at: values, foreign ones, and namespaces inside."""
+    """A module's, class's, object's or table's names when last looked at.
 
+    Attributes:
+        owner: kept, so that its identity remains its own.
+        read: gives its values as they are now. values: as they were.
+        foreign: names of those that are not the toolchain's. inner: namespaces among them.
+    """
+
+    owner: Any
+    read: Callable[[], Iterable[Any]]
     values: list[Any]
     foreign: list[tuple[str, Any]]
     inner: list[tuple[str, Any]]
@@ -36,58 +47,117 @@ class Patches:
 
     def __init__(self) -> None:
         self._known: dict[int, _Namespace] = {}
+        self._modules: list[Any] = []
+        self._looked: dict[int, _Namespace] = {}
+        self._found: dict[str, Any] = {}
 
     def find(self) -> dict[str, Any]:
         """``module.Class.name`` → the foreign function or class, in order of the names."""
-        found: dict[str, Any] = {}
-        for name, module in list(sys.modules.items()):
-            looked_through = name.partition(".")[0] in _LOOKED_THROUGH and not name.startswith(_COMPILES)
-            if looked_through and isinstance(module, ModuleType):
-                self._look(name, module, found)
-        return dict(sorted(found.items()))
+        modules = list(sys.modules.values())
+        if not (_same(modules, self._modules) and self._is_as_before()):
+            self._looked = {}
+            found: dict[str, Any] = {}
+            for name, module in list(sys.modules.items()):
+                if _is_looked_through(name) and isinstance(module, ModuleType):
+                    self._look(name, module, found, 0)
+            self._modules, self._found = modules, dict(sorted(found.items()))
+        return self._found
 
-    def _look(self, name: str, owner: Any, found: dict[str, Any]) -> None:
-        names = owner if type(owner) is dict else vars(owner)
-        values = list(names.values())
+    def _is_as_before(self) -> bool:
+        try:
+            return all([*each.read()] == each.values for each in self._looked.values())
+        except Exception:  # arrays don't say: one by one
+            return all(_same([*each.read()], each.values) for each in self._looked.values())
+
+    def _look(self, name: str, owner: Any, found: dict[str, Any], depth: int) -> None:
         known = self._known.get(id(owner))
-        if known is None or not _same(values, known.values):
-            known = _Namespace(values, list(_foreign(name, names)), list(_inner(name, owner, names)))
+        if known is None or not _same([*known.read()], known.values):
+            names, read = _names(owner), _reader(owner)
+            known = _Namespace(
+                owner, read, [*read()], list(_foreign(name, owner, names)), list(_inner(name, owner, names))
+            )
             self._known[id(owner)] = known
+        if not isinstance(owner, tuple):  # which can't change
+            self._looked[id(owner)] = known
         found.update(known.foreign)
-        for place, namespace in known.inner:
-            self._look(place, namespace, found)
+        for place, namespace in known.inner if depth < _DEEPEST else ():
+            self._look(place, namespace, found, depth + 1)
+
+
+@lru_cache(maxsize=65_536)
+def _is_looked_through(module: str) -> bool:
+    return module.partition(".")[0] in _LOOKED_THROUGH and not module.startswith(_COMPILES)
+
+
+def _names(owner: Any) -> list[tuple[str, Any]]:
+    if isinstance(owner, dict):
+        return [(_label(key), value) for key, value in dict.items(owner)]
+    if isinstance(owner, list | tuple):
+        return [(str(place), value) for place, value in enumerate(owner)]
+    return list(vars(owner).items())
+
+
+def _reader(owner: Any) -> Callable[[], Iterable[Any]]:
+    """By the methods of ``dict`` itself: transformers' lazy tables import what they are asked for."""
+    if isinstance(owner, list | tuple):
+        return partial(list, owner)
+    return partial(dict.values, owner) if isinstance(owner, dict) else vars(owner).values
+
+
+def _label(key: Any) -> str:
+    """A key's name, the same in every process."""
+    name = getattr(key, "__qualname__", None)
+    return key if type(key) is str else name if isinstance(name, str) else str(key)
 
 
 def _same(now: list[Any], before: list[Any]) -> bool:
     """Whether they are the same objects; lists compare identities first, so others are rarely asked."""
-    with suppress(Exception):
+    try:
         return bool(now == before)
-    return False
+    except Exception:  # arrays don't say
+        return len(now) == len(before) and all(one is other for one, other in zip(now, before, strict=True))
 
 
-def _inner(name: str, owner: Any, names: Any) -> Iterator[tuple[str, Any]]:
-    if type(owner) is dict:
-        return
-    for key, value in list(names.items()):
+def _inner(name: str, owner: Any, names: list[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    for key, value in names:
         kind = type(value)
         if issubclass(kind, type):
             if value.__module__ == name and isinstance(owner, ModuleType):
                 yield f"{name}.{key}", value
-        elif kind is dict and not key.startswith("__") and any(map(_is_code, value.values())):
-            yield f"{name}.{key}", value  # decompositions, attention implementations, activations
+        elif not key.startswith("__") and (table := _table(value)) is not None:
+            yield f"{name}.{key}", table  # decompositions, attention implementations, activations, registries
+
+
+def _table(value: Any) -> Any:
+    """What of a value code stands in, or may be put into: itself, or an object's attributes; None where it can't be."""
+    kind = type(value)
+    if issubclass(kind, dict):
+        items = dict.values(value)
+        return value if not items or any(_is_code(item) or _table(item) is not None for item in items) else None
+    if issubclass(kind, list | tuple):
+        return value if len(value) < _LARGEST and any(map(_is_code, value)) else None
+    if not _is_looked_through(str(kind.__module__)) or issubclass(kind, ModuleType):
+        return None
+    try:
+        attributes = object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        return None
+    return attributes if any(issubclass(type(each), dict) for each in attributes.values()) else None
 
 
 def _is_code(value: Any) -> bool:
     return type(value) is FunctionType or issubclass(type(value), type)
 
 
-def _foreign(owner: str, names: Any) -> Iterator[tuple[str, Any]]:
-    for name, value in list(names.items()):
+def _foreign(name: str, owner: Any, names: list[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    if isinstance(owner, ModuleType):
+        yield from ((f"{name}.{key}", value) for key, value in changed_constants(owner))
+    for key, value in names:
         kind = type(value)
         inner = value.__func__ if kind in (staticmethod, classmethod) else value.fget if kind is property else value
-        if _is_foreign(inner) and not _is_of_its_class(inner, owner, name, names):
+        if _is_foreign(inner) and not _is_of_its_class(inner, key, vars(owner) if isinstance(owner, type) else {}):
             # A class made from text may say that it is the library's: told by what is in it.
-            yield f"{owner}.{name}", _identity(inner)
+            yield f"{name}.{key}", _identity(inner)
 
 
 def _identity(value: Any) -> Any:
@@ -97,15 +167,28 @@ def _identity(value: Any) -> Any:
 
 
 def _is_foreign(value: Any) -> bool:
-    """Whether a function or class is the user's (or a test's); a wrapped function also by what it calls."""
-    while type(value) is FunctionType:
-        if _is_foreign_code(value):
-            return True
-        value = vars(value).get("__wrapped__")
-    if issubclass(type(value), type):
-        file = getattr(sys.modules.get(value.__module__), "__file__", None)
-        return (file is not None and not is_installed(file)) or _is_made_from_text(value)
-    return False
+    """Whether a function, class or object is the user's (or a test's); a wrapped function also by what it calls."""
+    while True:
+        kind = type(value)
+        if kind is FunctionType:
+            if _is_foreign_code(value):
+                return True
+            value = vars(value).get("__wrapped__")
+        elif kind is partial:
+            value = value.func
+        elif kind is MethodType:
+            value = value.__func__
+        elif issubclass(kind, type):
+            return _is_foreign_module(str(value.__module__)) or _is_made_from_text(value)
+        else:
+            return value is not None and _is_foreign_module(str(kind.__module__))
+
+
+@lru_cache(maxsize=65_536)
+def _is_foreign_module(name: str) -> bool:
+    """By its file; whatever stands in for something in a test is foreign."""
+    file = getattr(sys.modules.get(name), "__file__", None)
+    return name == "unittest.mock" or (file is not None and not is_installed(file))
 
 
 def _is_foreign_code(function: FunctionType) -> bool:
@@ -126,12 +209,12 @@ def _is_made_from_text(value: Any) -> bool:
         type(each) is FunctionType
         and is_generated(each)
         and _is_foreign_code(each)
-        and not _is_of_its_class(each, f"{value.__module__}.{value.__name__}", name, names)
+        and not _is_of_its_class(each, name, names)
         for name, each in list(names.items())
     )
 
 
-def _is_of_its_class(value: Any, owner: str, name: str, names: Any) -> bool:
+def _is_of_its_class(value: Any, name: str, names: Any) -> bool:
     """Methods that dataclasses and named tuples make from text for the classes of a library."""
     if name in _OF_DATACLASSES:  # reprlib wraps __repr__, huggingface_hub's strict dataclasses wrap __init__
         while type(value) is FunctionType and "__wrapped__" in vars(value) and not _is_foreign_code(value):

@@ -56,9 +56,20 @@ def made_by_library(function: FunctionType) -> bool:
     return is_installed(file) if file else module.__name__.partition(".")[0] in sys.stdlib_module_names
 
 
-@lru_cache(maxsize=65_536)
+_PLACES: dict[str, Place] = {}
+
+
 def place_of(module: str) -> Place:
     """Where a module's code belongs."""
+    known = _PLACES.get(module)
+    if known is None:
+        known = _find_place(module)
+        if module in sys.modules:  # else it may be loaded yet
+            _PLACES[module] = known
+    return known
+
+
+def _find_place(module: str) -> Place:
     if module.startswith(_OF_MODELS):
         return Place.LIBRARY
     package = module.partition(".")[0]
@@ -73,4 +84,4 @@ def place_of(module: str) -> Place:
 
 def forget_places() -> None:
     """For long-lived processes that load other code under a known name."""
-    place_of.cache_clear()
+    _PLACES.clear()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_htp.cache import surroundings
 from pytest_htp.cache.patches import Patches
+from pytest_htp.cache.public import PublicNames
 from pytest_htp.cache.walk import Walk
 
 if TYPE_CHECKING:
@@ -75,12 +76,18 @@ class Request:
             found[f"library of target {target.name}"] = walk.digest(target.library and Path(target.library))
             walk.packages |= {package.partition(".")[0] for package in (target.package, target.compiler)}
         found |= {f"patched {name}": walk.digest(value) for name, value in _patches().find().items()}
+        found["what names of torch stand for"] = _public_names().digest()
         found |= walk.code()
-        found |= surroundings.variables(walk.variables())
+        found |= surroundings.variables(walk.variables(), walk.variables_of_libraries())
         found |= surroundings.settings()
         found |= surroundings.versions(walk.packages)
         text = "\n".join(f"{name}\t{digest}" for name, digest in sorted(found.items()))
         return cls(hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest(), found, walk.codes())
+
+
+@lru_cache(maxsize=1)
+def _public_names() -> PublicNames:
+    return PublicNames()
 
 
 @lru_cache(maxsize=1)

@@ -7,14 +7,17 @@ A function may run if it is a way in, or if something that may run names it.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-# Called by Python or by nn.Module without being named anywhere.
-_WAYS_IN = re.compile(r"^(forward|__(call|getattr|getattribute|getitem|len|iter|bool|enter|exit|torch_function|"
-                      r"torch_dispatch|post_init|get|set|contains|hash|eq|add|mul|sub|matmul|truediv)__)$")  # fmt: skip
-_VARIABLE = re.compile(r"^[A-Z][A-Z0-9]*_?[A-Z0-9_]*$")
-_ENVIRONMENT = ("environ", "getenv", "environb")
+# Called by Python or by nn.Module without being named anywhere, but for those that write, copy and show objects.
+_WAYS_IN = re.compile(
+    r"^(forward|__(?!(new|init|del|repr|str|format|dir|copy|deepcopy|reduce|reduce_ex|getstate|setstate|getnewargs"
+    r"|getnewargs_ex|sizeof|init_subclass|set_name|prepare)__)\w+__)$"
+)
+# What calls methods and reads attributes by names that nobody can tell.
+_BY_COMPUTED_NAMES = frozenset(("getattr", "attrgetter", "methodcaller", "vars", "__dict__", "globals", "locals"))
 
 _BUILTINS = {
     "open": "reads files", "eval": "runs text as code", "exec": "runs text as code",
@@ -31,13 +34,23 @@ _MODULES = {
     "importlib": "imports by a computed name", "ctypes": "calls native code", "gc": "asks the interpreter",
     "inspect": "asks the interpreter", "sys": "asks the interpreter", "platform": "asks the operating system",
 }  # fmt: skip
-_HARMLESS = ("os.environ", "os.getenv", "os.path.join", "os.path.basename", "os.fspath", "sys.maxsize",
-             "sys.version_info", "random.Random",
-             "datetime.timedelta", "io.StringIO", "io.BytesIO", "pathlib.PurePath",
-             "threading.Lock",
-             "threading.RLock", "threading.local", "sys.modules", "inspect.Parameter")  # fmt: skip
+# Modules of the standard library whose functions give the same for the same arguments.
+_PURE = frozenset((
+    "__future__", "_abc", "_collections", "_collections_abc", "_functools", "_heapq", "_bisect", "_operator", "_struct",
+    "_thread", "_warnings", "_weakref", "_weakrefset", "abc", "array", "base64", "binascii", "bisect", "builtins",
+    "cmath", "collections", "colorsys", "contextlib", "contextvars", "copy", "copyreg", "dataclasses", "decimal",
+    "difflib", "dis", "enum", "fractions", "functools", "graphlib", "hashlib", "heapq", "itertools", "json", "keyword",
+    "logging", "math", "numbers", "opcode", "operator", "pprint", "re", "reprlib", "statistics", "string", "struct",
+    "textwrap", "traceback", "types", "typing", "unicodedata", "warnings", "weakref", "zlib",
+))  # fmt: skip
+_HARMLESS = ("os.environ", "os.getenv", "os.path.join", "os.path.basename", "os.fspath", "posixpath.join",
+             "posixpath.basename", "ntpath.join", "ntpath.basename", "sys.maxsize", "sys.version_info", "random.Random",
+             "datetime.timedelta", "io.StringIO", "io.BytesIO", "pathlib.PurePath", "threading.Lock", "threading.RLock",
+             "threading.local", "sys.modules", "inspect.Parameter")  # fmt: skip
 _NUMPY_CHANCE = "numpy.random"
-_FILES = ("torch.load", "numpy.load", "torch.hub", "safetensors.torch.load_file", "json.load")
+_HUB = "torch.hub"
+_READERS = re.compile(r"\.(load|loadtxt|load_file|load_library|open|safe_open|read|read_\w+|fromfile|from_file|memmap|"
+                      r"open_memmap|genfromtxt|fromregex|imread|get_data|from_pretrained)$")  # fmt: skip
 
 
 @dataclass
@@ -45,29 +58,37 @@ class Function:
     """One function of the user's.
 
     Attributes:
-        names: by which it may be called. reads: all names that it reads. doubts: what can't be determined of it.
-        texts: its text constants. always: it may run whoever names it.
+        names: by which it may be called. reads: all names that it reads. variables: of the environment that it reads.
+        doubts: what can't be determined of it. always: it may run whoever names it.
     """
 
     label: str
     names: set[str]
     reads: frozenset[str]
-    texts: tuple[str, ...]
+    variables: frozenset[str]
     doubts: list[str] = field(default_factory=list)
     always: bool = False
 
 
-def doubt_of(dotted: str, *, builtin: bool) -> str | None:
-    """Why what is read by a dotted name makes an export depend on more than can be determined; None if it doesn't."""
+def doubt_of(dotted: str, *, builtin: bool, own: bool = False) -> str | None:
+    """Why what is read by a dotted name makes an export depend on more than can be determined; None if it doesn't.
+
+    Args:
+        dotted: its full name.
+        builtin: it is one of Python's builtins.
+        own: it is the user's, and looked into.
+    """
     if builtin:
         return _BUILTINS.get(dotted)
-    if dotted.startswith(_HARMLESS):
+    if own or dotted.startswith(_HARMLESS):
         return None
     if dotted.startswith(_NUMPY_CHANCE):
         return "draws random numbers in Python"
-    if dotted.startswith(_FILES):
+    if dotted.startswith(_HUB) or _READERS.search(dotted):
         return "reads files"
-    return _MODULES.get(dotted.partition(".")[0])
+    module = dotted.partition(".")[0]
+    unknown = module in sys.stdlib_module_names - _PURE
+    return _MODULES.get(module, f"calls {module}, whose answers can't be determined" if unknown else None)
 
 
 def is_way_in(name: str) -> bool:
@@ -81,7 +102,8 @@ def may_run(functions: Iterable[Function]) -> list[Function]:
     running: list[Function] = []
     named: set[str] = set()
     while True:
-        ready = [f for f in waiting if f.always or any(n in named or is_way_in(n) for n in f.names)]
+        anything = not named.isdisjoint(_BY_COMPUTED_NAMES)
+        ready = [f for f in waiting if anything or f.always or any(n in named or is_way_in(n) for n in f.names)]
         if not ready:
             return running
         running += ready
@@ -91,14 +113,9 @@ def may_run(functions: Iterable[Function]) -> list[Function]:
 
 def first_doubt(running: Iterable[Function]) -> str | None:
     """The first thing that can't be determined, for people."""
-    for function in running:
-        if function.doubts:
-            return f"{function.label} {function.doubts[0]}"
-        if not function.reads.isdisjoint(_ENVIRONMENT) and not any(map(_VARIABLE.match, function.texts)):
-            return f"{function.label} reads environment variables by computed names"
-    return None
+    return next((f"{function.label} {function.doubts[0]}" for function in running if function.doubts), None)
 
 
 def variables_of(running: Iterable[Function]) -> set[str]:
-    """Names of environment variables that the functions may read: every text that could be one."""
-    return {text for function in running for text in function.texts if _VARIABLE.match(text)}
+    """Names of environment variables that the functions read."""
+    return {name for function in running for name in function.variables}

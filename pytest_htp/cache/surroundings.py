@@ -31,6 +31,7 @@ _VARIABLES = re.compile(
     r"|QNN|OPENVINO|OV|PYTHONOPTIMIZE|XLA)_?"
 )
 _PLACES = re.compile(r"(HOME|DIR|DIRECTORY|PATH|CACHE|CACHE_ROOT|TOKEN|ENDPOINT|FILE)$")
+_OF_TORCH = ("Meta", "CUDA", "MPS", "XPU", "HPU", "MTIA", "PrivateUse1")
 _CONFIGS = ("torch._dynamo.config", "torch._functorch.config", "torch.fx.experimental._config", "torch._export.config",
             "torch._inductor.config")  # fmt: skip
 
@@ -45,13 +46,18 @@ def versions(packages: set[str]) -> dict[str, str]:
     owners = _owners()
     for package in sorted(packages):
         names |= dict.fromkeys(owners.get(package, ()))
-    found = {}
-    for name in names:
-        with suppress(PackageNotFoundError):
-            found[name] = version(name)
+    found = {name: known for name in names if (known := _version(name)) is not None}
     found["Python"] = f"{platform.python_implementation()} {platform.python_version()} -O{sys.flags.optimize}"
     found["machine"] = f"{platform.system()} {platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
     return found | {f"files of {tree}": digest for tree, digest in _trees().items()}
+
+
+@lru_cache(maxsize=1024)
+def _version(name: str) -> str | None:
+    """Read once: what is loaded stays loaded, whatever is installed meanwhile."""
+    with suppress(PackageNotFoundError):
+        return version(name)
+    return None
 
 
 @lru_cache(maxsize=1)
@@ -97,12 +103,17 @@ def source_of(module: str) -> str:
     return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()[:32]
 
 
-def variables(read: set[str]) -> dict[str, str]:
-    """Ingredients: environment variables that are set and that the toolchain, or the model's code (``read``), reads."""
+def variables(own: set[str], of_libraries: set[str]) -> dict[str, str]:
+    """Ingredients: environment variables that are set and that somebody reads.
+
+    Args:
+        own: those that the user's code reads.
+        of_libraries: those that the code of libraries reads, of which places on this machine don't count.
+    """
     return {
         f"environment variable {name}": hashlib.sha256(value.encode("utf-8", "surrogateescape")).hexdigest()[:32]
         for name, value in sorted(os.environ.items())
-        if name in read or (_VARIABLES.match(name) and not _PLACES.search(name))
+        if name in own or ((name in of_libraries or _VARIABLES.match(name)) and not _PLACES.search(name))
     }
 
 
@@ -116,7 +127,17 @@ def settings() -> dict[str, str]:
     dispatch = torch.utils._python_dispatch._get_current_dispatch_mode_stack()
     if overrides._get_current_function_mode_stack() or dispatch:
         raise Uncertain("a TorchFunctionMode or TorchDispatchMode is active")
+    other = sorted(name for name in torch.library._impls if _is_other_code(name))
+    if other:
+        raise Uncertain(f"an operator of PyTorch's own was given other code ({other[0]})")
     return {f"setting {name}": str(value) for name, value in _settings()}
+
+
+@lru_cache(maxsize=65_536)
+def _is_other_code(registered: str) -> bool:
+    """Whether ``aten/relu/CPU`` may change an export: torch itself registers shapes, and kernels of other devices."""
+    namespace, _, key = registered.partition("/")
+    return namespace == "aten" and key.rpartition("/")[2] not in _OF_TORCH
 
 
 def _settings() -> Iterator[tuple[str, Any]]:

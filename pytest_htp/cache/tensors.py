@@ -48,7 +48,7 @@ class Tensors:
         if type(tensor) not in _PLAIN and hasattr(tensor, "__tensor_flatten__"):
             names, context = tensor.__tensor_flatten__()
             inner = [(name, self.describe(getattr(tensor, name), describe_other)) for name in names]
-            return said, inner, describe_other(context)
+            return said, inner, describe_other(context), describe_other(type(tensor))
         if torch.nn.parameter.is_lazy(tensor):
             return said[0], "uninitialised"
         if tensor.device.type == "meta":

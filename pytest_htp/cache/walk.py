@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib
+import importlib.util
 import os
 import sys
 import types
-import weakref
 from collections import deque
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager, suppress
 from enum import Enum
 from pathlib import Path, PurePath
 from typing import Any
@@ -25,10 +24,11 @@ import torch
 from torch import nn
 
 from pytest_htp.cache import Uncertain
-from pytest_htp.cache.bytecode import nested, read_code
+from pytest_htp.cache.bytecode import ENVIRONMENT, nested, read_code
 from pytest_htp.cache.leaves import BUILTIN, BY_NAME, PLAIN, TYPING, describe_array, describe_path, relative_to_root
 from pytest_htp.cache.names import attributes_of, cell_content, names, public, resolve
 from pytest_htp.cache.operators import describe_operator
+from pytest_htp.cache.parts import LRU_CACHE, keeps_more, kept_by, parts_of
 from pytest_htp.cache.places import Place, is_generated, is_installed, made_by_library, place_of
 from pytest_htp.cache.running import Function, doubt_of, first_doubt, is_way_in, may_run, variables_of
 from pytest_htp.cache.tensors import Tensors
@@ -37,6 +37,7 @@ _OF_EVERY_CLASS = ("__dict__", "__weakref__", "__doc__", "__module__", "__annota
                    "_abc_impl", "__firstlineno__", "__static_attributes__", "__parameters__", "__orig_bases__",
                    "__annotate__", "__annotate_func__", "__annotations_cache__", "__slotnames__")  # fmt: skip
 _TORCH_PARTS = ("_parameters", "_buffers", "_modules")
+_IN_TABLES = (types.FunctionType, functools.partial, type)
 _HEAP_TYPE = 1 << 9  # CPython's Py_TPFLAGS_HEAPTYPE: a class that was made at run time, not compiled in
 # Where a model was loaded from decides nothing, and differs between machines.
 _ORIGIN = ("name_or_path", "_name_or_path", "_commit_hash", "warnings_issued")
@@ -54,6 +55,8 @@ class Walk:
         self._facts: dict[str, set[str]] = {}
         self._functions: dict[int, Function] = {}
         self._by_identity: dict[int, types.FunctionType] = {}
+        self._held: list[Function] = []  # attributes of classes whose content can't be determined
+        self._read: set[str] = set()
         self._digests: dict[int, str] = {}  # of functions and classes, by identity
         self._open: set[int] = set()
         self._followed: set[int] = set()
@@ -101,14 +104,18 @@ class Walk:
         """
         while self._queue:
             self._follow(self._queue.popleft())
-        doubt = first_doubt(may_run(self._functions.values()))
+        doubt = first_doubt(may_run([*self._functions.values(), *self._held]))
         if doubt is not None:
             raise Uncertain(doubt)
         return {label: _hash(sorted(facts)) for label, facts in self._facts.items()}
 
     def variables(self) -> set[str]:
-        """Names that the code met may read environment variables by."""
+        """Environment variables that the user's code met may read."""
         return variables_of(may_run(self._functions.values()))
+
+    def variables_of_libraries(self) -> set[str]:
+        """Environment variables that the code met of libraries reads."""
+        return self._read
 
     # whose code it is
 
@@ -132,12 +139,13 @@ class Walk:
 
         What is unknown is an error if ``strict``; else its type is all that is said.
         """
-        if isinstance(value, str):
-            return "str", relative_to_root(value, self._root) if type(value) is str else str(value)
+        kind = type(value)
+        if kind is str:
+            return "str", relative_to_root(value, self._root)
+        if kind in PLAIN:
+            return kind.__name__, repr(value)
         if isinstance(value, Enum):
-            return "enum", type(value).__qualname__, value.name
-        if isinstance(value, PLAIN):
-            return type(value).__name__, repr(value)
+            return "enum", self._class(kind), value.name, self._say(value._value_, seen, strict=strict)
         if id(value) in seen:
             return "again", seen[id(value)]
         if isinstance(value, types.FunctionType):
@@ -146,9 +154,10 @@ class Walk:
             return self._class(value)
         if isinstance(value, types.ModuleType):
             return self._whole_module(value, strict=strict)
-        if value is os.environ:
-            return "environment", ""  # its variables are ingredients by name
+        if value is os.environ and strict:
+            raise Uncertain("something holds all environment variables")
         if isinstance(value, BUILTIN):
+            self._library(getattr(value, "__module__", None) or "")
             return "builtin", getattr(value, "__qualname__", ""), getattr(value, "__module__", None) or ""
         seen[id(value)] = len(seen)
         self._kept.append(value)
@@ -162,22 +171,15 @@ class Walk:
         def say(inner: Any) -> object:
             return self._say(inner, seen, strict=strict)
 
+        parts = parts_of(value)
+        if parts is not None:
+            kind, inner = parts
+            if isinstance(value, set | frozenset):
+                return kind, sorted(repr(say(item)) for item in inner)
+            if type(value) is LRU_CACHE and self._place(value.__module__ or "") is Place.USER:
+                inner += kept_by(value)
+            return kind, [say(item) for item in inner]
         kind = type(value).__qualname__
-        if isinstance(value, tuple | list | deque):
-            return kind, [say(item) for item in value]
-        if isinstance(value, dict | types.MappingProxyType):
-            attributes = say(vars(value)) if hasattr(value, "__dict__") and vars(value) else None
-            return kind, [(say(key), say(item)) for key, item in value.items()], attributes
-        if isinstance(value, set | frozenset):
-            return kind, sorted(repr(say(item)) for item in value)
-        if isinstance(value, types.MethodType):
-            return "method", say(value.__func__), say(value.__self__)
-        if isinstance(value, functools.partial):
-            return "partial", say(value.func), say(value.args), say(value.keywords)
-        if isinstance(value, staticmethod | classmethod):
-            return kind, say(value.__func__)
-        if isinstance(value, property):
-            return kind, say(value.fget), say(value.fset)
         if isinstance(value, PurePath):
             return describe_path(value, self._root)
         if isinstance(value, BY_NAME):
@@ -187,8 +189,6 @@ class Walk:
         wrapped = getattr(value, "__wrapped__", None)
         if wrapped is not None and not hasattr(value, "__dict__"):
             return kind, say(wrapped)
-        if isinstance(value, weakref.ReferenceType):
-            return kind, say(value())
         operator = describe_operator(value)
         if operator is not None:
             return "operator", say(operator)
@@ -200,12 +200,11 @@ class Walk:
             return array
         if isinstance(value, torch.Generator):
             return "generator", self._say(value.get_state(), seen, strict=strict)
-        attributes = dict(attributes_of(value))
         kind = type(value)
-        if not attributes and not hasattr(value, "__dict__") and kind is not object and not hasattr(kind, "__slots__"):
-            if strict:
-                raise Uncertain(f"the content of a {kind.__module__}.{kind.__qualname__} can't be determined")
-            return "object", kind.__module__, kind.__qualname__
+        self._library(getattr(value, "__module__", None) or "")
+        if strict and keeps_more(kind):
+            raise Uncertain(f"the content of a {kind.__module__}.{kind.__qualname__} can't be determined")
+        attributes = dict(attributes_of(value))
         said = [
             (name, self._say(item, seen, strict=strict)) for name, item in attributes.items() if name not in _ORIGIN
         ]
@@ -216,12 +215,14 @@ class Walk:
             raise Uncertain("the model holds a torch.jit.ScriptModule, whose code can't be determined")
         said: list[object] = []
         self._of_models |= {cls.__module__.partition(".")[0] for cls in type(module).__mro__}
+        hooks = {key for name, value in vars(module).items() if "_hooks" in name and value for key in value}
+        places = {key: place for place, key in enumerate(sorted(hooks))}
         for name, value in vars(module).items():
             if name in _TORCH_PARTS:
                 said += [(name, key, self._say(item, seen, strict=True)) for key, item in value.items()]
-            elif "_hooks" in name and isinstance(value, Mapping):
+            elif "_hooks" in name and isinstance(value, dict):
                 # By place: torch counts the keys of hooks through the whole process.
-                said.append((name, [self._say(item, seen, strict=True) for item in value.values()]))
+                said.append((name, [(places[key], self._say(item, seen, strict=True)) for key, item in value.items()]))
             elif name not in _ORIGIN:
                 said.append((name, self._say(value, seen, strict=True)))
         return "module", self._class(type(module)), said
@@ -244,31 +245,33 @@ class Walk:
         if identity in self._open:
             return said
         if identity not in self._digests:
-            self._open.add(identity)
             code = read_code(function.__code__)
             place = self._place_of(function)
             if place is not Place.USER and function.__module__:
                 self.packages.add(function.__module__.partition(".")[0])
             inner = place is Place.USER
             cells = [cell_content(cell) for cell in function.__closure__ or ()]
-            parts = [
-                code.digest,
-                [self._say(cell, {}, strict=inner) for cell in cells],
-                self._say(function.__defaults__, {}, strict=inner),
-                self._say(function.__kwdefaults__, {}, strict=inner),
-                self._say({k: v for k, v in vars(function).items() if k != "__wrapped__"}, {}, strict=False),
-                self._say(vars(function).get("__wrapped__"), {}, strict=False),
-            ]
-            self._open.discard(identity)
+            further = {name: value for name, value in vars(function).items() if name != "__wrapped__"}
+            with self._opened(identity):
+                parts = [
+                    code.digest,
+                    [self._say(cell, {}, strict=inner) for cell in cells],
+                    self._say(function.__defaults__, {}, strict=inner),
+                    self._say(function.__kwdefaults__, {}, strict=inner),
+                    self._say(further, {}, strict=inner),
+                    self._say(vars(function).get("__wrapped__"), {}, strict=False),
+                ]
             self._digests[identity] = _hash((said, parts))
             if inner:
                 label = f"{function.__qualname__} in {Path(function.__code__.co_filename).name}"
                 self._by_identity[identity] = function
-                self._functions[identity] = Function(label, {function.__name__}, frozenset(names(code)), code.texts)
+                doubts = ["reads environment variables by computed names"] if code.computed else []
+                reads = frozenset(names(code))
+                self._functions[identity] = Function(label, {function.__name__}, reads, code.variables, doubts)
         if identity in self._functions:
             known = self._functions[identity]
             known.names.add(name or function.__name__)
-            known.always |= strict and not name
+            known.always |= not name
         return said, self._digests[identity]
 
     def _class(self, cls: type) -> object:
@@ -277,17 +280,17 @@ class Walk:
         identity = id(cls)
         place = self._place(cls.__module__)
         made_from_text = cls.__module__ == "builtins" and bool(cls.__flags__ & _HEAP_TYPE)
+        self._library(cls.__module__)
         if (place is Place.TOOLCHAIN and not made_from_text) or identity in self._open:
             return said
         place = Place.USER if made_from_text else place
         self._kept.append(cls)
         if identity not in self._digests:
-            self._open.add(identity)
-            parts: list[object] = [self._class(base) for base in cls.__bases__]
-            for name, value in vars(cls).items():
-                if name not in _OF_EVERY_CLASS:
-                    parts.append((name, self._member(cls, name, value, place)))
-            self._open.discard(identity)
+            with self._opened(identity):
+                parts: list[object] = [self._class(base) for base in (type(cls), *cls.__bases__)]
+                for name, value in vars(cls).items():
+                    if name not in _OF_EVERY_CLASS:
+                        parts.append((name, self._member(cls, name, value, place)))
             self._digests[identity] = _hash((said, parts))
             file = getattr(sys.modules.get(cls.__module__), "__file__", None)
             self._fact(file or cls.__module__, cls.__module__, (said, self._digests[identity]))
@@ -304,9 +307,31 @@ class Walk:
             if called == name:
                 self._waiting.setdefault(name, []).append(value)
             return self._digest_of(value, name=called)
-        if place is Place.USER or isinstance(value, (property, functools.partial, str, Enum, *PLAIN)):
-            return self._say(value, {}, strict=False)
-        return type(value).__qualname__
+        if place is Place.USER:
+            try:
+                return self._say(value, {}, strict=True)
+            except Uncertain as error:
+                doubt = f"is read: {error}"
+                self._held.append(Function(f"{cls.__qualname__}.{name}", {name}, frozenset(), frozenset(), [doubt]))
+        elif not isinstance(value, (property, functools.partial, str, Enum, *PLAIN)):
+            return type(value).__qualname__
+        return self._say(value, {}, strict=False)
+
+    @contextmanager
+    def _opened(self, identity: int) -> Iterator[None]:
+        """While a function or class is looked at, which may lead back to it."""
+        self._open.add(identity)
+        try:
+            yield
+        finally:
+            self._open.discard(identity)
+
+    def _library(self, module: str) -> None:
+        """A module from which something is used: its package by version, a native one of the user's own by content."""
+        self.packages.add(module.partition(".")[0])
+        file = getattr(sys.modules.get(module), "__file__", None)
+        if file and not file.endswith(".py") and self._place(module) is Place.USER and Path(file).is_file():
+            self._fact(file, module, ("native", module, describe_path(Path(file), self._root)))
 
     def _fact(self, file: str, module: str | None, fact: object) -> None:
         self._facts.setdefault(Path(file).name, set()).add(_hash(fact))
@@ -314,10 +339,11 @@ class Walk:
     def _whole_module(self, module: types.ModuleType, *, strict: bool) -> object:
         """A module that is used as a value: of the user's own everything in it may be read."""
         name = module.__name__
-        if self._place(name) is Place.USER and id(module) not in self._open and module.__spec__ is not None:
+        self._library(name)
+        if self._place(name) is Place.USER and id(module) not in self._open:
             self._open.add(id(module))
             for key, value in list(vars(module).items()):
-                if not key.startswith("__"):
+                if not key.startswith("__") or key == "__getattr__":
                     fact = ("global", name, key, self._say(value, {}, strict=False))
                     self._fact(getattr(module, "__file__", None) or name, name, fact)
         return "python module", name
@@ -350,31 +376,44 @@ class Walk:
                     continue
             else:
                 continue
-            if known is not None and (doubt := doubt_of(public(dotted, value), builtin=False)):
+            dotted = public(dotted, value)
+            own = self._place(dotted.rpartition(".")[0]) is Place.USER
+            if known is not None and (doubt := doubt_of(dotted, builtin=False, own=own)):
                 known.doubts.append(doubt)
                 continue
             self._named(function, module, ".".join(chain), value, strict=user)
-        for name, attribute in code.imports:
-            self._imported(function, name, attribute, user=user, known=known)
+        if not user:
+            self._read |= code.variables
+        for name, attribute, level in code.imports:
+            with suppress(Exception):  # what can't be imported fails when it runs, too
+                absolute = importlib.util.resolve_name("." * level + name, scope.get("__package__"))
+                self._imported(function, absolute, attribute, user=user, known=known)
 
     def _imported(self, function: types.FunctionType, name: str, attribute: str, *, user: bool, known: Any) -> None:
-        if name not in sys.modules and user and self._place(name) is Place.USER:
-            with suppress(Exception):  # the forward pass would import it, too
-                importlib.import_module(name)
-        module = sys.modules.get(name)
+        own = user and self._place(name) is Place.USER
+        module = importlib.import_module(name) if own else sys.modules.get(name)  # the forward pass would, too
         if module is None:
             return
-        value = vars(module).get(attribute) if attribute else None
-        if known is not None and (doubt := doubt_of(f"{name}.{attribute}" if attribute else name, builtin=False)):
+        if own and attribute and not hasattr(module, attribute):
+            importlib.import_module(f"{name}.{attribute}")
+        own = own and self._place(name) is Place.USER  # it may be of a package that was not loaded before
+        value = getattr(module, attribute, None) if attribute and user else vars(module).get(attribute)
+        dotted = f"{name}.{attribute}" if attribute else name
+        if known is not None and (doubt := doubt_of(dotted, builtin=False, own=own)):
             known.doubts.append(doubt)
         elif value is not None:
             self._named(function, name, attribute, value, strict=user)
         elif not attribute and user:
-            self._whole_module(module, strict=True)
+            for end in range(1, name.count(".") + 2):
+                self._whole_module(sys.modules[".".join(name.split(".")[:end])], strict=True)
 
     def _named(self, function: types.FunctionType, module: str, name: str, value: Any, *, strict: bool) -> None:
         """One thing that a function reads."""
         last = name.rpartition(".")[2]
+        if value is os.environ or value is os.getenv:  # what is read under these names is known
+            if not {*name.split(".")} & {*ENVIRONMENT} and id(function) in self._functions:
+                self._functions[id(function)].doubts.append("reads environment variables under another name")
+            return
         if isinstance(value, types.FunctionType):
             said = self._function(value, name=last)
         elif strict:
@@ -386,11 +425,20 @@ class Walk:
                 return
         elif isinstance(value, type):
             said = self._class(value)
-        elif isinstance(value, (str, Enum, types.BuiltinFunctionType, *PLAIN)):
+        elif isinstance(value, (str, Enum, types.BuiltinFunctionType, functools.partial, LRU_CACHE, *PLAIN)):
             said = self._say(value, {}, strict=False)
+        elif isinstance(value, MutableMapping):
+            items = dict.items(value) if isinstance(value, dict) else value.items()
+            said = sorted((str(key), self._entry(item)) for key, item in items if isinstance(item, _IN_TABLES))
         else:
             return
         self._fact(function.__code__.co_filename, module, ("global", module, name, said))
+
+    def _entry(self, value: Any) -> str:
+        """What stands in a library's table of functions: which of its own, or what was put in their place."""
+        if isinstance(value, functools.partial):
+            return repr(self._say(value, {}, strict=False))
+        return f"{value.__module__}.{value.__qualname__}"
 
 
 def _hash(said: object) -> str:

@@ -67,7 +67,7 @@ class HtpRun:
         if request is not None and not self.settings.cache_verify:
             shared = self._shared.find(request.key, folder)
             if shared is not None:
-                return replace(shared, note="hit" if shared.cached else "")
+                return replace(shared, note="")
             cached = self.cache.find(request, folder) if self.cache is not None else None
             if cached is not None:
                 return self._keep(request, Made(cached, cached=True, note="hit"), item, export_name)
@@ -89,7 +89,8 @@ class HtpRun:
                 )
                 self.cache.add(request, made.export)
             self.cache.remember(who, request)
-        self._shared.add(request.key, made, nodeid)
+        if not made.cached:  # what is in the cache is read from there again
+            self._shared.add(request.key, made, nodeid)
         return made
 
     @cached_property
