@@ -5,8 +5,8 @@
 Makes a project of small models with baselines and runs its tests in one pytest process each time: with an empty cache,
 then twice more with the filled one. Prints one JSON object: wall and CPU seconds of each run, the ratio of the first to
 the median of the others, and how many exports came from the cache. Half of the models are transformers' (BERT, GPT-2,
-Llama, ViT and ResNet with two layers, each of ten widths or vocabularies), half are plain modules. Bytecode is kept as it
-is by default, and all of it is there before the first run. ``--profile`` runs once more and writes cProfile's numbers of it.
+Llama, ViT and ResNet with two layers, each of ten widths or vocabularies), half are plain modules. Bytecode is kept as
+by default, and is there before the first run. ``--profile`` runs once more and writes cProfile's numbers of it.
 """
 
 from __future__ import annotations
