@@ -80,8 +80,3 @@ def _find_place(module: str) -> Place:
     if found is None or not isinstance(found, ModuleType):
         return Place.USER
     return Place.LIBRARY if file is None or is_installed(file) else Place.USER
-
-
-def forget_places() -> None:
-    """For long-lived processes that load other code under a known name."""
-    _PLACES.clear()

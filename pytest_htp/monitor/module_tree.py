@@ -8,31 +8,26 @@ Siblings that are alike all the way down (class, node counts, evidence, everythi
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from pytest_htp.errors import HTPUsageError
 from pytest_htp.format.fold import fold_alike
-from pytest_htp.format.paths import expand_pattern, nearest, relative_to
+from pytest_htp.format.paths import nearest, relative_to
 from pytest_htp.monitor.text import UNICODE, Symbols, plural
 from pytest_htp.tag import HierarchyTag
 from pytest_htp.vocabulary import HTPExportData
 
-# Rows of an untrusted file may stand for any number of modules; the largest real models have some ten
-# thousand.
-MAX_MODULES = 200_000
 # Deeper levels are drawn at this indent; real models have some fifteen.
 _MAX_INDENT = 40
 
 
 @dataclass(frozen=True, slots=True)
 class ModuleRow:
-    """One module (or, with a folded path, several): its own nodes, those of its children excluded.
+    """One module: its own nodes, those of its children excluded.
 
     Attributes:
-        path: module path, root ``""``; in what :meth:`ModuleTree.from_rows` is given, a pattern (``layer.{0..11}``),
-            then the numbers are those of each.
+        path: module path, root ``""``.
         class_name: class of the module, "" where unknown.
         nodes: number of ONNX nodes, None where not counted.
         evidence: nodes per evidence class (``direct``, ``fused``, ``inferred``), as pairs.
@@ -97,17 +92,6 @@ class ModuleTree:
     rows: tuple[ModuleRow, ...]
     never_ran: int = 0
     untagged: int = 0
-
-    @classmethod
-    def from_rows(cls, rows: Iterable[ModuleRow]) -> ModuleTree:
-        """From rows whose paths may be folded. Raises HTPUsageError where they stand for too many modules."""
-        single: dict[str, ModuleRow] = {}
-        for row in rows:
-            for path in expand_pattern(row.path, MAX_MODULES):
-                single.setdefault(path, ModuleRow(path, row.class_name, row.nodes, row.evidence, row.facts))
-                if len(single) > MAX_MODULES:
-                    raise HTPUsageError(f"the rows stand for more than {MAX_MODULES:,} modules")
-        return cls(tuple(single.values()))
 
     @classmethod
     def from_data(cls, data: HTPExportData) -> ModuleTree:
