@@ -1,5 +1,4 @@
-"""A harness for tests of projects that use pytest-htp: plugins, in-house conventions, and this package
-itself.
+"""A harness for tests of projects that use pytest-htp: plugins, in-house conventions, and this package itself.
 
 An :class:`Example` is a project in a folder. Run pytest in it, then look at outcomes, findings, changed files
 and baselines::

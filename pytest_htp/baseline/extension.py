@@ -22,10 +22,9 @@ _ABANDONED = 3600
 class HTPBaselineExtension(SingleFileSnapshotExtension):
     """Canonical JSON, one export per file, named by the caller, written atomically, never deleted.
 
-    syrupy decides what is unused by what was *selected*; an interrupted or filtered run would delete live
-    baselines. So this extension reports no discovered files and refuses to delete: ``--htp-prune`` does that,
-    by other rules. The index given to the assertion is the path of the file below the test file's baseline
-    folder, without suffix.
+    syrupy decides what is unused by what was *selected*; an interrupted or filtered run would delete live baselines. So
+    this extension reports no discovered files and refuses to delete: ``--htp-prune`` does that, by other rules. The
+    index given to the assertion is the path of the file below the test file's baseline folder, without suffix.
     """
 
     _write_mode = WriteMode.TEXT

@@ -1,8 +1,7 @@
 """Fresh weights that look like trained ones in the one respect that matters to a graph: no two are equal.
 
-Default initialisation fills every bias with zeros and every norm with ones, and exporters store equal
-initializers once. A LayerNorm would then read another layer's weight, and the picture of who owns what
-would be false.
+Default initialisation fills every bias with zeros and every norm with ones, and exporters store equal initializers
+once. A LayerNorm would then read another layer's weight, and the picture of who owns what would be false.
 """
 
 from __future__ import annotations
@@ -15,8 +14,7 @@ _SAMPLES = 64
 
 
 def make_parameters_distinct(module: nn.Module, seed: int = 0) -> None:
-    """Add seeded noise, in place, to parameters that are constant or equal to another, and to running
-    statistics.
+    """Add seeded noise, in place, to parameters that are constant or equal to another, and to running statistics.
 
     Parameters on the meta device and ones that aren't floating point stay as they are. Takes no memory
     beyond one parameter's size, and does not touch the global random state.

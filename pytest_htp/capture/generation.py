@@ -1,5 +1,4 @@
-"""Generative models in parts, as transformers' exporter splits them: prefill and decode, towers and language
-model.
+"""Generative models in parts, as transformers' exporter splits them: prefill and decode, towers and language model.
 
 The parts and their inputs are taken from one real call of ``generate``. What transformers' own split leaves
 out because ``generate`` runs it beforehand (the encoder of an encoder-decoder, a vision tower and its

@@ -70,10 +70,9 @@ class Hierarchy:
     def follow(self, traced: Sequence[str]) -> None:
         """Agree with the exporter on who was called by which path, and tag by it.
 
-        A hook sees the instance that is called, not the attribute it was reached by, so of a module
-        registered under several paths only the tracer knows which one was meant. Modules that only the tracer
-        called (the branch of a condition that the example inputs didn't take) become segments of their
-        children's tags.
+        A hook sees the instance that is called, not the attribute it was reached by, so of a module registered under
+        several paths only the tracer knows which one was meant. Modules that only the tracer called (the branch of a
+        condition that the example inputs didn't take) become segments of their children's tags.
 
         Args:
             traced: paths of the traced module calls, in order; a call that left no node is missing.
@@ -295,8 +294,7 @@ class _Watcher:
         self._begun[call.order] = self._flops.totals
 
     def leave(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        # A call whose forward raised inside a caught exception never leaves: drop what is still open above
-        # us.
+        # A call whose forward raised inside a caught exception never leaves: drop what is still open above us.
         while self._open and self._open[-1].path not in self._paths[id(module)]:
             self._open.pop()
         if not self._open:

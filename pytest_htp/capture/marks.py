@@ -1,9 +1,8 @@
 """Marks: which FX nodes an ONNX node came from, carried along while the graph is rewritten.
 
-A mark is a comma-separated list of indices in the node's ``metadata_props`` (``pkg.htp.origin``), put there
-right after translation, when each node has exactly one origin. Whatever is done to the graph later, in the
-end some value is replaced by another one, and :class:`MarkKeeper` looks at each replacement of ``old`` by
-``new``:
+A mark is a comma-separated list of indices in the node's ``metadata_props`` (``pkg.htp.origin``), put there right after
+translation, when each node has exactly one origin. Whatever is done to the graph later, in the end some value is
+replaced by another one, and :class:`MarkKeeper` looks at each replacement of ``old`` by ``new``:
 
 1. ``old`` is computed from ``new``: a step without effect was left out (``Identity``, a pair of transposes);
    nothing came together, marks stay;
@@ -60,8 +59,7 @@ def clear_marks(model: ir.Model) -> None:
 def surviving(matched: Sequence[ir.Node]) -> list[ir.Node]:
     """Of the nodes that a rewrite replaced, those that still serve others: nothing was made out of them.
 
-    A mask that all layers share may be matched with one layer's attention; it stays where it is, for the
-    other layers.
+    A mask that all layers share may be matched with one layer's attention; it stays where it is, for the other layers.
     """
     gone: set[ir.Node] = set()
     for node in [node for _ in matched for node in matched]:

@@ -53,8 +53,7 @@ def build_from_config(config: Any, weights: Weights, seed: int, dtype: torch.dty
 def _model_class(config: Any) -> Any:
     """The class named in ``config.architectures``, else the bare model of the config's type.
 
-    Only classes of the installed transformers, or registered with it, are taken; code in a folder is never
-    run.
+    Only classes of the installed transformers, or registered with it, are taken; code in a folder is never run.
     """
     import transformers
 

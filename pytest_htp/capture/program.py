@@ -1,10 +1,9 @@
 """Index over a decomposed ``torch.export.ExportedProgram``: which module call made which FX node.
 
-The exported program keeps the module call stack of *every* FX node (``node.meta["nn_module_stack"]``), with
-the call index that ONNX metadata drops (its keys end in ``@1``, ``@2``). Bodies of ``torch.cond``,
-``while_loop`` and ``scan`` are graphs of their own whose nodes have an empty stack; they run inside the
-module that called the operator, so their stack is the caller's, extended by the owner of the parameters they
-use where that lies inside.
+The exported program keeps the module call stack of *every* FX node (``node.meta["nn_module_stack"]``), with the call
+index that ONNX metadata drops (its keys end in ``@1``, ``@2``). Bodies of ``torch.cond``, ``while_loop`` and ``scan``
+are graphs of their own whose nodes have an empty stack; they run inside the module that called the operator, so their
+stack is the caller's, extended by the owner of the parameters they use where that lies inside.
 """
 
 from __future__ import annotations

@@ -233,8 +233,7 @@ class ProvenanceObserver:
         provenance.marks_by_value = {name: min(found) for name, found in names.items() if len(found) == 1}
 
     def _share_computed_once(self, model: ir.Model, names: dict[str, set[str]]) -> None:
-        """What tracer and translator keep once, under the name of the module that came first, is of all its
-        readers.
+        """What tracer and translator keep once, under the name of the module that came first, is of all its readers.
 
         That are constants, and arithmetic on sizes (torch keeps one node per symbolic expression) that
         modules beside the first one read. Told by value name, not by mark: a rewrite of one reader must not
@@ -280,8 +279,7 @@ class ProvenanceObserver:
 
     def _watch_deduplication(self, original: Any) -> Any:
         def call(dedup_pass: Any, model: ir.Model) -> Any:
-            # A weak map from the value to its first reader: after the pass, that reader tells what replaced
-            # it.
+            # A weak map from the value to its first reader: after the pass, that reader tells what replaced it.
             readers: dict[str, tuple[weakref.ref[ir.Node], int]] = {}
             with self._observing():
                 for graph in model.graphs():

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 NAME_SCOPES = "pkg.torch.onnx.name_scopes"
 CLASS_HIERARCHY = "pkg.torch.onnx.class_hierarchy"
 
-# A real stack is a few hundred characters; anything near this is not one. Bounds what literal_eval may chew
-# on.
+# A real stack is a few hundred characters; anything near this is not one. Bounds what literal_eval may chew on.
 _MAX_TEXT = 50_000
 
 

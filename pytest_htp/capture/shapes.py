@@ -25,9 +25,8 @@ def shapes_only(
 ) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
     """Inside, calling ``module`` with the yielded arguments runs its ``forward`` and hooks on fake tensors.
 
-    Parameters and buffers are swapped and put back, the very same objects. A forward that looks at values
-    (``if x.sum() > 0``) raises ``GuardOnDataDependentSymNode``
-    (``torch.fx.experimental.symbolic_shapes``).
+    Parameters and buffers are swapped and put back, the very same objects. A forward that looks at values (``if x.sum()
+    > 0``) raises ``GuardOnDataDependentSymNode`` (``torch.fx.experimental.symbolic_shapes``).
     """
     # Checks of values (as many image tokens as patches) are put off, as in an export.
     symbols = ShapeEnv(allow_scalar_outputs=True, allow_dynamic_output_shape_ops=True)

@@ -1,11 +1,10 @@
 """An export borrows the model and the process: both come back as they were, whatever happens in between.
 
-Of the model, everything reachable through the modules' own ``__dict__`` is put back: training flags, hooks
-of every kind, instance attributes such as a patched ``forward``, the identity of parameters, buffers and
-submodules, small containers held as attributes, and the attributes of configs. Parameter *values* are not
-copied (they may be half the machine's memory): storage, ``requires_grad`` and ``grad`` are put back, and a
-value that was written in place is reported. Buffer values are copied, up to ``BUFFER_COPY_LIMIT`` bytes
-each.
+Of the model, everything reachable through the modules' own ``__dict__`` is put back: training flags, hooks of every
+kind, instance attributes such as a patched ``forward``, the identity of parameters, buffers and submodules, small
+containers held as attributes, and the attributes of configs. Parameter *values* are not copied (they may be half the
+machine's memory): storage, ``requires_grad`` and ``grad`` are put back, and a value that was written in place is
+reported. Buffer values are copied, up to ``BUFFER_COPY_LIMIT`` bytes each.
 """
 
 from __future__ import annotations
@@ -145,8 +144,7 @@ def _torch_modes() -> _Restore:
 
 
 def _patched_functions() -> _Restore:
-    """Exporters replace functions of torch while they trace; one that failed half-way may leave some
-    replaced.
+    """Exporters replace functions of torch while they trace; one that failed half-way may leave some replaced.
 
     Only replacements that come from an exporter are undone: a library first imported meanwhile may replace
     functions for good (importing ``torch._dynamo`` does so with ``torch.manual_seed``).
@@ -268,8 +266,7 @@ class _Tensors:
                     self._large.append((name, part, writes_to(part)))
 
     def restore(self) -> None:
-        # Whole storages, so that buffers that are views (also of each other, also of stride 0) need no
-        # special case.
+        # Whole storages, so that buffers that are views (also of each other, also of stride 0) need no special case.
         for storage, values in self._buffers:
             storage.copy_(values)
         for _, parameter, data, requires_grad, grad, _ in self._parameters:

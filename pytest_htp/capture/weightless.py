@@ -193,9 +193,8 @@ def _value(dtype: torch.dtype, index: int) -> torch.Tensor:
 def _weights_stay_expanded() -> Iterator[None]:
     """Keep constant folding from copying 8 and 16 bit weights.
 
-    torch's exporter hands them to numpy through ``Tensor.view`` as integers, and transformers' exporter
-    replaces ``Tensor.view``, while it runs, by one that first copies what is not contiguous: 16 GB for
-    Llama-3-8B.
+    torch's exporter hands them to numpy through ``Tensor.view`` as integers, and transformers' exporter replaces
+    ``Tensor.view``, while it runs, by one that first copies what is not contiguous: 16 GB for Llama-3-8B.
     """
     from torch.onnx._internal.exporter._core import TorchTensor
 

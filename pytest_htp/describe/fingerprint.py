@@ -8,8 +8,7 @@ A fingerprint covers operators, attributes, element types and wiring:
    layer 7 is not;
 3. a parameter or buffer by its name within the module and its element type, never by its content;
 4. a small constant by its values (floats to six significant digits: the folding of a scale may differ in the
-   last bits between machines), a large one by element type and rank; a constant folded from weights never by
-   values;
+   last bits between machines), a large one by element type and rank; a constant folded from weights never by values;
 5. shapes don't take part: batch and sequence length of a dynamic axis must not change it;
 6. what the module hands to each child it calls, described in the same way: which of two values a projection reads
    is decided where it is called, and the projection itself looks the same. Sizes don't take part here, since
@@ -163,8 +162,7 @@ class Fingerprints:
         if attr.type == ir.AttributeType.TENSOR:
             return f"{value.dtype.name}{list(value.shape)} {small_values(value)}"
         if attr.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS):
-            # The bodies' nodes are in the rows of the modules they belong to; here only that there are
-            # bodies.
+            # The bodies' nodes are in the rows of the modules they belong to; here only that there are bodies.
             graphs: Sequence[Any] = value if attr.type == ir.AttributeType.GRAPHS else (value,)
             return f"graphs:{len(graphs)}"
         return _plain(value)

@@ -19,9 +19,8 @@ _CONTAINERS: dict[str, type | tuple[type, ...]] = {"dict": Mapping, "list": (lis
 class Ledger:
     """Accumulates what was logged.
 
-    Whole data and single fields replace what was there, except ``steps`` (kept per step, the latest word
-    wins) and ``errors`` (kept, each once): what was logged about a step is not lost when the next data
-    doesn't repeat it.
+    Whole data and single fields replace what was there, except ``steps`` (kept per step, the latest word wins) and
+    ``errors`` (kept, each once): what was logged about a step is not lost when the next data doesn't repeat it.
 
     Attributes:
         data: everything logged so far; always the same object. The caller's objects are read, never changed.

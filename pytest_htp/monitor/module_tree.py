@@ -1,8 +1,7 @@
 """The module tree: who holds how many nodes, and on what evidence (drawn by ``tree.py``).
 
-Rows in, lines out, both linear in modules and nodes and free of recursion, so deep models can't break it.
-Siblings that are alike all the way down (class, node counts, evidence, everything below) are drawn once:
-``layer.{0..11}``.
+Rows in, lines out, both linear in modules and nodes and free of recursion, so deep models can't break it. Siblings that
+are alike all the way down (class, node counts, evidence, everything below) are drawn once: ``layer.{0..11}``.
 """
 
 from __future__ import annotations

@@ -53,9 +53,8 @@ def symbols_for(encoding: str) -> Symbols:
 def safe(text: object, encoding: str = "utf-8") -> str:
     """``text`` on one line, without effect on any terminal, and writable in ``encoding``.
 
-    Characters that print nothing of their own (controls, ANSI's escape, line breaks, right-to-left marks,
-    lone surrogates) and characters the encoding lacks become backslash escapes, so nothing is lost or acted
-    upon.
+    Characters that print nothing of their own (controls, ANSI's escape, line breaks, right-to-left marks, lone
+    surrogates) and characters the encoding lacks become backslash escapes, so nothing is lost or acted upon.
     """
     word = inert(text if isinstance(text, str) else str(text))
     if word.isascii() or can_encode(word, encoding):

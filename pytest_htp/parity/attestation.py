@@ -1,5 +1,4 @@
-"""Do the tags tell the truth? Two checks that trust PyTorch's tensors and the graph's values, no exporter's
-word.
+"""Do the tags tell the truth? Two checks that trust PyTorch's tensors and the graph's values, no exporter's word.
 
 *Output check*, per call that returned tensors: the value that equals a returned tensor must be made by a node
 tagged with that module or one inside it. What proves nothing does not count: constants, values that the call

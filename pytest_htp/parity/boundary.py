@@ -12,8 +12,7 @@ from pytest_htp.parity.references import Side
 
 
 def bad_crossings(evidences: Evidences, placement: Placement) -> Iterator[tuple[Edge, tuple[int, ...]]]:
-    """Edges whose value crosses a border where PyTorch recorded no such tensor, with the orders of the calls
-    concerned.
+    """Edges whose value crosses a border where PyTorch recorded no such tensor, with the orders of the calls concerned.
 
     Only between nodes that have exactly one place each: of several, one would do, and which is not known.
     """

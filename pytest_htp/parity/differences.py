@@ -9,8 +9,7 @@ import torch
 from pytest_htp.parity.result import Difference
 from pytest_htp.parity.tolerance import Tolerance, tolerance_for
 
-# Elements compared at a time: bounds the temporaries of a comparison to some 50 MB whatever the tensor's
-# size.
+# Elements compared at a time: bounds the temporaries of a comparison to some 50 MB whatever the tensor's size.
 _CHUNK = 2**21
 # Up to this many magnitudes, a difference can be taken as it is, without looking for NaN, infinity and masks.
 _PLAIN = 1e6

@@ -110,8 +110,7 @@ def expected_places(
 ) -> dict[ir.Value, set[int]]:
     """Value → references at the borders that it crosses by the tags, or that it surely is (``anchors``: graph outputs).
 
-    A node made of several modules' nodes gives what the last of them returns and takes what the first of them
-    takes.
+    A node made of several modules' nodes gives what the last of them returns and takes what the first of them takes.
     """
     places: dict[ir.Value, set[int]] = {value: {index} for value, index in anchors.items()}
     for edge in flow.edges:

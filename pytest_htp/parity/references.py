@@ -1,9 +1,8 @@
 """What PyTorch recorded at module borders, grouped by their elements, and quick tests of what a value can be.
 
-The same tensor shows up at many borders (one module's output is the next one's input), so the unit of
-comparison is a *reference*: all recorded tensors with the same elements in row-major order, whatever their
-shape. Two references that could be the same value of the graph have equal kind (float, int, bool) and number of
-elements.
+The same tensor shows up at many borders (one module's output is the next one's input), so the unit of comparison is a
+*reference*: all recorded tensors with the same elements in row-major order, whatever their shape. Two references that
+could be the same value of the graph have equal kind (float, int, bool) and number of elements.
 """
 
 from __future__ import annotations

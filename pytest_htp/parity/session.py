@@ -27,8 +27,7 @@ from pytest_htp.errors import HTPUsageError
 from pytest_htp.parity.refusals import KernelMissing, RuntimeRefused
 from pytest_htp.parity.weights import take_from_memory
 
-# Values of one run are held at once up to this many bytes; beyond it they come in batches of at most this
-# size.
+# Values of one run are held at once up to this many bytes; beyond it they come in batches of at most this size.
 BATCH_BYTES = 256 * 2**20
 # Runs take a second or so; more threads only add differences between machines.
 MAX_THREADS = 8
@@ -85,8 +84,7 @@ class ValueSession:
         self._session = _open(proto, path, providers, self._weights, extensions)
 
     def run(self, feeds: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:
-        """Yield ``(name, value)``: the graph's own outputs first, then the extra ones (flattened in gated
-        mode).
+        """Yield ``(name, value)``: the graph's own outputs first, then the extra ones (flattened in gated mode).
 
         Values that are no tensors of numbers (sequences, strings) are left out.
 

@@ -82,8 +82,7 @@ def one_at_a_time(report_dir: Path) -> Iterator[None]:
 def put_in_place(config: pytest.Config, report_dir: Path) -> None:
     """Replace the last report's export folders by this run's.
 
-    In a folder that holds no report of ours, a folder ``exports`` is somebody else's: this run's are added to
-    it.
+    In a folder that holds no report of ours, a folder ``exports`` is somebody else's: this run's are added to it.
 
     Raises:
         OSError: a folder can't be moved.

@@ -52,8 +52,7 @@ class StackReader:
         self._known: dict[tuple[str, str], str | None] = {}
 
     def read(self, frames: Iterable[tuple[str, str]]) -> tuple[str, ...] | None:
-        """The paths of a call stack, root first, if every frame is a real module of the recorded class, else
-        None.
+        """The paths of a call stack, root first, if every frame is a real module of the recorded class, else None.
 
         Args:
             frames: ``(path, qualified class name)``; an empty class name claims nothing.
@@ -104,8 +103,7 @@ class StackReader:
         return join_path(owner.path, item) + match["rest"]
 
 
-# Stands for a frame that is a call, but of a module which is not part of the model. No path has a leading
-# dot.
+# Stands for a frame that is a call, but of a module which is not part of the model. No path has a leading dot.
 _TEMPORARY = ".temporary"
 
 

@@ -1,5 +1,4 @@
-"""Inputs for transformers models, made from config and signature: small, seeded, all values different from
-each other.
+"""Inputs for transformers models, made from config and signature: small, seeded, all values different from each other.
 
 One maker per argument of ``forward``, tried in the signature's order; a maker returns None where the
 argument is not needed. Shapes: batch 2, 16 tokens (8 for a decoder behind an encoder), images of the

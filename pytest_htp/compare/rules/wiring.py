@@ -7,8 +7,7 @@ from pytest_htp.compare.context import Context
 from pytest_htp.compare.rules.attestation import newly_contradicted
 from pytest_htp.format.paths import Neighbourhood
 
-# A fingerprint names children by path and tells own values from foreign ones, so these change it from
-# outside.
+# A fingerprint names children by path and tells own values from foreign ones, so these change it from outside.
 _CAUSES = ("tags.moved", "controlflow.added", "fusion.lost", "fusion.gained")
 
 

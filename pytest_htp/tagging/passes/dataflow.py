@@ -17,11 +17,10 @@ _LARGEST_GROUP = 16
 class DataFlowPass:
     """Place what is still undecided by the nodes around it.
 
-    Neighbouring undecided nodes of one graph (a helper chain that a fix put in) are placed together. ``P``
-    are the modules of the decided nodes that feed the group, ``C`` those of the decided nodes that read from
-    it; a graph input among the sources or a graph output among the results stands for the root, whose call
-    they cross. At least one decided node must be among ``P`` and ``C``: a graph that lost everything stays
-    undecided.
+    Neighbouring undecided nodes of one graph (a helper chain that a fix put in) are placed together. ``P`` are the
+    modules of the decided nodes that feed the group, ``C`` those of the decided nodes that read from it; a graph input
+    among the sources or a graph output among the results stands for the root, whose call they cross. At least one
+    decided node must be among ``P`` and ``C``: a graph that lost everything stays undecided.
 
     Rules, in order (precision of each by leave-one-out in ``docs/reference/inference-rules.md``):
 
