@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import onnx_ir as ir
 
 from pytest_htp.carry.anchors import anchor
-from pytest_htp.carry.correspondence import Correspondence, PutIn, StandsFor
+from pytest_htp.carry.correspondence import Correspondence, Inserted, StandsFor
 from pytest_htp.carry.passes import CarryPass, default_passes
 from pytest_htp.carry.related import unrelated
 from pytest_htp.tagging.computed import COMPUTED, computed_from_data
@@ -32,7 +32,7 @@ def carry(
     """The tags of ``before`` on ``after``, a graph that some tool made of it.
 
     ``direct``: a node stands for exactly one node, which is ``direct``; ``fused``: for several, or for one that is;
-    ``inferred``: it was put in, its original is ``inferred``, or the nodes around it determine its module; ``none``:
+    ``inferred``: it was inserted, its original is ``inferred``, or the nodes around it determine its module; ``none``:
     nothing leads back, and the node's ``cause`` says why. ``stands_for`` are the keys of the originals.
 
     Args:
@@ -87,7 +87,7 @@ def _conclude(graphs: Correspondence, facts: NodeFacts) -> None:
     known = graphs.decided.get(facts.node)
     if isinstance(known, StandsFor):
         _stand_for(graphs, facts, known)
-    elif isinstance(known, PutIn):
+    elif isinstance(known, Inserted):
         path = _module_of(graphs, known)
         if path is not None:
             facts.decide(Evidence.INFERRED, path, known.rule)
@@ -138,8 +138,8 @@ def _weight_owner(graphs: Correspondence, facts: NodeFacts, paths: set[str]) -> 
     return largest[0] if len(largest) == 1 else None
 
 
-def _module_of(graphs: Correspondence, known: PutIn) -> str | None:
-    """The module of what a node that was put in converts."""
+def _module_of(graphs: Correspondence, known: Inserted) -> str | None:
+    """The module of what an inserted node converts."""
     before = graphs.before
     if known.value is not None:
         maker = graphs.maker(known.value)

@@ -21,8 +21,8 @@ class StandsFor:
 
 
 @dataclass(frozen=True, slots=True)
-class PutIn:
-    """A node was put in: it converts ``value``, a value or weight of the graph before, or it helps in what took the
+class Inserted:
+    """A node was inserted: it converts ``value``, a value or weight of the graph before, or it helps in what took the
     place of the nodes ``around`` it.
     """
 
@@ -49,7 +49,7 @@ class Correspondence:
         self.before, self.after, self.measured = before, after, measured
         self.values: dict[ir.Value, ir.Value] = {}
         self.weights: dict[ir.Value, tuple[ir.Value, ...]] = {}
-        self.decided: dict[ir.Node, StandsFor | PutIn] = {}
+        self.decided: dict[ir.Node, StandsFor | Inserted] = {}
         self.survivors: set[ir.Node] = set()
         self.causes: dict[ir.Node, str] = {}
 
@@ -87,10 +87,10 @@ class Correspondence:
         return (known,) if known is not None else self.weights.get(value, ())
 
     def converted(self, value: ir.Value | None) -> tuple[ir.Value, ...]:
-        """:meth:`sources`, also through what was put in to convert them."""
+        """:meth:`sources`, also through what was inserted to convert them."""
         producer = value.producer() if value is not None else None
         known = self.decided.get(producer) if producer is not None else None
-        through = (known.value,) if isinstance(known, PutIn) and known.value is not None else ()
+        through = (known.value,) if isinstance(known, Inserted) and known.value is not None else ()
         return (*self.sources(value), *through)
 
     def maker(self, value: ir.Value) -> NodeFacts | None:

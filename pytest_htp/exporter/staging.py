@@ -270,20 +270,20 @@ def described(stage: HTPStage) -> dict[str, Any]:
 
 
 def summary(before: Tagging, after: Tagging) -> str:
-    """What a stage did, in one line: ``4 Add + LayerNormalization → SkipLayerNormalization; 24 Reshape put in;
+    """What a stage did, in one line: ``4 Add + LayerNormalization → SkipLayerNormalization; 24 Reshape inserted;
     0 nodes without a module``.
     """
     operators = {facts.key: facts.node.op_type for facts in before.nodes}
     replaced: Counter[str] = Counter()
-    put_in: Counter[str] = Counter()
+    inserted: Counter[str] = Counter()
     for facts in after.nodes:
         originals = [operators[key] for key in facts.stands_for]
         if len(originals) > 1 or (originals and originals != [facts.node.op_type]):
             replaced[f"{' + '.join(originals)} → {facts.node.op_type}"] += 1
         elif not originals and facts.evidence is Evidence.INFERRED:
-            put_in[facts.node.op_type] += 1
+            inserted[facts.node.op_type] += 1
     parts = [f"{count} {text}" for text, count in _largest(replaced)]
-    parts += [f"{count} {text} put in" for text, count in _largest(put_in)]
+    parts += [f"{count} {text} inserted" for text, count in _largest(inserted)]
     lost = sum(facts.path is None for facts in after.nodes)
     nodes = f"{len(before.nodes)} → {len(after.nodes)} nodes"
     causes = {facts.cause for facts in after.nodes if facts.path is None}

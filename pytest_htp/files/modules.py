@@ -87,9 +87,9 @@ def read_modules(model: ir.Model) -> ReadModules:
 
 
 def _place_by_parameters(graph: GraphFacts, modules: dict[str, ModuleInfo]) -> None:
-    """Nodes that a tool put in without a name are in the module whose parameters they read (a ``MatMul`` and an ``Add``
-    that became a ``Gemm``), also where no node of that module is left. One that reads nothing else only hands the
-    parameter on: TorchScript's ``Identity`` of a weight that several modules share the values of.
+    """Nodes that a tool inserted without a name are in the module whose parameters they read (a ``MatMul`` and an
+    ``Add`` that became a ``Gemm``), also where no node of that module is left. One that reads nothing else only hands
+    the parameter on: TorchScript's ``Identity`` of a weight that several modules share the values of.
     """
     found: list[tuple[NodeFacts, str]] = []
     for facts in graph.undecided():

@@ -1,8 +1,8 @@
 """Attestation within eight bits: a value that is a module's result, made by a node tagged with that module.
 
 At this precision a value within tolerance of one tensor is so of several (a residual sum and its norm), so the checks
-of :mod:`pytest_htp.parity.attestation` would accuse the innocent. What can be said is said: who is attested. Nobody
-is contradicted.
+of :mod:`pytest_htp.parity.attestation` would contradict right tags. So modules are attested or unmatched here, never
+contradicted.
 """
 
 from __future__ import annotations

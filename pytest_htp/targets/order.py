@@ -1,4 +1,4 @@
-"""Execution order of compiled nodes: compilers tell pieces one after the other, device by device."""
+"""Execution order of compiled nodes: compilers list partitions one after the other, device by device."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from pytest_htp.targets.names import NodeNames
 def in_execution_order(nodes: Sequence[CompiledNode], tagging: Tagging) -> list[CompiledNode]:
     """The nodes so that each piece, and each node outside of pieces, comes after all that it reads from.
 
-    Among those that may run, the one whose first node is earlier in the graph comes first. A compiler that tells what
-    each node reads has told an order already, which is kept.
+    Among those that may run, the one whose first node is earlier in the graph comes first. A compiler that reports what
+    each node reads lists them in execution order already, which is kept.
 
     Args:
         nodes: as the compiler has them.
@@ -34,12 +34,12 @@ def in_execution_order(nodes: Sequence[CompiledNode], tagging: Tagging) -> list[
     last = 0
     for number, unit in enumerate(units):
         for index in unit:
-            # What a further name alone tells (a node that reads it) is another one's.
+            # A further name alone (of a node that reads it) belongs to another unit.
             if found[index] and names.node(nodes[index].names[0]) is not None:
                 for node in found[index]:
                     exact = node.name in nodes[index].names
                     owners.setdefault(node, []).insert(0 if exact else len(owners[node]), number)
-        # What no name is known of stays behind what was told before it.
+        # Units without a known name stay behind the unit that the compiler listed before them.
         last = min((positions[node] for index in unit for node in found[index]), default=last)
         first[number] = last
     return [nodes[index] for number in _sorted(first, _sources(tagging, owners)) for index in units[number]]
@@ -75,7 +75,7 @@ def _sources(tagging: Tagging, owners: dict[ir.Node, list[int]]) -> dict[int, se
 
 
 def _sorted(first: Sequence[int], sources: dict[int, set[int]]) -> list[int]:
-    """Units, each after its sources. Of a circle (a name taken for another's) those that are left come as told."""
+    """Units, each after its sources. Of a cycle (a wrong name) those that are left keep their order."""
     readers: dict[int, list[int]] = {}
     open_sources = {number: len(sources.get(number, ())) for number in range(len(first))}
     for number, read in sources.items():

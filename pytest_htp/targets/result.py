@@ -91,7 +91,7 @@ class HTPTarget:
             where = f" (alone: {', '.join(map(_shown, fold_paths(self.failing)))})" if self.failing else ""
             return f"{self.name}: does not compile{where}: {self.error}"
         if self.share is None:
-            return f"{self.name}: compiled, no node is told of"
+            return f"{self.name}: compiled, no placement reported"
         total = sum(count for devices in (*self.placement.values(), self.unplaced) for count in devices.values())
         pieces = f"{self.partitions} partition{'' if self.partitions == 1 else 's'}"
         return f"{self.name}: compiled, {self.share:g}% of {total} nodes on {self.device} in {pieces}"

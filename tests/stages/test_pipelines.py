@@ -85,7 +85,7 @@ def test_console_metadata_and_report_tell_of_each_stage(exported: HTPExport) -> 
     for name in PIPELINES["static"]:
         assert re.search(rf"stage +{name} +. completed in", exported.console)
         assert re.search(rf"^{name} +completed", report, re.MULTILINE)
-    assert "QuantizeLinear put in" in exported.console.replace("\n", " ")
+    assert "QuantizeLinear inserted" in exported.console.replace("\n", " ")
 
 
 def test_a_tool_that_renames_everything_is_followed_by_weights_and_values(

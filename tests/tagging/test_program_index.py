@@ -1,4 +1,4 @@
-"""The index over a real exported program: joins, shared bodies, nodes put in without a record."""
+"""The index over a real exported program: joins, shared bodies, nodes inserted without a record."""
 
 from __future__ import annotations
 

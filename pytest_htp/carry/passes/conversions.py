@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pytest_htp.carry.correspondence import Correspondence, PutIn
+from pytest_htp.carry.correspondence import Correspondence, Inserted
 from pytest_htp.carry.operators import converts_storage
 
 
 class ConversionsPass:
-    """An undecided node that stores a known value in another way was put in for that value.
+    """An undecided node that stores a known value in another way was inserted for that value.
 
     Rule: what it reads first is a known value, or what another such node made of one. Nodes are visited in graph order,
     so a chain (QuantizeLinear, DequantizeLinear) is followed to its end.
@@ -24,6 +24,6 @@ class ConversionsPass:
             producer = value.producer() if value is not None else None
             known = graphs.decided.get(producer) if producer is not None else None
             if sources:
-                graphs.decided[facts.node] = PutIn(self.rule, sources[0])
-            elif isinstance(known, PutIn) and known.value is not None:
-                graphs.decided[facts.node] = PutIn(self.rule, known.value)
+                graphs.decided[facts.node] = Inserted(self.rule, sources[0])
+            elif isinstance(known, Inserted) and known.value is not None:
+                graphs.decided[facts.node] = Inserted(self.rule, known.value)

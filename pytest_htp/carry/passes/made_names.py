@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_htp.carry.correspondence import Correspondence, PutIn
+from pytest_htp.carry.correspondence import Correspondence, Inserted
 from pytest_htp.carry.names import extended_name
 from pytest_htp.carry.operators import converts
 
@@ -13,7 +13,7 @@ class MadeNamesPass:
     Rules, in order:
 
     1. a node that computes stands for the node its name extends;
-    2. one that converts was put in for the value its name extends, else for the node.
+    2. one that converts was inserted for the value its name extends, else for the node.
     """
 
     rule = "made name"
@@ -23,13 +23,13 @@ class MadeNamesPass:
             if converts(facts.node):
                 value = extended_name(facts.node.name, graphs.values_before)
                 if value is not None:
-                    graphs.decided[facts.node] = PutIn(self.rule, graphs.values_before[value])
+                    graphs.decided[facts.node] = Inserted(self.rule, graphs.values_before[value])
                     continue
             name = extended_name(facts.node.name, graphs.nodes_before)
             if name is None:
                 continue
             original = graphs.nodes_before[name]
             if converts(facts.node) and not converts(original.node):
-                graphs.decided[facts.node] = PutIn(self.rule, None, (original,))
+                graphs.decided[facts.node] = Inserted(self.rule, None, (original,))
             else:
                 graphs.stand_for(facts.node, (original,), self.rule)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
-from pytest_htp.carry.correspondence import Correspondence, PutIn, StandsFor
+from pytest_htp.carry.correspondence import Correspondence, Inserted, StandsFor
 from pytest_htp.carry.operators import converts, converts_storage, extends, operator
 from pytest_htp.tagging.facts import NodeFacts
 
@@ -42,7 +42,7 @@ class RegionsPass:
        (``MatMulInteger``, ``SkipLayerNormalization``) only those do, and the others help them; where nothing computes,
        conversions stand for the conversions before, and what computed (a Relu that quantizing absorbed) is in the last
        node of rule 2;
-    4. what remains was put in: storage conversions belong to the value or weight they convert, helpers to the region.
+    4. what remains was inserted: storage conversions belong to the value or weight they convert, helpers to the region.
     """
 
     rule = "region"
@@ -69,7 +69,7 @@ class RegionsPass:
                     region.frontier.update(sources)
                 elif producer is not None and producer in graphs.decided:
                     known = graphs.decided[producer]
-                    if isinstance(known, PutIn) and known.value is not None:
+                    if isinstance(known, Inserted) and known.value is not None:
                         region.frontier.add(known.value)
                 elif producer is not None and producer not in seen:
                     seen.add(producer)
@@ -100,7 +100,7 @@ class RegionsPass:
             return
         if not region.originals:
             for node in region.inside:
-                graphs.decided[node] = PutIn("conversion", region.made)
+                graphs.decided[node] = Inserted("conversion", region.made)
             return
         after, before = self._same_operators(graphs, region)
         computing = [node for node in after if not converts(node)]
@@ -120,7 +120,7 @@ class RegionsPass:
             if node not in graphs.decided:
                 value = self._converted(graphs, node, region) if converts_storage(node) else None
                 rule = "conversion" if value is not None else "helper"
-                graphs.decided[node] = PutIn(rule, value, tuple(region.originals))
+                graphs.decided[node] = Inserted(rule, value, tuple(region.originals))
 
     def _same_operators(self, graphs: Correspondence, region: _Region) -> tuple[list[ir.Node], list[NodeFacts]]:
         """Pair nodes of operators that occur as often as before; the unpaired ones of both sides."""
@@ -157,6 +157,6 @@ class RegionsPass:
             if producer is None or not converts_storage(producer):
                 return region.made
             known = graphs.decided.get(producer)
-            if isinstance(known, PutIn) and known.value is not None:
+            if isinstance(known, Inserted) and known.value is not None:
                 return known.value
             node = producer

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import onnx_ir as ir
 
-from pytest_htp.carry.correspondence import Correspondence, PutIn
+from pytest_htp.carry.correspondence import Correspondence, Inserted
 from pytest_htp.carry.operators import converts
 from pytest_htp.tagging.facts import NodeFacts
 
@@ -28,7 +28,7 @@ class WeightsPass:
             if not weights:
                 continue
             if converts(facts.node):
-                graphs.decided[facts.node] = PutIn(self.rule, weights[0])
+                graphs.decided[facts.node] = Inserted(self.rule, weights[0])
                 continue
             readers = [reader for weight in weights for reader in _readers(graphs, weight)]
             gone = [reader for reader in readers if reader.node not in graphs.survivors]

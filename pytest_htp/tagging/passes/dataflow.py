@@ -9,7 +9,7 @@ import onnx_ir as ir
 from pytest_htp.tagging.coverage import Evidence
 from pytest_htp.tagging.facts import GraphFacts, NodeFacts
 
-# A helper chain that a fix put in has a few nodes. A larger group is not a gap between known nodes but a graph
+# A helper chain that a fix inserted has a few nodes. A larger group is not a gap between known nodes but a graph
 # that lost its record: what little is left around it says nothing about where inside its nodes belong.
 _LARGEST_GROUP = 16
 
@@ -17,7 +17,7 @@ _LARGEST_GROUP = 16
 class DataFlowPass:
     """Place what is still undecided by the nodes around it.
 
-    Neighbouring undecided nodes of one graph (a helper chain that a fix put in) are placed together. ``P`` are the
+    Neighbouring undecided nodes of one graph (a helper chain that a fix inserted) are placed together. ``P`` are the
     modules of the decided nodes that feed the group, ``C`` those of the decided nodes that read from it; a graph input
     among the sources or a graph output among the results stands for the root, whose call they cross. At least one
     decided node must be among ``P`` and ``C``: a graph that lost everything stays undecided.

@@ -15,7 +15,7 @@ class ExportedProgramPass:
     2. that FX node's stack, validated like a recorded one, names the module;
     3. inside a control-flow body the stack is the enclosing call's, extended by the owner of the parameters
        used (rule name ``body``; elsewhere ``program``);
-    4. an FX node without a stack, which the exporter itself put in, has that of the recorded FX nodes before
+    4. an FX node without a stack, which the exporter itself inserted, has that of the recorded FX nodes before
        and after it where these are of one module call (rule name ``program order``, measured in
        ``docs/reference/inference-rules.md``).
     """

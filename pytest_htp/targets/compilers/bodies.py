@@ -1,7 +1,7 @@
-"""Names for nodes that ONNX Runtime tells without one: those of an operator's body, and those that had none.
+"""Names for nodes that ONNX Runtime reports without one: those of an operator's body, and those that had none.
 
 An operator that no provider can run, but that ONNX describes by others (``Mish``, ``GroupNormalization``), is replaced
-by these, in the order of their body, which are told in the order of the graph.
+by these, in the order of their body, and reported in the order of the graph.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _DOMAINS = ("", "ai.onnx")
 def with_names(compiled: Sequence[CompiledNode], model: onnx.ModelProto) -> list[CompiledNode]:
     """The same nodes, those without a name called after what they stand for: ``node_mish_3/Softplus_0``.
 
-    They are told apart by their operator and its place among equal ones. Where these are on several devices, or more or
-    fewer than the graph has, they stay without a name.
+    They are distinguished by their operator and its place among equal ones. Where these are on several devices, or more
+    or fewer than the graph has, they stay without a name.
 
     Args:
         compiled: as the compiler has them.
