@@ -41,8 +41,8 @@ from pytest_htp.stages.built_in import _half_precision
 from pytest_htp.tagging.coverage import Evidence
 
 GRID = {
-    (divergence, "GROWTH"): (1.0, 2.0, 5.0, 10.0, 20.0, 50.0),
-    (divergence, "SAME_PLACE"): (0.1, 0.25, 0.5, 0.75, 1.0, 2.0),
+    (divergence, "GROWTH"): (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 1e9),
+    (divergence, "SAME_PLACE"): (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 1e9),
     (observe, "CLOSEST"): (1.0, 2.0, 4.0, 8.0, 1e9),
     (observe, "NOISE"): (0.0, 0.01, 0.1, 1.0),
 }
