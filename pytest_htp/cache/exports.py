@@ -35,6 +35,8 @@ class ExportCache:
         self._store = Store(folder, limit)
         self._writable = True
         self.problems: list[str] = []
+        if self._store.of_another_edition():
+            self._problem("it is of another version of pytest-htp; everything is exported anew")
 
     def find(self, request: Request, folder: Path) -> HTPExport | None:
         """The export that a request gave before, with its files put into ``folder``."""

@@ -51,6 +51,11 @@ class Store:
         self._limit = limit
         self._size: int | None = None
 
+    def of_another_edition(self) -> bool:
+        """Whether only another version of this package has kept something in the folder."""
+        others = [path for path in self._root.glob("[0-9]*") if path.name.isdecimal()]
+        return bool(others) and self._folder not in others
+
     def read(self, kind: str, key: str) -> dict[str, Any] | None:
         """The JSON object stored under a key; None where there is none.
 

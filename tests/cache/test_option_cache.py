@@ -147,7 +147,7 @@ def test_verify_fails_where_the_cache_tells_another_story(example: Example) -> N
     assert {export["outcome"] for export in run.exports} == {"failed"}
 
 
-@pytest.mark.parametrize("damage", ["cut", "json", "foreign", "lost", "traversal", "fields"])
+@pytest.mark.parametrize("damage", ["cut", "json", "foreign", "lost", "traversal", "fields", "edition"])
 def test_what_is_damaged_is_a_miss_with_one_line(example: Example, damage: str) -> None:
     store = example.folder / ".htp-cache/1"
     for entry in (store / "entries").rglob("*.json"):
@@ -165,6 +165,8 @@ def test_what_is_damaged_is_a_miss_with_one_line(example: Example, damage: str) 
             file.write_bytes(file.read_bytes()[:-1])
         elif damage == "lost":
             file.unlink()
+    if damage == "edition":
+        store.rename(store.with_name("0"))
     run = example.run_pytest("--htp-cache", outcomes={"passed": 2})
     assert set(cached(run).values()) == {False}
     assert run.stdout.count("note: cache .htp-cache:") == 1
