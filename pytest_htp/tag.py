@@ -133,10 +133,7 @@ class HierarchyTag:
     @property
     def module_paths(self) -> tuple[str, ...]:
         """Absolute path of every module on the call path, root first."""
-        paths: list[str] = []
-        for _, relative in self.segments:
-            paths.append(".".join(part for part in (paths[-1] if paths else "", relative) if part))
-        return tuple(paths)
+        return _paths(relative for _, relative in self.segments[1:])
 
     def __str__(self) -> str:
         return "".join(segment(class_name, path) for class_name, path in self.segments)
@@ -145,3 +142,15 @@ class HierarchyTag:
 def segment(class_name: str, path: str) -> str:
     """One module of a tag: what the tag of the module that calls it is continued by."""
     return f"/{_escape(class_name, '%/.')}" + (f".{_escape(path, '%/')}" if path else "")
+
+
+def paths_in(tag: str) -> tuple[str, ...]:
+    """:attr:`HierarchyTag.module_paths` of what is known to be a tag: without reading it again."""
+    return _paths(_unescape(part.partition(".")[2]) for part in tag.split("/")[2:])
+
+
+def _paths(relative: Iterable[str]) -> tuple[str, ...]:
+    paths = [""]
+    for name in relative:
+        paths.append(f"{paths[-1]}.{name}" if paths[-1] else name)
+    return tuple(paths)

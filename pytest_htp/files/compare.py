@@ -7,7 +7,6 @@ merely write in other operators is told apart from what changed.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,17 +18,16 @@ from pytest_htp.compare import Comparison, Finding, Policy, compare_exports
 from pytest_htp.compare.changes import is_float
 from pytest_htp.compare.finding import finding_order
 from pytest_htp.compare.match import index_rows
-from pytest_htp.files.align import new_names, rename_modules
+from pytest_htp.files.align import new_names
 from pytest_htp.files.arithmetic import arithmetic, computes_the_same
-from pytest_htp.files.describe import describe_file, weights_of
 from pytest_htp.files.load import OnnxFile
-from pytest_htp.files.modules import ALONE, IN_WORDS, SCOPES, TAGS, ReadModules, as_one_module, by_weights, read_modules
-from pytest_htp.files.values import ValueChanges, Weight, match_weights
+from pytest_htp.files.modules import ALONE, IN_WORDS, SCOPES, TAGS, ReadModules, as_one_module
+from pytest_htp.files.side import Here, Known, Side, two_sides
+from pytest_htp.files.values import ValueChanges, match_weights
 from pytest_htp.format.fold import fold_paths, fold_rows, unfold_rows
 from pytest_htp.format.paths import expand_pattern, parent_of
 from pytest_htp.format.record import ModuleRow, Record
 from pytest_htp.format.serialize import dict_of
-from pytest_htp.tagging.tagger import Tagging
 
 # Findings that say that a module's operators are others.
 _OPERATORS = frozenset(
@@ -54,110 +52,88 @@ class FileComparison:
     notes: list[str] = field(default_factory=list)
 
 
-@dataclass
-class _Side:
-    """One ONNX file on its way into a comparison."""
-
-    file: OnnxFile
-    read: ReadModules
-    weights: list[Weight] = field(default_factory=list)
-
-    @property
-    def tagging(self) -> Tagging:
-        return self.read.tagging
-
-    def look_at_weights(self) -> None:
-        self.weights = weights_of(self.file, self.tagging.graph)
-
-
 def compare_files(old: OnnxFile | Record, new: OnnxFile | Record, policy: Policy) -> FileComparison:
     """Compare two files, each an ONNX model or a baseline."""
     if isinstance(old, Record) and isinstance(new, Record):
         return FileComparison(compare_exports(dict_of(old), dict_of(new), policy=policy))
     if isinstance(old, Record) or isinstance(new, Record):
         return _with_baseline(old, new, policy)
-    return _two_models(_side(old), _side(new), policy)
+    with two_sides(old, new) as (one, other):
+        return _two_models(one, other, policy)
 
 
-def _side(file: OnnxFile) -> _Side:
-    side = _Side(file, read_modules(file.model))
-    side.look_at_weights()
-    return side
-
-
-def _two_models(old: _Side, new: _Side, policy: Policy) -> FileComparison:
-    notes = [note for side in (old, new) for note in _notes_of(side)]
-    values = match_weights(old.weights, new.weights)
-    if _unrelated(old, new, values):
+def _two_models(old: Here, new: Side, policy: Policy) -> FileComparison:
+    notes = [note for side in (old, new) for note in _notes_of(side.known)]
+    values = match_weights(old.known.weights, new.known.weights)
+    if _unrelated(old.known, new.known, values):
         message = "the two models have no weight and no module in common: nothing to compare"
         return FileComparison(Comparison((_finding("model.unrelated", message, policy),)), notes)
-    foreign = old.read.source != new.read.source
-    if foreign and ALONE in (old.read.source, new.read.source):
+    sources = old.known.source, new.known.source
+    foreign = sources[0] != sources[1]
+    if foreign and ALONE in sources:
+        new = new.here()
         notes.append(_lend_modules(old, new))
-        values = match_weights(old.weights, new.weights)
+        values = match_weights(old.known.weights, new.known.weights)
+        sources = old.known.source, new.known.source
     elif foreign:
         notes.append(
-            f"modules of {old.file.path} are told by {IN_WORDS[old.read.source]}, of {new.file.path} by "
-            f"{IN_WORDS[new.read.source]}"
+            f"modules of {old.known.path} are told by {IN_WORDS[sources[0]]}, of {new.known.path} by "
+            f"{IN_WORDS[sources[1]]}"
         )
-    known, named = old.tagging.graph.modules, new.tagging.graph.modules
+    known, named = old.known.modules, new.known.modules
     names = new_names(values.same, known, named) if foreign or not _mostly_named_alike(known, named) else {}
     if foreign or names:
-        rename_modules(new.tagging, names, {path: info.class_name for path, info in known.items()})
-        missing = {path: info.class_name for path, info in new.tagging.graph.modules.items()}
-        rename_modules(old.tagging, {}, missing)
-    records = [describe_file(side.file, side.tagging, side.weights) for side in (old, new)]
+        new.rename(names, known)
+        old.rename({}, new.known.modules)
+    started = new.start_record()  # which may go on beside the other
+    records = [old.record(), started()]
     if foreign or names:
         records = [_without_wording(record) for record in records]
-    elif not all(_is_typed(side.tagging) for side in (old, new)):
+    elif not (old.known.typed and new.known.typed):
         records = [_without_types(record) for record in records]
     comparison = compare_exports(dict_of(records[0]), dict_of(records[1]), policy=policy)
     findings = list(comparison.findings)
     if foreign or names:
         findings = _what_both_can_tell(findings, records[0], records[1], policy, names, foreign)
-    if old.read.source == new.read.source and old.read.source not in (TAGS, SCOPES):
+    if sources[0] == sources[1] and sources[0] not in (TAGS, SCOPES):
         findings = [finding for finding in findings if finding.code not in _COVERAGE]
-    if old.read.source == new.read.source == ALONE:
-        findings = [_placed(finding, old.tagging, new.tagging) for finding in findings]
+    if sources == (ALONE, ALONE):
+        findings = [_placed(finding, old, new) for finding in findings]
     findings += _of_values(values, policy)
     return FileComparison(_sorted(findings, comparison), notes)
 
 
-def _lend_modules(old: _Side, new: _Side) -> str:
+def _lend_modules(old: Here, new: Here) -> str:
     """Give a file without modules those of the other, if it was made of it; else let both be one module."""
-    tagged, bare = (old, new) if new.read.source == ALONE else (new, old)
+    tagged, bare = (old, new) if new.known.source == ALONE else (new, old)
     carried = carry(tagged.tagging, bare.file.model)
     coverage = carried.coverage
     if coverage.direct + coverage.fused >= _MADE_OF * coverage.total_nodes:
-        bare.read = ReadModules(carried, tagged.read.source)
-        bare.look_at_weights()
+        bare.look(ReadModules(carried, tagged.known.source))
         return f"{bare.file.path} names no modules: those of {tagged.file.path} are carried onto it"
-    tagged.read = as_one_module(tagged.file.model)
-    tagged.look_at_weights()
+    tagged.look(as_one_module(tagged.file.model))
     return f"{bare.file.path} names no modules and was not made of {tagged.file.path}: each is compared as one module"
 
 
-def _notes_of(side: _Side) -> Iterable[str]:
-    if side.read.note:
-        yield f"{side.file.path}: {side.read.note}"
-    if side.file.missing:
-        count = len(side.file.missing)
+def _notes_of(side: Known) -> Iterable[str]:
+    if side.note:
+        yield f"{side.path}: {side.note}"
+    if side.missing:
+        count = len(side.missing)
         yield (
-            f"{side.file.path}: the external data of {count} weight{'s' * (count != 1)} is missing "
-            f"({', '.join(side.file.missing[:3])}{', …' if count > 3 else ''}): the graph is compared, their values "
+            f"{side.path}: the external data of {count} weight{'s' * (count != 1)} is missing "
+            f"({', '.join(side.missing[:3])}{', …' if count > 3 else ''}): the graph is compared, their values "
             "are not"
         )
 
 
-def _unrelated(old: _Side, new: _Side, values: ValueChanges) -> bool:
+def _unrelated(old: Known, new: Known, values: ValueChanges) -> bool:
     if values.same or values.changed or values.unknown:
         return False
-    common = set(old.tagging.graph.modules) & set(new.tagging.graph.modules) - {""}
-    if common:
+    if old.modules.keys() & new.modules.keys() - {""}:
         return False
-    one, other = ([facts.node.op_type for facts in side.tagging.nodes] for side in (old, new))
-    shared = (Counter(one) & Counter(other)).total()
-    return shared < _ALIKE * max(len(one), len(other), 1)
+    shared = (old.operators & new.operators).total()
+    return shared < _ALIKE * max(old.operators.total(), new.operators.total(), 1)
 
 
 def _mostly_named_alike(old: Iterable[str], new: Iterable[str]) -> bool:
@@ -169,11 +145,6 @@ def _without_wording(record: Record) -> Record:
     """Without what depends on how an exporter writes things: wiring, and who is called how often."""
     rows = [replace(row, fingerprint=None, program=None, evidence={}, dtypes={}) for row in record.modules]
     return replace(record, modules=rows, toolchain={})
-
-
-def _is_typed(tagging: Tagging) -> bool:
-    """Whether the file tells the element type of all values; TorchScript's leave some out, and tools fill them in."""
-    return all(value.dtype is not None for facts in tagging.nodes for value in facts.node.outputs if value.name)
 
 
 def _without_types(record: Record) -> Record:
@@ -257,7 +228,7 @@ def _of_values(values: ValueChanges, policy: Policy) -> list[Finding]:
     return [_finding("weights.values", message, policy)]
 
 
-def _placed(finding: Finding, old: Tagging, new: Tagging) -> Finding:
+def _placed(finding: Finding, old: Side, new: Side) -> Finding:
     """In a model without modules: beside which weights the operators differ."""
     if finding.code not in _OPERATORS or finding.module != "":
         return finding
@@ -268,26 +239,10 @@ def _placed(finding: Finding, old: Tagging, new: Tagging) -> Finding:
     return Finding(**{**finding, "message": f"{finding.message}; near {', '.join(places[:3])}{more}"})
 
 
-def _differing_places(old: Tagging, new: Tagging) -> list[str]:
+def _differing_places(old: Side, new: Side) -> list[str]:
     """Weights that are read in another neighbourhood now: other operators between them and the next weight."""
-    before, after = ({name: _around(facts.node) for name, facts in by_weights(t).items()} for t in (old, new))
+    before, after = old.surroundings(), new.surroundings()
     return [name for name, around in after.items() if name in before and before[name] != around]
-
-
-def _around(node: Any) -> tuple[tuple[str, int], ...]:
-    """Elementary operators from a node on, up to the next one that reads a weight."""
-    found: list[str] = []
-    seen, todo = {node}, [node]
-    while todo and len(found) < 32:
-        current = todo.pop()
-        found.append(current.op_type)
-        for output in current.outputs:
-            for use in output.uses():
-                weighted = any(v is not None and v.is_initializer() and "." in (v.name or "") for v in use.node.inputs)
-                if use.node not in seen and not weighted:
-                    seen.add(use.node)
-                    todo.append(use.node)
-    return tuple(sorted(arithmetic(Counter(found)).items()))
 
 
 def _with_baseline(old: OnnxFile | Record, new: OnnxFile | Record, policy: Policy) -> FileComparison:
@@ -295,30 +250,29 @@ def _with_baseline(old: OnnxFile | Record, new: OnnxFile | Record, policy: Polic
     baseline, file = (old, new) if isinstance(old, Record) else (new, old)
     assert isinstance(baseline, Record)
     assert isinstance(file, OnnxFile)
-    side = _side(file)
-    notes = list(_notes_of(side))
+    side = Here(file)
+    notes = list(_notes_of(side.known))
     rows = index_rows(baseline.modules)
     classes = {path: row.class_name for path, row in rows.items()}
-    rename_modules(side.tagging, {}, classes)
-    named = all(row.named for row in baseline.outputs)
-    record = describe_file(file, side.tagging, side.weights, named_outputs=named)
+    side.rename({}, classes)
+    record = side.record(named_outputs=all(row.named for row in baseline.outputs))
     weights = replace(
         record.weights, tied=baseline.weights.tied, tied_apart=baseline.weights.tied_apart,
         kept=record.weights.kept and baseline.weights.kept,
     )  # fmt: skip
     record = replace(_without_wording(record), weights=weights, toolchain=baseline.toolchain)
-    present = set(side.tagging.graph.modules)
+    present = side.known.modules.keys()
     trimmed = replace(
         _without_wording(baseline), toolchain=baseline.toolchain, stages=[], targets=[],
         modules=_rows_where(baseline, lambda row: row.nodes > 0 or row.path in present),
     )  # fmt: skip
     pair = (trimmed, record) if isinstance(old, Record) else (record, trimmed)
     comparison = compare_exports(dict_of(pair[0]), dict_of(pair[1]), policy=policy)
-    foreign = side.read.source != "tags"
+    foreign = side.known.source != TAGS
     findings = [f for f in comparison.findings if f.code not in {"record.changed", "toolchain.changed"}]
     if foreign:
         findings = _what_both_can_tell(findings, pair[0], pair[1], policy, {}, True)
-        notes.append(f"modules of {file.path} are told by {IN_WORDS[side.read.source]}, not by our tags")
+        notes.append(f"modules of {file.path} are told by {IN_WORDS[side.known.source]}, not by our tags")
     return FileComparison(_sorted(findings, comparison), notes)
 
 

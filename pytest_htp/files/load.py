@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,27 +25,59 @@ _SMALL = 16
 
 @dataclass(frozen=True)
 class OnnxFile:
-    """A model and where it was read from.
+    """A file, parsed; its graph is read when it is first asked for.
 
     Attributes:
-        missing: names of initializers whose external data is not there; their content is unknown.
+        path: as it was given.
+        proto: what was parsed. Reading the graph takes the types of values out of it.
     """
 
     path: str
-    model: ir.Model
-    missing: tuple[str, ...] = ()
+    proto: onnx.ModelProto
+
+    @property
+    def nodes(self) -> int:
+        """Nodes of the main graph."""
+        return len(self.proto.graph.node)
+
+    @property
+    def bytes(self) -> int:
+        """Size without external data."""
+        return int(self.proto.ByteSize())
+
+    @property
+    def model(self) -> ir.Model:
+        """The model.
+
+        Raises:
+            HTPUsageError: its graph contradicts itself, or weights lie outside of its folder.
+        """
+        return self._read[0]
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Names of initializers whose external data is not there; their content is unknown."""
+        return self._read[1]
+
+    @cached_property
+    def _read(self) -> tuple[ir.Model, tuple[str, ...]]:
+        name = _printable(self.path)
+        try:
+            model = _model_of(self.proto)
+        except Exception as error:  # onnx_ir raises whatever it stumbles over
+            raise HTPUsageError(f"{name}: its graph can't be read ({type(error).__name__}: {error})"[:300]) from None
+        return model, _place_external_data(name, model, Path(self.path).resolve().parent)
 
 
 def load_onnx(path: str, content: bytes | None = None) -> OnnxFile:
     """Read a file or pipe, or what was read of it already.
 
     Raises:
-        HTPUsageError: not there, not ONNX, cut off, beyond what protobuf can hold, or its weights lie outside of its
-            folder.
+        HTPUsageError: not there, not ONNX, cut off, or beyond what protobuf can hold.
     """
     import onnx  # 0.4 s
 
-    name = path if path.isprintable() else repr(path)
+    name = _printable(path)
     if Path(path).is_file() and Path(path).stat().st_size > MAX_ONNX:
         raise HTPUsageError(f"{name} is larger than 2 GiB, which protobuf can't hold: save it with external data")
     content = read_given(path, MAX_ONNX) if content is None else content
@@ -59,11 +92,11 @@ def load_onnx(path: str, content: bytes | None = None) -> OnnxFile:
     del content
     if not proto.HasField("graph"):  # protobuf reads many a file that holds something else
         raise HTPUsageError(f"{name}: not an ONNX model (it has no graph)")
-    try:
-        model = _model_of(proto)
-    except Exception as error:  # a graph that contradicts itself; onnx_ir raises whatever it stumbles over
-        raise HTPUsageError(f"{name}: its graph can't be read ({type(error).__name__}: {error})"[:300]) from None
-    return OnnxFile(path, model, _place_external_data(name, model, Path(path).resolve().parent))
+    return OnnxFile(path, proto)
+
+
+def _printable(path: str) -> str:
+    return path if path.isprintable() else repr(path)
 
 
 def _model_of(proto: onnx.ModelProto) -> ir.Model:

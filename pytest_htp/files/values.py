@@ -95,11 +95,16 @@ def chunks(tensor: ir.TensorProtocol) -> Iterator[bytes]:
             yield chunk
 
 
+def may_be_duplicate(weight: Weight) -> bool:
+    """Whether it is large enough that the same bytes stored again are worth a word."""
+    return bool(weight.tensor.nbytes >= _DUPLICATE_BYTES)
+
+
 def duplicates(weights: Iterable[Weight]) -> list[tuple[list[str], int, int]]:
     """``(names, bytes, copies)`` of large weights that are stored more than once."""
     groups: dict[tuple[object, ...], list[Weight]] = {}
     for weight in weights:
-        if weight.tensor.nbytes >= _DUPLICATE_BYTES:
+        if may_be_duplicate(weight):
             groups.setdefault((weight.tensor.dtype, tuple(weight.tensor.shape), weight.digest), []).append(weight)
     found = [group for group in groups.values() if len(group) > 1 and not group[0].is_fill()]
     return sorted((sorted(w.name for w in group), int(group[0].tensor.nbytes), len(group)) for group in found)

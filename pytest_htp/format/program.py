@@ -63,6 +63,9 @@ def parse_line(text: str) -> Line:
 
 def split_values(text: str) -> Iterator[str]:
     """At ``, `` outside of parentheses."""
+    if text and "(" not in text and ")" not in text:
+        yield from text.split(", ")
+        return
     start = depth = 0
     for place, character in enumerate(text):
         depth += (character == "(") - (character == ")")

@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from pytest_htp.capture.scopes import read_stack
 from pytest_htp.format.paths import owner_of
-from pytest_htp.tag import HierarchyTag
+from pytest_htp.tag import paths_in
 from pytest_htp.tagging.coverage import Evidence
 from pytest_htp.tagging.stacks import StackReader
 from pytest_htp.vocabulary import ModuleInfo
@@ -176,7 +176,7 @@ class GraphFacts:
 
     def call_path(self, path: str) -> tuple[str, ...]:
         """The modules on the call path of a module, root first, itself last (as in its tag)."""
-        return HierarchyTag.parse(self.modules[path].tag).module_paths
+        return paths_in(self.modules[path].tag)
 
     def deepest_common(self, paths: Iterable[str]) -> str:
         """The deepest module on all call paths; the root is on every one."""
