@@ -16,6 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_htp.format.record import ModelRow
 from pytest_htp.report import shipped, views
 from pytest_htp.report.headline import attention_words, headline
 from pytest_htp.report.model import by_severity, needs_attention
@@ -45,8 +46,6 @@ PAGE_SIZE = 100
 INCOMPLETE_LIMIT = 50  # tests without an export on the page; report.json has all of them
 # From here on the browser draws only the exports that are in view, and a screenshot of the whole page only those.
 MANY = 50
-_NO_FACTS = dict.fromkeys(("exporter", "parameters", "modules", "executed"))  # which a record may lack
-_NO_GRAPH = dict.fromkeys(("functions", "subgraphs"))
 _TEXT_LIMIT = 20_000  # longest single value on the page; commands need room, an error message may be long
 
 
@@ -113,14 +112,14 @@ def _export_view(result: ExportResult, named: ExportResult) -> dict[str, Any]:
             ("operations", "floating-point operations", treemap(tree, shipped.own_flops(tree))),
         ]
         limit_rows(tree, ROW_LIMIT)
-    record = result.record or {}
+    record = result.current
     return {
         "result": named,
         "id": views.anchor(result),
         "model": views.model_class(result),
-        "model_facts": {**_NO_FACTS, **(record.get("model") or {})},
-        "graph": {**_NO_GRAPH, **record["graph"]} if record else None,
-        "untagged": record.get("untagged") or {},
+        "model_facts": record.model if record else ModelRow(class_name=""),
+        "graph": record.graph if record else None,
+        "untagged": record.untagged if record else None,
         "attention": needs_attention(result),
         "error_lines": message_lines(result.error.message or "", _TEXT_LIMIT) if result.error else [],
         "label": views.verdict_label(result),
@@ -155,16 +154,16 @@ def row_changes(node: TreeNode) -> list[tuple[str, str, str]]:
     changes: list[tuple[str, str, str]] = []
     if node.count_before is not None:
         changes.append(("modules", f"{node.count_before}", f"{node.count}"))
-    for key, title in (("class", "class"), ("calls", "calls"), ("nodes", "nodes")):
-        if row.get(key) != before.get(key):
-            changes.append((title, views.value_text(before.get(key)), views.value_text(row.get(key))))
+    for key, title in (("class_name", "class"), ("calls", "calls"), ("nodes", "nodes")):
+        then, now = getattr(before, key), getattr(row, key)
+        if now != then:
+            changes.append((title, views.value_text(then), views.value_text(now)))
     for key, title in (("ops", "operators"), ("dtypes", "value types"), ("weights", "weight bytes")):
-        old, new = views.histogram_changes(row.get(key) or {}, before.get(key) or {})
+        old, new = views.histogram_changes(getattr(row, key), getattr(before, key))
         if old or new:
             changes.append((title, old, new))
-    if not changes and row.get("fingerprint") != before.get("fingerprint"):
-        old, new = str(before.get("fingerprint")), str(row.get("fingerprint"))
-        changes.append(("structure (same operators, other wiring)", old, new))
+    if not changes and row.fingerprint != before.fingerprint:
+        changes.append(("structure (same operators, other wiring)", str(before.fingerprint), str(row.fingerprint)))
     return changes
 
 

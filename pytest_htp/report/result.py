@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -14,7 +15,7 @@ from msgspec import Meta, Struct, field
 
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.format.read import record_of, typed
-from pytest_htp.format.record import AttestationRow, Count, CoverageRow, Histogram, Percent, TokensRow
+from pytest_htp.format.record import AttestationRow, Count, CoverageRow, Histogram, Percent, Record, TokensRow
 from pytest_htp.format.serialize import dict_of
 
 SCHEMA: Final = "pytest-htp/report/1"
@@ -125,7 +126,7 @@ class TargetResult(_Row, frozen=True, kw_only=True):
     runs: list[tuple[str, Count]] = field(default_factory=list)
 
 
-class ExportResult(_Row, frozen=True, kw_only=True):
+class ExportResult(_Row, frozen=True, kw_only=True, dict=True):
     """One export of one test.
 
     Attributes:
@@ -184,6 +185,16 @@ class ExportResult(_Row, frozen=True, kw_only=True):
     sections: list[Section] = field(default_factory=list)
     commands: Commands = Commands()
     error: StepError | None = None
+
+    @cached_property
+    def current(self) -> Record | None:
+        """``record``, typed."""
+        return None if not self.record else record_of(self.record)
+
+    @cached_property
+    def stored(self) -> Record | None:
+        """``before``, typed."""
+        return None if not self.before else record_of(self.before)
 
     def accept_command(self) -> str:
         """The command that settles what the baseline says; empty where there is nothing (left) to accept."""

@@ -7,15 +7,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.format.fold import fold_paths
 from pytest_htp.format.paths import expand_pattern, nearest
+from pytest_htp.format.record import (
+    GraphRecord,
+    ModuleQualityRow,
+    ModuleRow,
+    OutputQualityRow,
+    QualityRow,
+    Record,
+    TargetRecord,
+)
 from pytest_htp.report.paths import parse_path
 from pytest_htp.report.result import ExportResult
-from pytest_htp.report.text import number, percent, plural, signed, size
+from pytest_htp.report.text import number, percent, plural, size
 from pytest_htp.report.tree import TreeNode, walk
+from pytest_htp.report.views import change
 
 # Rows of one table on the page; report.json has all of them.
 ROW_LIMIT = 60
@@ -24,34 +35,28 @@ _FULL_BAR = 144
 # Modules that a table is worked out for one by one; a model beyond it is shown by its stages' totals only.
 _MODULE_LIMIT = 20_000
 
-_Row = Mapping[str, Any]
-
 
 def stages_view(result: ExportResult) -> list[dict[str, Any]]:
     """One entry per stage: what it did in one line, and the shares of its nodes."""
-    record = result.record or {}
     seconds = {stage.name: stage.seconds for stage in result.stages}
-    known = {stage["name"]: stage for stage in (result.before or {}).get("stages") or ()}
+    known = {stage.name: stage.graph.nodes for stage in result.stored.stages} if result.stored else {}
     entries = [_failed(stage.name, stage.error) for stage in result.stages if stage.error]
-    previous: _Row = record
     made = []
-    for stage in record.get("stages") or ():
-        nodes, before = stage["graph"]["nodes"], known.get(stage["name"])
+    graphs: list[GraphRecord] = [result.current, *result.current.stages] if result.current else []
+    for previous, stage in zip(graphs, result.current.stages if result.current else (), strict=False):
+        nodes = stage.graph.nodes
         made.append(
             {
-                "name": stage["name"],
-                "seconds": seconds.get(stage["name"]),
+                "name": stage.name,
+                "seconds": seconds.get(stage.name),
                 "error": "",
                 "nodes": nodes,
-                "change": signed(nodes - before["graph"]["nodes"])
-                if before and nodes != before["graph"]["nodes"]
-                else "",
+                "change": change(nodes, known.get(stage.name)),
                 "did": _did(previous, stage),
-                "coverage": percent(stage["coverage"]["coverage"]),
-                "none": stage["coverage"]["none"],
+                "coverage": percent(stage.coverage.coverage),
+                "none": stage.coverage.none,
             }
         )
-        previous = stage
     return made + entries
 
 
@@ -62,7 +67,7 @@ def _failed(name: str, error: str | None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _did(before: _Row, after: _Row) -> str:
+def _did(before: GraphRecord, after: GraphRecord) -> str:
     """``12 LayerNormalization → 0; 0 SkipLayerNormalization → 12; 0 nodes without a module``."""
     old, new = _operators(before), _operators(after)
     changes = [op for op in old.keys() | new.keys() if old[op] != new[op]]
@@ -70,40 +75,39 @@ def _did(before: _Row, after: _Row) -> str:
     said = [f"{op.rpartition('::')[2]} {old[op]:,} → {new[op]:,}" for op in changes[:8]]
     if len(changes) > 8:
         said.append(f"{len(changes) - 8} more operators")
-    without = plural(after["coverage"]["none"], "node") + " without a module"
+    without = plural(after.coverage.none, "node") + " without a module"
     return "; ".join([*(said or ["the same operators"]), without])
 
 
-def _operators(graph: _Row) -> Counter[str]:
-    counts: Counter[str] = Counter(graph["untagged"]["ops"])
-    for row in graph["modules"]:
-        times = parse_path(row["path"]).count
-        for op, count in row["ops"].items():
+def _operators(graph: GraphRecord) -> Counter[str]:
+    counts: Counter[str] = Counter(graph.untagged.ops)
+    for row in graph.modules:
+        times = parse_path(row.path).count
+        for op, count in row.ops.items():
             counts[op] += count * times
     return counts
 
 
 def modules_view(result: ExportResult) -> dict[str, Any] | None:
     """Module × stage: nodes, operators and evidence of the modules that any stage changed; None without stages."""
-    record = result.record or {}
-    stages = record.get("stages") or []
-    if not stages or sum(len(row["path"]) > 0 for row in record["modules"]) > _MODULE_LIMIT:
+    record = result.current
+    if record is None or not record.stages or sum(len(row.path) > 0 for row in record.modules) > _MODULE_LIMIT:
         return None
-    columns = [_cells(graph["modules"]) for graph in (record, *stages)]
+    columns = [_cells(graph.modules) for graph in (record, *record.stages)]
     paths = list(dict.fromkeys(path for column in columns for path in column))
     cells = {path: tuple(column.get(path, ("–", "")) for column in columns) for path in paths}
     changed = {path: row for path, row in cells.items() if len({text for text, _ in row}) > 1}
     rows = _folded(changed)
-    return {"columns": ["export", *(stage["name"] for stage in stages)], **_limited(rows)}
+    return {"columns": ["export", *(stage.name for stage in record.stages)], **_limited(rows)}
 
 
-def _cells(rows: Iterable[_Row]) -> dict[str, tuple[str, str]]:
+def _cells(rows: Iterable[ModuleRow]) -> dict[str, tuple[str, str]]:
     """Raw module path → (operators, evidence)."""
     cells = {}
     for row in rows:
-        text = ", ".join(f"{op.rpartition('::')[2]} {count}" for op, count in sorted(row["ops"].items()))
-        words = ", ".join(f"{count} {kind}" for kind, count in row["evidence"].items())
-        cells.update(dict.fromkeys(_modules(row["path"]), (text or "–", words)))
+        text = ", ".join(f"{op.rpartition('::')[2]} {count}" for op, count in sorted(row.ops.items()))
+        words = ", ".join(f"{count} {kind}" for kind, count in row.evidence.items())
+        cells.update(dict.fromkeys(_modules(row.path), (text or "–", words)))
     return cells
 
 
@@ -127,58 +131,49 @@ def _limited(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"rows": rows[:ROW_LIMIT], "omitted": max(0, len(rows) - ROW_LIMIT)}
 
 
-def _measured(record: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """Stages, behind the export itself where that is quantized."""
+def _measured(record: Record | None) -> dict[str, QualityRow]:
+    """By stage, behind the export itself where that is quantized."""
     if record is None:
-        return []
-    own = [{"name": "the export", "quality": record["quality"]}] if record.get("quality") else []
-    return [*own, *(record.get("stages") or ())]
+        return {}
+    found = {"the export": record.quality} | {stage.name: stage.quality for stage in record.stages}
+    return {name: quality for name, quality in found.items() if quality is not None}
 
 
 def quality_view(result: ExportResult) -> list[dict[str, Any]]:
     """Per stage: SQNR of outputs and modules, worst first, and its course over the modules."""
-    known = {stage["name"]: stage for stage in _measured(result.before)}
-    views = []
-    for stage in _measured(result.record):
-        quality = stage.get("quality")
-        if not quality:
+    known = _measured(result.stored)
+    views: list[dict[str, Any]] = []
+    for name, quality in _measured(result.current).items():
+        if not quality.measured:
+            views.append({"name": name, "reason": quality.reason or "not measured"})
             continue
-        if not quality["measured"]:
-            views.append({"name": stage["name"], "reason": quality.get("reason") or "not measured"})
-            continue
-        rows = quality.get("modules") or []
-        before = {
-            row["path"]: row["sqnr"]
-            for row in ((known.get(stage["name"]) or {}).get("quality") or {}).get("modules") or ()
-        }
-        measured = [row for row in rows if row["sqnr"] is not None]
-        worst = sorted(measured, key=lambda row: row["sqnr"])
+        before = {row.path: row for row in known[name].modules} if name in known else {}
+        measured = [(row.sqnr, row) for row in quality.modules if row.sqnr is not None]
+        worst = sorted(measured, key=itemgetter(0))
         views.append(
             {
-                "name": stage["name"],
+                "name": name,
                 "reason": "",
-                "outputs": [(row["name"], _decibel(row)) for row in quality.get("outputs") or ()],
+                "outputs": [(row.name, _decibel(row)) for row in quality.outputs],
                 "rows": [
                     {
-                        "path": row["path"],
+                        "path": row.path,
                         "text": _decibel(row),
-                        "width": _share(row["sqnr"]),
-                        "before": _decibel({"sqnr": before[row["path"]]})
-                        if before.get(row["path"], row["sqnr"]) != row["sqnr"]
-                        else "",
+                        "width": _share(sqnr),
+                        "before": _decibel(old) if (old := before.get(row.path, row)).sqnr != sqnr else "",
                     }
-                    for row in worst[:12]
+                    for sqnr, row in worst[:12]
                 ],
                 "more": max(0, len(worst) - 12),
-                "undefined": len(rows) - len(measured),
-                "course": _course([row["sqnr"] for row in measured]),
+                "undefined": len(quality.modules) - len(measured),
+                "course": _course([sqnr for sqnr, _ in measured]),
             }
         )
     return views
 
 
-def _decibel(row: _Row) -> str:
-    return f"{row['sqnr']} dB" if row.get("sqnr") is not None else str(row.get("reason") or "undefined")
+def _decibel(row: ModuleQualityRow | OutputQualityRow) -> str:
+    return f"{row.sqnr} dB" if row.sqnr is not None else row.reason or "undefined"
 
 
 def _share(sqnr: int) -> float:
@@ -195,22 +190,23 @@ def _course(values: Sequence[int]) -> str:
 
 def targets_view(result: ExportResult) -> dict[str, Any] | None:
     """Targets with their shares, and module × target: of modules not wholly on their target, and of all."""
-    targets = (result.record or {}).get("targets") or []
-    failed = [item for item in result.targets if not item.compiled and item.name not in {t["name"] for t in targets}]
+    targets = result.current.targets if result.current else []
+    names = [target.name for target in targets]
+    failed = [item for item in result.targets if not item.compiled and item.name not in names]
     if not targets and not failed:
         return None
     seconds = {item.name: item.seconds for item in result.targets}
     runs = {item.name: item.runs for item in result.targets}
     summaries = [
         {
-            "name": target["name"],
-            "compiled": target["compiled"],
-            "error": target.get("error") or "",
-            "partitions": target.get("partitions"),
-            "share": percent(target.get("share")),
-            "runs": _runs(runs.get(target["name"]) or (), target.get("device")),
-            "seconds": seconds.get(target["name"]),
-            "options": ", ".join(f"{name}={value}" for name, value in sorted(target["options"].items())),
+            "name": target.name,
+            "compiled": target.compiled,
+            "error": target.error or "",
+            "partitions": target.partitions,
+            "share": percent(target.share),
+            "runs": _runs(runs.get(target.name) or (), target.device),
+            "seconds": seconds.get(target.name),
+            "options": ", ".join(f"{name}={value}" for name, value in sorted(target.options.items())),
         }
         for target in targets
     ] + [
@@ -226,7 +222,6 @@ def targets_view(result: ExportResult) -> dict[str, Any] | None:
     elsewhere = {
         path: row for path, row in cells.items() if any(column.get(path, ("", False))[1] for column in columns)
     }
-    names = [target["name"] for target in targets]
     tables = {
         "Modules with nodes elsewhere": _limited(_folded(elsewhere)),
         "All modules": _limited(_folded(cells)),
@@ -238,7 +233,7 @@ def targets_view(result: ExportResult) -> dict[str, Any] | None:
     }
 
 
-def _runs(runs: Sequence[tuple[str, int]], device: str | None) -> list[dict[str, Any]]:
+def _runs(runs: Sequence[tuple[str, int]], device: str) -> list[dict[str, Any]]:
     """Nodes in execution order as parts of a bar 100 wide, one a run on one device."""
     total = sum(count for _, count in runs)
     parts, x = [], 0.0
@@ -250,43 +245,40 @@ def _runs(runs: Sequence[tuple[str, int]], device: str | None) -> list[dict[str,
     return parts
 
 
-def _placed(target: _Row) -> dict[str, tuple[str, bool]]:
+def _placed(target: TargetRecord) -> dict[str, tuple[str, bool]]:
     """Raw module path → (``QNN 5, CPU 1``, whether any node is not on the target)."""
-    device = target.get("device")
     placed = {}
-    for row in target.get("placement") or ():
-        text = ", ".join(f"{name} {count}" for name, count in sorted(row["devices"].items()))
-        fallback = any(name != device for name in row["devices"])
-        placed.update(dict.fromkeys(_modules(row["path"]), (text, fallback)))
+    for row in target.placement:
+        text = ", ".join(f"{name} {count}" for name, count in sorted(row.devices.items()))
+        fallback = any(name != target.device for name in row.devices)
+        placed.update(dict.fromkeys(_modules(row.path), (text, fallback)))
     return placed
 
 
 def cost_view(result: ExportResult) -> list[tuple[str, str, str]]:
     """``(what, now, before)`` of the whole model: operations, parameters, activations; empty where unknown."""
-    now, before = _root(result.record), _root(result.before)
+    current, stored = (record.modules if record else [] for record in (result.current, result.stored))
     rows = []
-    if (flops := _flops(now)) is not None:
-        old = _flops(before)
+    if (flops := _flops_of_root(current)) is not None:
+        old = _flops_of_root(stored)
         rows.append(("floating-point operations", number(flops), number(old) if old not in (None, flops) else ""))
     for key, title in (("params_bytes", "parameters"), ("activation_bytes", "returned by modules")):
-        total, old = _total(result.record, key), _total(result.before, key)
+        total, old = _total(current, key), _total(stored, key)
         if total:
             rows.append((title, size(total), size(old) if old and old != total else ""))
     return rows
 
 
-def _root(record: _Row | None) -> _Row:
-    return next((row for row in (record or {}).get("modules") or () if row["path"] == ""), {})
+def _flops_of_root(rows: Iterable[ModuleRow]) -> int | None:
+    return next((_flops(row) for row in rows if not row.path), None)
 
 
-def _flops(row: _Row) -> int | None:
-    flops = row.get("flops")
-    return None if flops is None else flops + (row.get("attention_flops") or 0)
+def _flops(row: ModuleRow) -> int | None:
+    return None if row.flops is None else row.flops + (row.attention_flops or 0)
 
 
-def _total(record: _Row | None, key: str) -> int:
-    rows = (record or {}).get("modules") or ()
-    return sum((row.get(key) or 0) * parse_path(row["path"]).count for row in rows)
+def _total(rows: Iterable[ModuleRow], key: str) -> int:
+    return sum((getattr(row, key) or 0) * parse_path(row.path).count for row in rows)
 
 
 def own_flops(root: TreeNode) -> Callable[[TreeNode], int]:
@@ -296,7 +288,7 @@ def own_flops(root: TreeNode) -> Callable[[TreeNode], int]:
     flops: dict[str, int] = {}
     for node in walk(root):
         if node.row is not None and node.status != "removed":
-            flops.update(dict.fromkeys(_modules(node.row["path"]), _flops(node.row) or 0))
+            flops.update(dict.fromkeys(_modules(node.row.path), _flops(node.row) or 0))
     own = dict(flops)
     for path, count in flops.items():
         if (caller := nearest(path, flops)) is not None:
@@ -305,6 +297,6 @@ def own_flops(root: TreeNode) -> Callable[[TreeNode], int]:
     def measure(node: TreeNode) -> int:
         if node.row is None or node.status == "removed":
             return 0
-        return sum(max(0, own[path]) for path in _modules(node.row["path"]))
+        return sum(max(0, own[path]) for path in _modules(node.row.path))
 
     return measure

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
 
 from pytest_htp.format.paths import PathSet, Template, split_pattern
+from pytest_htp.format.record import AttestationRow, ModuleRow, ParityRow
 from pytest_htp.report.paths import parse_path
 from pytest_htp.report.result import ExportResult, FindingRow
 
@@ -15,8 +15,7 @@ from pytest_htp.report.result import ExportResult, FindingRow
 # recursion have their limits.
 DEPTH_LIMIT = 40
 
-Row = Mapping[str, Any]
-_COMPARED = ("class", "calls", "ops", "dtypes", "weights", "fingerprint")
+_COMPARED = ("class_name", "calls", "ops", "dtypes", "weights", "fingerprint")
 
 
 @dataclass(slots=True)
@@ -25,8 +24,8 @@ class TreeNode:
 
     name: str
     path: str = ""
-    row: Row | None = None
-    before: Row | None = None
+    row: ModuleRow | None = None
+    before: ModuleRow | None = None
     status: str = "same"  # same | changed | added | removed
     count: int = 1  # modules the row stands for
     count_before: int | None = None  # where it differs from count
@@ -48,29 +47,29 @@ _ROW_DATA = tuple(data.name for data in fields(TreeNode) if data.name not in ("n
 
 def build_tree(result: ExportResult) -> TreeNode | None:
     """The tree of an export result, or None where it has no record. The root is always open."""
-    record = result.record
-    if not record:
+    record = result.current
+    if record is None:
         return None
-    placed = _place(record["modules"], (result.before or {}).get("modules"))
+    placed = _place(record.modules, result.stored.modules if result.stored else None)
     _mark_findings(placed, result.findings)
-    _mark_attestation(placed, record.get("attestation") or {})
-    _mark_divergence(placed, record.get("parity") or {})
+    _mark_attestation(placed, record.attestation)
+    _mark_divergence(placed, record.parity)
     root = _nest(placed)
     _open_changes(root)
     root.open = True
     return root
 
 
-def _place(rows: Sequence[Row], rows_before: Sequence[Row] | None) -> list[TreeNode]:
+def _place(rows: Sequence[ModuleRow], rows_before: Sequence[ModuleRow] | None) -> list[TreeNode]:
     """One node per row of either record, today's first."""
     after: dict[Template, list[PathSet]] = defaultdict(list)
-    before: dict[Template, list[tuple[PathSet, Row]]] = defaultdict(list)
+    before: dict[Template, list[tuple[PathSet, ModuleRow]]] = defaultdict(list)
     for row in rows_before or ():
-        pattern = parse_path(row["path"])
+        pattern = parse_path(row.path)
         before[pattern.template].append((pattern, row))
     placed = []
     for row in rows:
-        pattern = parse_path(row["path"])
+        pattern = parse_path(row.path)
         after[pattern.template].append(pattern)
         node = _node(row, pattern)
         if rows_before is not None:
@@ -83,33 +82,27 @@ def _place(rows: Sequence[Row], rows_before: Sequence[Row] | None) -> list[TreeN
     for template, candidates in before.items():
         for pattern, row in candidates:
             if not any(pattern.overlaps(other) for other in after[template]):
-                placed.append(TreeNode("", row["path"], row=row, before=row, status="removed", count=pattern.count))
+                placed.append(TreeNode("", row.path, row=row, before=row, status="removed", count=pattern.count))
     if rows_before is not None:
         _note_counts(placed, after, before)
     return placed
 
 
-def _node(row: Row, pattern: PathSet) -> TreeNode:
+def _node(row: ModuleRow, pattern: PathSet) -> TreeNode:
     count = pattern.count
-    owned: Mapping[str, int] = row.get("weights") or {}
     return TreeNode(
-        name="",
-        path=row["path"],
-        row=row,
-        count=count,
-        nodes=row["nodes"] * count,
-        bytes=sum(owned.values()) * count,
+        name="", path=row.path, row=row, count=count, nodes=row.nodes * count, bytes=sum(row.weights.values()) * count
     )
 
 
-def _differs(row: Row, old: Row) -> bool:
-    return row != old and any(row.get(key) != old.get(key) for key in _COMPARED)
+def _differs(row: ModuleRow, old: ModuleRow) -> bool:
+    return row != old and any(getattr(row, key) != getattr(old, key) for key in _COMPARED)
 
 
 def _note_counts(
     placed: Iterable[TreeNode],
     after: Mapping[Template, Sequence[PathSet]],
-    before: Mapping[Template, Sequence[tuple[PathSet, Row]]],
+    before: Mapping[Template, Sequence[tuple[PathSet, ModuleRow]]],
 ) -> None:
     """Mark the folds of which there are now more or fewer modules (12 layers became 10)."""
     for node in placed:
@@ -119,7 +112,7 @@ def _note_counts(
         now = sum(other.count for other in after[pattern.template])
         then = sum(other.count for other, _ in before[pattern.template])
         if now != then and node.before is not None:
-            node.count_before = parse_path(node.before["path"]).count
+            node.count_before = parse_path(node.before.path).count
             node.status = "changed"
 
 
@@ -137,12 +130,12 @@ def _mark_findings(placed: Sequence[TreeNode], findings: Sequence[FindingRow]) -
                 node.findings.append(position)
 
 
-def _mark_attestation(placed: Sequence[TreeNode], attestation: Mapping[str, Any]) -> None:
+def _mark_attestation(placed: Sequence[TreeNode], attestation: AttestationRow) -> None:
     """Say of each module what attestation found; "attested" only where the stored count agrees with it."""
-    if not attestation.get("measured"):
+    if not attestation.measured:
         return
-    contradicted = [(parse_path(path), "") for path in attestation.get("contradicted") or ()]
-    unmatched = [(parse_path(item["module"]), item.get("reason", "")) for item in attestation.get("unmatched") or ()]
+    contradicted = [(parse_path(path), "") for path in attestation.contradicted]
+    unmatched = [(parse_path(item.module), item.reason) for item in attestation.unmatched]
     marked: list[TreeNode] = []
     for node in placed:
         pattern = parse_path(node.path)
@@ -154,19 +147,18 @@ def _mark_attestation(placed: Sequence[TreeNode], attestation: Mapping[str, Any]
                     node.attestation, node.attestation_reason = state, reason
         if not node.attestation and node.path:
             marked.append(node)
-    if sum(node.count for node in marked) == attestation.get("attested"):
+    if sum(node.count for node in marked) == attestation.attested:
         for node in marked:
             node.attestation = "attested"
 
 
-def _mark_divergence(placed: Sequence[TreeNode], parity: Mapping[str, Any]) -> None:
-    entering = parity.get("first_divergence")
-    if entering is None:
+def _mark_divergence(placed: Sequence[TreeNode], parity: ParityRow) -> None:
+    if parity.first_divergence is None:
         return
-    pattern = parse_path(entering)
+    pattern = parse_path(parity.first_divergence)
     for node in placed:
         if node.status != "removed" and pattern.overlaps(parse_path(node.path)):
-            node.diverges, node.divergence = True, str(parity.get("divergence") or "")
+            node.diverges, node.divergence = True, parity.divergence or ""
 
 
 def _nest(placed: Iterable[TreeNode]) -> TreeNode:

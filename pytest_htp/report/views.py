@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pytest_htp.compare.verdicts import VERDICTS
+from pytest_htp.format.record import Record, TensorRow
 from pytest_htp.report.model import is_failed
 from pytest_htp.report.result import BaselineState, ExportResult, FindingRow, StepError
 from pytest_htp.report.text import NAME_LIMIT, duration, inert, percent, signed, size
@@ -32,9 +33,9 @@ def anchor(result: ExportResult) -> str:
 def model_class(result: ExportResult) -> str:
     """Class of the exported model, or an empty string."""
     if not result.record and result.model_class:  # it stopped before there was a record
-        return str(result.model_class)
-    model = (result.record or result.before or {}).get("model") or {}
-    return str(model.get("class") or "")
+        return result.model_class
+    record = result.current or result.stored
+    return record.model.class_name if record else ""
 
 
 def accept_title(result: ExportResult) -> str:
@@ -144,14 +145,12 @@ def size_change(after: int | None, before: int | None) -> str:
 
 def nodes_before(result: ExportResult) -> int | None:
     """Nodes of the baseline's graph."""
-    value = ((result.before or {}).get("graph") or {}).get("nodes")
-    return value if isinstance(value, int) else None
+    return result.stored.graph.nodes if result.stored else None
 
 
 def bytes_before(result: ExportResult) -> int | None:
     """Initializer bytes of the baseline's graph."""
-    value = (((result.before or {}).get("weights") or {}).get("initializers") or {}).get("bytes")
-    return value if isinstance(value, int) else None
+    return result.stored.weights.initializers.bytes if result.stored else None
 
 
 def coverage_view(result: ExportResult) -> dict[str, Any] | None:
@@ -187,13 +186,13 @@ def attestation_view(result: ExportResult) -> dict[str, Any] | None:
         return None
     if not attestation.get("measured"):
         return {"measured": False, "reason": attestation.get("reason") or "not measured"}
-    before = (result.before or {}).get("attestation") or {}
+    before = result.stored.attestation if result.stored else None
     attested = attestation.get("attested")
     contradicted = attestation.get("contradicted") or []
     return {
         "measured": True,
         "attested": attested,
-        "change": change(attested, before.get("attested")),
+        "change": change(attested, before.attested if before and before.measured else None),
         "contradicted": contradicted,
         "unmatched": attestation.get("unmatched") or [],
     }
@@ -206,8 +205,8 @@ def parity_view(result: ExportResult) -> dict[str, Any] | None:
         return None
     if not parity.get("measured"):
         return {"measured": False, "reason": parity.get("reason") or "not measured"}
-    worst = _worst(parity)
-    before = _worst((result.before or {}).get("parity") or {})
+    worst = _worst(output.get("max_abs") for output in parity.get("outputs") or ())
+    before = _worst(output.max_abs for output in result.stored.parity.outputs) if result.stored else ""
     return {
         "measured": True,
         "worst": worst or "–",
@@ -248,10 +247,9 @@ def _short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _worst(parity: Mapping[str, Any]) -> str:
-    """The largest ``max_abs`` of the outputs; empty where there is none."""
-    values = [_short(output["max_abs"]) for output in parity.get("outputs") or () if output.get("max_abs") is not None]
-    return max(values, key=_as_float, default="")
+def _worst(differences: Iterable[float | str | None]) -> str:
+    """The largest; empty where there is none."""
+    return max((_short(found) for found in differences if found is not None), key=_as_float, default="")
 
 
 def _as_float(text: str) -> float:
@@ -288,20 +286,22 @@ def steps_view(result: ExportResult) -> list[dict[str, Any]]:
 
 def contract_view(result: ExportResult) -> list[dict[str, Any]]:
     """Inputs and outputs, today's and the baseline's side by side; empty without a record."""
-    record, before = result.record, result.before
-    if not record:
+    record, before = result.current, result.stored
+    if record is None:
         return []
     rows = []
-    for kind, key in (("input", "inputs"), ("output", "outputs")):
-        today = record.get(key) or []
-        known = {item["name"]: item for item in (before or {}).get(key) or ()}
-        names = {item["name"] for item in today}
+    for kind, today, earlier in (
+        ("input", record.inputs, before.inputs if before else ()),
+        ("output", record.outputs, before.outputs if before else ()),
+    ):
+        known = {item.name: item for item in earlier}
+        names = {item.name for item in today}
         for item in today:
-            old = known.get(item["name"])
+            old = known.get(item.name)
             text = _tensor(item)
             old_text = _tensor(old) if old else ""
             status = "same" if before is None or text == old_text else "changed" if old else "added"
-            rows.append({"kind": kind, "name": item["name"], "before": old_text, "after": text, "status": status})
+            rows.append({"kind": kind, "name": item.name, "before": old_text, "after": text, "status": status})
         for name, old in known.items():
             if name not in names:
                 row = {"kind": kind, "name": name, "before": _tensor(old), "after": "", "status": "removed"}
@@ -309,31 +309,27 @@ def contract_view(result: ExportResult) -> list[dict[str, Any]]:
     return rows
 
 
-def _tensor(item: Mapping[str, Any]) -> str:
-    dims = item.get("dims")
-    if dims is None:
-        return f"{item.get('dtype')} (rank unknown)"
-    return f"{item.get('dtype')} [{', '.join('?' if dim is None else str(dim) for dim in dims)}]"
+def _tensor(item: TensorRow) -> str:
+    if item.dims is None:
+        return f"{item.dtype} (rank unknown)"
+    return f"{item.dtype} [{', '.join('?' if dim is None else str(dim) for dim in item.dims)}]"
 
 
 def toolchain_view(result: ExportResult) -> list[dict[str, Any]]:
     """Versions and opsets, today's and the baseline's."""
-    record, before = result.record, result.before
-    rows: list[dict[str, Any]] = []
-    if not record:  # what it stopped with is not known
-        return rows
-    now, then = _versions(record), _versions(before or {})
+    if result.current is None:  # what it stopped with is not known
+        return []
+    now, then = _versions(result.current), _versions(result.stored) if result.stored else {}
+    rows = []
     for name in sorted(now.keys() | then.keys()):
-        new, old = now.get(name, "–"), then.get(name, "–") if before else ""
-        rows.append({"name": name, "before": old, "after": new, "changed": bool(before) and old != new})
+        new, old = now.get(name, "–"), then.get(name, "–") if result.stored else ""
+        rows.append({"name": name, "before": old, "after": new, "changed": result.stored is not None and old != new})
     return rows
 
 
-def _versions(record: Mapping[str, Any]) -> dict[str, str]:
-    versions = {str(name): str(value) for name, value in (record.get("toolchain") or {}).items()}
-    for domain, version in (record.get("opset") or {}).items():
-        versions[f"opset {domain or 'ai.onnx'}"] = str(version)
-    return versions
+def _versions(record: Record) -> dict[str, str]:
+    opsets = {f"opset {domain or 'ai.onnx'}": str(version) for domain, version in record.opset.items()}
+    return record.toolchain | opsets
 
 
 def artifacts_link(result: ExportResult) -> str:
