@@ -121,3 +121,17 @@ def test_a_ratio_that_dropped_excuses_no_contradiction() -> None:
     after["attestation"]["contradicted"] = ["pooler.dense"]
     found = codes(partly_tagged(12), after)
     assert found == ["coverage.dropped", "attestation.contradicted", "ops.changed"]
+
+
+@pytest.mark.parametrize(("gained", "claimed"), [(2, True), (3, False)])
+def test_a_module_that_inference_gave_nodes_is_claimed_where_half_of_them_were_another_s(
+    gained: int, claimed: bool
+) -> None:
+    """``pooler`` loses one node; ``head`` gains two or three of that operator, by inference."""
+
+    def change(rows: dict[str, Any]) -> None:
+        add_ops(rows["pooler"], {"Tanh": -1})
+        add_ops(rows["head"], {"Tanh": gained}, evidence="inferred")
+
+    modules = {finding.module for finding in compare_exports(bert(), changed(change)).findings}
+    assert ("head" not in modules) is claimed

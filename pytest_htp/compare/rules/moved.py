@@ -26,7 +26,7 @@ def claim_lost_tags(context: Context) -> None:
         places.update(_sum(gainers))
         lost = _sum(losers)
         _claim_within(context, losers, places)
-        _claim_within(context, gainers, lost, share=0.5)  # inference puts new nodes there too
+        _claim_within(context, gainers, lost, share=0.5)  # most of them: inference places new nodes there too
         rest = [pair for pair in losers if pair.path in context.open]
         if sum(_sum(rest).values()) <= sum(places.values()):  # lost metadata came with other operators
             context.claim(*(pair.path for pair in rest))

@@ -64,7 +64,7 @@ def stored_dtype_move(change: Change, parameters_changed: bool) -> str | None:
         return None
     kind = max(gained, key=lambda kind: gained[kind])
     elements = gained[kind] / _SIZES.get(kind, 1.0)
-    # Packed 4-bit weights and added scales keep the count of elements within a small factor.
+    # What is packed counts by its bytes: four 2-bit elements at the most. The other way round it is unpacked.
     if not lost / 4 <= elements <= lost * 4:
         return None
     return kind if elements >= FEW_ELEMENTS or (parameters_changed and is_float(kind)) else None
