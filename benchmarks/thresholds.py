@@ -57,16 +57,16 @@ class Run:
     truth: set[str] | None = None
 
 
-def runs(name: str, folder: Path, limit: int) -> Iterator[Run]:
+def requests(name: str, folder: Path, limit: int) -> Iterator[tuple[ParityRequest, set[str] | None]]:
+    """Graphs of a model, and the modules that a fault is in; None of the healthy ones."""
     request = prepare(name, folder).request
-    yield Run(request, examine(request))
+    yield request, None
     half = folder / "half.onnx"
     _half_precision(request.onnx_path, half)
     program = ir.load(half)
     complete_types(program)
     tagging = carry(request.tagging, program)
-    asked = replace(request, onnx_path=half, program=program, tagging=tagging, precision="float16")
-    yield Run(asked, examine(asked))
+    yield replace(request, onnx_path=half, program=program, tagging=tagging, precision="float16"), None
     placed = [request.tagging.graph.by_node[node] for node in request.program.graph]
     for kind in (faults, large_faults):
         every = [fault for fault in kind(onnx.load(request.onnx_path).graph) if placed[fault.position].path is not None]
@@ -76,11 +76,15 @@ def runs(name: str, folder: Path, limit: int) -> Iterator[Run]:
             onnx.save(proto, folder / "faulty.onnx")
             facts = placed[fault.position]
             truth = {facts.path or "", *(facts.origins if facts.evidence is Evidence.FUSED else ())}
-            faulty = replace(request, onnx_path=folder / "faulty.onnx")
-            try:
-                yield Run(faulty, examine(faulty), truth)
-            except RuntimeRefused:
-                continue
+            yield replace(request, onnx_path=folder / "faulty.onnx"), truth
+
+
+def runs(name: str, folder: Path, limit: int) -> Iterator[Run]:
+    for request, truth in requests(name, folder, limit):
+        try:
+            yield Run(request, examine(request), truth)
+        except RuntimeRefused:  # the CPU lacks operators in half precision
+            continue
 
 
 def judged(run: Run) -> Counter[str]:
