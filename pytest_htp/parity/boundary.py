@@ -33,8 +33,8 @@ def _unrecorded(value: ir.Value, left: Chain, entered: Chain, evidences: Evidenc
 
     Two ways out of a call are no returned value, and allowed: a cache object that the call wrote to and the
     root returns; and, into code of an enclosing call, what an inner module returned to a hook (transformers
-    records hidden states so). One way in is no argument: a mask that the model leaves out where it masks nothing,
-    except when it is exported.
+    records hidden states so). One way in is allowed that is no recorded argument: a mask that the model leaves out
+    where it masks nothing, except when it is exported.
     """
     borders = evidences.references.borders
     bad = [

@@ -1,4 +1,4 @@
-"""What the exporter's process and a compiler's process say to each other, as JSON files."""
+"""What the exporter's process asks a compiler's process, and its answer, as JSON files."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ class CompileRequest(Struct, frozen=True, kw_only=True):
         target: its name, for messages.
         compiler: ``package.module:function`` that compiles.
         options: of the compiler.
+        provider: ONNX Runtime's execution provider, where that is the compiler.
+        library: its shared library, for a plugin.
         search: further folders to import from: those of the process that asks.
         timeout: seconds after which nobody waits for the answer, 0 for no limit.
     """
@@ -36,7 +38,7 @@ class CompiledNode(Struct, frozen=True, kw_only=True):
         names: of the node, or of the nodes it was made of; they may be the compiler's own.
         device: short name of what runs it.
         piece: which contiguous piece given to the target it is in; None outside of these, or where there is one.
-        inputs: positions of the nodes before it among those of the answer; empty where the compiler doesn't tell.
+        inputs: positions of the nodes before it among those of the answer; empty where it doesn't report them.
     """
 
     names: list[str]
@@ -55,8 +57,7 @@ class CompileAnswer(Struct, frozen=True, kw_only=True):
         device: the target's own device among those of ``nodes``.
         nodes: in execution order, or piece by piece.
         partitions: contiguous pieces given to the target.
-        loaded: seconds until the compiler's packages were there.
-        memory: peak memory of the process in MiB, None where the platform doesn't tell.
+        memory: peak memory of the process in MiB, None where the platform doesn't report it.
     """
 
     outcome: Literal["compiled", "failed", "refused"]

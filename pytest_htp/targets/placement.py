@@ -66,7 +66,7 @@ def _sorted(counts: Mapping[str, Counter[str]]) -> dict[str, dict[str, int]]:
 
 
 def module_paths(nodes: Sequence[CompiledNode], tagging: Tagging) -> list[list[str]]:
-    """The modules of each compiled node, one entry a node it was made of; empty where nothing tells.
+    """The modules of each compiled node, one entry a node it was made of; empty where nothing is known.
 
     Args:
         nodes: in execution order.
@@ -76,7 +76,7 @@ def module_paths(nodes: Sequence[CompiledNode], tagging: Tagging) -> list[list[s
 
 
 def known_paths(nodes: Sequence[CompiledNode], tagging: Tagging) -> list[list[str]]:
-    """The modules that names tell, and, where a compiler tells what nodes read, those of nodes that are gone between
+    """The modules by name, and, where a compiler reports what nodes read, those of nodes that are gone between
     the ones with a name; as :func:`module_paths`.
     """
     names = NodeNames(tagging)
@@ -91,7 +91,7 @@ def known_paths(nodes: Sequence[CompiledNode], tagging: Tagging) -> list[list[st
 
 
 def with_neighbours(nodes: Sequence[CompiledNode], known: Sequence[list[str]]) -> list[list[str]]:
-    """The paths of ``known``, and for nodes without any those that the nodes around them tell."""
+    """The paths of ``known``, and for nodes without any those of the nodes around them."""
     paths = list(known)
     around = _by_edges if any(node.inputs for node in nodes) else _by_order
     for _ in range(len(nodes)):

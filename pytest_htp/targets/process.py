@@ -1,4 +1,4 @@
-"""Runs a compiler in a process of its own: a crash, a hang or chatter on its output stays there."""
+"""Runs a compiler in a process of its own: a crash, a hang or its output stays there."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ import msgspec
 from pytest_htp.targets.messages import CompileAnswer, CompileRequest
 
 MAX_LOG = 200_000
-"""Characters of a compiler's chatter that are kept: the last ones, where it says why it stopped."""
+"""Characters of a compiler's output that are kept: the last ones, where it says why it stopped."""
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass(frozen=True)
 class Compilation:
-    """An answer with what the process itself tells.
+    """An answer, and what was seen of the process.
 
     Attributes:
         seconds: from the start of the process to its end.

@@ -19,6 +19,7 @@ from pytest_htp.targets.result import HTPTarget
 from pytest_htp.targets.target import ORT, Target
 
 LOCALISE_SECONDS = 60.0
+"""For the search of a module that does not compile: a fifth of the default limit of one compile."""
 
 
 def compile_targets(path: Path, tagging: Tagging, targets: Sequence[Target], *, timeout: float) -> dict[str, HTPTarget]:
@@ -43,8 +44,8 @@ def compile_for(target: Target, path: Path, tagging: Tagging, *, timeout: float)
     answer = compilation.answer
     if answer.outcome == "refused":
         named = any(name in answer.message for name in target.options)
-        guilty = None if named else _guilty_option(target, path, timeout)
-        raise HTPUsageError(answer.message if guilty is None else f"{answer.message} (without {guilty} it can)")
+        at_fault = None if named else _option_at_fault(target, path, timeout)
+        raise HTPUsageError(answer.message if at_fault is None else f"{answer.message} (without {at_fault} it can)")
     if answer.outcome == "compiled" and not answer.partitions:
         compilation = _nothing_taken(target, path, compilation, timeout)
         answer = compilation.answer
@@ -109,10 +110,10 @@ def _nothing_taken(target: Target, path: Path, compilation: Compilation, timeout
     Raises:
         HTPUsageError: names the option.
     """
-    guilty = _guilty_option(target, path, timeout)
-    if guilty is not None:
+    at_fault = _option_at_fault(target, path, timeout)
+    if at_fault is not None:
         raise HTPUsageError(
-            f"target {target.name!r} answers {guilty} by running everything on the CPU: "
+            f"target {target.name!r} answers {at_fault} by running everything on the CPU: "
             f"leave the option out or give it another value"
         )
     device = compilation.answer.device
@@ -121,7 +122,7 @@ def _nothing_taken(target: Target, path: Path, compilation: Compilation, timeout
     return replace(compilation, answer=answer)
 
 
-def _guilty_option(target: Target, path: Path, timeout: float) -> str | None:
+def _option_at_fault(target: Target, path: Path, timeout: float) -> str | None:
     """``name='value'`` of the option without which, or with the default of which, the target takes nodes."""
     default = BUILT_IN[target.name].options if target.name in BUILT_IN else {}
     for name, value in target.options.items():

@@ -14,7 +14,7 @@ from pytest_htp.errors import HTPUsageError
 from pytest_htp.targets.messages import CompileAnswer, CompileRequest
 
 _PR_SET_PDEATHSIG = 1  # of linux/prctl.h: the signal that this process gets when the one that started it ends
-_GRACE = 10  # seconds beyond the limit, which the other process keeps and tells about
+_GRACE = 10  # seconds beyond the limit, which the waiting process enforces and reports
 
 
 def main(request_file: str, answer_file: str) -> None:
@@ -50,7 +50,7 @@ def _compiled(request: CompileRequest) -> CompileAnswer:
 
 
 def _peak_memory() -> float | None:
-    """MiB, as Linux tells. What getrusage calls the peak is at first that of the process that started this one."""
+    """MiB, by Linux's /proc: getrusage begins with the peak of the process that started this one."""
     status = Path("/proc/self/status")
     if not status.exists():
         return None
