@@ -39,7 +39,6 @@ from torch.onnx._internal.exporter import _core
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from pytest_htp.cache import Uncertain, surroundings
-from pytest_htp.cache.places import forget_places
 from pytest_htp.cache.request import Request
 from pytest_htp.capture.models import resolve_model
 from pytest_htp.exporter.options import ExportOptions
@@ -415,7 +414,6 @@ def _native(number: float) -> str:
         subprocess.run(["cc", "-shared", "-fPIC", f"-I{include}", str(source), "-o", str(library)], check=True)
         sys.modules.pop("benchnative", None)
         importlib.invalidate_caches()
-        forget_places()
         return key_of_source(NATIVE_NET, number)
 
 

@@ -11,8 +11,8 @@ import shutil
 import site
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import Distribution, distributions
 from importlib.util import find_spec
@@ -27,6 +27,11 @@ from pytest_htp.bisect.ranges import installed_version
 from pytest_htp.errors import HTPUsageError
 
 _LENT = "import site; site.addsitedir({!r})\n"  # a line of a .pth file is run when Python starts
+# What makes the exports that are compared: another version of these would be another candidate.
+_OF_EXPORTS = frozenset(
+    ("torch", "transformers", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "numpy", "pytest-htp")
+)
+_DEEPEST = 3  # requirements of requirements
 _LINES = 3  # of uv's message: what failed, and why
 # In the new environment: which version of each package does Python see there?
 _SEEN = "import importlib.metadata, sys; print(*(importlib.metadata.version(name) for name in sys.argv[1:]), sep='\\n')"
@@ -38,10 +43,32 @@ class CannotInstallError(Exception):
 
 @dataclass(frozen=True)
 class Environment:
-    """An interpreter with its packages; ``notes`` say which requirements the mixture does not meet."""
+    """An interpreter with its packages; ``notes`` say what else was installed, and which requirements are not met."""
 
     python: Path
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Unmet:
+    """A requirement that the packages of an environment do not meet.
+
+    Attributes:
+        by: the package that has it, with its version.
+        found: the version that is there, None for none.
+        of_new: it is one of a package that was installed for the round.
+    """
+
+    by: str
+    requirement: Requirement
+    found: str | None
+    of_new: bool
+
+    def __str__(self) -> str:
+        wanted = self.requirement
+        if self.found is None:
+            return f"{self.by} requires {wanted.name}, which is not installed"
+        return f"{self.by} requires {wanted.name}{wanted.specifier}, and has {self.found}"
 
 
 def find_uv() -> str:
@@ -79,33 +106,46 @@ def environment(pins: Mapping[str, Version], uv: str, wheels: Path | None) -> It
         packages = _packages_of(Path(folder))
         lent = [*site.getsitepackages(), *([site.getusersitepackages()] if site.ENABLE_USER_SITE else [])]
         (packages / "_htp_bisect.pth").write_text("".join(map(_LENT.format, lent)), encoding="utf-8")
+        source = ["--no-index", "--find-links", str(wheels)] if wheels is not None else []
+
+        def install(*wanted: str) -> None:
+            options = ("--quiet", "--python", str(python), "--no-deps", "--prerelease=allow")
+            _uv(uv, "pip", "install", *options, *source, *wanted)
+
         new = [f"{name}=={number}" for name, number in pins.items() if number != installed_version(name)]
         if new:
-            source = ["--no-index", "--find-links", str(wheels)] if wheels is not None else []
-            _uv(
-                uv,
-                "pip",
-                "install",
-                "--quiet",
-                "--python",
-                str(python),
-                "--no-deps",
-                "--prerelease=allow",
-                *source,
-                *new,
-            )
+            install(*new)
         _check_seen(python, pins)
-        yield Environment(python, tuple(unmet(distributions(), distributions(path=[str(packages)]))))
+        notes = _install_requirements(packages, {*map(canonicalize_name, pins), *_OF_EXPORTS}, install)
+        yield Environment(python, (*notes, *map(str, unmet(distributions(), distributions(path=[str(packages)])))))
 
 
-def unmet(lent: Iterable[Distribution], own: Iterable[Distribution]) -> list[str]:
+def _install_requirements(packages: Path, kept: set[str], install: Callable[[str], None]) -> list[str]:
+    """Install what the new versions require and don't find, but for ``kept`` packages; says what was installed."""
+    notes = []
+    tried: set[str] = set(kept)
+    for _ in range(_DEEPEST):
+        missing = {
+            canonicalize_name(each.requirement.name): each
+            for each in unmet(distributions(), distributions(path=[str(packages)]))
+            if each.of_new and canonicalize_name(each.requirement.name) not in tried
+        }
+        tried |= missing.keys()
+        for name, each in missing.items():
+            with suppress(CannotInstallError):  # then it is still not met, which a note says
+                install(f"{name}{each.requirement.specifier}")
+                notes.append(f"{name}{each.requirement.specifier} was installed as well, which {each.by} requires")
+    return notes
+
+
+def unmet(lent: Iterable[Distribution], own: Iterable[Distribution]) -> list[Unmet]:
     """Requirements between the packages of an environment and those it lends that are not met.
 
     Only those that the new versions ask for or are asked for: what else is wrong was wrong before.
     """
     changed = {canonicalize_name(item.name): item for item in own}
     every = {canonicalize_name(item.name): item for item in [*lent][::-1]} | changed
-    notes = []
+    found = []
     for name, item in sorted(every.items()):
         for text in item.requires or ():
             try:
@@ -117,14 +157,10 @@ def unmet(lent: Iterable[Distribution], own: Iterable[Distribution]) -> list[str
                 wanted.marker is not None and not wanted.marker.evaluate({"extra": ""})
             ):
                 continue
-            found = every.get(needed)
-            if found is None:
-                notes.append(f"{item.name} {item.version} requires {wanted.name}, which is not installed")
-            elif not wanted.specifier.contains(found.version, prereleases=True):
-                notes.append(
-                    f"{item.name} {item.version} requires {wanted.name}{wanted.specifier}, and has {found.version}"
-                )
-    return notes
+            there = every[needed].version if needed in every else None
+            if there is None or not wanted.specifier.contains(there, prereleases=True):
+                found.append(Unmet(f"{item.name} {item.version}", wanted, there, name in changed))
+    return found
 
 
 def _packages_of(folder: Path) -> Path:

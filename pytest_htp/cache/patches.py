@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from operator import call, eq
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -21,6 +22,8 @@ _OF_DATACLASSES = ("__init__", "__repr__", "__eq__", "__lt__", "__le__", "__gt__
                    "__delattr__", "__replace__")  # fmt: skip
 _OF_EVERY_CLASS = ("__dict__", "__weakref__", "_abc_impl")
 _COMPILES = "torch._inductor."  # makes functions from text, and no export runs them
+_NOT_RUN = (_COMPILES, "torch.distributed.", "torch.optim.", "torch.utils.data.", "torch.package.", "torch.testing.",
+            "torch.return_types", "torch.profiler.")  # fmt: skip
 _DEEPEST = 3  # a registry that is an object, its table, and what stands in the table under one name
 _LARGEST = 64  # of lists; longer ones hold tests' samples, not code
 
@@ -49,6 +52,7 @@ class Patches:
         self._known: dict[int, _Namespace] = {}
         self._modules: list[Any] = []
         self._looked: dict[int, _Namespace] = {}
+        self._reads: list[Callable[[], Iterable[Any]]] = []
         self._found: dict[str, Any] = {}
 
     def find(self) -> dict[str, Any]:
@@ -60,12 +64,14 @@ class Patches:
             for name, module in list(sys.modules.items()):
                 if _is_looked_through(name) and isinstance(module, ModuleType):
                     self._look(name, module, found, 0)
+            self._reads = [each.read for each in self._looked.values()]
             self._modules, self._found = modules, dict(sorted(found.items()))
         return self._found
 
     def _is_as_before(self) -> bool:
+        now, before = map(list, map(call, self._reads)), (each.values for each in self._looked.values())
         try:
-            return all([*each.read()] == each.values for each in self._looked.values())
+            return all(map(eq, now, before))
         except Exception:  # arrays don't say: one by one
             return all(_same([*each.read()], each.values) for each in self._looked.values())
 
@@ -86,7 +92,7 @@ class Patches:
 
 @lru_cache(maxsize=65_536)
 def _is_looked_through(module: str) -> bool:
-    return module.partition(".")[0] in _LOOKED_THROUGH and not module.startswith(_COMPILES)
+    return module.partition(".")[0] in _LOOKED_THROUGH and not module.startswith(_NOT_RUN)
 
 
 def _names(owner: Any) -> list[tuple[str, Any]]:

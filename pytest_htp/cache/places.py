@@ -42,6 +42,12 @@ def is_installed(filename: str) -> bool:
     return filename.startswith((_GENERATED, *_installed())) or "/site-packages/" in filename.replace("\\", "/")
 
 
+@lru_cache(maxsize=65_536)
+def file_name(path: str) -> str:
+    """The last part of a path."""
+    return Path(path).name
+
+
 def is_generated(function: FunctionType) -> bool:
     """Whether its code was made from text at run time, of which no file tells."""
     return function.__code__.co_filename.startswith(_GENERATED)

@@ -29,8 +29,9 @@ from pytest_htp.cache.leaves import BUILTIN, BY_NAME, PLAIN, TYPING, describe_ar
 from pytest_htp.cache.names import attributes_of, cell_content, names, public, resolve
 from pytest_htp.cache.operators import describe_operator
 from pytest_htp.cache.parts import LRU_CACHE, keeps_more, kept_by, parts_of
-from pytest_htp.cache.places import Place, is_generated, is_installed, made_by_library, place_of
+from pytest_htp.cache.places import Place, file_name, is_generated, is_installed, made_by_library, place_of
 from pytest_htp.cache.running import Function, doubt_of, first_doubt, is_way_in, may_run, variables_of
+from pytest_htp.cache.simple import digest_of_simple, is_simple
 from pytest_htp.cache.tensors import Tensors
 
 _OF_EVERY_CLASS = ("__dict__", "__weakref__", "__doc__", "__module__", "__annotations__", "__abstractmethods__",
@@ -250,20 +251,13 @@ class Walk:
             if place is not Place.USER and function.__module__:
                 self.packages.add(function.__module__.partition(".")[0])
             inner = place is Place.USER
-            cells = [cell_content(cell) for cell in function.__closure__ or ()]
-            further = {name: value for name, value in vars(function).items() if name != "__wrapped__"}
-            with self._opened(identity):
-                parts = [
-                    code.digest,
-                    [self._say(cell, {}, strict=inner) for cell in cells],
-                    self._say(function.__defaults__, {}, strict=inner),
-                    self._say(function.__kwdefaults__, {}, strict=inner),
-                    self._say(further, {}, strict=inner),
-                    self._say(vars(function).get("__wrapped__"), {}, strict=False),
-                ]
-            self._digests[identity] = _hash((said, parts))
+            if is_simple(function):
+                self._digests[identity] = digest_of_simple(code.digest, said, function.__defaults__)
+            else:
+                with self._opened(identity):
+                    self._digests[identity] = _hash((said, self._parts_of(function, code.digest, strict=inner)))
             if inner:
-                label = f"{function.__qualname__} in {Path(function.__code__.co_filename).name}"
+                label = f"{function.__qualname__} in {file_name(function.__code__.co_filename)}"
                 self._by_identity[identity] = function
                 doubts = ["reads environment variables by computed names"] if code.computed else []
                 reads = frozenset(names(code))
@@ -273,6 +267,19 @@ class Walk:
             known.names.add(name or function.__name__)
             known.always |= not name
         return said, self._digests[identity]
+
+    def _parts_of(self, function: types.FunctionType, code: str, *, strict: bool) -> list[object]:
+        """What makes a function beside its names."""
+        cells = [cell_content(cell) for cell in function.__closure__ or ()]
+        further = {name: value for name, value in vars(function).items() if name != "__wrapped__"}
+        return [
+            code,
+            [self._say(cell, {}, strict=strict) for cell in cells],
+            self._say(function.__defaults__, {}, strict=strict),
+            self._say(function.__kwdefaults__, {}, strict=strict),
+            self._say(further, {}, strict=strict),
+            self._say(vars(function).get("__wrapped__"), {}, strict=False),
+        ]
 
     def _class(self, cls: type) -> object:
         """Name and digest of a class with all that it defines and inherits."""
@@ -334,7 +341,7 @@ class Walk:
             self._fact(file, module, ("native", module, describe_path(Path(file), self._root)))
 
     def _fact(self, file: str, module: str | None, fact: object) -> None:
-        self._facts.setdefault(Path(file).name, set()).add(_hash(fact))
+        self._facts.setdefault(file_name(file), set()).add(_hash(fact))
 
     def _whole_module(self, module: types.ModuleType, *, strict: bool) -> object:
         """A module that is used as a value: of the user's own everything in it may be read."""

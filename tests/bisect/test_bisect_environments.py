@@ -43,6 +43,21 @@ def test_requirements_of_a_version_that_are_not_met_are_told(tmp_path: Path) -> 
         )
 
 
+def test_requirements_of_a_version_are_installed_with_it(tmp_path: Path) -> None:
+    wheel(tmp_path, "htp_tiny", "1.0", requires=("htp-more<2", "numpy>=99"))
+    wheel(tmp_path, "htp_more", "1.5", "VALUE = 1", requires=("htp-most",))
+    wheel(tmp_path, "htp_more", "2.0")
+    wheel(tmp_path, "htp_most", "3.0", "VALUE = 2")
+    wheel(tmp_path, "numpy", "99.0")
+    with environment({"htp-tiny": Version("1.0")}, find_uv(), tmp_path) as made:
+        assert seen(made.python, "import htp_more, htp_most; print(htp_more.VALUE, htp_most.VALUE)") == "1 2"
+        assert made.notes == (
+            "htp-more<2 was installed as well, which htp_tiny 1.0 requires",
+            "htp-most was installed as well, which htp_more 1.5 requires",
+            f"htp_tiny 1.0 requires numpy>=99, and has {version('numpy')}",
+        )
+
+
 def test_a_version_that_does_not_install_is_told_in_uvs_words(tmp_path: Path) -> None:
     wheel(tmp_path, "htp_tiny", "1.0").write_bytes(b"not a wheel")
     with (

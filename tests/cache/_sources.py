@@ -17,7 +17,6 @@ from unittest import mock
 import torch
 
 from pytest_htp.cache import surroundings
-from pytest_htp.cache.places import forget_places
 from pytest_htp.cache.request import Request
 from pytest_htp.capture.models import resolve_model
 from pytest_htp.exporter.options import ExportOptions
@@ -46,7 +45,6 @@ def key_of_files(files: dict[str, str], number: float) -> str:
         sys.path[:0] = [temporary, str(installed)]
         for name in [name for name in sys.modules if name.startswith(("benchpkg", "toolpkg"))]:
             del sys.modules[name]
-        forget_places()
         importlib.invalidate_caches()
         surroundings._owners.cache_clear()
         surroundings._version.cache_clear()
