@@ -67,12 +67,11 @@ _PLACES: dict[str, Place] = {}
 
 def place_of(module: str) -> Place:
     """Where a module's code belongs."""
-    known = _PLACES.get(module)
-    if known is None:
-        known = _find_place(module)
-        if module in sys.modules:  # else it may be loaded yet
-            _PLACES[module] = known
-    return known
+    if module not in sys.modules:  # it may be loaded yet, from anywhere
+        return _find_place(module)
+    if module not in _PLACES:
+        _PLACES[module] = _find_place(module)
+    return _PLACES[module]
 
 
 def _find_place(module: str) -> Place:
