@@ -16,7 +16,8 @@ from urllib.parse import unquote
 
 from pytest_htp.format.program import COMMUTATIVE, OUTSIDE, OWN, Line, parse_line, split_values
 
-# difflib is quadratic at worst, and so is looking among all lines for the likest.
+# difflib is quadratic at worst, and so is looking among all lines for the likest: two programs of 4,000 lines that have
+# nothing in common take 3.5 s of CPU time, among 256 candidates 10 s.
 _LONGEST = 4000
 _CANDIDATES = 64
 

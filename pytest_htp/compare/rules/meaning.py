@@ -153,7 +153,7 @@ def _followed(context: Context, path: str, places: Iterable[int]) -> tuple[str, 
     """The one line, in a module or one that it calls, where all these inputs are read, and read alone."""
     wanted = {f"in{place}" for place in places}
     row = context.modules.after.get(path)
-    for _ in range(64):
+    for _ in range(64):  # deeper than modules nest: a file that was edited may call in a circle
         if row is None or row.program is None:
             return None
         readers = [line for line in map(parse_line, row.program) if wanted & set(line.inputs)]
