@@ -48,6 +48,7 @@ _HARMLESS = ("os.environ", "os.getenv", "os.path.join", "os.path.basename", "os.
              "datetime.timedelta", "io.StringIO", "io.BytesIO", "pathlib.PurePath", "threading.Lock", "threading.RLock",
              "threading.local", "sys.modules", "inspect.Parameter")  # fmt: skip
 _NUMPY_CHANCE = "numpy.random"
+_SEED = re.compile(r"^torch\.(\w+\.)?(initial_seed|seed|get_rng_state)$")
 _HUB = "torch.hub"
 _READERS = re.compile(r"\.(load|loadtxt|load_file|load_library|open|safe_open|read|read_\w+|fromfile|from_file|memmap|"
                       r"open_memmap|genfromtxt|fromregex|imread|get_data|from_pretrained)$")  # fmt: skip
@@ -82,7 +83,7 @@ def doubt_of(dotted: str, *, builtin: bool, own: bool = False) -> str | None:
         return _BUILTINS.get(dotted)
     if own or dotted.startswith(_HARMLESS):
         return None
-    if dotted.startswith(_NUMPY_CHANCE):
+    if dotted.startswith(_NUMPY_CHANCE) or _SEED.match(dotted):
         return "draws random numbers in Python"
     if dotted.startswith(_HUB) or _READERS.search(dotted):
         return "reads files"

@@ -206,6 +206,7 @@ UNTOLD = {
     "counter in a class": _net("next(self.C)").replace(
         "    def __init__", "    C = itertools.count(VALUE)\n    def __init__", 1
     ),
+    "seed": _net("torch.initial_seed() % 7", "torch.manual_seed(int(1000 * VALUE))"),
     "context variable": _net("V.get()", "V = contextvars.ContextVar('v'); V.set(VALUE)"),
     "bytearray": _net("B[0]", "B = bytearray(b'%d' % int(1000 * VALUE))"),
 }
