@@ -47,10 +47,6 @@ class HTPBaselineExtension(SingleFileSnapshotExtension):
     def get_snapshot_name(cls, *, test_location: PyTestLocation, index: Any = 0) -> str:
         return f"{test_location.snapshot_name}[{index}]"
 
-    @classmethod
-    def matches_test_location(cls, *, test_location: PyTestLocation, snapshot_location: str) -> bool:
-        return True  # the name was made for this test; syrupy's check by prefix can't know
-
     def read_snapshot_data_from_location(
         self, *, snapshot_location: str, snapshot_name: str, session_id: str
     ) -> str | None:

@@ -169,13 +169,17 @@ def _assertion(item: pytest.Item, *, update: bool, update_new: bool) -> Snapshot
 
     from pytest_htp.baseline.extension import HTPBaselineExtension
 
+    class Location(PyTestLocation):
+        def matches_snapshot_location(self, snapshot_location: str) -> bool:
+            return True  # the name was made for this test; syrupy's check by prefix can't know
+
     session = getattr(item.config, "_syrupy", None)
     if session is None:
         raise HTPUsageError("baselines are stored with syrupy, which is switched off: leave out -p no:syrupy")
     return SnapshotAssertion(
         session=session,
         extension_class=HTPBaselineExtension,
-        test_location=PyTestLocation(item),
+        test_location=Location(item),
         update_snapshots=update,
         update_new_snapshots_only=update_new,
     )
