@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 from pytest_htp.capture.compiled import uncompiled
 from pytest_htp.capture.engines import EngineRequest, select_engine
 from pytest_htp.capture.engines.names import name_values
+from pytest_htp.capture.engines.shapes import check_axes
 from pytest_htp.capture.hierarchy import (
     Hierarchy,
     NamingRule,
@@ -150,6 +152,7 @@ class _Export:
                     self._verify_and_describe()
             self.data.export_time = time.perf_counter() - started
             self.steps.finish()
+            self._say_if_opset_differs()
             files = self._written()
         except BaseException as error:
             self.data.export_time = time.perf_counter() - started
@@ -244,6 +247,8 @@ class _Export:
         self.observer = ProvenanceObserver(traced, self.model)
         options = self.options
         args, kwargs = self.inputs.copies()  # an exporter takes flags out and casts in place
+        if options.dynamic_shapes is not None:
+            check_axes(options.dynamic_shapes, self.model, args, kwargs)
         request = EngineRequest(
             model=self.model,
             args=args,
@@ -279,6 +284,16 @@ class _Export:
         ]
         traced(None)  # where the boundary could not be observed, tracing took the whole call
         self.steps.finish()
+
+    def _say_if_opset_differs(self) -> None:
+        """Exporters leave a graph that they can't convert as it was, without a word."""
+        asked, written = self.options.opset_version, self.data.opset.get("")
+        if asked not in (None, written):
+            warnings.warn(
+                f"opset_version={asked} was asked for, the exporter wrote opset {written}: it can't convert this graph",
+                RuntimeWarning,
+                stacklevel=4,
+            )
 
     # 6. node tagging
 

@@ -13,6 +13,8 @@ from torch import nn
 from torch.export import Dim
 from torch.utils import _pytree as pytree
 
+from pytest_htp.errors import HTPUsageError
+
 AxisNames = Mapping[str, Mapping[int, str]]
 
 
@@ -48,6 +50,36 @@ def auto_shapes(
         return pytree.tree_map(shape_of, value)
 
     return {name: shapes_for(name, value) for name, value in bound_arguments(model, args, kwargs).items()}
+
+
+def check_axes(shapes: Any, model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    """Refuse axes that an input doesn't have; of these torch raises an ``IndexError`` or leaves them out in silence.
+
+    Args:
+        shapes: ``dynamic_shapes`` as the user gave them.
+        model: what is exported.
+        args: its positional arguments.
+        kwargs: its keyword arguments.
+
+    Raises:
+        HTPUsageError: an axis that is no whole number from 0 to the number of axes of its tensor.
+    """
+
+    def check(shape: Any, value: Any, where: str) -> None:
+        if isinstance(value, torch.Tensor) and isinstance(shape, Mapping):
+            odd = [axis for axis in shape if axis not in range(value.dim())]
+            if odd:
+                axes = ", ".join(map(str, range(value.dim()))) or "none"
+                raise HTPUsageError(f"{where} names axis {odd[0]!r}; the axes of that input are {axes}")
+        elif isinstance(shape, Mapping) and isinstance(value, Mapping):
+            for key in filter(value.__contains__, shape):
+                check(shape[key], value[key], f"{where}[{key!r}]")
+        elif isinstance(shape, (list, tuple)) and isinstance(value, (list, tuple)):
+            for position, (inner, leaf) in enumerate(zip(shape, value, strict=False)):
+                check(inner, leaf, f"{where}[{position}]")
+
+    given = bound_arguments(model, args, kwargs)
+    check(shapes, list(given.values()) if isinstance(shapes, (list, tuple)) else given, "dynamic_shapes")
 
 
 def batch_of_two(inputs: Mapping[str, Any]) -> Mapping[str, Any]:
