@@ -1,11 +1,14 @@
 """Pairs of files as people have them: what ``htp compare`` says of equal models, and of one planted difference.
 
-    python -m benchmarks.pairs [--folder DIR] [--models encoder convnet bert]
+    python -m benchmarks.pairs [--folder DIR] [--models encoder convnet bert] [--timm OLD NEW]
 
 Each model is exported by TorchScript (opset 17 and 20) and dynamo (18 and 20, also without optimization), and passed
 through tools: ONNX Runtime's basic optimizations, onnxslim (where installed), dynamic quantization, and one that
 leaves no names. Of an equal pair nothing may be said but information, improvements (a newer opset's ``Gelu``), and
 that the opset is another one, which it is; a tool that rewrites operators is not silent, and counts as failed here.
+A float model and a quantized one are never equal: of that pair only the planted difference counts, by what is said
+beyond what is said without it. ``--timm`` names folders with two releases, made by ``pip install --no-deps --target``
+(what they need beside torch must be importable): the same model of both, with the same weights.
 Of a planted pair (the same files, the new one's model with another activation in one module) a finding must name that
 module, one inside of it or the one that calls it; without any names, the operator. Prints JSON: both shares, and each
 failed pair.
@@ -18,11 +21,14 @@ import contextlib
 import importlib.util
 import io
 import logging
+import os
+import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +37,7 @@ import torch
 from torch import nn
 
 from benchmarks._measure import ROOT, report
+from benchmarks.timm_models import RELEASED
 from fixtures import config_dir
 from pytest_htp.compare import Policy
 from pytest_htp.files.compare import compare_files
@@ -105,10 +112,16 @@ PAIRS = (
     ("script17", "script17_slim"),
     ("dynamo20", "dynamo20_slim"),
     ("dynamo20_int8", "dynamo20_int8"),
+    ("dynamo20", "dynamo20_int8"),
+    ("script17", "script17_int8"),
     ("dynamo20", "dynamo20_bare"),
     ("dynamo20_bare", "dynamo20_bare"),
     ("script17_bare", "script17_bare"),
 )
+
+
+# Pairs that are never equal.
+OTHER = {("dynamo20", "dynamo20_int8"), ("script17", "script17_int8")}
 
 
 @contextlib.contextmanager
@@ -181,6 +194,18 @@ def compared(old: Path, new: Path) -> list[Any]:
     return [f for f in found.comparison.findings if f.verdict not in ("info", "improvement")]
 
 
+def releases(folder: Path, installed: Sequence[Path]) -> Iterator[tuple[str, str, dict[str, Path]]]:
+    """Each model of two releases of timm: its name, the planted module, and its files."""
+    for place, release, planted in (("old", 0, ""), ("new", 1, ""), ("planted", 1, "planted")):
+        paths = os.pathsep.join((str(installed[release]), str(ROOT), os.environ.get("PYTHONPATH", "")))
+        command = [sys.executable, "-m", "benchmarks.timm_models", str(folder / place), *planted.split()]
+        subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, cwd=ROOT)
+    for name in RELEASED:
+        module = (folder / "planted" / f"{name}.planted").read_text("utf-8")
+        for kind in ("script17", "dynamo20"):
+            yield f"{name} {kind}", module, {p: folder / p / f"{name}.{kind}.onnx" for p in ("old", "new", "planted")}
+
+
 def names_it(findings: list[Any], case: Case) -> bool:
     """Whether a finding is about the planted module, one inside of it or its caller, or tells the operator."""
     outer = case.module.rpartition(".")[0]
@@ -193,13 +218,38 @@ def names_it(findings: list[Any], case: Case) -> bool:
     return False
 
 
+@dataclass
+class Counts:
+    """How many pairs were judged rightly, by kind, and what was said of the others."""
+
+    right: Counter[str] = field(default_factory=Counter)
+    all: Counter[str] = field(default_factory=Counter)
+    failed: list[dict[str, Any]] = field(default_factory=list)
+
+    def judge(self, name: str, files: tuple[Path, Path, Path], case: Case, *, other: bool = False) -> None:
+        """Compare a file with one that is equal (unless ``other``) and with that one's planted twin."""
+        said = compared(files[0], files[1])
+        told = {str(finding) for finding in said}
+        if not other:
+            self._count("equal", name, said, all(f.code == "opset.changed" for f in said))
+        found = [finding for finding in compared(files[0], files[2]) if not other or str(finding) not in told]
+        self._count("planted", name, found, names_it(found, case))
+
+    def _count(self, kind: str, name: str, findings: list[Any], fine: bool) -> None:
+        self.all[kind] += 1
+        self.right[kind] += fine
+        if not fine:
+            told = [f"{f.code} {f.module}: {f.message}"[:160] for f in findings]
+            self.failed.append({"pair": name, "kind": kind, "findings": told[:6]})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=None)
     parser.add_argument("--models", nargs="*", choices=CASES, default=list(CASES))
+    parser.add_argument("--timm", nargs=2, type=Path, metavar=("OLD", "NEW"))
     arguments = parser.parse_args()
-    failed: list[dict[str, Any]] = []
-    counts = {"equal": [0, 0], "planted": [0, 0]}
+    counts = Counts()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as made:
         for name in arguments.models:
             case, folder = CASES[name], Path(made) / name
@@ -207,21 +257,15 @@ def main() -> None:
                 plain = export(case, folder / "plain", changed=False)
                 changed = export(case, folder / "changed", changed=True)
             for old, new in PAIRS:
-                if old not in plain or new not in plain:
-                    continue
-                for kind, files in (("equal", plain), ("planted", changed)):
-                    findings = compared(plain[old], files[new])
-                    fine = (
-                        names_it(findings, case)
-                        if kind == "planted"
-                        else all(f.code == "opset.changed" for f in findings)
-                    )
-                    counts[kind][0] += fine
-                    counts[kind][1] += 1
-                    if not fine:
-                        told = [f"{f.code} {f.module}: {f.message}"[:160] for f in findings]
-                        failed.append({"model": name, "pair": f"{old} -> {new}", "kind": kind, "findings": told[:6]})
-    report({"benchmark": "pairs", **{kind: f"{a} of {b}" for kind, (a, b) in counts.items()}, "failed": failed})
+                if old in plain and new in plain:
+                    files = plain[old], plain[new], changed[new]
+                    counts.judge(f"{name} {old} -> {new}", files, case, other=(old, new) in OTHER)
+        if arguments.timm:
+            for name, module, by_place in releases(Path(made) / "timm", arguments.timm):
+                case = replace(CASES["convnet"], module=module)
+                counts.judge(f"timm {name}", (by_place["old"], by_place["new"], by_place["planted"]), case)
+    shares = {kind: f"{counts.right[kind]} of {counts.all[kind]}" for kind in counts.all}
+    report({"benchmark": "pairs", **shares, "failed": counts.failed})
 
 
 if __name__ == "__main__":

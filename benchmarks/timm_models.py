@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,9 @@ TIMM = {
     "vit_tiny_patch16_224": 224,
 }
 PREFIX = "timm."
+# Those of which the pairs of two releases are made.
+RELEASED = ("resnet18", "vit_tiny_patch16_224", "efficientnet_b0", "convnext_atto", "mobilenetv3_small_100")
+_ACTIVATIONS = frozenset({"ReLU", "GELU", "SiLU", "Hardswish"})
 
 _KEPT: list[torch.library.Library] = []
 
@@ -60,3 +65,38 @@ def declare_operators() -> None:
     for name in dict.fromkeys(names):
         library.define(f"{name}(Tensor x) -> Tensor")
     _KEPT.append(library)
+
+
+def export_release(folder: Path, *, planted: bool) -> None:
+    """Export the models of whichever timm is importable, with weights that depend on their names alone.
+
+    Args:
+        folder: gets ``resnet18.script17.onnx`` and ``resnet18.dynamo20.onnx`` of each model.
+        planted: with another activation in one module, whose path ``resnet18.planted`` holds.
+    """
+    declare_operators()
+    import timm
+
+    folder.mkdir(parents=True, exist_ok=True)
+    generator = torch.Generator()
+    for name in RELEASED:
+        model = timm.create_model(name, pretrained=False).eval()
+        for key, tensor in model.state_dict(keep_vars=False).items():
+            if tensor.is_floating_point():
+                generator.manual_seed(zlib.crc32(key.encode()))
+                tensor.copy_(0.5 + torch.rand(tensor.shape, generator=generator) / 10)
+        if planted:
+            activations = [path for path, module in model.named_modules() if type(module).__name__ in _ACTIVATIONS]
+            path = activations[len(activations) // 2]
+            model.set_submodule(path, nn.Tanh())
+            (folder / f"{name}.planted").write_text(path, "utf-8")
+        example = (torch.ones(1, 3, TIMM[name], TIMM[name]),)
+        names: dict[str, Any] = {"input_names": ["x"], "output_names": ["y"], "external_data": False}
+        for kind, opset, dynamo in (("script17", 17, False), ("dynamo20", 20, True)):
+            torch.onnx.export(
+                model, example, folder / f"{name}.{kind}.onnx", opset_version=opset, dynamo=dynamo, **names
+            )
+
+
+if __name__ == "__main__":
+    export_release(Path(sys.argv[1]), planted=sys.argv[2:] == ["planted"])

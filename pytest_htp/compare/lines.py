@@ -187,8 +187,16 @@ def _align(old: Sequence[Line], new: Sequence[Line]) -> tuple[list[tuple[Line, L
             else:
                 left_a += a[i1:i2]
                 left_b += b[j1:j2]
-    else:
-        left_a, left_b = list(a), list(b)
+    else:  # in order, which one pass finds
+        alike: dict[object, deque[Line]] = {}
+        for line, look in zip(a, before, strict=True):
+            alike.setdefault(look, deque()).append(line)
+        for line, look in zip(b, after, strict=True):
+            if alike.get(look):
+                pairs.append((alike[look].popleft(), line))
+            else:
+                left_b.append(line)
+        left_a = sorted((line for lines in alike.values() for line in lines), key=lambda line: line.number)
     by_name: dict[str, deque[Line]] = {}
     for line in left_b:
         by_name.setdefault(line.name, deque()).append(line)

@@ -7,7 +7,7 @@ merely write in other operators is told apart from what changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,7 @@ from pytest_htp.compare.match import index_rows
 from pytest_htp.files.align import new_names
 from pytest_htp.files.arithmetic import arithmetic, computes_the_same
 from pytest_htp.files.load import OnnxFile
-from pytest_htp.files.modules import ALONE, IN_WORDS, SCOPES, TAGS, ReadModules, as_one_module
+from pytest_htp.files.modules import ALONE, IN_WORDS, SCOPES, TAGS, UNKNOWN_CLASS, ReadModules, as_one_module
 from pytest_htp.files.side import Here, Known, Side, two_sides
 from pytest_htp.files.values import ValueChanges, match_weights
 from pytest_htp.format.fold import fold_paths, fold_rows, unfold_rows
@@ -82,7 +82,7 @@ def _two_models(old: Here, new: Side, policy: Policy) -> FileComparison:
         )
     known, named = old.known.modules, new.known.modules
     names = new_names(values.same, known, named) if foreign or not _mostly_named_alike(known, named) else {}
-    if foreign or names:
+    if foreign or names or _only_one_tells_classes(known, named):
         new.rename(names, known)
         old.rename({}, new.known.modules)
     started = new.start_record()  # which may go on beside the other
@@ -134,6 +134,12 @@ def _unrelated(old: Known, new: Known, values: ValueChanges) -> bool:
         return False
     shared = (old.operators & new.operators).total()
     return shared < _ALIKE * max(old.operators.total(), new.operators.total(), 1)
+
+
+def _only_one_tells_classes(old: Mapping[str, str], new: Mapping[str, str]) -> bool:
+    """Whether a module's class is known of one file only: a tool left no node of the module that could tell it."""
+    pairs = ((old[path], new[path]) for path in old.keys() & new.keys())
+    return any((one == UNKNOWN_CLASS) != (other == UNKNOWN_CLASS) for one, other in pairs)
 
 
 def _mostly_named_alike(old: Iterable[str], new: Iterable[str]) -> bool:

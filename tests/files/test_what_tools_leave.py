@@ -75,3 +75,23 @@ def test_types_that_both_files_tell_are_compared(tmp_path: Path, capsys: pytest.
         value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
     onnx.save(model, tmp_path / "new.onnx")
     assert "dtype.internal" in {finding["code"] for finding in findings(old, tmp_path / "new.onnx", capsys)}
+
+
+def scoped(kind: str, inputs: str, output: str) -> NodeProto:
+    """A node of ``dense`` as torch.onnx.export(dynamo=True) marks it."""
+    made = node(kind, inputs, output, f"node_{kind}")
+    for key, value in (("name_scopes", "['', 'dense', 'linear']"), ("class_hierarchy", "['M', 'Linear', 'aten']")):
+        made.metadata_props.add(key=f"pkg.torch.onnx.{key}", value=value)
+    return made
+
+
+def test_a_class_that_one_file_does_not_tell_is_no_other_class(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    relu = scoped("Relu", "sum", "y")
+    relu.metadata_props[0].value, relu.metadata_props[1].value = "['', 'act', 'relu']", "['M', 'ReLU', 'aten']"
+    gemm = "Gemm", "x dense.weight dense.bias", "sum"
+    before = save(tmp_path / "before.onnx", [scoped(*gemm), relu], typed=True)
+    after = save(tmp_path / "after.onnx", [node(*gemm), relu], typed=True)
+    for pair in ((before, after), (after, before)):
+        assert not {f["code"] for f in findings(*pair, capsys)} & {"module.class_changed", "module.added"}
