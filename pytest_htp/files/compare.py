@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -198,7 +197,7 @@ def _same_floats(finding: Finding) -> bool:
 
 
 def _unsaid(
-    kept: list[Finding], before: dict[str, Any], after: dict[str, Any], same: Callable[[str], bool]
+    kept: list[Finding], before: Mapping[str, ModuleRow], after: Mapping[str, ModuleRow], same: Callable[[str], bool]
 ) -> list[tuple[str, str]]:
     """Modules that compute something else and that no finding names: another was taken to explain them."""
     said = {path for f in kept if f.module is not None for path in expand_pattern(f.module)}
@@ -206,8 +205,10 @@ def _unsaid(
     return [("ops.changed", path) for path in both if not same(path)]
 
 
-def _finding_at(code: str, path: str, before: dict[str, Any], after: dict[str, Any], policy: Policy) -> Finding:
-    one, other = (arithmetic(rows[path]["ops"]) for rows in (before, after))
+def _finding_at(
+    code: str, path: str, before: Mapping[str, ModuleRow], after: Mapping[str, ModuleRow], policy: Policy
+) -> Finding:
+    one, other = (arithmetic(rows[path].ops) for rows in (before, after))
     changed = {op: (one[op], other[op]) for op in sorted({*one, *other}) if one[op] != other[op]}
     message = ", ".join(f"{op} {old} -> {new}" for op, (old, new) in changed.items())
     return Finding(

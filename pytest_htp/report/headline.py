@@ -17,7 +17,9 @@ from pytest_htp.report.text import plural
 
 _SAYS_IT_ALL = VERDICTS[:3]  # breaking, regression, drift: nothing worse can be said
 # Worst first, as they are listed where several apply.
-_LABELS = ("incomplete", "test failed", "bad baseline", "no baseline", "test skipped", "needs a look")
+_LABELS = (
+    "incomplete", "test failed", "bad baseline", "baseline not written", "no baseline", "test skipped", "needs a look",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

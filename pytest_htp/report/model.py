@@ -95,8 +95,9 @@ def by_severity(exports: Iterable[ExportResult]) -> list[ExportResult]:
 
 
 def needs_attention(result: ExportResult) -> bool:
-    """True for an export a reviewer has to look at: changed, failed, or without a baseline."""
-    return result.verdict in CHANGED or result.outcome != "passed" or is_missing(result)
+    """True for an export a reviewer has to look at: changed, failed, or without a baseline, or with an old one."""
+    unwritten = result.baseline_status is BaselineState.UNWRITTEN
+    return result.verdict in CHANGED or result.outcome != "passed" or is_missing(result) or unwritten
 
 
 def is_failed(result: ExportResult) -> bool:

@@ -41,7 +41,12 @@ class BaselineState(StrEnum):
     UPDATED = "updated"
     MISSING = "missing"  # there is none yet
     NO_EXPORT = "no export"  # it is there, and its test no longer makes the export
-    ERROR = "error"  # it can't be read or written
+    ERROR = "error"  # it can't be read
+    UNWRITTEN = "unwritten"  # it was to be written, and can't be
+
+
+# What a command settles, whatever the verdict.
+_WAITING = (BaselineState.MISSING, BaselineState.ERROR, BaselineState.UNWRITTEN, BaselineState.NO_EXPORT)
 
 
 class _Row(Struct, frozen=True, kw_only=True):
@@ -199,9 +204,7 @@ class ExportResult(_Row, frozen=True, kw_only=True, dict=True):
     def accept_command(self) -> str:
         """The command that settles what the baseline says; empty where there is nothing (left) to accept."""
         state = self.baseline_status
-        waiting = state in (BaselineState.MISSING, BaselineState.ERROR, BaselineState.NO_EXPORT) or (
-            state is BaselineState.CHANGED and self.verdict != "unchanged"
-        )
+        waiting = state in _WAITING or (state is BaselineState.CHANGED and self.verdict != "unchanged")
         return self.commands.accept if waiting and self.error is None else ""
 
 

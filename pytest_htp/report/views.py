@@ -43,6 +43,7 @@ def accept_title(result: ExportResult) -> str:
     titles = {
         BaselineState.MISSING: "Create the baseline",
         BaselineState.ERROR: "Replace the baseline",
+        BaselineState.UNWRITTEN: "Write the baseline, once it can be",
         BaselineState.NO_EXPORT: "Delete the baseline",
     }
     return titles.get(result.baseline_status, "Accept the change")
@@ -61,15 +62,17 @@ _NOT_COMPARED = {
     BaselineState.CREATED: "new baseline",
     BaselineState.OFF: "not compared",
     BaselineState.ERROR: "bad baseline",
+    BaselineState.UNWRITTEN: "baseline not written",
 }
 _STATUS = {
     BaselineState.UPDATED: "baseline updated",
     BaselineState.ERROR: "unreadable baseline",
+    BaselineState.UNWRITTEN: "the baseline can't be written",
     BaselineState.NO_EXPORT: "no longer exported",
 }
 _TEST_FAILED, _TEST_SKIPPED = "test failed", "test skipped"
 # Labels that tell of a failure; the others tell that there is nothing to judge.
-_FAILURES = ("incomplete", _TEST_FAILED, "bad baseline")
+_FAILURES = ("incomplete", _TEST_FAILED, "bad baseline", "baseline not written")
 
 
 def verdict_label(result: ExportResult) -> str:
@@ -80,7 +83,7 @@ def verdict_label(result: ExportResult) -> str:
     if result.verdict != "unchanged":
         return ""
     status = result.baseline_status
-    if status not in (BaselineState.MISSING, BaselineState.ERROR):  # which say why the test failed
+    if status not in (BaselineState.MISSING, BaselineState.ERROR, BaselineState.UNWRITTEN):  # which say what failed
         if is_failed(result):
             return _TEST_FAILED
         if result.outcome == "skipped":

@@ -341,11 +341,11 @@ class HtpExportFixture:
             try:
                 state = self._store.write(export_name, record, before)
             except HTPUsageError:
-                self._exports.amend(position, baseline_status=BaselineState.ERROR, outcome="failed")
+                self._exports.amend(position, baseline_status=BaselineState.UNWRITTEN, outcome="failed")
                 raise
             except BaselineUnwritable as error:
                 # The same for all tests of the run, which says so once and fails.
-                self._exports.amend(position, baseline_status=BaselineState.ERROR, outcome="failed")
+                self._exports.amend(position, baseline_status=BaselineState.UNWRITTEN, outcome="failed")
                 self._exports.unwritten.append((self._store.shown_path(export_name), error.reason))
                 return
             self._exports.amend(position, baseline_status=state)

@@ -77,21 +77,34 @@ def test_types_that_both_files_tell_are_compared(tmp_path: Path, capsys: pytest.
     assert "dtype.internal" in {finding["code"] for finding in findings(old, tmp_path / "new.onnx", capsys)}
 
 
-def scoped(kind: str, inputs: str, output: str) -> NodeProto:
-    """A node of ``dense`` as torch.onnx.export(dynamo=True) marks it."""
+def scoped(kind: str, inputs: str, output: str, module: str = "dense") -> NodeProto:
+    """A node as torch.onnx.export(dynamo=True) marks it."""
     made = node(kind, inputs, output, f"node_{kind}")
-    for key, value in (("name_scopes", "['', 'dense', 'linear']"), ("class_hierarchy", "['M', 'Linear', 'aten']")):
-        made.metadata_props.add(key=f"pkg.torch.onnx.{key}", value=value)
+    for key, value in (("name_scopes", ["", module, "fx"]), ("class_hierarchy", ["M", module.title(), "aten"])):
+        made.metadata_props.add(key=f"pkg.torch.onnx.{key}", value=repr(value))
     return made
 
 
 def test_a_class_that_one_file_does_not_tell_is_no_other_class(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    relu = scoped("Relu", "sum", "y")
-    relu.metadata_props[0].value, relu.metadata_props[1].value = "['', 'act', 'relu']", "['M', 'ReLU', 'aten']"
+    relu = scoped("Relu", "sum", "y", "act")
     gemm = "Gemm", "x dense.weight dense.bias", "sum"
     before = save(tmp_path / "before.onnx", [scoped(*gemm), relu], typed=True)
     after = save(tmp_path / "after.onnx", [node(*gemm), relu], typed=True)
     for pair in ((before, after), (after, before)):
         assert not {f["code"] for f in findings(*pair, capsys)} & {"module.class_changed", "module.added"}
+
+
+def test_what_another_finding_was_taken_to_explain_is_said_of_two_exporters(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gemm, last = ("Gemm", "x dense.weight dense.bias", "sum"), ("Neg", "mid", "y")
+    before = [scoped(*gemm), scoped("Relu", "sum", "mid", "act"), scoped(*last, "act")]
+    after = [node(*gemm, "/dense/Gemm"), node("Relu", "sum", "mid", "/dense/Relu"), node(*last, "/act/Neg")]
+    files = [save(tmp_path / f"{n}.onnx", nodes, typed=True) for n, nodes in enumerate((before, after))]
+    said = {(f["code"], f["module"], f["message"]) for f in findings(files[0], files[1], capsys)}
+    assert {
+        ("ops.changed", "act", "Relu 1 -> 0 (fused operators written out)"),
+        ("ops.changed", "dense", "Relu 0 -> 1 (fused operators written out)"),
+    } <= said

@@ -80,8 +80,14 @@ def test_a_folder_in_place_of_a_baseline_or_a_file_in_place_of_the_folder(tmp_pa
     run = example.run_pytest("--snapshot-update", outcomes={"passed": 1})
     assert run.returncode == 1
     assert "can't be written (Not a directory)" in run.stdout
-    assert run.export["baseline_status"] == "error"
+    assert run.export["baseline_status"] == "unwritten"
     assert "Traceback" not in run.stdout
+    page, summary = (example.read(f"htp-report/{name}") for name in ("index.html", "summary.md"))
+    for text in (page, summary):
+        assert "baseline not written" in text
+        assert "1 of 1 export needs a look" in text
+        assert "nothing to look at" not in text
+        assert "bad baseline" not in text
 
 
 def test_ci_writes_nothing_unless_asked(tmp_path: Path) -> None:
