@@ -32,11 +32,14 @@ from pytest_htp.parity.observe import Observation
 from pytest_htp.parity.references import Reference, References
 from pytest_htp.parity.result import Difference, Divergence
 
+# What these decide on real models is measured by benchmarks/thresholds.py, see docs/reference/parity.md.
 # How far a difference must stand out from all before it to be an error and no noise.
 GROWTH = 10.0
 # A value at the place of a reference and no further from it than this, relative to its largest magnitude, is
 # that reference gone wrong; unrelated values differ by about once or twice their magnitude.
 SAME_PLACE = 0.5
+# For comparing what is off in exact types with floats: any difference of theirs is worse.
+_EXACT = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,5 +244,5 @@ def _worst(border: list[Reference], located: dict[int, Located]) -> tuple[Refere
         return None
     return max(
         found,
-        key=lambda item: (item[1].nonfinite > 0, item[1].max_rel / (item[0].tolerance.localise or 1e-12)),
+        key=lambda item: (item[1].nonfinite > 0, item[1].max_rel / (item[0].tolerance.localise or _EXACT)),
     )
