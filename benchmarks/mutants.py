@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import importlib
 import json
 import os
 import pickle
@@ -124,6 +125,7 @@ def exchange(file: Path, qualified: str, number: int) -> None:
     tree, whole, _, change = found_in(file, qualified, number)
     change()
     name = ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    importlib.import_module(name)
     if qualified:
         _exchange_code(name, qualified, tree, whole, file)
     else:

@@ -42,16 +42,21 @@ def off(relative: float, **more: Any) -> Difference:
     return Difference("", relative, relative, **more)
 
 
-@pytest.mark.parametrize("dtype", TABLE)
-def test_an_element_is_beyond_tolerance(dtype: torch.dtype) -> None:
-    rtol, atol, *_ = TABLE[dtype]
+@pytest.mark.parametrize(
+    ("dtype", "precision", "rtol", "atol"),
+    [*((dtype, None, *row[:2]) for dtype, row in TABLE.items()), (torch.float32, "int8", 0.1, 0.1)],
+)
+def test_an_element_is_beyond_tolerance(
+    dtype: torch.dtype, precision: Precision | None, rtol: float, atol: float
+) -> None:
+    tolerance = tolerance_for(dtype, precision=precision)
     for expected, limit in (([0.0, 1.0], atol), ([0.0, 8.0], 8 * atol)):
         one = torch.tensor(expected, dtype=dtype)
         for factor, failed in ((BELOW, False), (ABOVE, True)):
             near_zero = torch.tensor([limit * factor, expected[1]], dtype=torch.float64)
-            assert difference("", one, near_zero).failed is failed
+            assert difference("", one, near_zero, tolerance).failed is failed
             largest = torch.tensor([0.0, expected[1] + factor * (limit + rtol * expected[1])], dtype=torch.float64)
-            assert difference("", one, largest).failed is failed
+            assert difference("", one, largest, tolerance).failed is failed
 
 
 @pytest.mark.parametrize("dtype", TABLE)
