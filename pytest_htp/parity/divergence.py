@@ -32,7 +32,7 @@ from pytest_htp.parity.observe import Observation
 from pytest_htp.parity.references import Reference, References
 from pytest_htp.parity.result import Difference, Divergence
 
-# What these decide on real models is measured by benchmarks/thresholds.py, see docs/reference/parity.md.
+# What these decide is measured by benchmarks/thresholds.py: docs/reference/parity.md, "First divergence".
 # How far a difference must stand out from all before it to be an error and no noise.
 GROWTH = 10.0
 # A value at the place of a reference and no further from it than this, relative to its largest magnitude, is

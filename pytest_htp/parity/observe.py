@@ -17,7 +17,7 @@ from pytest_htp.parity.references import Reference, References, group_of, matche
 from pytest_htp.parity.result import Difference
 from pytest_htp.parity.shapes import axis_sizes
 
-# What these decide on real models is measured by benchmarks/thresholds.py, see docs/reference/parity.md.
+# What these decide is measured by benchmarks/thresholds.py: docs/reference/parity.md, "First divergence".
 # Of several values within tolerance of one reference, those count that are no more than this many times further
 # off than the closest.
 CLOSEST = 4.0
