@@ -16,6 +16,7 @@ import onnx_ir as ir
 
 from pytest_htp.describe.fingerprint import small_values
 from pytest_htp.format.program import plain_name
+from pytest_htp.tagging.computed import computed_from_data
 from pytest_htp.tagging.facts import bodies_of
 
 _FLOAT_DIGITS = 3  # of a table's summary: the last bits of a sine differ between machines
@@ -253,6 +254,6 @@ class Sizes:
 
 
 def _integers(value: ir.Value | None) -> list[int] | None:
-    if value is None or value.const_value is None or value.const_value.size > 16:
+    if value is None or value.const_value is None or value.const_value.size > 16 or computed_from_data(value):
         return None
     return [int(number) for number in np.asarray(value.const_value.numpy()).reshape(-1)]

@@ -84,6 +84,9 @@ def _two_models(old: Here, new: Side, policy: Policy) -> FileComparison:
     if foreign or names or _only_one_tells_classes(known, named):
         new.rename(names, known)
         old.rename({}, new.known.modules)
+    if missing := {*old.known.missing, *new.known.missing}:
+        old.forget(missing)
+        new.forget(missing)
     started = new.start_record()  # which may go on beside the other
     records = [old.record(), started()]
     if foreign or names:

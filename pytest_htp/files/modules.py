@@ -120,10 +120,15 @@ def _as_one_module(graph: GraphFacts, note: str = "") -> ReadModules:
 
 
 def give_parameters(graph: GraphFacts) -> None:
-    """Initializers called after a module's attribute are that module's parameters."""
-    names = [name for inner in graph.graphs for name in inner.initializers]
+    """Initializers called after a module's attribute are that module's parameters. Integers that are not (``shape``)
+    are a part of the program: nothing trains them.
+    """
     graph.shared_parameters = {
-        name: (name,) for name in names if ("." in name or not _generated(name)) and graph.owner_of(name) is not None
+        name: (name,)
+        for inner in graph.graphs
+        for name, value in inner.initializers.items()
+        if ("." in name or (not _generated(name) and value.dtype is not None and value.dtype.is_floating_point()))
+        and graph.owner_of(name) is not None
     }
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import onnx_ir as ir
 
+from pytest_htp.describe.weights import initializers
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.files.align import rename_modules
 from pytest_htp.files.arithmetic import arithmetic
@@ -24,6 +25,7 @@ from pytest_htp.files.load import OnnxFile
 from pytest_htp.files.modules import ReadModules, by_weights, read_modules
 from pytest_htp.files.values import Weight, may_be_duplicate
 from pytest_htp.format.record import Record
+from pytest_htp.tagging.computed import COMPUTED
 from pytest_htp.tagging.tagger import Tagging
 
 if TYPE_CHECKING:
@@ -68,6 +70,9 @@ class Side(Protocol):
     def rename(self, names: Mapping[str, str], classes: Mapping[str, str]) -> None:
         """Call modules otherwise, as :func:`rename_modules`."""
 
+    def forget(self, names: Collection[str]) -> None:
+        """Leave what these initializers hold undescribed: of one of the two files it is not known."""
+
     def start_record(self) -> Callable[[], Record]:
         """Begin to describe the file; what is returned waits for the record."""
 
@@ -107,6 +112,11 @@ class Here:
         rename_modules(self.tagging, names, classes)
         self.known.modules = self._modules()
 
+    def forget(self, names: Collection[str]) -> None:
+        for value in initializers(self.tagging.graph):
+            if value.name in names:
+                value.meta[COMPUTED] = True
+
     def start_record(self) -> Callable[[], Record]:
         return self.record
 
@@ -142,6 +152,9 @@ class Elsewhere:
 
     def rename(self, names: Mapping[str, str], classes: Mapping[str, str]) -> None:
         self.known.modules = self._ask("renamed", dict(names), dict(classes))()
+
+    def forget(self, names: Collection[str]) -> None:
+        self._ask("forget", frozenset(names))()
 
     def start_record(self) -> Callable[[], Record]:
         return self._ask("record")

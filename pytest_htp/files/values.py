@@ -136,7 +136,8 @@ def match_weights(old: list[Weight], new: list[Weight]) -> ValueChanges:
     by_name = {weight.name: weight for weight in old}
     for weight in new:
         other = by_name.get(weight.name)
-        if other is None or other.kind != weight.kind or "." not in weight.name:
+        nameless = "." not in weight.name and weight.size >= FEWEST  # which its content tells better
+        if other is None or other.kind != weight.kind or nameless:
             left.append(weight)
             continue
         del by_name[weight.name]

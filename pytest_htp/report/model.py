@@ -82,12 +82,13 @@ def worst_verdict(exports: Iterable[ExportResult]) -> str:
 
 
 def by_severity(exports: Iterable[ExportResult]) -> list[ExportResult]:
-    """Worst verdict first, failed before passed, then in report order."""
+    """Worst verdict first, failed before passed, what needs a look before what doesn't, then in report order."""
     return sorted(
         exports,
         key=lambda item: (
             VERDICTS.index(item.verdict),
             item.outcome == "passed",
+            not needs_attention(item),
             item.nodeid,
             item.name,
         ),

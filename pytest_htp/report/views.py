@@ -67,7 +67,6 @@ _NOT_COMPARED = {
 _STATUS = {
     BaselineState.UPDATED: "baseline updated",
     BaselineState.ERROR: "unreadable baseline",
-    BaselineState.UNWRITTEN: "the baseline can't be written",
     BaselineState.NO_EXPORT: "no longer exported",
 }
 _TEST_FAILED, _TEST_SKIPPED = "test failed", "test skipped"
@@ -125,6 +124,7 @@ def state_words(result: ExportResult) -> list[str]:
     elif result.verdict != "unchanged" and result.baseline_status in (
         BaselineState.MISSING,
         BaselineState.CREATED,
+        BaselineState.UNWRITTEN,
     ):
         words.append(_NOT_COMPARED[result.baseline_status])
     if result.shared_with:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import onnx_ir as ir
 
 COMPUTED = "pytest_htp.computed_from_data"
-"""In the ``meta`` of such a constant of a stage's graph: a scale, a zero point, a quantized weight."""
+"""In the ``meta`` of such a constant of a stage's graph (a scale, a zero point, a quantized weight), and of a file's
+whose content is missing.
+"""
 
 _RULE = "pkg.onnxscript.rewriter.rule_name"  # onnxscript.rewriter.RULE_NAME_TAG, which says who made a node
 

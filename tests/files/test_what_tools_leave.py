@@ -108,3 +108,35 @@ def test_what_another_finding_was_taken_to_explain_is_said_of_two_exporters(
         ("ops.changed", "act", "Relu 1 -> 0 (fused operators written out)"),
         ("ops.changed", "dense", "Relu 0 -> 1 (fused operators written out)"),
     } <= said
+
+
+def test_small_constants_whose_data_is_missing_are_no_difference(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shape = numpy_helper.from_array(np.array([4, 2], np.int64), "shape")
+    whole = onnx.load(save(tmp_path / "whole.onnx", [node("Reshape", "x shape", "y", "/dense/Reshape")], typed=True))
+    whole.graph.initializer.append(shape)
+    onnx.save(whole, tmp_path / "whole.onnx")
+    onnx.save(whole, tmp_path / "without.onnx", save_as_external_data=True, location="gone", size_threshold=0)
+    (tmp_path / "gone").unlink()
+    other = onnx.load(tmp_path / "whole.onnx")
+    other.graph.initializer[-1].CopyFrom(numpy_helper.from_array(np.array([2, 4], np.int64), "shape"))
+    onnx.save(other, tmp_path / "other.onnx")
+    without, known = tmp_path / "without.onnx", tmp_path / "whole.onnx"
+    assert findings(known, without, capsys) == findings(without, known, capsys) == []
+    assert [f["code"] for f in findings(known, tmp_path / "other.onnx", capsys)] == ["ops.changed"]
+
+
+def test_a_small_constant_that_is_nobodys_parameter_is_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nodes = [node("Mul", "x scale", "mid", "/dense/Mul"), node("Neg", "mid", "y", "/act/Neg")]
+    files = []
+    for scale in (1.0, 2.0):
+        files.append(save(tmp_path / f"{scale}.onnx", nodes, typed=True))
+        model = onnx.load(files[-1])
+        model.graph.initializer.append(numpy_helper.from_array(np.float32(scale), "scale"))
+        onnx.save(model, files[-1])
+    (found,) = findings(files[0], files[1], capsys)
+    assert found["code"] == "weights.values"
+    assert "1 of 3 weights hold other values, by up to 1 of their size" in found["message"]
