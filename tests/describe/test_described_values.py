@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 import pytest
 
-from pytest_htp.describe.fingerprint import small_values
+from pytest_htp.describe.fingerprint import Fingerprints, small_values
 from pytest_htp.describe.operands import Sizes, constant, table
+from pytest_htp.describe.places import Places
 from pytest_htp.describe.weights import duplicates
+from pytest_htp.tagging.coverage import Evidence
 from pytest_htp.tagging.facts import GraphFacts
 from pytest_htp.vocabulary import ModuleInfo
 
@@ -85,10 +89,10 @@ def facts(*arrays: Array) -> GraphFacts:
 
 
 def test_a_kilobyte_stored_twice_is_a_copy() -> None:
-    numbers = np.arange(256, dtype="f4")
+    numbers = np.arange(1024).astype("u1")
     (row,) = duplicates(facts(numbers, numbers.copy()))
     assert (row.names, row.copies, row.bytes) == (["w0", "w1"], 2, 1024)
-    assert duplicates(facts(numbers[:255].copy(), numbers[:255].copy())) == []
+    assert duplicates(facts(numbers[:1023].copy(), numbers[:1023].copy())) == []
 
 
 def test_what_is_no_copy() -> None:
@@ -106,3 +110,12 @@ def test_a_copy_that_the_exporter_made_counts_without_a_name() -> None:
     transposed = np.ascontiguousarray(numbers.T).T  # the same elements, lying otherwise
     (row,) = duplicates(facts(numbers, transposed, numbers.copy()))
     assert (row.names, row.copies) == (["w0", "w1"], 3)
+
+
+def test_a_fingerprint_has_twelve_digits() -> None:
+    node = ir.Node("", "Relu", [ir.Value(name="x")])
+    graph = GraphFacts(
+        ir.Model(ir.Graph([], [], nodes=[node]), ir_version=10), {"": ModuleInfo(class_name="Net", tag="/Net")}
+    )
+    graph.nodes[0].decide(Evidence.DIRECT, "", "recorded")
+    assert re.fullmatch("[0-9a-f]{12}", Fingerprints(Places(graph)).of(""))
