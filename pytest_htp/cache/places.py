@@ -16,6 +16,9 @@ from types import FunctionType, ModuleType
 
 TOOLCHAIN = ("torch", "onnx", "onnxscript", "onnx_ir", "onnxruntime", "numpy", "pytest_htp", "pytest", "_pytest")
 _OF_MODELS = ("torch.nn.modules", "torch.nn.functional", "torch.nn.utils", "torch.functional")
+# Of packages of models what no forward pass runs: downloads with an identity for each process, servers, training.
+_NOT_OF_MODELS = ("transformers.utils.hub", "transformers.generation.continuous_batching", "transformers.trainer",
+                  "transformers.pipelines", "transformers.testing_utils")  # fmt: skip
 _GENERATED = "<"  # how file names of code begin that was made at run time: dataclasses, named tuples, traced graphs
 
 
@@ -78,7 +81,7 @@ def _find_place(module: str) -> Place:
     if module.startswith(_OF_MODELS):
         return Place.LIBRARY
     package = module.partition(".")[0]
-    if package in TOOLCHAIN or package in sys.stdlib_module_names:
+    if module.startswith(_NOT_OF_MODELS) or package in TOOLCHAIN or package in sys.stdlib_module_names:
         return Place.TOOLCHAIN
     found = sys.modules.get(module)
     file = getattr(found, "__file__", None)

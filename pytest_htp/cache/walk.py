@@ -38,6 +38,7 @@ _OF_EVERY_CLASS = ("__dict__", "__weakref__", "__doc__", "__module__", "__annota
                    "_abc_impl", "__firstlineno__", "__static_attributes__", "__parameters__", "__orig_bases__",
                    "__annotate__", "__annotate_func__", "__annotations_cache__", "__slotnames__")  # fmt: skip
 _TORCH_PARTS = ("_parameters", "_buffers", "_modules")
+_ADDRESS = "_torchdynamo_wrapper_id"  # of functions that torch.compile or torch.compiler.disable wraps
 _IN_TABLES = (types.FunctionType, functools.partial, type)
 _HEAP_TYPE = 1 << 9  # CPython's Py_TPFLAGS_HEAPTYPE: a class that was made at run time, not compiled in
 # Where a model was loaded from decides nothing, and differs between machines.
@@ -271,7 +272,7 @@ class Walk:
     def _parts_of(self, function: types.FunctionType, code: str, *, strict: bool) -> list[object]:
         """What makes a function beside its names."""
         cells = [cell_content(cell) for cell in function.__closure__ or ()]
-        further = {name: value for name, value in vars(function).items() if name != "__wrapped__"}
+        further = {name: value for name, value in vars(function).items() if name not in ("__wrapped__", _ADDRESS)}
         return [
             code,
             [self._say(cell, {}, strict=strict) for cell in cells],
@@ -389,28 +390,30 @@ class Walk:
                 known.doubts.append(doubt)
                 continue
             self._named(function, module, ".".join(chain), value, strict=user)
-        if not user:
+        if not user:  # what a library imports when it runs is its own, and may not be loaded yet
             self._read |= code.variables
+            return
         for name, attribute, level in code.imports:
             with suppress(Exception):  # what can't be imported fails when it runs, too
                 absolute = importlib.util.resolve_name("." * level + name, scope.get("__package__"))
-                self._imported(function, absolute, attribute, user=user, known=known)
+                self._imported(function, absolute, attribute, known)
 
-    def _imported(self, function: types.FunctionType, name: str, attribute: str, *, user: bool, known: Any) -> None:
-        own = user and self._place(name) is Place.USER
-        module = importlib.import_module(name) if own else sys.modules.get(name)  # the forward pass would, too
+    def _imported(self, function: types.FunctionType, name: str, attribute: str, known: Function | None) -> None:
+        """An import that a function of the user's makes: the forward pass would make it, too."""
+        own = self._place(name) is Place.USER
+        module = importlib.import_module(name) if own else sys.modules.get(name)
         if module is None:
             return
         if own and attribute and not hasattr(module, attribute):
             importlib.import_module(f"{name}.{attribute}")
         own = own and self._place(name) is Place.USER  # it may be of a package that was not loaded before
-        value = getattr(module, attribute, None) if attribute and user else vars(module).get(attribute)
+        value = getattr(module, attribute, None) if attribute else None
         dotted = f"{name}.{attribute}" if attribute else name
         if known is not None and (doubt := doubt_of(dotted, builtin=False, own=own)):
             known.doubts.append(doubt)
         elif value is not None:
-            self._named(function, name, attribute, value, strict=user)
-        elif not attribute and user:
+            self._named(function, name, attribute, value, strict=True)
+        elif not attribute:
             for end in range(1, name.count(".") + 2):
                 self._whole_module(sys.modules[".".join(name.split(".")[:end])], strict=True)
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 from torch import nn
 
 from pytest_htp.cache import Uncertain
@@ -167,3 +168,23 @@ def test_a_difference_is_told_in_words() -> None:
     assert difference(before, before) == ""
     many = {f"{number}.py": "a" * 64 for number in range(7)}
     assert difference({}, many).endswith("3.py is new and 3 more")
+
+
+def test_where_a_wrapped_function_lies_in_memory_is_no_content() -> None:
+    made = [torch.compiler.disable(function(f"def f(x): return x + {number}")) for number in (1, 1, 2)]
+    one, same, other = (Walk().digest(each) for each in made)
+    assert one == same != other
+
+
+def test_what_a_library_names_its_process_by_is_no_content(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = {"d_model": 8, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2, "vocab_size": 9}
+    model = transformers.BartModel(transformers.BartConfig(**sizes, decoder_attention_heads=2, pad_token_id=0))
+
+    def said() -> dict[str, str]:
+        walk = Walk()
+        walk.model(model)
+        return walk.code()
+
+    before = said()
+    monkeypatch.setattr(transformers.utils.hub, "SESSION_ID", "another")
+    assert said() == before
