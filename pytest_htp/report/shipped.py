@@ -35,6 +35,8 @@ _FULL_BAR = 144
 # Modules that a table is worked out for one by one; a model beyond it is shown by its stages' totals only.
 _MODULE_LIMIT = 20_000
 
+_OPERATORS = 3  # named in a cell
+
 
 def stages_view(result: ExportResult) -> list[dict[str, Any]]:
     """One entry per stage: what it did in one line, and the shares of its nodes."""
@@ -246,10 +248,15 @@ def _runs(runs: Sequence[tuple[str, int]], device: str) -> list[dict[str, Any]]:
 
 
 def _placed(target: TargetRecord) -> dict[str, tuple[str, bool]]:
-    """Raw module path → (``QNN 5, CPU 1``, whether any node is not on the target)."""
+    """Raw module path → (``CPU 1, QNN 5 (Erf 1 fell back)``, whether any node is not on the target)."""
     placed = {}
     for row in target.placement:
         text = ", ".join(f"{name} {count}" for name, count in sorted(row.devices.items()))
+        if row.fallback:
+            operators = sorted(row.fallback.items(), key=lambda item: (-item[1], item[0]))
+            rest = len(operators) - _OPERATORS
+            more = f" and {plural(rest, 'other kind')}" if rest > 0 else ""
+            text += f" ({', '.join(f'{name} {count}' for name, count in operators[:_OPERATORS])}{more} fell back)"
         fallback = any(name != target.device for name in row.devices)
         placed.update(dict.fromkeys(_modules(row.path), (text, fallback)))
     return placed

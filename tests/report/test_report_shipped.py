@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import pytest
 from htp_sample_results import build_report, first_page, record, result, row
 
 from pytest_htp.report import shipped
@@ -123,8 +124,21 @@ def test_modules_off_the_target_have_a_list_of_their_own() -> None:
     }
     assert tables["Modules with nodes elsewhere"] == [("layers.{0..3}.norm", ("CPU 1",))]
     assert ("layers.{0..3}.norm", ("CPU 1",)) in tables["All modules"]
-    assert len(tables["All modules"]) == len(placement)
-    assert (view["summaries"][0]["share"], view["summaries"][0]["partitions"]) == ("50%", 5)
+
+
+@pytest.mark.parametrize(
+    ("fallback", "text"),
+    [
+        ({"Erf": 1}, "CPU 9, QNN 1 (Erf 1 fell back)"),
+        ({"A": 1, "B": 4, "C": 2}, "CPU 9, QNN 1 (B 4, C 2, A 1 fell back)"),
+        ({"A": 1, "B": 4, "C": 2, "D": 2}, "CPU 9, QNN 1 (B 4, C 2, D 2 and 1 other kind fell back)"),
+    ],
+)
+def test_operators_that_fell_back_are_named(fallback: dict[str, int], text: str) -> None:
+    placement = [{"path": "norm", "devices": {"CPU": 9, "QNN": 1}, "fallback": fallback}]
+    view = shipped.targets_view(view_of(sample(targets=[target(partitions=5, share=50.0, placement=placement)])))
+    assert view is not None
+    assert view["tables"]["Modules with nodes elsewhere"]["rows"][0]["cells"] == (text,)
 
 
 def test_runs_on_devices_fill_the_bar_in_order() -> None:
