@@ -15,7 +15,7 @@ from functools import cached_property
 from itertools import takewhile
 from typing import Any
 
-from pytest_htp.format.paths import join_path, owner_of
+from pytest_htp.format.paths import join_path, lies_in, owner_of
 
 _CALL_SUFFIX = re.compile(r"@(\d+)$")
 _FILES = re.compile(r'^ *File "([^"]+)", line \d+, in forward$', re.MULTILINE)
@@ -169,7 +169,7 @@ class ProgramIndex:
         inside = frames[-1].path
         for file in _FILES.findall(trace):
             path = self._generated.get(file)
-            if path is not None and path != inside and (not inside or path.startswith(f"{inside}.")):
+            if path is not None and path != inside and lies_in(path, inside):
                 found.append(Frame(path, "", 0))
                 inside = path
         return tuple(found)
@@ -215,7 +215,7 @@ class ProgramIndex:
         if enclosing and len(paths) == 1:
             owner = paths.pop()
             inside = enclosing[-1].path
-            if owner != inside and (not inside or owner.startswith(f"{inside}.")):
+            if owner != inside and lies_in(owner, inside):
                 return (*enclosing, Frame(owner, "", 0))
         return enclosing
 

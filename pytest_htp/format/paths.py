@@ -83,6 +83,11 @@ def relative_to(path: str, enclosing: str) -> str:
     return path[len(enclosing) :].removeprefix(".") if enclosing else path
 
 
+def lies_in(path: str, enclosing: str) -> bool:
+    """Whether a path is the enclosing one or inside it; all are inside the root."""
+    return not enclosing or path == enclosing or path.startswith(f"{enclosing}.")
+
+
 def topmost(paths: Iterable[str]) -> list[str]:
     """Those paths that no other of them encloses, in the given order."""
     listed = list(paths)

@@ -25,6 +25,7 @@ from typing import Any
 import onnx_ir as ir
 
 from pytest_htp.capture.hierarchy import ModuleCall
+from pytest_htp.format.paths import lies_in
 from pytest_htp.parity.boundary import bad_crossings
 from pytest_htp.parity.evidences import Evidences
 from pytest_htp.parity.flow import Edge, Flow, Placement, bodies_of
@@ -185,7 +186,7 @@ def _why_absent(call: ModuleCall, evidences: Evidences, placement: Placement) ->
     region = [i for i, chains in enumerate(placement.chains) if chains.include(call.order)]
     if not region:
         in_body = any(
-            facts.graph and facts.path is not None and _inside(facts.path, call.path) for facts in placement.everywhere
+            facts.graph and facts.path is not None and lies_in(facts.path, call.path) for facts in placement.everywhere
         )
         return BODY if in_body else ABSENT
     if any(value in evidences.diverged for i in region for value in evidences.flow.nodes[i].outputs):
@@ -194,7 +195,3 @@ def _why_absent(call: ModuleCall, evidences: Evidences, placement: Placement) ->
     if joint:
         return JOINED if agrees_jointly(call, joint, evidences, placement) else FOLDED
     return UNLIKE
-
-
-def _inside(path: str, enclosing: str) -> bool:
-    return path == enclosing or path.startswith(f"{enclosing}.")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_htp.capture.hierarchy import Hierarchy
+from pytest_htp.format.paths import lies_in
 from pytest_htp.parity.reasons import FOLDED, ROOT, UNTAGGED, VALUES_DIFFER
 from pytest_htp.quality.modules import ALIKE
 from pytest_htp.quality.result import Quality
@@ -43,5 +44,4 @@ def _made_inside(path: str, maker: NodeFacts | None) -> str:
     """Why a node doesn't attest a module, "" where it does."""
     if maker is None or maker.path is None:
         return UNTAGGED
-    inside = any(origin == path or origin.startswith(f"{path}.") for origin in (maker.path, *maker.origins))
-    return "" if inside else FOLDED
+    return "" if any(lies_in(origin, path) for origin in (maker.path, *maker.origins)) else FOLDED

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from pytest_htp.tagging.facts import NodeFacts, bodies_of
+from pytest_htp.format.paths import lies_in
+from pytest_htp.tagging.facts import bodies_of
 from pytest_htp.tagging.tagger import Tagging
 
 _DEQUANTIZE = "DequantizeLinear"
@@ -27,7 +28,7 @@ class Cutter:
 
     def inside(self, path: str) -> list[ir.Node]:
         """The nodes of a module and of those in it, in graph order, with the dequantization of what they read."""
-        wanted = {facts.node for facts in self._nodes if _lies_in(facts, path)}
+        wanted = {facts.node for facts in self._nodes if facts.path is not None and lies_in(facts.path, path)}
         for node in list(wanted):
             for value in node.inputs:
                 producer = value.producer() if value is not None else None
@@ -132,7 +133,3 @@ def has_bodies(nodes: Iterable[ir.Node]) -> bool:
 
 def _reads(node: ir.Node) -> list[ir.Value]:
     return [value for value in node.inputs if value is not None]
-
-
-def _lies_in(facts: NodeFacts, path: str) -> bool:
-    return facts.path is not None and (not path or facts.path == path or facts.path.startswith(f"{path}."))

@@ -19,6 +19,7 @@ from pytest_htp.format.paths import (
     expand_pattern,
     join_path,
     last_segment,
+    lies_in,
     natural_key,
     nearest,
     number_in,
@@ -170,3 +171,11 @@ def test_common_prefix(paths: list[str], common: str) -> None:
 def test_nothing_has_no_common_prefix() -> None:
     with pytest.raises(ValueError, match="no module paths"):
         common_prefix([])
+
+
+@pytest.mark.parametrize(
+    ("path", "enclosing", "inside"),
+    [("a.b", "a", True), ("a", "a", True), ("a", "", True), ("", "", True), ("ab", "a", False), ("a", "a.b", False)],
+)
+def test_what_lies_in_a_module(path: str, enclosing: str, inside: bool) -> None:
+    assert lies_in(path, enclosing) is inside
