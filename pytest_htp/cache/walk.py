@@ -41,8 +41,8 @@ _TORCH_PARTS = ("_parameters", "_buffers", "_modules")
 _ADDRESS = "_torchdynamo_wrapper_id"  # of functions that torch.compile or torch.compiler.disable wraps
 _IN_TABLES = (types.FunctionType, functools.partial, type)
 _HEAP_TYPE = 1 << 9  # CPython's Py_TPFLAGS_HEAPTYPE: a class that was made at run time, not compiled in
-# Where a model was loaded from decides nothing, and differs between machines.
-_ORIGIN = ("name_or_path", "_name_or_path", "_commit_hash", "warnings_issued")
+# Where a model was loaded from, and hashes of this process, decide nothing and differ between machines.
+_ORIGIN = ("name_or_path", "_name_or_path", "_commit_hash", "warnings_issued", "_original_object_hash")
 
 
 class Walk:
@@ -217,7 +217,8 @@ class Walk:
             raise Uncertain("the model holds a torch.jit.ScriptModule, whose code can't be determined")
         said: list[object] = []
         self._of_models |= {cls.__module__.partition(".")[0] for cls in type(module).__mro__}
-        hooks = {key for name, value in vars(module).items() if "_hooks" in name and value for key in value}
+        tables = [value for name, value in vars(module).items() if "_hooks" in name and isinstance(value, dict)]
+        hooks = {key for table in tables for key in table}
         places = {key: place for place, key in enumerate(sorted(hooks))}
         for name, value in vars(module).items():
             if name in _TORCH_PARTS:
