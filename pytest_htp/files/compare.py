@@ -101,7 +101,7 @@ def _two_models(old: Here, new: Side, policy: Policy) -> FileComparison:
         findings = [finding for finding in findings if finding.code not in _COVERAGE]
     if sources == (ALONE, ALONE):
         findings = [_placed(finding, old, new) for finding in findings]
-    findings += _of_values(values, policy)
+    findings += _of_values(values.by_place(names), policy)
     return FileComparison(_sorted(findings, comparison), notes)
 
 

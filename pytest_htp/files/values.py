@@ -7,7 +7,7 @@ that another exporter stored transposed.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -122,6 +122,23 @@ class ValueChanges:
     same: list[tuple[Weight, Weight]] = field(default_factory=list)
     changed: list[tuple[Weight, Weight]] = field(default_factory=list)
     unknown: int = 0
+
+    def by_place(self, names: Mapping[str, str]) -> ValueChanges:
+        """The same with weights that changed places counted as changed: each of their modules holds what another held.
+
+        Args:
+            names: new module path → what the old file calls that module, where it is called otherwise.
+        """
+        places = {new: names.get(new.owner, new.owner) for _, new in self.same if new.owner is not None}
+        moved = [
+            (old, new) for old, new in self.same if old.owner is not None and places.get(new) not in (None, old.owner)
+        ]
+        held = {(old.kind, old.owner): old for old, _ in moved}
+        found = {new: held.get((new.kind, places[new])) for _, new in moved}
+        changed = [(old, new) for new, old in found.items() if old is not None and not old.same_as(new)]
+        others = {new for _, new in changed}
+        same = [(old, new) for old, new in self.same if new not in others]
+        return ValueChanges(same, self.changed + changed, self.unknown)
 
     def largest(self) -> float | None:
         """The largest relative change, √(Σ(x−y)²/Σx²), among weights stored in the same layout."""

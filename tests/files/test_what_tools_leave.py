@@ -140,3 +140,24 @@ def test_a_small_constant_that_is_nobodys_parameter_is_compared(
     (found,) = findings(files[0], files[1], capsys)
     assert found["code"] == "weights.values"
     assert "1 of 3 weights hold other values, by up to 1 of their size" in found["message"]
+
+
+def test_weights_without_a_parameters_name_that_changed_places_hold_other_values(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["x", *(f"v{place}" for place in range(3)), "y"]
+    nodes = [
+        node("MatMul", f"{names[place]} val_{place}", names[place + 1], f"/layers.{place}/MatMul") for place in range(4)
+    ]
+    files = []
+    for order in ((0, 1, 2, 3), (0, 2, 1, 3)):
+        files.append(save(tmp_path / f"{order[1]}.onnx", nodes, typed=True))
+        model = onnx.load(files[-1])
+        for place, seed in enumerate(order):
+            array = np.random.default_rng(seed).standard_normal((4, 4), dtype=np.float32)
+            model.graph.initializer.append(numpy_helper.from_array(array, f"val_{place}"))
+        onnx.save(model, files[-1])
+    (found,) = findings(files[0], files[1], capsys)
+    assert found["code"] == "weights.values"
+    assert found["message"].startswith("2 of ")
+    assert found["message"].endswith("in layers.{1..2}")
