@@ -108,13 +108,13 @@ def environment(pins: Mapping[str, Version], uv: str, wheels: Path | None) -> It
         (packages / "_htp_bisect.pth").write_text("".join(map(_LENT.format, lent)), encoding="utf-8")
         source = ["--no-index", "--find-links", str(wheels)] if wheels is not None else []
 
-        def install(*wanted: str) -> None:
-            options = ("--quiet", "--python", str(python), "--no-deps", "--prerelease=allow")
+        def install(*wanted: str, prerelease: str = "if-necessary") -> None:
+            options = ("--quiet", "--python", str(python), "--no-deps", f"--prerelease={prerelease}")
             _uv(uv, "pip", "install", *options, *source, *wanted)
 
         new = [f"{name}=={number}" for name, number in pins.items() if number != installed_version(name)]
         if new:
-            install(*new)
+            install(*new, prerelease="allow")
         _check_seen(python, pins)
         notes = _install_requirements(packages, {*map(canonicalize_name, pins), *_OF_EXPORTS}, install)
         yield Environment(python, (*notes, *map(str, unmet(distributions(), distributions(path=[str(packages)])))))

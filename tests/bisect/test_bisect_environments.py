@@ -46,6 +46,7 @@ def test_requirements_of_a_version_that_are_not_met_are_told(tmp_path: Path) -> 
 def test_requirements_of_a_version_are_installed_with_it(tmp_path: Path) -> None:
     wheel(tmp_path, "htp_tiny", "1.0", requires=("htp-more<2", "numpy>=99"))
     wheel(tmp_path, "htp_more", "1.5", "VALUE = 1", requires=("htp-most",))
+    wheel(tmp_path, "htp_more", "1.9rc1", "VALUE = 'not yet'")
     wheel(tmp_path, "htp_more", "2.0")
     wheel(tmp_path, "htp_most", "3.0", "VALUE = 2")
     wheel(tmp_path, "numpy", "99.0")
