@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
 
+import msgspec
 import pytest
 
 from pytest_htp.errors import HTPUsageError
+from pytest_htp.format.atomic import AtomicFiles
 from pytest_htp.format.given import read_given
 from pytest_htp.format.load import MAX_BYTES, MAX_DEPTH, parse_json, read_regular_file
-from pytest_htp.format.paths import MAX_PATHS, expand_pattern, number_in, shortened
+from pytest_htp.format.paths import MAX_PATHS, expand_pattern, number_in, path_template, shortened
 from pytest_htp.format.program import called_paths, parse_line
-from pytest_htp.format.read import edition_of, record_of
-from pytest_htp.format.serialize import dumps
+from pytest_htp.format.read import edition_of, record_of, typed
+from pytest_htp.format.serialize import dict_of, dumps
+from tests.compare._records import bert
 
 LAYOUT = """\
 {
@@ -145,3 +150,52 @@ def test_editions_that_are_none(schema: object) -> None:
 def test_editions_to_come(number: str) -> None:
     with pytest.raises(HTPUsageError, match=rf"baseline schema {number[:9]}, newer than this pytest-htp reads \(2\)"):
         edition_of({"schema": f"pytest-htp/baseline/{number}"})
+
+
+class _Colour(StrEnum):
+    RED = "red"
+
+
+class _Painted(msgspec.Struct):
+    colour: _Colour
+    count: Annotated[int, msgspec.Meta(multiple_of=2)] = 0
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"colour": "green"}, "colour must be one of those that the schema names, got 'green': do"),
+        ({"colour": "red", "count": 3}, "count must be a whole number, got 3: do"),
+        ({}, "colour is missing: do"),
+        ([], "it must be an object, got a list: do"),
+    ],
+)
+def test_what_is_no_record_at_all_is_refused_in_the_same_words(value: object, words: str) -> None:
+    with pytest.raises(HTPUsageError) as caught:
+        typed(value, _Painted, remedy="do", whole="it")
+    assert str(caught.value) == words
+
+
+def test_a_stage_s_measured_sections_are_written_whole() -> None:
+    record = {**bert(), "stages": [{key: bert()[key] for key in STAGE_KEYS} | {"name": "s"}]}
+    (stage,) = dict_of(record_of(record))["stages"]
+    assert stage["attestation"]["contradicted"] == []
+    assert stage["parity"]["first_divergence"] is None
+    record["stages"][0]["parity"] = {"measured": False, "reason": "x"}
+    assert dict_of(record_of(record))["stages"][0]["parity"] == {"measured": False, "reason": "x"}
+
+
+STAGE_KEYS = (
+    "opset", "inputs", "outputs", "graph", "weights", "coverage", "attestation", "parity", "modules", "untagged"
+)  # fmt: skip
+
+
+def test_paths_that_may_fold_together_have_one_template() -> None:
+    assert path_template("layer.0.b") == path_template("layer.12.b") == ("layer", None, "b")
+    assert path_template("layer.01.b") != path_template("layer.1.b")
+
+
+def test_a_folder_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError), AtomicFiles() as files:
+        files.stage(tmp_path, ["text"])
+    assert list(tmp_path.iterdir()) == []
