@@ -16,6 +16,7 @@ from pytest_htp.text import inert
 COMMANDS = (init, export, compare, tag, merge, show, bisect)
 
 BAD_INPUT = 2
+NOT_READ = 128 + 13  # as shells say of a program that SIGPIPE ends
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,9 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except HTPUsageError as error:
         print(f"htp {arguments.command}: {inert(str(error))}", file=sys.stderr)
         return BAD_INPUT
-    except BrokenPipeError:  # ``htp show … | head``: nobody reads on
+    except BrokenPipeError:  # ``htp show … | head``: nobody reads on; what the command would have told is not known
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 0
+        return NOT_READ
     return code
 
 

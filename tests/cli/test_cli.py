@@ -157,3 +157,7 @@ def test_it_runs_as_a_module_and_survives_a_closed_pipe_and_a_poor_encoding(writ
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert done.stdout.strip() == path
+    closed = f'"{sys.executable}" -m pytest_htp show "{path}" | true; echo ${{PIPESTATUS[0]}}'
+    done = subprocess.run(["bash", "-c", closed], capture_output=True, text=True, check=True)
+    assert done.stdout == "141\n", "a gate whose words nobody reads is not green"
+    assert done.stderr == ""
