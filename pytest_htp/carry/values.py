@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 # Elements of a value that are compared, spread over its row-major order.
 _SAMPLES = 64
-# The best candidate counts where every other one is this many times farther off.
+# The best candidate counts where every other one is this many times farther off, as in parity (CLOSEST).
 _CLEARLY = 4.0
 
 Array = npt.NDArray[Any]

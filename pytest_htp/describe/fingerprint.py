@@ -32,7 +32,8 @@ from pytest_htp.format.paths import ancestors, relative_to
 from pytest_htp.tagging.computed import computed_from_data
 from pytest_htp.tagging.facts import NodeFacts
 
-# A constant of up to this many elements is part of the program (axes, shapes, a scale); above it is data.
+# A constant of up to this many elements is part of the program (axes, shapes, a scale, the pads of eight axes); above
+# it is data.
 _SMALL = 16
 _HEX_DIGITS = 12
 

@@ -205,7 +205,10 @@ def matches(reference: Reference, difference: Difference) -> bool:
 
 
 def loose(reference: Reference) -> float:
-    """Relative difference up to which a value still looks like this reference, that has diverged numerically."""
+    """Relative difference up to which a value still looks like this reference, that has diverged numerically.
+
+    From ``match`` on, verdicts are the same; quality, which is shown the same values, also wants those a percent off.
+    """
     return max(1e-2, 2 * reference.tolerance.match) if reference.group[0] == "float" else 0.0
 
 
