@@ -199,3 +199,8 @@ def test_a_folder_is_not_replaced_by_a_file(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError), AtomicFiles() as files:
         files.stage(tmp_path, ["text"])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_key_that_is_repeated_is_named() -> None:
+    with pytest.raises(HTPUsageError, match="the key 'b' occurs twice"):
+        parse_json('{"a": 1, "b": 2, "c": 3, "b": 4}', "x")

@@ -37,10 +37,16 @@ def test_several_positions_fold_into_exact_products_only() -> None:
     assert len(folded(grid)) == 2
 
 
+def test_of_two_ways_to_fold_the_one_with_fewer_patterns_is_taken() -> None:
+    inner = ["0.0", "0.1", "1.0", "1.2", "2.0", "2.3"]
+    assert fold_paths(inner) == ["0.{0..1}", "1.{0,2}", "2.{0,3}"]
+    assert fold_paths(".".join(reversed(path.split("."))) for path in inner) == ["{0..1}.0", "{0,2}.1", "{0,3}.2"]
+
+
 def test_order_is_natural_and_the_root_comes_first() -> None:
     contents = {"b": 1, "a.10": 1, "a.9": 2, "": 3, "a": 4}
     assert list(folded(contents)) == ["", "a", "a.9", "a.10", "b"]
-    assert natural_key("a.9.x") < natural_key("a.10.x")
+    assert natural_key("a.9.x") < natural_key("a.10.x") < natural_key("a.b")
 
 
 def test_a_126_layer_model_takes_as_many_rows_as_a_12_layer_one() -> None:

@@ -81,6 +81,7 @@ def test_unfolding_gives_the_rows_back(values: list[tuple[str, str | None, int]]
     ("rows", "reason"),
     [
         ([tensor("a.{0..9}", every=2)], "gap"),
+        ([tensor("a.{0..1}", every=2)], "gap"),
         ([tensor("a.{0..1}", every=2), tensor("b.{0..1}")], "have place 2"),
         ([tensor("a.{0..2}", "m.{0..1}")], "2 modules"),
         ([tensor("a.{0..999999999}")], "stands for"),
