@@ -69,7 +69,8 @@ def _two_models(old: Here, new: Side, policy: Policy) -> FileComparison:
         return FileComparison(Comparison((_finding("model.unrelated", message, policy),)), notes)
     sources = old.known.source, new.known.source
     foreign = sources[0] != sources[1]
-    if foreign and ALONE in sources:
+    lent = foreign and ALONE in sources
+    if lent:
         new = new.here()
         notes.append(_lend_modules(old, new))
         values = match_weights(old.known.weights, new.known.weights)
@@ -80,7 +81,8 @@ def _two_models(old: Here, new: Side, policy: Policy) -> FileComparison:
             f"{IN_WORDS[sources[1]]}"
         )
     known, named = old.known.modules, new.known.modules
-    names = new_names(values.same, known, named) if foreign or not _mostly_named_alike(known, named) else {}
+    alike = lent or (not foreign and _mostly_named_alike(known, named))  # equal weights would only lead astray
+    names = {} if alike else new_names(values.same, known, named)
     if foreign or names or _only_one_tells_classes(known, named):
         new.rename(names, known)
         old.rename({}, new.known.modules)
