@@ -80,6 +80,17 @@ def test_order_needs_the_same_module_on_both_sides() -> None:
     assert placed(facts) == [("a.y", "order")]
 
 
+def test_what_feeds_one_undecided_node_is_placed_with_it() -> None:
+    known = [ir.Node("", "Relu", []) for _ in range(2)]
+    lost = [ir.Node("", "Neg", [node.outputs[0]]) for node in known]
+    lost.append(ir.Node("", "Add", [None, *(node.outputs[0] for node in lost)]))
+    last = ir.Node("", "Relu", lost[-1].outputs)
+    facts = GraphFacts(ir.Model(ir.Graph([], last.outputs, nodes=[*known, *lost, last]), ir_version=10), MODULES)
+    for node, path in zip((*known, last), ("a.x", "a.y", "a.x"), strict=True):
+        facts.by_node[node].decide(Evidence.DIRECT, path, "recorded")
+    assert placed(facts) == [("a", "between")] * 3
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_graph_that_lost_everything_stays_undecided(count: int) -> None:
     assert placed(chain(*[None] * count)) == [(None, None)] * count

@@ -107,6 +107,17 @@ def test_siblings_are_of_one_graph_in_order() -> None:
     assert graph.runners == {id(body): graph.by_node[nodes[1]]}
 
 
+def test_bodies_of_functions_have_their_runners_too() -> None:
+    body = ir.Graph([], [], nodes=[ir.Node("", "Relu", [])])
+    branch = ir.Node("", "If", [], [ir.AttrGraph("then_branch", body)])
+    whole = model(ir.Node("local", "f", []))
+    local = ir.Function("local", "f", graph=ir.Graph([], [], nodes=[branch]), attributes=[])
+    whole.functions[local.identifier()] = local
+    graph = GraphFacts(whole, MODULES)
+    assert graph.runners == {id(body): graph.by_node[branch]}
+    assert facts(ir.Node("", "Relu", [])).runners == {}
+
+
 def test_bodies_of_an_attribute() -> None:
     body, other = ir.Graph([], [], nodes=[]), ir.Graph([], [], nodes=[])
     assert bodies_of(ir.AttrGraph("then_branch", body)) == (body,)
