@@ -1,8 +1,9 @@
 """Where an error enters: the first module call whose output is off while its inputs still agree.
 
 1. Each recorded reference is located in the graph: a value that equals it; else the value that crosses the
-   border where PyTorch recorded it, unless that equals another reference. (What the call took is no other reference: a
-   module scaled by zero returns it.) A graph output is what the root returned there, whatever it holds.
+   border where PyTorch recorded it, unless that equals another reference. (What the call took is no other reference
+   where a node of the call's own gives the value: a module scaled by zero returns it. A module that is not in the
+   graph has no such node.) A graph output is what the root returned there, whatever it holds.
 2. A value far from the reference at its place is only believed to be that reference gone wrong if the error goes
    on, to everything recorded that is computed from it: where some of that agrees, it is simply another value (the
    optimizer moved the border). Or if nobody moved the border: the module's own node gives it, by the exporter's
@@ -80,7 +81,12 @@ def locate(
             located[index] = Located(value, observation.expected[value][index])
             continue
         given = references.given_to_makers(index)
-        placed = [place for place in by_place.get(index, []) if taken.get(place.value, set()) <= given]
+        placed = [
+            place
+            for place in by_place.get(index, [])
+            if (others := taken.get(place.value, set())) <= given
+            and (not others or _is_made_in(references.innermost_makers(index), place.value, placement, flow))
+        ]
         if placed:
             closest = _closest(placed)
             near = closest.difference.max_rel <= SAME_PLACE and closest.value not in moved
@@ -89,6 +95,13 @@ def locate(
     in_place = {index: item for index, item in doubtful.items() if item.value not in moved}
     located |= _unmoved(in_place, located, references, placement, flow)
     return located | _credible(doubtful, located, references, flow)
+
+
+def _is_made_in(calls: set[int], value: ir.Value, placement: Placement, flow: Flow) -> bool:
+    producer = value.producer()
+    if producer is None or producer not in flow.position:
+        return False
+    return any(not calls.isdisjoint(chain) for chain in placement.at(flow.position[producer]).own)
 
 
 def _moved(placement: Placement) -> set[ir.Value]:

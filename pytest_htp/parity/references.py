@@ -108,10 +108,11 @@ class References:
         self.groups: dict[Group, list[Reference]] = {}
         for reference in self.items:
             self.groups.setdefault(reference.group, []).append(reference)
-        self._makers: dict[int, list[Border]] = {}
-        for border in self.borders:
+        self._makers: dict[int, list[int]] = {}
+        for order, border in enumerate(self.borders):
             for index in border.outputs.ids - border.inputs.ids:
-                self._makers.setdefault(index, []).append(border)
+                self._makers.setdefault(index, []).append(order)
+        self._parents = [call.parent for call in hierarchy.calls]
         self._sizes = {count for _, count in self.groups}
         self._samples = {
             group: torch.stack([sample(reference.tensor) for reference in members])
@@ -120,7 +121,12 @@ class References:
 
     def makers(self, index: int) -> list[Border]:
         """Borders of the calls that returned a reference without having taken it."""
-        return self._makers.get(index, [])
+        return [self.borders[order] for order in self._makers.get(index, [])]
+
+    def innermost_makers(self, index: int) -> set[int]:
+        """Orders of those calls that no call inside of them gave it."""
+        orders = set(self._makers.get(index, []))
+        return orders - {self._parents[order] for order in orders}
 
     def given_to_makers(self, index: int) -> set[int]:
         """What those calls took."""

@@ -115,6 +115,37 @@ def test_a_module_that_returns_what_it_took_is_blamed_for_its_own_fault(
     assert found.module == "1"
 
 
+class Blocks(nn.Module):
+    """Returns what each of two residual blocks gave; as in a vision tower that is read at its last block but one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList([Residual(), Residual()])
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        first = self.blocks[0](x)
+        return self.blocks[1](first), first
+
+
+class ReadEarlier(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tower = Blocks()
+        self.head = nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.tower(x)[1])
+
+
+def test_a_module_that_nothing_reads_is_not_in_the_graph_and_does_not_diverge(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    made = HTPExporter(verbose=False).export(ReadEarlier(), torch.randn(2, 8), tmp_path / "m.onnx")
+    assert not any("blocks.1" in tag for tag in made.tags.values())
+    assert made.parity.first_divergence is None
+    assert "tower.blocks.1" not in made.parity.modules
+    assert "tower.blocks.0" in made.parity.modules
+
+
 def test_a_fault_accuses_no_tag(prepared: Prepare, tmp_path: Path) -> None:
     request = prepared("bert")
     attestation = measure_parity(request).attestation
@@ -149,7 +180,7 @@ def test_a_fault_in_a_fused_node_names_one_of_its_modules(prepared: Prepare, tmp
     assert checked
 
 
-@pytest.mark.parametrize("name", ["bert", "gpt2", "convnet", "called_twice", "recurrent", "in_place"])
+@pytest.mark.parametrize("name", ["bert", "gpt2", "llava", "convnet", "called_twice", "recurrent", "in_place"])
 def test_healthy_exports_don_t_diverge(prepared: Prepare, name: str) -> None:
     result = measure_parity(prepared(name))
     assert result.first_divergence is None
