@@ -61,7 +61,7 @@ def test_every_snippet_is_run_or_says_why_not(page: Path) -> None:
 
 def test_snippets_that_are_not_run_are_few() -> None:
     skipped = [(page.name, block.line) for page in OURS for block in blocks_of(page) if "skip" in block.options]
-    assert len(skipped) <= 8, skipped
+    assert len(skipped) <= 9, skipped
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
