@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -45,7 +44,7 @@ from pytest_htp.exporter.steps import StepRunner, refused_path
 from pytest_htp.exporter.tags import tagged
 from pytest_htp.exporter.toolchain import toolchain_versions
 from pytest_htp.exporter.twin import watch_twin
-from pytest_htp.exporter.validity import check_saved
+from pytest_htp.exporter.validity import check_saved, warn_of_another_opset
 from pytest_htp.exporter.verification import Verified, parity_reason, verify
 from pytest_htp.monitor import HTPExportMonitor, LiveProgress
 from pytest_htp.tagging.embed import embed_tags, strip_tags
@@ -152,7 +151,7 @@ class _Export:
                     self._verify_and_describe()
             self.data.export_time = time.perf_counter() - started
             self.steps.finish()
-            self._say_if_opset_differs()
+            warn_of_another_opset(self.options.opset_version, self.data.opset)
             files = self._written()
         except BaseException as error:
             self.data.export_time = time.perf_counter() - started
@@ -284,16 +283,6 @@ class _Export:
         ]
         traced(None)  # where the boundary could not be observed, tracing took the whole call
         self.steps.finish()
-
-    def _say_if_opset_differs(self) -> None:
-        """Exporters leave a graph that they can't convert as it was, without a word."""
-        asked, written = self.options.opset_version, self.data.opset.get("")
-        if asked not in (None, written):
-            warnings.warn(
-                f"opset_version={asked} was asked for, the exporter wrote opset {written}: it can't convert this graph",
-                RuntimeWarning,
-                stacklevel=4,
-            )
 
     # 6. node tagging
 

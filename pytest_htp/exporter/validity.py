@@ -1,7 +1,11 @@
-"""Is the saved file a valid ONNX model? onnx's own full check, and the module behind what it finds."""
+"""Is the saved file a valid ONNX model, and what was asked for? onnx's own full check, and the module behind what it
+finds.
+"""
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
@@ -37,6 +41,22 @@ def check_saved(path: Path, tagging: Tagging, *, structure_only: bool = False) -
         facts = node_named_in(text, tagging)
         where = f", {described(facts, tagging)}" if facts is not None else ""
         raise InvalidModel(f"the exported graph is not valid ONNX{where}: {text}") from error
+
+
+def warn_of_another_opset(asked: int | None, written: Mapping[str, int]) -> None:
+    """Exporters leave a graph that they can't convert as it was, without a word.
+
+    Args:
+        asked: the option ``opset_version``.
+        written: domain → version of the file.
+    """
+    if asked not in (None, written.get("")):
+        warnings.warn(
+            f"opset_version={asked} was asked for, the exporter wrote opset {written.get('')}: it can't convert this "
+            "graph",
+            RuntimeWarning,
+            stacklevel=4,
+        )
 
 
 def _weights_as_inputs(model: onnx.ModelProto) -> onnx.ModelProto:
