@@ -46,7 +46,7 @@ from pytest_htp.format.paths import expand_pattern
 
 sys.path.insert(0, str(ROOT / "tests" / "files"))
 
-from htp_pairs import ConvNet, Encoder, without_modules
+from htp_pairs import ConvNet, Encoder, LastHidden, without_modules
 
 
 @dataclass(frozen=True)
@@ -82,16 +82,7 @@ def _bert(changed: bool) -> nn.Module:
     model = BertModel(AutoConfig.from_pretrained(config_dir("bert"), attn_implementation="eager"))
     if changed:
         model.encoder.layer[1].intermediate.intermediate_act_fn = nn.Tanh()
-    return _LastHidden(model)
-
-
-class _LastHidden(nn.Module):
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.bert = model
-
-    def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        return self.bert(input_ids=ids)[0]
+    return LastHidden(model)
 
 
 CASES = {

@@ -75,6 +75,17 @@ class Wrapper(nn.Module):
         return self.model(x)
 
 
+class LastHidden(nn.Module):
+    """A transformers model that takes token ids and gives its last hidden state."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.bert = model
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.bert(input_ids=ids)[0]
+
+
 def save(model: nn.Module, path: Path, *, dynamo: bool, opset: int = 18) -> Path:
     images = isinstance(model, ConvNet)
     example = torch.ones(1, 3, 8, 8) if images else torch.ones(1, 6, dtype=torch.int64)
