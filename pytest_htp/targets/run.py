@@ -47,7 +47,7 @@ def compile_for(target: Target, path: Path, tagging: Tagging, *, timeout: float)
         at_fault = None if named else _option_at_fault(target, path, timeout)
         raise HTPUsageError(answer.message if at_fault is None else f"{answer.message} (without {at_fault} it can)")
     if answer.outcome == "compiled" and not answer.partitions:
-        compilation = _nothing_taken(target, path, compilation, timeout)
+        compilation = _nothing_taken(target, path, tagging, compilation, timeout)
         answer = compilation.answer
     compiled = answer.outcome == "compiled"
     nodes = in_execution_order(answer.nodes, tagging) if compiled else []
@@ -104,7 +104,9 @@ def _compile(target: Target, path: Path, timeout: float) -> Compilation:
     return compile_apart(request, timeout)
 
 
-def _nothing_taken(target: Target, path: Path, compilation: Compilation, timeout: float) -> Compilation:
+def _nothing_taken(
+    target: Target, path: Path, tagging: Tagging, compilation: Compilation, timeout: float
+) -> Compilation:
     """A provider that took no node: a mistake in its options if it takes some without them, else its refusal.
 
     Raises:
@@ -118,6 +120,9 @@ def _nothing_taken(target: Target, path: Path, compilation: Compilation, timeout
         )
     device = compilation.answer.device
     message = f"{device} takes no node of this graph: all of it would run on the CPU"
+    inputs = [value for value in tagging.graph.model.graph.inputs if value.shape is not None]
+    if dynamic := [str(value.name) for value in inputs if not all(isinstance(dim, int) for dim in value.shape or ())]:
+        message += f"; most such compilers refuse dynamic axes (of {', '.join(dynamic)}): export with fixed sizes"
     answer = CompileAnswer(outcome="failed", device=device, message=message, memory=compilation.answer.memory)
     return replace(compilation, answer=answer)
 

@@ -55,7 +55,9 @@ def test_targets(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "target    cpu: compiled, 100% of 3 nodes on CPU in 1 partition\n" in out
     assert "target    qnn: compiled, 100% of 3 nodes on QNN in 1 partition\n" in out
     assert main([*arguments, "--dynamic", "--target", "qnn", "--inputs", INPUT]) == 1
-    assert "target    qnn: does not compile: QNN takes no node of this graph" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "target    qnn: does not compile: QNN takes no node of this graph" in out
+    assert "refuse dynamic axes (of x): export with fixed sizes" in out
 
 
 def test_structure_alone(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
