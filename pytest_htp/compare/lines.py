@@ -6,6 +6,7 @@ themselves: lines are aligned by operator, and both kinds of numbers are transla
 
 from __future__ import annotations
 
+import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,9 @@ from pytest_htp.format.program import COMMUTATIVE, OUTSIDE, OWN, Line, parse_lin
 # nothing in common take 3.5 s of CPU time, among 256 candidates 10 s.
 _LONGEST = 4000
 _CANDIDATES = 64
+# Numbers of lines and of values from outside, where a line may hold some.
+_OWN = re.compile(r"(?:^|(?<=\()|(?<=, ))%(\d+)(?=[ ,.;)])")
+_OUTSIDE = re.compile(r"(?:(?<=\()|(?<=, ))in(\d+)(?=[,;)])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +61,75 @@ class Differences:
 @lru_cache(maxsize=4096)
 def diff_programs(before: tuple[str, ...], after: tuple[str, ...]) -> Differences:
     """What changed from one program to the other; nothing for programs that differ in numbering alone."""
-    old, new = [*map(parse_line, before)], [*map(parse_line, after)]
+    return _diff(before, after, _equal_ends(before, after)) or _diff(before, after, _Ends()) or Differences()
+
+
+@dataclass
+class _Ends:
+    """Lines at the start and at the end that differ in numbering alone: most of a long program, and not parsed.
+
+    Attributes:
+        start, end: how many.
+        own: number of such a line → the number it had.
+        read: the same, also for the lines that they read if these are what they were.
+        renumbered: the other way round.
+        outside: values from outside that they read, which have the numbers they had, and how often in a certain order.
+    """
+
+    start: int = 0
+    end: int = 0
+    own: dict[str, str] = field(default_factory=dict)
+    read: dict[str, str] = field(default_factory=dict)
+    renumbered: dict[str, str] = field(default_factory=dict)
+    outside: Counter[int] = field(default_factory=Counter)
+
+    def take(self, before: str, after: str) -> bool:
+        """Whether two lines are such a pair, by what the others read."""
+        one, other = _OWN.split(before), _OWN.split(after)
+        if one[::2] != other[::2] or not before.startswith("%"):
+            return False
+        was, now = one[1::2], other[1::2]
+        old, new = dict(zip(now, was, strict=True)), dict(zip(was, now, strict=True))
+        if was != [self.read.get(line, old[line]) for line in now]:
+            return False
+        if now != [self.renumbered.get(line, new[line]) for line in was]:
+            return False
+        self.read |= old
+        self.renumbered |= new
+        self.own[now[0]] = was[0]
+        if "in" in before:
+            operator = one[2].removeprefix(" = ").partition("(")[0]
+            votes = int(operator not in COMMUTATIVE)
+            self.outside.update({int(number): votes for number in _OUTSIDE.findall(before)})
+        return True
+
+
+def _equal_ends(before: Sequence[str], after: Sequence[str]) -> _Ends:
+    ends, shorter = _Ends(), min(len(before), len(after))
+    while ends.start < shorter and ends.take(before[ends.start], after[ends.start]):
+        ends.start += 1
+    while ends.start + ends.end < shorter and ends.take(before[-1 - ends.end], after[-1 - ends.end]):
+        ends.end += 1
+    return ends
+
+
+def _diff(before: Sequence[str], after: Sequence[str], ends: _Ends) -> Differences | None:
+    """What changed between the ends; None where these read what is something else now."""
+    old, new = ([*map(parse_line, lines[ends.start : len(lines) - ends.end])] for lines in (before, after))
     pairs, gone, fresh = _align(old, new)
-    lines = {b.number: a.number for a, b in pairs if not b.is_call}
-    outside = _outside(pairs)
-    names = {line.number: line.name for line in old if not line.is_call}
+    lines = ends.own | {str(b.number): str(a.number) for a, b in pairs if not b.is_call}
+    outside = _outside(pairs, ends.outside)
+    if any(lines.get(now) != was for now, was in ends.read.items()) or any(outside.get(k) != k for k in ends.outside):
+        return None
     result = Differences(outside={new: old for new, old in outside.items() if new != old})
+    halves = (line.partition(" = ") for line in before)
+    names = {number: rest.partition("(")[0] for number, _, rest in halves}
+    names |= {f"new %{line.number}": line.name for line in new if not line.is_call}
 
     def translated(value: str) -> str:
         if (own := OWN.fullmatch(value)) is not None:
-            number = lines.get(int(own[1]))
-            return f"new {value}" if number is None else f"%{number}{own[2]}"
+            line = lines.get(own[1])
+            return f"new {value}" if line is None else f"%{line}{own[2]}"
         if (other := OUTSIDE.fullmatch(value)) is not None:
             return f"in{outside.get(int(other[1]), int(other[1]))}"
         if value.startswith("("):
@@ -79,9 +141,7 @@ def diff_programs(before: tuple[str, ...], after: tuple[str, ...]) -> Difference
         own = OWN.fullmatch(value.removeprefix("new "))
         if own is None:
             return value
-        name = names.get(int(own[1]), "") if not value.startswith("new ") else ""
-        if value.startswith("new "):
-            name = next((line.name for line in new if line.number == int(own[1])), "")
+        name = names.get(value.removesuffix(own[2]))
         return f"{name}{own[2]}" if name else value
 
     for a, b in pairs:
@@ -237,9 +297,9 @@ def _likeness(a: Line, b: Line) -> tuple[int, int]:
     return sum(kept.values()) + len(set(a.attributes) & set(b.attributes)), kinds
 
 
-def _outside(pairs: Sequence[tuple[Line, Line]]) -> dict[int, int]:
+def _outside(pairs: Sequence[tuple[Line, Line]], unmoved: Counter[int]) -> dict[int, int]:
     """Which value from outside is which, by the votes of the lines that read them."""
-    votes: Counter[tuple[int, int]] = Counter()
+    votes = Counter({(number, number): count for number, count in unmoved.items()})
     for a, b in pairs:
         if a.name in COMMUTATIVE or len(a.inputs) != len(b.inputs):
             continue

@@ -127,3 +127,27 @@ def test_a_program_changes_its_module() -> None:
     (finding,) = compare_exports(before, after).findings
     assert (finding.code, finding.module, finding.message) == ("ops.changed", "pooler", "Tanh: axis 0 -> 1")
     assert not compare_exports(before, bert()).findings
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        # a line's number alone is another: nothing
+        ("%1 = A(in0) | %2 = B(%1) | %3 = C(%2)", "%1 = A(in0) | %2 = B(%1) | %3 = C(%2)", []),
+        ("%1 = A(in0) | %2 = C(%1)", "%1 = A(in0) | %2 = B(%1) | %3 = C(%2)", ["C: input A -> B", "new B"]),
+        # the end reads what the middle makes, which is what it was
+        ("%1 = A(in0) | %2 = B(%1; a=1) | %3 = C(%2) | %4 = D(%2)",
+         "%1 = A(in0) | %2 = B(%1; a=2) | %3 = C(%2) | %4 = D(%2)", ["B: a 1 -> 2"]),
+        # … and what it was not: two lines of the middle have changed places
+        ("%1 = A(in0) | %2 = B(%1) | %3 = B(%2) | %4 = C(%2)",
+         "%1 = A(in0) | %2 = X(%1) | %3 = B(%1) | %4 = B(%3) | %5 = C(%4)", ["C: input B -> B", "new X"]),
+        # one line for two, and two for one
+        ("%1 = A() | %2 = A(a=1) | %3 = C(%1, %2)", "%1 = A() | %2 = A(a=1) | %3 = C(%1, %1)", ["C: input 2 A -> A"]),
+        ("%1 = A() | %2 = A(a=1) | %3 = C(%1, %1)", "%1 = A() | %2 = A(a=1) | %3 = C(%1, %2)", ["C: input 2 A -> A"]),
+        # a name that looks like a number
+        ("%1 = A(parameter %20) | %2 = C(%1)", "%1 = A(parameter %21) | %2 = C(%1)",
+         ["A: input parameter %20 -> parameter %21"]),
+    ],
+)  # fmt: skip
+def test_ends_of_programs_are_equal_if_what_they_read_is(before: str, after: str, words: list[str]) -> None:
+    assert sorted(each.words for each in differences(before, after).found) == words
