@@ -115,6 +115,7 @@ def describe_graph(
     tables: Mapping[str, ir.TensorProtocol] = MappingProxyType({}),
     real_weights: bool = True,
     named_outputs: bool = True,
+    fingerprints: bool = True,
     attestation: AttestationRow = NO_ATTESTATION,
     parity: ParityRow = NO_PARITY,
 ) -> GraphRecord:
@@ -128,6 +129,7 @@ def describe_graph(
         named_outputs: False where the exporter made the outputs' names up. Such a name (``linear_15``,
             ``linear_alias_1``) is nobody's contract and moves with every inserted node: outputs are numbered by
             place instead (``output.0``).
+        fingerprints: False where nothing is compared with a baseline of edition 1, which has no programs.
         attestation: what was found of the tags, in the record's terms.
         parity: what was found of the values.
     """
@@ -161,14 +163,14 @@ def describe_graph(
         coverage=convert(tagging.coverage.to_dict(), CoverageRow),
         attestation=attestation,
         parity=_by_output_row(parity, model, outputs),
-        modules=fold_rows(_module_rows(programs)),
+        modules=fold_rows(_module_rows(programs, fingerprints=fingerprints)),
         untagged=_untagged(tagging.nodes, programs),
     )
 
 
-def _module_rows(programs: Programs) -> list[ModuleRow]:
+def _module_rows(programs: Programs, *, fingerprints: bool) -> list[ModuleRow]:
     places, graph = programs.places, programs.graph
-    fingerprints = Fingerprints(places)
+    prints = Fingerprints(places) if fingerprints else None
     weights = weights_by_module(graph)
     costs = Costs(places)
     exported = {path for chain in places.chains.values() for path in chain}
@@ -191,7 +193,7 @@ def _module_rows(programs: Programs) -> list[ModuleRow]:
                 dtypes=_histogram(dtype.name for dtype in made if dtype is not None),
                 evidence=_histogram(facts.evidence.value for facts in nodes),
                 weights=dict(sorted(weights.get(path, {}).items())),
-                fingerprint=fingerprints.of(path),
+                fingerprint=None if prints is None else prints.of(path),
                 flops=cost.flops,
                 attention_flops=cost.attention_flops,
                 params_bytes=info.params_bytes,

@@ -52,6 +52,7 @@ def describe_file(file: OnnxFile, tagging: Tagging, weights: list[Weight], *, na
         parameters={w.name: (w.tensor.dtype.name, w.size, int(w.tensor.dtype.itemsize)) for w in named},
         real_weights=False,  # or it would map every weight into memory
         named_outputs=named_outputs,
+        fingerprints=False,
     )
     if not file.missing:
         rows = [DuplicateRow(names=names, bytes=size, copies=copies) for names, size, copies in duplicates(weights)]
