@@ -141,9 +141,31 @@ def _match_moved(modules: Modules) -> dict[str, str]:
                 matched[path] = target
                 del modules.removed[path], modules.added[target]
 
+    _match_wrapped(modules, accept)
     _match_equal_subtrees(modules, old_forest, new_forest, accept)
     _match_same_place(modules, accept)
     return matched
+
+
+def _match_wrapped(modules: Modules, accept: _Accept) -> None:
+    """The whole model under another one, or taken out of it, whatever changed inside: all paths with one beginning more
+    or less.
+    """
+    for outer, inner, put_in in (
+        (modules.added, modules.before, True),
+        (modules.removed, modules.after, False),
+    ):
+        root = inner.get("")
+        places = [path for path, row in outer.items() if root is not None and row.class_name == root.class_name]
+        moved = topmost(modules.removed if put_in else modules.added)
+        for place in sorted(places, key=natural_key):
+            pairs = [(path, f"{place}.{path}") for path in moved]
+            if pairs and all(
+                under in outer and outer[under].class_name == inner[path].class_name for path, under in pairs
+            ):
+                for path, under in pairs:
+                    accept(path, under) if put_in else accept(under, path)
+                return
 
 
 def _match_equal_subtrees(modules: Modules, old_forest: _Forest, new_forest: _Forest, accept: _Accept) -> None:
@@ -151,7 +173,7 @@ def _match_equal_subtrees(modules: Modules, old_forest: _Forest, new_forest: _Fo
     candidates: dict[int, list[str]] = {}
     for path in sorted(modules.added, key=natural_key, reverse=True):
         candidates.setdefault(new_forest.signature[path], []).append(path)
-    for old in sorted(old_forest.roots, key=natural_key):
+    for old in sorted(modules.removed.keys() & old_forest.roots, key=natural_key):
         found = candidates.get(old_forest.signature[old], [])
         while found and found[-1] not in modules.added:  # already taken with an enclosing module
             found.pop()

@@ -88,6 +88,12 @@ CAUSES = (
         "replace the operator",
     ),
     _row(
+        "an operator that no dynamic axis may reach",
+        r"UnsupportedOperatorException",
+        "torch can't tell the operator's shapes where an axis is dynamic: give that axis a plain size, or replace the "
+        "operator",
+    ),
+    _row(
         "a TorchScript module",
         r"not supported on ScriptModules|ScriptModule",
         "give the nn.Module that was scripted or traced: TorchScript can't be exported by torch.export",

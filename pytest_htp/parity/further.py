@@ -73,7 +73,7 @@ def derived_sets(model: nn.Module, example: PreparedInputs, result: Any, program
     if not (axes or masks) or not _answers_again(model, example, result):
         return []
     sets = [
-        _resized(model, example, axes),
+        _resized(model, example, axes) if axes else None,
         _try(model, PADDING, example, dict.fromkeys(masks, _pad)) if masks else None,
     ]
     return [found for found in sets if found is not None]

@@ -343,10 +343,10 @@ def test_names_that_the_record_gave_by_place_are_compared_by_place() -> None:
 
 
 def test_outputs_made_by_each_others_modules_are_reordered_though_names_stay() -> None:
-    def made_by(*makers: str) -> Record:
+    def made_by(*makers: str | tuple[str, list[Any]] | None) -> Record:
         def edit(record: Record) -> None:
             for tensor, maker in zip(record["outputs"], makers, strict=True):
-                tensor["module"] = maker
+                tensor["module"], tensor["dims"] = maker if isinstance(maker, tuple) else (maker, ["batch", 8])
 
         return edited(edit)
 
@@ -354,7 +354,11 @@ def test_outputs_made_by_each_others_modules_are_reordered_though_names_stay() -
     assert codes(right, made_by("pooler", "head")) == ["io.reordered"]
     assert codes(right, right) == []
     assert codes(right, made_by("head", "embeddings")) == ["record.changed"]
-    assert codes(bert(), right) == ["record.changed"]
+    shaped = [("head", ["batch", 5, 3]), ("pooler", [2, "batch", 8])]
+    assert codes(made_by(*shaped), made_by(*shaped[::-1])) == ["io.reordered"], "their shapes moved with them"
+    fixed = [("pooler", [2, "batch", 8]), ("head", [2, 5, 3])]
+    assert codes(made_by(*shaped), made_by(*fixed)) == ["io.reordered", "io.dim_fixed"]
+    assert codes(made_by(None, None), right) == ["record.changed"]
 
 
 def test_ties_are_watched_in_the_model_where_the_graph_stored_a_copy_already() -> None:

@@ -57,6 +57,25 @@ def test_a_wrapper_that_adds_an_operator_names_it() -> None:
     assert told.message == "class BertModel -> Classifier, with its children Softmax +1"
 
 
+def test_a_wrapped_model_is_known_though_it_changed_inside() -> None:
+    def adapted_under_another(rows: dict[str, Any]) -> None:
+        _wrapped(rows)
+        _under_a_softmax(rows)
+
+    plain, wrapped = bert(), changed(adapted_under_another)
+    for before, after, code, sign, prefix in (
+        (plain, wrapped, "module.added", "+", "net."),
+        (wrapped, plain, "module.removed", "-", ""),
+    ):
+        told = {(found.code, found.module): found.message for found in compare_exports(before, after).findings}
+        assert (code, "net") in told
+        assert told["module.class_changed", ""].endswith(f"with its children Softmax {sign}1")
+        assert told["module.class_changed", f"{prefix}encoder.layer.{{0..11}}.dense"].endswith(
+            f"with its children Add {sign}1, MatMul {sign}2"
+        )
+        assert len([found for found, _ in told if found.startswith("module.")]) <= 4
+
+
 def _another(rows: dict[str, Any]) -> None:
     rows.clear()
     rows.update({"": row("", "Conv", {"Unsqueeze": 1}), "c": row("c", "Conv1d", {"Conv": 1}, weights={"FLOAT": 64})})

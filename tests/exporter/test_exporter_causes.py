@@ -79,6 +79,11 @@ class LeastSquares(nn.Module):
         return torch.linalg.lstsq(x, x).solution
 
 
+class FakeQuantized(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.fake_quantize_per_tensor_affine(x, 0.1, 0, -128, 127)
+
+
 class Anchors(nn.Module):
     """Like YOLO's head: a plain attribute, made anew where the shape differs, left as it was by an earlier export."""
 
@@ -126,6 +131,7 @@ def message(model: Any, inputs: Any, tmp_path: Path, **options: Any) -> str:
             {},
             ["in module inner: DynamicOutputShape", "lstsq(x, x)", "outside of forward"],
         ),
+        (FakeQuantized(), {"x": "float32[batch=2, 4]"}, {}, ["fake_quantize", "give that axis a plain size"]),
         (Around(Anchors()), (X,), {}, ["inner.anchors is a fake tensor", "build the model anew for each export"]),
         (packed, (X,), {}, ["LinearPackedParams", "stages=['int8:dynamic']"]),
         (scripted, (X,), {}, ["ScriptModule", "Give the nn.Module that was scripted"]),
@@ -141,6 +147,7 @@ def message(model: Any, inputs: Any, tmp_path: Path, **options: Any) -> str:
         "structure",
         "no fake",
         "shape of values",
+        "dynamic axis",
         "fake left",
         "packed",
         "script",

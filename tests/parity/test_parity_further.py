@@ -103,6 +103,13 @@ def test_sizes_that_pytorch_refuses_leave_another_batch(tmp_path: Path) -> None:
     assert made.parity.failed == []
 
 
+def test_a_graph_without_dynamic_axes_has_no_other_sizes(tmp_path: Path) -> None:
+    inputs = {"x": X, "attention_mask": torch.ones(2, 16, dtype=torch.int64)}
+    made = export(tmp_path, Masked().eval(), inputs)
+    assert list(made.parity.input_sets) == ["padding"]
+    assert made.record["parity"]["failed_on"] == ["padding"], "the export forgot the mask"
+
+
 @pytest.mark.parametrize("name", ["bert", pytest.param("t5", marks=pytest.mark.slow)])
 def test_a_right_export_agrees_on_all_sets(name: str, tmp_path: Path) -> None:
     made = export(tmp_path, config_dir(name), None, dynamic=True)

@@ -47,9 +47,11 @@ def compare_io(context: Context) -> None:
     for kind in ("input", "output"):
         old, new = (_tensors(record, kind) for record in (context.before, context.after))
         matches += _match(context, found, kind, old, new)
-    if "io.reordered" not in found.messages:
-        _report_exchanged(context, found, matches)
-    for match in _by_place_if_relabelled(context, found, matches):
+    if "io.reordered" in found.messages:
+        typed = _by_place_if_relabelled(context, found, matches)
+    else:
+        typed = matches = _matched_by_maker(context, found, matches)
+    for match in typed:
         _compare_types(found, match)
     _compare_symbols(found, matches)
     for code, messages in found.messages.items():
@@ -117,20 +119,28 @@ def _tensors(record: Record, kind: str) -> list[TensorRow]:
     return list_tensors(record.inputs if kind == "input" else record.outputs)
 
 
-def _report_exchanged(context: Context, found: _Differences, matches: Sequence[_Match]) -> None:
-    """Outputs that keep their names and places but are now made by each other's modules."""
+def _matched_by_maker(context: Context, found: _Differences, matches: list[_Match]) -> list[_Match]:
+    """Report outputs that keep their names and places but are now made by each other's modules.
+
+    Types are then compared by what makes them: that they were exchanged too says nothing more.
+    """
     new_paths = context.modules.new_paths
     outputs = [match for match in matches if match.kind == "output"]
     values = all(match.old.value and match.new.value for match in outputs)
     old = [_maker(match.old, new_paths, values) for match in outputs]
     new = [_maker(match.new, {}, values) for match in outputs]
     if None in old or None in new or sorted(map(str, old)) != sorted(map(str, new)) or old == new:
-        return
+        return matches
     moved = [match.new.name for match, a, b in zip(outputs, old, new, strict=True) if a != b]
     apart = {str(maker).partition(":")[0] for maker, other in zip(old, new, strict=True) if maker != other}
     whose = "made by each other's modules" if len(apart) > 1 else f"each other's values in {apart.pop() or 'the root'}"
     message = f"outputs {', '.join(moved[:_SHOWN])} are now {whose}"
     found.add("io.reordered", "output", message, old, new)
+    if len(set(new)) < len(new):
+        return matches
+    made = dict(zip(new, (match.new for match in outputs), strict=True))
+    exchanged = [_Match("output", match.old, made[maker]) for match, maker in zip(outputs, old, strict=True)]
+    return [*(match for match in matches if match.kind != "output"), *exchanged]
 
 
 def _maker(tensor: TensorRow, new_paths: Mapping[str, str], values: bool) -> str | None:

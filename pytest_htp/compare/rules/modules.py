@@ -123,9 +123,11 @@ def _handed_over(context: Context) -> dict[str, dict[str, int]]:
     the new ones, had become its own.
     """
     moved_ops: dict[str, dict[str, int]] = {}
-    for rows, sign in ((context.modules.added, -1), (context.modules.removed, 1)):
+    new_paths = context.modules.new_paths
+    for rows, sign, today in ((context.modules.added, -1, {}), (context.modules.removed, 1, new_paths)):
         for path, row in rows.items():
-            outer = next((path for path in ancestors(path) if path in context.open), None)
+            around = (today.get(outer, outer) for outer in ancestors(path))
+            outer = next((path for path in around if path in context.open), None)
             if outer is not None:
                 sums = moved_ops.setdefault(outer, {})
                 for op, count in row.ops.items():
