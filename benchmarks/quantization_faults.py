@@ -115,7 +115,7 @@ def _array(graph: onnx.GraphProto, name: str) -> Array:
 def _give(graph: onnx.GraphProto, node: onnx.NodeProto, place: int, array: Array) -> None:
     """An operand of its own: others that read the old one don't change."""
     name = f"fault.{len(graph.initializer)}.{node.input[place]}"
-    graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+    graph.initializer.append(numpy_helper.from_array(np.array(array, order="C"), name))
     node.input[place] = name
 
 
