@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -56,3 +57,14 @@ def test_a_mask_does_not_set_the_scale_of_what_it_masks(tmp_path: Path) -> None:
     softmax = next(node for node in stage.program.graph if node.op_type == "Softmax")
     assert softmax.inputs[0] is not None
     assert softmax.inputs[0].producer().op_type == "Add"  # type: ignore[union-attr]
+
+
+def test_a_mask_beyond_half_precision_stays_finite(tmp_path: Path) -> None:
+    """The lowest float32 number is no half; as an infinity it would make NaN of what it is multiplied with (0)."""
+    torch.manual_seed(0)
+    x = (torch.randn(2, 8, 16) * 2, torch.tensor([[1.0] * 8, [1.0] * 5 + [0.0] * 3]))
+    stage = HTPExporter(stages=["fp16"]).export(Masked(), x, tmp_path / "m.onnx").stages["fp16"]
+    assert min(stage.output_quality.values()) > 50
+    stored = [tensor.const_value.numpy() for tensor in stage.program.graph.initializers.values() if tensor.const_value]
+    assert all(np.isfinite(array).all() for array in stored if array.dtype.kind == "f")
+    assert min(array.min() for array in stored if array.dtype == np.float16) < -1000
