@@ -40,7 +40,7 @@ from benchmarks.library_models import cases
 from benchmarks.timm_models import declare_operators
 from pytest_htp import HTPExporter, HTPExportError
 from pytest_htp.capture.engines.shapes import bound_arguments
-from pytest_htp.capture.engines.transformers_engine import is_transformers_model
+from pytest_htp.capture.kinds import is_transformers_model
 
 Row = dict[str, Any]
 
