@@ -512,3 +512,33 @@ def test_findings_are_plain_read_only_dicts() -> None:
         _ = finding.nothing
     assert copy.deepcopy(finding) == finding
     assert isinstance(copy.deepcopy(finding), Finding)
+
+
+@pytest.mark.parametrize(
+    ("after", "values", "found"),
+    [
+        ("%1 = Exp(in0) | %2 = Exp(in1)", ("Exp#1", "Exp#0"), ["io.reordered"]),
+        ("%1 = Exp(in0) | %2 = Exp(in1)", ("Exp#0", "Exp#1"), []),
+        # another order of equal operators where the code around them is another
+        ("%1 = Exp(in0; a=1) | %2 = Exp(in1)", ("Exp#1", "Exp#0"), ["ops.changed"]),
+        # of different ones it is told all the same
+        ("%1 = Exp(in0; a=1) | %2 = Sin(in1)", ("Sin", "Exp"), ["io.reordered", "ops.changed"]),
+    ],
+)
+def test_which_of_equal_operators_makes_an_output(after: str, values: tuple[str, str], found: list[str]) -> None:
+    def made(program: str, values: tuple[str, str]) -> Record:
+        def edit(record: Record) -> None:
+            shape = record["outputs"][0]
+            record["outputs"] = [
+                {**shape, "name": name, "module": "pooler", "value": value}
+                for name, value in zip("ab", values, strict=True)
+            ]
+            for each in record["modules"]:
+                if each["path"] == "pooler":
+                    each["program"] = program.split(" | ")
+
+        return edited(edit)
+
+    second = "Sin(in1)" if "Sin" in after else "Exp(in1)"
+    old = ("Exp", "Sin") if "Sin" in after else ("Exp#0", "Exp#1")
+    assert codes(made(f"%1 = Exp(in0) | %2 = {second}", old), made(after, values)) == found

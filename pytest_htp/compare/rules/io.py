@@ -6,7 +6,7 @@ One finding per code, whatever the number of tensors; ``before`` and ``after`` a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from pytest_htp.format.tensors import list_tensors
 
 _MADE_UP = re.compile(r"\bd\d+\b")  # symbols the record made up, alone or in an expression ("2*d0")
 _TOKEN = re.compile(r"\w+|[^\w\s]")
+_ORDINAL = re.compile(r"#\d+")
 _SHOWN = 6
 
 
@@ -122,13 +123,15 @@ def _tensors(record: Record, kind: str) -> list[TensorRow]:
 def _matched_by_maker(context: Context, found: _Differences, matches: list[_Match]) -> list[_Match]:
     """Report outputs that keep their names and places but are now made by each other's modules.
 
-    Types are then compared by what makes them: that they were exchanged too says nothing more.
+    Types are then compared by what makes them: that they were exchanged too says nothing more. Which of several equal
+    operators makes an output (``Add#1``) is known by their order in the module, and no longer where that was changed.
     """
     new_paths = context.modules.new_paths
+    changed = {p.path for p in context.modules.changed if p.change.differences and p.change.differences.found}
     outputs = [match for match in matches if match.kind == "output"]
     values = all(match.old.value and match.new.value for match in outputs)
-    old = [_maker(match.old, new_paths, values) for match in outputs]
-    new = [_maker(match.new, {}, values) for match in outputs]
+    old = [_maker(match.old, new_paths, values, changed) for match in outputs]
+    new = [_maker(match.new, {}, values, changed) for match in outputs]
     if None in old or None in new or sorted(map(str, old)) != sorted(map(str, new)) or old == new:
         return matches
     moved = [match.new.name for match, a, b in zip(outputs, old, new, strict=True) if a != b]
@@ -143,14 +146,15 @@ def _matched_by_maker(context: Context, found: _Differences, matches: list[_Matc
     return [*(match for match in matches if match.kind != "output"), *exchanged]
 
 
-def _maker(tensor: TensorRow, new_paths: Mapping[str, str], values: bool) -> str | None:
+def _maker(tensor: TensorRow, new_paths: Mapping[str, str], values: bool, changed: Container[str]) -> str | None:
     """The module that makes an output, by its path of today, with which of its values that is where both records
     know; None where it isn't known.
     """
-    path = tensor.module
-    if path is None:
+    if tensor.module is None:
         return None
-    return f"{new_paths.get(path, path)}:{tensor.value}" if values else new_paths.get(path, path)
+    path = new_paths.get(tensor.module, tensor.module)
+    value = _ORDINAL.sub("", tensor.value or "") if path in changed else tensor.value
+    return f"{path}:{value}" if values else path
 
 
 def _unique_names(tensors: Sequence[TensorRow]) -> list[str]:
