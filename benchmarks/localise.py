@@ -1,6 +1,6 @@
 """Does parity name the module where an error enters?
 
-    python benchmarks/localise.py [--models a,b] [--limit N] [--large]
+    python benchmarks/localise.py [--models a,b] [--limit N] [--seed N] [--large]
 
 Each model is exported and run in PyTorch once. Then one node of the exported graph at a time gets a numeric
 fault (see ``faults.py``), the faulty graph runs in ONNX Runtime, and ``first_divergence`` is compared with
@@ -30,6 +30,7 @@ from __future__ import annotations
 import argparse
 import logging
 import math
+import random
 import warnings
 from collections import Counter
 from dataclasses import replace
@@ -115,7 +116,7 @@ def judge(
     }
 
 
-def measure(prepared: Prepared, limit: int, *, large: bool) -> dict[str, Any]:
+def measure(prepared: Prepared, limit: int, *, large: bool, seed: int) -> dict[str, Any]:
     request = prepared.request
     parity = measure_parity(request)
     healthy = parity.first_divergence
@@ -127,9 +128,9 @@ def measure(prepared: Prepared, limit: int, *, large: bool) -> dict[str, Any]:
     every = [
         fault for fault in (large_faults if large else faults)(proto.graph) if placed[fault.position].path is not None
     ]
-    step = max(1, len(every) // limit) if limit else 1
+    chosen = random.Random(f"{seed} {prepared.name}").sample(every, min(limit or len(every), len(every)))
     judged = []
-    for fault in every[::step]:
+    for fault in chosen:
         try:
             judged.append(judge(fault, placed[fault.position], request, values, returned))
         except RuntimeRefused as error:
@@ -149,13 +150,16 @@ def measure(prepared: Prepared, limit: int, *, large: bool) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--models", default="", help="comma-separated names; all families otherwise")
-    parser.add_argument("--limit", type=int, default=0, help="at most about so many faults a model (0: all)")
+    parser.add_argument("--limit", type=int, default=0, help="at most so many faults a model (0: all)")
+    parser.add_argument("--seed", type=int, default=0, help="which faults are drawn")
     parser.add_argument("--large", action="store_true", help="faults of any size")
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
     chosen = options.models.split(",") if options.models else names(plain=False)
-    models = [measure(prepared, options.limit, large=options.large) for prepared in prepared_models(chosen)]
+    models = [
+        measure(prepared, options.limit, large=options.large, seed=options.seed) for prepared in prepared_models(chosen)
+    ]
     judged = [item for model in models for item in model.pop("judged")]
     verdicts = Counter(item["verdict"] for item in judged)
     kinds: dict[str, Counter[str]] = {}

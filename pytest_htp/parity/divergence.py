@@ -1,9 +1,10 @@
 """Where an error enters: the first module call whose output is off while its inputs still agree.
 
 1. Each recorded reference is located in the graph: a value that equals it; else the value that crosses the
-   border where PyTorch recorded it, unless that equals another reference. (What the call took is no other reference
-   where a node of the call's own gives the value: a module scaled by zero returns it. A module that is not in the
-   graph has no such node.) A graph output is what the root returned there, whatever it holds.
+   border where PyTorch recorded it, unless that equals another reference; else, where no value crosses such a border
+   (the call only handed it on), a value within a percent of it that equals none. (What the call took is no other
+   reference where a node of the call's own gives the value: a module scaled by zero returns it. A module that is not
+   in the graph has no such node.) A graph output is what the root returned there, whatever it holds.
 2. A value far from the reference at its place is only believed to be that reference gone wrong if the error goes
    on, to everything recorded that is computed from it: where some of that agrees, it is simply another value (the
    optimizer moved the border). Or if nobody moved the border: the module's own node gives it, by the exporter's
@@ -92,9 +93,22 @@ def locate(
             near = closest.difference.max_rel <= SAME_PLACE and closest.value not in moved
             target = located if near else doubtful
             target[index] = closest
+        elif index not in by_place and (alike := _alike(index, observation, taken)):
+            located[index] = _closest(alike)
     in_place = {index: item for index, item in doubtful.items() if item.value not in moved}
     located |= _unmoved(in_place, located, references, placement, flow)
     return located | _credible(doubtful, located, references, flow)
+
+
+def _alike(index: int, observation: Observation, taken: Mapping[ir.Value, set[int]]) -> list[Located]:
+    """Values that look like a reference and equal none: what a module returned that only handed it on, in the code of
+    the module around it.
+    """
+    return [
+        Located(value, row[index])
+        for value, row in observation.hits.items()
+        if index in row and value not in taken and not row[index].nonfinite
+    ]
 
 
 def _is_made_in(calls: set[int], value: ir.Value, placement: Placement, flow: Flow) -> bool:
@@ -122,8 +136,8 @@ def _unmoved(
     for index, item in doubtful.items():
         ends = [item.value.producer(), *flow.readers(item.value)]
         recorded = all(node in flow.position and placement.recorded(flow.position[node]) for node in ends)
-        makers = references.makers(index) if recorded else []
-        took = [border.inputs for border in makers]
+        orders = references.innermost_makers(index) if recorded else ()
+        took = [references.borders[order].inputs for order in orders]
         if took and all(side.ids and not side.overwritten and side.ids <= agreeing for side in took):
             found[index] = item
     return found

@@ -119,18 +119,16 @@ class References:
             for group, members in self.groups.items()
         }
 
-    def makers(self, index: int) -> list[Border]:
-        """Borders of the calls that returned a reference without having taken it."""
-        return [self.borders[order] for order in self._makers.get(index, [])]
-
     def innermost_makers(self, index: int) -> set[int]:
-        """Orders of those calls that no call inside of them gave it."""
+        """Orders of the calls that returned a reference without having taken it, and that no call inside of them gave
+        it.
+        """
         orders = set(self._makers.get(index, []))
         return orders - {self._parents[order] for order in orders}
 
     def given_to_makers(self, index: int) -> set[int]:
-        """What those calls took."""
-        return set().union(*(border.inputs.ids for border in self.makers(index)))
+        """What the calls took that returned a reference without having taken it."""
+        return set().union(*(self.borders[order].inputs.ids for order in self._makers.get(index, ())))
 
     def has_size(self, count: int) -> bool:
         """Whether any reference has so many elements."""

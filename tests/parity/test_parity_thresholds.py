@@ -108,7 +108,7 @@ VALUES = [ir.Value(name=f"v{place}") for place in range(3)]
 
 
 def references(*items: Reference, **more: Any) -> Any:
-    known = {"items": items, "given_to_makers": lambda index: set(), "makers": lambda index: []}
+    known = {"items": items, "given_to_makers": lambda index: set(), "innermost_makers": lambda index: set()}
     return SimpleNamespace(**{**known, **more})
 
 
@@ -156,6 +156,16 @@ def test_one_further_off_is_believed_where_all_that_follows_is_clearly_off() -> 
     clearly = 10 * 1e-5  # ten times float32's localise
     assert located(2.0, elsewhere=clearly * BELOW) == {1}
     assert located(2.0, elsewhere=clearly * ABOVE) == {0, 1}
+
+
+@pytest.mark.parametrize(("also", "expected"), [({}, {0}), ({1: 0.0}, {1})])
+def test_without_a_place_what_looks_like_a_reference_is_it_unless_it_equals_another(
+    also: dict[int, float], expected: set[int]
+) -> None:
+    seen = Observation(hits={VALUES[0]: {index: off(found) for index, found in {0: 5e-3, **also}.items()}})
+    flow = cast(Any, SimpleNamespace(position={}))
+    placement = cast(Any, SimpleNamespace(facts=[]))
+    assert set(locate(references(reference(), reference(index=1)), seen, flow, {}, placement)) == expected
 
 
 def test_the_worst_is_measured_in_thresholds_of_its_type() -> None:
