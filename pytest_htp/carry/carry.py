@@ -54,8 +54,9 @@ def carry(
         for carry_pass in default_passes() if passes is None else passes:
             carry_pass.run(graphs)
         _remember_parameters(graphs)
+        relaid: set[ir.Value] = set()
         for facts in graph.nodes:
-            _conclude(graphs, facts)
+            _conclude(graphs, facts, relaid)
         DataFlowPass().run(graph)
     for facts in graph.nodes:
         if facts.path is None:
@@ -83,21 +84,22 @@ def _remember_parameters(graphs: Correspondence) -> None:
                 value.meta[FOLDED_FROM] = names
 
 
-def _conclude(graphs: Correspondence, facts: NodeFacts) -> None:
+def _conclude(graphs: Correspondence, facts: NodeFacts, relaid: set[ir.Value]) -> None:
     known = graphs.decided.get(facts.node)
     if isinstance(known, StandsFor):
-        _stand_for(graphs, facts, known)
+        _stand_for(graphs, facts, known, relaid)
     elif isinstance(known, Inserted):
         path = _module_of(graphs, known)
         if path is not None:
-            facts.decide(Evidence.INFERRED, path, known.rule)
+            maker = graphs.maker(known.value) if known.value is not None else None
+            facts.decide(Evidence.INFERRED, path, known.rule, maker.origins if maker is not None else ())
         else:
             facts.cause = "what it converts has no module"
 
 
-def _stand_for(graphs: Correspondence, facts: NodeFacts, known: StandsFor) -> None:
+def _stand_for(graphs: Correspondence, facts: NodeFacts, known: StandsFor, relaid: set[ir.Value]) -> None:
     facts.stands_for = tuple(original.key for original in known.nodes)
-    facts.rewired = _rewired(graphs, facts, known)
+    facts.rewired = _rewired(graphs, facts, known, relaid)
     tagged = [original for original in known.nodes if original.path is not None]
     if not tagged:
         facts.cause = "what it stands for had no module"
@@ -116,13 +118,17 @@ def _stand_for(graphs: Correspondence, facts: NodeFacts, known: StandsFor) -> No
     facts.call = calls.pop() if len(calls) == 1 else None
 
 
-def _rewired(graphs: Correspondence, facts: NodeFacts, known: StandsFor) -> frozenset[ir.Value]:
+def _rewired(graphs: Correspondence, facts: NodeFacts, known: StandsFor, relaid: set[ir.Value]) -> frozenset[ir.Value]:
     """Values that a node reads and its originals did not, also those that were not there: it was given them in place
-    of others.
+    of others; and values in another layout (``relaid``): what is made of nothing but values that replaced others, and
+    was not seen to be equal to one before, may be one as well.
     """
     read = {value for original in known.nodes for value in original.node.inputs}
-    values = (value for value in facts.node.inputs if value is not None and not value.is_initializer())
-    return frozenset(value for value in values if graphs.values.get(value) not in read)
+    data = {value for value in facts.node.inputs if value is not None and not value.is_initializer()}
+    rewired = {value for value in data if value in relaid or graphs.values.get(value) not in read}
+    if rewired and rewired == data:
+        relaid.update(value for value in facts.node.outputs if value.name not in graphs.measured)
+    return frozenset(rewired)
 
 
 def _weight_owner(graphs: Correspondence, facts: NodeFacts, paths: set[str]) -> str | None:

@@ -73,7 +73,7 @@ class Calls:
         """
         if facts.path is None:
             return Chains()
-        fused = facts.evidence is Evidence.FUSED
+        fused = facts.evidence is Evidence.FUSED or len(facts.origins) > 1
         chains: list[Chain] = []
         for path in dict.fromkeys((facts.path, *facts.origins)) if fused else (facts.path,):
             chains.extend(self._chains[call.order] for call in self.of(path))

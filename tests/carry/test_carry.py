@@ -187,3 +187,56 @@ def test_weights_quantized_per_channel_are_known_whatever_the_channels_scales_ar
     assert equal_weights(codes.T.copy(), weight.astype(np.float32)) is True
     other = random.normal(size=(16, 8)) * np.array([[1.0], [30.0]] * 8)
     assert equal_weights(codes, other.astype(np.float32)) is False
+
+
+LAST = node("MatMul", ["active", "last.weight"], ["y"], "node_MatMul_4")
+
+
+def test_an_activation_that_is_nowhere_was_fused_with_what_it_alone_read() -> None:
+    """As in blocked layouts, where no value between two convolutions has a name or elements of before."""
+    found = carried(
+        [
+            node("FusedGemm", ["x", "first.weight", "first.bias"], ["blocked"], "f", domain="com.microsoft"),
+            node("MatMul", ["blocked", "last.weight"], ["y"], "node_MatMul_4"),
+        ]
+    )
+    assert found["f"].stands_for == ("node_MatMul_1", "node_Add_2", "node_Relu_3")
+    assert found["f"].origins == ("act", "first")
+
+
+def test_a_node_that_computes_and_is_named_after_one_before_is_no_helper() -> None:
+    found = carried(
+        [
+            node("FusedMatMul", ["x", "first.weight", "first.bias"], ["t"], "f", domain="com.microsoft"),
+            node("Elu", ["t"], ["active"], "node_Relu_3/EluFusion/"),
+            LAST,
+        ]
+    )
+    made = found["node_Relu_3/EluFusion/"]
+    assert is_(made, "direct", "act")
+    assert made.rule == "made name"
+
+
+def test_a_conversion_of_what_several_modules_made_may_be_any_of_them() -> None:
+    def fused(*then: onnx.NodeProto, gives: str) -> ir.Model:
+        first = node("FusedGemm", ["x", "first.weight", "first.bias"], [gives], "f", domain="com.microsoft")
+        return graph([first, *then, LAST], WEIGHTS)
+
+    before = carry(tagged(), fused(gives="active"))
+    back = node("ReorderOutput", ["blocked"], ["active"], "back", domain="com.microsoft.nchwc")
+    found = {facts.key: facts for facts in carry(before, fused(back, gives="blocked")).nodes}
+    assert is_(found["back"], "inferred", "first")
+    assert found["back"].origins == ("act", "first")
+
+
+@pytest.mark.parametrize(("seen", "rewired"), [({}, {"active"}), ({"active": "active"}, set())])
+def test_what_is_made_of_values_in_another_layout_is_in_another_layout_unless_seen_to_be_equal(
+    seen: dict[str, str], rewired: set[str]
+) -> None:
+    nodes = [
+        node("Gemm", ["x", "first.weight", "first.bias"], ["blocked"], "g", domain="com.microsoft.nchwc"),
+        node("Relu", ["blocked"], ["active"], "node_Relu_3"),
+        LAST,
+    ]
+    found = carried(nodes, values=seen)
+    assert {value.name for value in found["node_MatMul_4"].rewired} == rewired

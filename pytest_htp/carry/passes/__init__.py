@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from pytest_htp.carry.correspondence import Correspondence
+from pytest_htp.carry.passes.absorbed import AbsorbedPass
 from pytest_htp.carry.passes.conversions import ConversionsPass
 from pytest_htp.carry.passes.made_names import MadeNamesPass
 from pytest_htp.carry.passes.positions import PositionsPass
@@ -30,6 +31,7 @@ def default_passes() -> tuple[CarryPass, ...]:
         MadeNamesPass(),
         WeightsPass(),
         ConversionsPass(),
+        AbsorbedPass(),
     )
 
 

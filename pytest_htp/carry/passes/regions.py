@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 
 from pytest_htp.carry.correspondence import Correspondence, Inserted, StandsFor
+from pytest_htp.carry.names import extended_name
 from pytest_htp.carry.operators import converts, converts_storage, extends, operator
 from pytest_htp.tagging.facts import NodeFacts
 
@@ -42,7 +43,8 @@ class RegionsPass:
        (``MatMulInteger``, ``SkipLayerNormalization``) only those do, and the others help them; where nothing computes,
        conversions stand for the conversions before, and what computed (a Relu that quantizing absorbed) is in the last
        node of rule 2;
-    4. what remains was inserted: storage conversions belong to the value or weight they convert, helpers to the region.
+    4. what remains was inserted: storage conversions belong to the value or weight they convert, helpers to the region,
+       but for one that computes and is named after a node before (pass 5).
     """
 
     rule = "region"
@@ -117,7 +119,7 @@ class RegionsPass:
             one_each = len(extending) > 1 and len(own) == len(extending)
             graphs.stand_for(node, (own[index],) if one_each else before, self.rule)
         for node in region.inside:
-            if node not in graphs.decided:
+            if node not in graphs.decided and (converts(node) or not extended_name(node.name, graphs.nodes_before)):
                 value = self._converted(graphs, node, region) if converts_storage(node) else None
                 rule = "conversion" if value is not None else "helper"
                 graphs.decided[node] = Inserted(rule, value, tuple(region.originals))
