@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from pytest_htp.compare import compare_exports
-from pytest_htp.compare.rules.weights import SIZES
 from tests.compare._records import Record, add_ops, bert, changed, codes, edited, linear, record_of, row
 
 
@@ -217,10 +216,3 @@ def test_parameters_are_tied_as_long_as_the_graph_stores_them_once(
     twice = edited(lambda r: r["weights"].update(tied_apart=[["a.weight", "head.weight"]]), before)
     lost = [finding.code for finding in compare_exports(twice, after).findings if finding.code == "weights.untied"]
     assert lost == (["weights.untied"] if not tied else [])
-
-
-def test_sizes_of_elements_are_those_of_onnx() -> None:
-    ir = pytest.importorskip("onnx_ir", reason="compares with onnx_ir's element types: pip install onnx-ir")
-    sizes = {kind.name: kind.itemsize for kind in ir.DataType if kind.name not in ("UNDEFINED", "STRING")}
-    assert {name: SIZES.get(name, 1) for name in sizes} == sizes
-    assert SIZES.keys() <= sizes.keys()

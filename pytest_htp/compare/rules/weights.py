@@ -7,7 +7,7 @@ from pytest_htp.compare.context import Context
 from pytest_htp.format.paths import Neighbourhood
 
 # Bytes per element of ONNX types; unlisted ones count as 1.
-SIZES = {
+_SIZES = {
     "DOUBLE": 8.0, "INT64": 8.0, "UINT64": 8.0, "COMPLEX64": 8.0, "COMPLEX128": 16.0, "FLOAT": 4.0,
     "INT32": 4.0, "UINT32": 4.0, "FLOAT16": 2.0, "BFLOAT16": 2.0, "INT16": 2.0, "UINT16": 2.0,
     "INT4": 0.5, "UINT4": 0.5, "FLOAT4E2M1": 0.5, "INT2": 0.25, "UINT2": 0.25, "FLOAT6E2M3": 0.75, "FLOAT6E3M2": 0.75,
@@ -50,7 +50,7 @@ def compare_stored_dtypes(context: Context) -> None:
 
 def gained_elements(change: Change) -> float:
     """How many elements a module stores more, by element type: a tensor that changed type is gained in the new one."""
-    return sum(count / SIZES.get(kind, 1.0) for kind, count in change.weights.items() if count > 0)
+    return sum(count / _SIZES.get(kind, 1.0) for kind, count in change.weights.items() if count > 0)
 
 
 def stored_dtype_move(change: Change, parameters_changed: bool) -> str | None:
@@ -59,11 +59,11 @@ def stored_dtype_move(change: Change, parameters_changed: bool) -> str | None:
         return None
     old, new = change.before.weights, change.after.weights
     gained = {kind: count for kind, count in change.weights.items() if count > 0 and not old.get(kind)}
-    lost = sum(-count / SIZES.get(kind, 1.0) for kind, count in change.weights.items() if count < 0)
+    lost = sum(-count / _SIZES.get(kind, 1.0) for kind, count in change.weights.items() if count < 0)
     if not gained or not lost or not new:
         return None
     kind = max(gained, key=lambda kind: gained[kind])
-    elements = gained[kind] / SIZES.get(kind, 1.0)
+    elements = gained[kind] / _SIZES.get(kind, 1.0)
     # What is packed counts by its bytes: four 2-bit elements at the most. The other way round it is unpacked.
     if not lost / 4 <= elements <= lost * 4:
         return None
