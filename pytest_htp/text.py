@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 # What Markdown, GFM's autolinks, GitHub's shortcodes and maths, or HTML give a meaning within a line; a
@@ -13,7 +14,7 @@ _PINGS = re.compile(r"[@#](?=\w)")  # @user and #123: a reference does not stop 
 def size(count: float) -> str:
     """Bytes in decimal units: ``512 bytes``, ``17.5 MB``."""
     if count < 1000:
-        return f"{count:.0f} bytes"
+        return plural(round(count), "byte")
     value = float(count)
     for unit in ("kB", "MB", "GB"):
         value /= 1000
@@ -22,8 +23,15 @@ def size(count: float) -> str:
     return f"{value / 1000:,.1f} TB"
 
 
+def plural(count: int, noun: str) -> str:
+    """``1 node``, ``1,024 nodes``."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
 def percent(value: float) -> str:
     """``96.77%``; only a full 100 is written ``100%``."""
+    if not math.isfinite(value):
+        return "not measured"
     shown = f"{min(value, 99.99) if value < 100 else value:.2f}".rstrip("0").rstrip(".")
     return f"{shown}%"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.text import inert
+from pytest_htp.text import inert, plural
 
 if TYPE_CHECKING:
     from pytest_htp.bisect.hunt import Culprit
@@ -116,7 +116,7 @@ class _Printer:
         self._told.add(made.folder)
         what = " ".join(f"{name} {number}" for name, number in made.pins.items())
         kept = made.kept
-        spent = "kept" if made.again else f"{kept.exports} exports, {kept.seconds:.0f} s"
+        spent = "kept" if made.again else f"{plural(kept.exports, 'export')}, {kept.seconds:.0f} s"
         why = f": {kept.trouble}" if kept.trouble else f": {found[0].name}: {found[0].summary}" if found else ""
         print(inert(f"{len(self._told):2} {what}: {outcome} ({spent}){why}"), flush=True)
         for note in kept.notes[:_SHOWN]:
@@ -124,10 +124,10 @@ class _Printer:
 
     def spent(self) -> str:
         """How much was run, now and by an earlier run."""
-        now = [made for made in self._rounds if not made.again]
-        exports = sum(made.kept.exports for made in now)
-        text = f"{len(self._rounds)} rounds, {exports} exports"
-        return text + (f" ({len(self._rounds) - len(now)} rounds were kept)" if len(now) < len(self._rounds) else "")
+        kept = sum(made.again for made in self._rounds)
+        exports = sum(made.kept.exports for made in self._rounds if not made.again)
+        text = f"{plural(len(self._rounds), 'round')}, {plural(exports, 'export')}"
+        return f"{text} (kept: {plural(kept, 'round')})" if kept else text
 
 
 def _print_culprit(culprit: Culprit) -> None:
@@ -145,5 +145,5 @@ def _print_culprit(culprit: Culprit) -> None:
             print(inert(f"    {finding.verdict} {finding.code} {finding.module or ''}".rstrip()))
             print(inert(f"      {finding.message}"))
     if len(culprit.changes) > _SHOWN:
-        print(f"  and {len(culprit.changes) - _SHOWN} more exports")
+        print(f"  and {plural(len(culprit.changes) - _SHOWN, 'more export')}")
     print(inert(f"  report: {culprit.shown.folder}/index.html"))

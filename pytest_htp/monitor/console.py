@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.monitor import facts
 from pytest_htp.monitor.config import MonitorConfig
-from pytest_htp.monitor.text import percent, plural, safe, seconds, shorten, size, symbols_for
+from pytest_htp.monitor.text import safe, seconds, shorten, symbols_for
 from pytest_htp.monitor.tree import EVIDENCE, ModuleTree, line_parts
 from pytest_htp.monitor.writer import StepAwareWriter, handles
+from pytest_htp.text import percent, plural, size
 from pytest_htp.vocabulary import HTPExportData, HTPExportStep
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ from functools import cached_property
 
 from pytest_htp.format.fold import fold_alike
 from pytest_htp.format.paths import nearest, relative_to
-from pytest_htp.monitor.text import UNICODE, Symbols, plural
+from pytest_htp.monitor.text import UNICODE, Symbols
 from pytest_htp.tag import HierarchyTag
+from pytest_htp.text import plural
 from pytest_htp.vocabulary import HTPExportData
 
 # Deeper levels are drawn at this indent; real models have some fifteen.

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from pytest_htp.monitor import facts
-from pytest_htp.monitor.text import PLAIN, percent, safe, seconds, size
+from pytest_htp.monitor.text import PLAIN, safe, seconds
 from pytest_htp.monitor.tree import ModuleTree, text_lines
 from pytest_htp.monitor.writer import StepAwareWriter
+from pytest_htp.text import percent, size
 from pytest_htp.vocabulary import HTPExportData, HTPExportStep
 
 _TREE_DEPTH = 64  # levels drawn; keeps the tree of a hostile model linear in size

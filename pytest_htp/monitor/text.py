@@ -90,11 +90,6 @@ def _take(text: str, width: int) -> str:
     return text[:taken]
 
 
-def plural(number: int, noun: str) -> str:
-    """``1,024 nodes``, ``1 node``."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def seconds(value: float) -> str:
     """A duration given in seconds: ``0.12 s``, ``12.3 s``, ``2 min 03 s``."""
     if not math.isfinite(value):
@@ -105,23 +100,3 @@ def seconds(value: float) -> str:
         return f"{value:.1f} s"
     minutes, rest = divmod(round(value), 60)
     return f"{minutes} min {rest:02d} s"
-
-
-def size(number: int) -> str:
-    """A size given in bytes, in decimal units: ``512 bytes``, ``17.5 MB``."""
-    if number < 1000:
-        return plural(number, "byte")
-    value = float(number)
-    for unit in ("kB", "MB", "GB"):
-        value /= 1000
-        if round(value, 1) < 1000:
-            return f"{value:,.1f} {unit}"
-    return f"{value / 1000:,.1f} TB"
-
-
-def percent(value: float) -> str:
-    """``96.77%``; whole percents without decimals. Never rounds up to a full 100%."""
-    if not math.isfinite(value):
-        return "not measured"
-    shown = f"{value:.2f}".rstrip("0").rstrip(".")
-    return "99.99%" if shown == "100" and value < 100 else f"{shown}%"

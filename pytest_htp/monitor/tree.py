@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pytest_htp.monitor.module_tree import ModuleRow, ModuleTree, TreeLine
-from pytest_htp.monitor.text import UNICODE, Symbols, plural, safe, shorten
+from pytest_htp.monitor.text import UNICODE, Symbols, safe, shorten
+from pytest_htp.text import plural
 
 __all__ = ["EVIDENCE", "ModuleRow", "ModuleTree", "TreeLine", "line_parts", "text_lines"]
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from pytest_htp.report import views
 from pytest_htp.report.model import by_severity, is_failed, needs_attention
 from pytest_htp.report.result import ExportResult, Incomplete, Report
-from pytest_htp.report.text import NAME_LIMIT, inert, message_lines, plural
+from pytest_htp.report.text import NAME_LIMIT, inert, message_lines
+from pytest_htp.text import plural
 
 ANNOTATION_LIMIT = 10  # GitHub shows ten a step
 _MESSAGE_LIMIT = 1_000

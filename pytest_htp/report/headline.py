@@ -13,7 +13,7 @@ from pytest_htp.compare.verdicts import VERDICTS
 from pytest_htp.report import views
 from pytest_htp.report.model import is_failed, needs_attention
 from pytest_htp.report.result import ExportResult, Incomplete, Report
-from pytest_htp.report.text import plural
+from pytest_htp.text import plural
 
 _SAYS_IT_ALL = VERDICTS[:3]  # breaking, regression, drift: nothing worse can be said
 # Worst first, as they are listed where several apply.

@@ -22,9 +22,10 @@ from pytest_htp.report.headline import attention_words, headline
 from pytest_htp.report.model import by_severity, needs_attention
 from pytest_htp.report.names import key_of, under_labels
 from pytest_htp.report.result import ExportResult, Report
-from pytest_htp.report.text import NAME_LIMIT, duration, inert, message_lines, number, percent, plural, size
+from pytest_htp.report.text import NAME_LIMIT, duration, inert, message_lines, number, percent, size
 from pytest_htp.report.tree import TreeNode, build_tree, limit_rows
 from pytest_htp.report.treemap import HEIGHT, WIDTH, treemap
+from pytest_htp.text import plural
 
 if TYPE_CHECKING:
     from jinja2 import Environment

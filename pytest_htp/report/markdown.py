@@ -10,8 +10,8 @@ from pytest_htp.report.headline import attention_words, headline
 from pytest_htp.report.model import by_severity, needs_attention
 from pytest_htp.report.names import under_labels
 from pytest_htp.report.result import ExportResult, Report
-from pytest_htp.report.text import MESSAGE_LIMIT, NAME_LIMIT, duration, inert, message_lines, number, plural, size
-from pytest_htp.text import markdown, references
+from pytest_htp.report.text import MESSAGE_LIMIT, NAME_LIMIT, duration, inert, message_lines, number, size
+from pytest_htp.text import markdown, plural, references
 
 MARKER = "<!-- pytest-htp report -->"  # lets a bot find its earlier comment and replace it
 SUMMARY_LIMIT = 900 * 1024  # bytes of UTF-8

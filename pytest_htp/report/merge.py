@@ -15,8 +15,8 @@ from pytest_htp.errors import HTPUsageError
 from pytest_htp.format.strict_json import strict_loads
 from pytest_htp.report.model import build_report
 from pytest_htp.report.result import SCHEMA, ExportResult, Incomplete, Report, report_of
-from pytest_htp.report.text import plural
 from pytest_htp.report.write import write_reports
+from pytest_htp.text import plural
 
 _SHOWN = 8  # shards or tests that a sentence names
 _FOLDER = re.compile(r"exports/([\w.-]+)")

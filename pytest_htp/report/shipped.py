@@ -24,9 +24,10 @@ from pytest_htp.format.record import (
 )
 from pytest_htp.report.paths import parse_path
 from pytest_htp.report.result import ExportResult
-from pytest_htp.report.text import number, percent, plural, size
+from pytest_htp.report.text import number, percent, size
 from pytest_htp.report.tree import TreeNode, walk
 from pytest_htp.report.views import change
+from pytest_htp.text import plural
 
 # Rows of one table on the page; report.json has all of them.
 ROW_LIMIT = 60

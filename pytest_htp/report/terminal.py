@@ -12,7 +12,8 @@ from pytest_htp.report.headline import incomplete_words
 from pytest_htp.report.model import CHANGED, by_severity, needs_attention
 from pytest_htp.report.names import cut_apart, key_of, labels
 from pytest_htp.report.result import BaselineState, ExportResult, Report
-from pytest_htp.report.text import inert, percent, plural
+from pytest_htp.report.text import inert, percent
+from pytest_htp.text import plural
 
 WIDTH = 80
 ROW_LIMIT = 30  # unchanged exports are listed only while the table stays this short

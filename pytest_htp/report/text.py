@@ -97,8 +97,3 @@ def signed(value: float | int, unit: str = "") -> str:
     value = abs(value)
     shown = f"{value:,}" if isinstance(value, int) else f"{value:.2f}".rstrip("0").rstrip(".")
     return f"{sign}{shown}{unit}"
-
-
-def plural(count: int, noun: str) -> str:
-    """``1 export``, ``3 exports``."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

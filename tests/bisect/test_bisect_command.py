@@ -141,11 +141,11 @@ def test_the_first_bad_version_is_found_and_found_again_without_running(bisect: 
     assert "4 rounds, 6 exports\n" in out, "the ends run both tests, the rounds between them one"
     code, again, _ = bisect(*typed)
     assert code == 0
-    assert "4 rounds, 0 exports (4 rounds were kept)" in again
+    assert "4 rounds, 0 exports (kept: 4 rounds)" in again
     broken = next(tmp_path.glob(".htp-bisect/*/htp-tiny-1.2-*/report.json"))
     broken.write_text(broken.read_text().replace("ReLU", "GELU"))
     code, out, _ = bisect(*typed)
-    assert "4 rounds, 1 exports (3 rounds were kept)" in out
+    assert "4 rounds, 1 export (kept: 3 rounds)" in out
     assert "1.3 is the first bad version" in out
     assert not list(tmp_path.rglob("__htp_baselines__")), "baselines are only read"
     code, out, _ = bisect("htp-tiny==1.0..1.2", "--", "-q")

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_htp import text as words
 from pytest_htp.report import text
 from pytest_htp.report.paths import parse_path
 
@@ -37,7 +38,7 @@ def test_inert_text_shows_what_it_replaced() -> None:
         (text.signed(-1.08, " pt"), "−1.08 pt"),
         (text.signed(0), "±0"),
         (text.number(8_077), "8,077"),
-        (text.plural(1, "export"), "1 export"),
+        (words.plural(1, "export"), "1 export"),
     ],
 )
 def test_numbers_read_well(shown: str, expected: str) -> None:
