@@ -85,16 +85,6 @@ class Correspondence:
         assert isinstance(known, StandsFor)
         self.stand_for(node, (*known.nodes, original), rule)
 
-    def standing_for(self, nodes: Iterable[ir.Node], values: Iterable[ir.Value | None]) -> list[ir.Node]:
-        """Of some nodes, those that stand for one that made one of the values."""
-        makers = {value.producer() for value in values if value is not None}
-        return [
-            node
-            for node in nodes
-            if isinstance(known := self.decided.get(node), StandsFor)
-            and any(facts.node in makers for facts in known.nodes)
-        ]
-
     def sources(self, value: ir.Value | None) -> tuple[ir.Value, ...]:
         """The values or weights of the graph before that a value of the graph after is, or is made of."""
         if value is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import onnx_ir as ir
+
 from pytest_htp.carry.correspondence import Correspondence, StandsFor
 from pytest_htp.carry.operators import converts
 
@@ -17,16 +19,18 @@ class AbsorbedPass:
 
     def run(self, graphs: Correspondence) -> None:
         there = set(graphs.values.values())
-        stood_for = {
-            facts.node for known in graphs.decided.values() if isinstance(known, StandsFor) for facts in known.nodes
-        }
+        standing: dict[ir.Node | None, list[ir.Node]] = {}
+        for node, known in graphs.decided.items():
+            for original in known.nodes if isinstance(known, StandsFor) else ():
+                standing.setdefault(original.node, []).append(node)
         for facts in graphs.before.nodes:
             node = facts.node
-            if node in stood_for or converts(node) or there.intersection(node.outputs):
+            if node in standing or converts(node) or there.intersection(node.outputs):
                 continue
             read = [value for value in node.inputs if value is not None and value.producer() is not None]
             if len(read) != 1 or read[0] in there or len(read[0].uses()) != 1:
                 continue
-            standing = graphs.standing_for(graphs.decided, read)
-            if len(standing) == 1:
-                graphs.absorb(standing[0], facts, self.rule)
+            makers = standing.get(read[0].producer(), [])
+            if len(makers) == 1:
+                graphs.absorb(makers[0], facts, self.rule)
+                standing[node] = makers
