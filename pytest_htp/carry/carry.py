@@ -54,9 +54,8 @@ def carry(
         for carry_pass in default_passes() if passes is None else passes:
             carry_pass.run(graphs)
         _remember_parameters(graphs)
-        relaid: set[ir.Value] = set()
         for facts in graph.nodes:
-            _conclude(graphs, facts, relaid)
+            _conclude(graphs, facts)
         DataFlowPass().run(graph)
     for facts in graph.nodes:
         if facts.path is None:
@@ -84,10 +83,10 @@ def _remember_parameters(graphs: Correspondence) -> None:
                 value.meta[FOLDED_FROM] = names
 
 
-def _conclude(graphs: Correspondence, facts: NodeFacts, relaid: set[ir.Value]) -> None:
+def _conclude(graphs: Correspondence, facts: NodeFacts) -> None:
     known = graphs.decided.get(facts.node)
     if isinstance(known, StandsFor):
-        _stand_for(graphs, facts, known, relaid)
+        _stand_for(graphs, facts, known)
     elif isinstance(known, Inserted):
         path = _module_of(graphs, known)
         if path is not None:
@@ -97,9 +96,9 @@ def _conclude(graphs: Correspondence, facts: NodeFacts, relaid: set[ir.Value]) -
             facts.cause = "what it converts has no module"
 
 
-def _stand_for(graphs: Correspondence, facts: NodeFacts, known: StandsFor, relaid: set[ir.Value]) -> None:
+def _stand_for(graphs: Correspondence, facts: NodeFacts, known: StandsFor) -> None:
     facts.stands_for = tuple(original.key for original in known.nodes)
-    facts.rewired = _rewired(graphs, facts, known, relaid)
+    facts.rewired = _rewired(graphs, facts, known)
     tagged = [original for original in known.nodes if original.path is not None]
     if not tagged:
         facts.cause = "what it stands for had no module"
@@ -118,16 +117,16 @@ def _stand_for(graphs: Correspondence, facts: NodeFacts, known: StandsFor, relai
     facts.call = calls.pop() if len(calls) == 1 else None
 
 
-def _rewired(graphs: Correspondence, facts: NodeFacts, known: StandsFor, relaid: set[ir.Value]) -> frozenset[ir.Value]:
+def _rewired(graphs: Correspondence, facts: NodeFacts, known: StandsFor) -> frozenset[ir.Value]:
     """Values that a node reads and its originals did not, also those that were not there: it was given them in place
-    of others; and values in another layout (``relaid``): what is made of nothing but values that replaced others, and
+    of others; and values in another layout: what is made of nothing but values that replaced others, and
     was not seen to be equal to one before, may be one as well.
     """
     read = {value for original in known.nodes for value in original.node.inputs}
     data = {value for value in facts.node.inputs if value is not None and not value.is_initializer()}
-    rewired = {value for value in data if value in relaid or graphs.values.get(value) not in read}
+    rewired = {value for value in data if value in graphs.relaid or graphs.values.get(value) not in read}
     if rewired and rewired == data:
-        relaid.update(value for value in facts.node.outputs if value.name not in graphs.measured)
+        graphs.relaid.update(value for value in facts.node.outputs if value.name not in graphs.measured)
     return frozenset(rewired)
 
 

@@ -43,6 +43,7 @@ class Correspondence:
         decided: node of ``after`` → what it is.
         survivors: nodes of ``before`` that a node after it stands for, alone and under the same operator.
         causes: undecided node of ``after`` → why a pass could not decide it.
+        relaid: values of ``after`` that may lie in another memory layout.
     """
 
     def __init__(self, before: GraphFacts, after: GraphFacts, measured: Mapping[str, str]) -> None:
@@ -52,6 +53,7 @@ class Correspondence:
         self.decided: dict[ir.Node, StandsFor | Inserted] = {}
         self.survivors: set[ir.Node] = set()
         self.causes: dict[ir.Node, str] = {}
+        self.relaid: set[ir.Value] = set()
 
     @cached_property
     def values_before(self) -> dict[str, ir.Value]:
