@@ -9,6 +9,7 @@ from typing import Any
 
 from pytest_htp.cli.facts import in_words, module_facts
 from pytest_htp.errors import HTPUsageError
+from pytest_htp.files.proto import parse_onnx
 from pytest_htp.format.fold import unfold_rows
 from pytest_htp.format.given import MAX_ONNX, ONNX_START, read_given
 from pytest_htp.format.load import parse_json
@@ -134,19 +135,7 @@ def _number(value: object) -> float | None:
 
 def _read_onnx(path: str, content: bytes) -> Shown:
     """Tags from node metadata; weights beside the file are never opened."""
-    if not content:
-        raise HTPUsageError(f"{path}: not an ONNX model (it is empty): export it again")
-    try:
-        import onnx  # deferred: the other files need no onnx (0.4 s)
-    except ImportError:
-        raise HTPUsageError(f"{path}: reading an .onnx needs the package onnx: pip install onnx") from None
-
-    try:
-        model = onnx.ModelProto.FromString(content)
-    except Exception as error:  # protobuf's DecodeError; its class depends on the backend
-        raise HTPUsageError(f"{path}: not an ONNX model ({type(error).__name__}): export it again") from None
-    if not model.HasField("graph"):  # protobuf reads many a file that holds something else
-        raise HTPUsageError(f"{path}: not an ONNX model (it has no graph): export it again")
+    model = parse_onnx(path, content)
     data, evidence = HTPExportData(), Counter[str]()
     for number, node in enumerate(_all_nodes(model)):
         props = {entry.key.rpartition(".hierarchy.")[2]: entry.value for entry in node.metadata_props

@@ -13,6 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from pytest_htp.errors import HTPUsageError
+from pytest_htp.files.proto import parse_onnx
 from pytest_htp.format.given import MAX_ONNX, read_given
 from pytest_htp.tagging.facts import graphs_in
 
@@ -75,24 +76,11 @@ def load_onnx(path: str, content: bytes | None = None) -> OnnxFile:
     Raises:
         HTPUsageError: not there, not ONNX, cut off, or beyond what protobuf can hold.
     """
-    import onnx  # 0.4 s
-
     name = _printable(path)
     if Path(path).is_file() and Path(path).stat().st_size > MAX_ONNX:
         raise HTPUsageError(f"{name} is larger than 2 GiB, which protobuf can't hold: save it with external data")
     content = read_given(path, MAX_ONNX) if content is None else content
-    if not content:
-        raise HTPUsageError(f"{name}: not an ONNX model (it is empty)")
-    try:
-        proto = onnx.ModelProto.FromString(content)
-    except Exception as error:  # protobuf's DecodeError; its class depends on the backend
-        raise HTPUsageError(
-            f"{name}: not an ONNX model, or one that is cut off ({type(error).__name__}): get the file again"
-        ) from None
-    del content
-    if not proto.HasField("graph"):  # protobuf reads many a file that holds something else
-        raise HTPUsageError(f"{name}: not an ONNX model (it has no graph)")
-    return OnnxFile(path, proto)
+    return OnnxFile(path, parse_onnx(name, content))
 
 
 def _printable(path: str) -> str:
