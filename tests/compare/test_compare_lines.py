@@ -6,6 +6,7 @@ import pytest
 
 from pytest_htp.compare import compare_exports, lines
 from pytest_htp.compare.lines import Differences, diff_programs
+from pytest_htp.format.program import Line
 from tests.compare._records import bert, changed
 
 
@@ -151,3 +152,23 @@ def test_a_program_changes_its_module() -> None:
 )  # fmt: skip
 def test_ends_of_programs_are_equal_if_what_they_read_is(before: str, after: str, words: list[str]) -> None:
     assert sorted(each.words for each in differences(before, after).found) == words
+
+
+@pytest.mark.parametrize(("edit", "words"), [("; axis=1", ["Sin: axis default -> 1"]), ("", [])])
+def test_of_a_long_program_only_what_differs_is_parsed(
+    edit: str, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[str] = []
+
+    def parse_line(text: str) -> Line:
+        parsed.append(text)
+        return real(text)
+
+    real = lines.parse_line
+    monkeypatch.setattr(lines, "parse_line", parse_line)
+    before = ["%1 = Sin(input x)", *(f"%{n} = Sin(%{n - 1})" for n in range(2, 200))]
+    after = [line.replace(")", f"{edit})") if line.startswith("%100 ") else line for line in before]
+    diff_programs.cache_clear()
+    assert [each.words for each in diff_programs(tuple(before), tuple(after)).found] == words
+    diff_programs.cache_clear()
+    assert len(parsed) == 2 * len(words)
