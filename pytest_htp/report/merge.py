@@ -133,7 +133,7 @@ def _equal_exports(chosen: Sequence[tuple[Path, ExportResult]]) -> list[str]:
     groups = [list(found.values()) for found in places.values() if len(found) > 1]
     if not groups:
         return []
-    first = " and ".join(sorted(result.nodeid for result in groups[0])[:_SHOWN])
+    first = ", ".join(sorted(result.nodeid for result in groups[0])[:_SHOWN])
     again = plural(sum(len(group) - 1 for group in groups), "export")
     return [f"{again} more than one shard seems to have made (equal record, equal parity), such as {first}"]
 

@@ -245,7 +245,7 @@ def test_exports_that_several_shards_made_are_stated(tmp_path: Path) -> None:
     two = shard(tmp_path / "2", [result("test_b", ONE, ONE), result("test_s", other, shared_with="t.py::test_o")])
     (note,) = merge_reports([one, two], tmp_path / "out").notes
     assert note.startswith("1 export more than one shard seems to have made ")
-    assert note.endswith("such as tests/test_models.py::test_a and tests/test_models.py::test_b")
+    assert note.endswith("such as tests/test_models.py::test_a, tests/test_models.py::test_b")
     for more in ({"cached": True}, {"parity": None}, {"parity": {"measured": True, "outputs": [{"name": "y"}]}}):
         other_shard = shard(tmp_path / "3", [result("test_b", ONE, ONE, **more)])
         assert merge_reports([one, other_shard], tmp_path / "out").notes == [], more
