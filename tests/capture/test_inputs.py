@@ -49,6 +49,16 @@ def test_copies_can_be_written_to() -> None:
     assert list(prepared.named) == ["x.a[0]"]
 
 
+def test_text_inside_of_an_input_that_describes_nothing_stays_text() -> None:
+    way = {"how": "up", "what": "float32[2, 3]"}
+    prepared = make_inputs(Anything(), {"x": way})
+    assert prepared.kwargs["x"]["how"] == "up"
+    assert prepared.kwargs["x"]["what"].shape == (2, 3)
+    assert way["what"] == "float32[2, 3]"
+    kept = {"how": "up"}
+    assert make_inputs(Anything(), {"x": kept}).kwargs["x"] is kept
+
+
 class Anything(nn.Module):
     def forward(self, **kwargs: object) -> object:
         return kwargs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -44,6 +45,21 @@ def test_an_axis_in_a_nested_input(tmp_path: Path) -> None:
     shapes["pair"]["b"] = {0: "n"}
     export = HTPExporter(dynamic_shapes=shapes, verbose=False).export(Nested(), inputs, tmp_path / "m.onnx")
     assert [row["dims"] for row in export.record["inputs"]] == [["n", 4], ["n", 4]]
+
+
+def test_descriptions_inside_of_containers(tmp_path: Path) -> None:
+    class Nested(nn.Module):
+        def forward(self, pair: dict[str, Any]) -> torch.Tensor:
+            return pair["a"] + pair["more"][0][:1]
+
+    inputs = {"pair": {"a": "float32[batch=3, 4]", "more": ["float32[n=2, 4]"]}}
+    export = HTPExporter(verbose=False).export(Nested(), inputs, tmp_path / "m.onnx")
+    assert [row["dims"] for row in export.record["inputs"]] == [["batch", 4], ["n", 4]]
+    assert export.record["parity"]["failed"] == []
+    assert set(export.parity.input_sets) == {"other sizes"}
+    other = {"pair": {"a": "float32[n=3, 4]", "more": ["float32[n=2, 4]"]}}
+    with pytest.raises(HTPExportError, match=r"'n' has size 3 in .*pair\['a'\].* and 2 in .*pair\['more'\]\[0\]"):
+        HTPExporter(verbose=False).export(Nested(), other, tmp_path / "m.onnx")
 
 
 def test_an_opset_that_the_exporter_did_not_write_is_told(tmp_path: Path) -> None:

@@ -38,16 +38,16 @@ def auto_shapes(
     """
 
     def shapes_for(name: str, value: Any) -> Any:
-        def shape_of(leaf: Any) -> Any:
+        def shape_of(path: tuple[Any, ...], leaf: Any) -> Any:
             if not isinstance(leaf, torch.Tensor):
                 return None
-            named = (names or {}).get(name, {})
+            named = (names or {}).get(f"{name}{pytree.keystr(path)}", {})
             shape = {axis: named[axis] for axis in range(leaf.dim()) if axis in named}
             if every_axis:
                 shape = {axis: named.get(axis, Dim.AUTO) for axis in range(leaf.dim())}
             return shape or None
 
-        return pytree.tree_map(shape_of, value)
+        return pytree.tree_map_with_path(shape_of, value)
 
     return {name: shapes_for(name, value) for name, value in bound_arguments(model, args, kwargs).items()}
 

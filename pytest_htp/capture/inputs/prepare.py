@@ -29,7 +29,8 @@ class PreparedInputs:
         args, kwargs: what ``forward`` is called with; the tensors a user gave are the user's own.
         generated: whether they were made here because none were given.
         named: every tensor in them under a name for display (``past_key_values[0][1]``).
-        dynamic_axes: input name -> {axis: name}, from descriptions such as ``int64[batch=2, seq=16]``.
+        dynamic_axes: input → {axis: name}, from descriptions such as ``int64[batch=2, seq=16]``; one inside of another
+            is called ``pair['a'][0]``.
     """
 
     args: tuple[Any, ...]
@@ -48,8 +49,8 @@ def make_inputs(model: nn.Module, inputs: object, *, seed: int = 0) -> PreparedI
     """Check and name the given inputs, or make them.
 
     ``inputs``: a mapping (by name), a tuple or list (by position), one tensor, or None (made from config and
-    signature of a transformers model). A string instead of a tensor describes one: ``"int64[batch=2,
-    seq=16]"``.
+    signature of a transformers model). A string instead of a tensor describes one, inside of containers as well:
+    ``"int64[batch=2, seq=16]"``.
 
     Raises:
         HTPUsageError: they don't fit ``forward`` (names the argument), or can't be made (shows an example).
@@ -73,8 +74,8 @@ def make_inputs(model: nn.Module, inputs: object, *, seed: int = 0) -> PreparedI
     made = {
         name: value_for(name, getattr(torch, spec.dtype), spec.shape, model, generator) for name, spec in specs.items()
     }
-    args = tuple(made.get(name, _tensor(value)) for name, value in zip(names[: len(args)], args, strict=True))
-    kwargs = {name: made.get(name, _tensor(value)) for name, value in given.items()}
+    args = tuple(_filled(name, value, made) for name, value in zip(names[: len(args)], args, strict=True))
+    kwargs = {name: _filled(name, value, made) for name, value in given.items()}
     _refuse_lists(model, kwargs)
     axes = {name: spec.dynamic_axes for name, spec in specs.items() if spec.dynamic_axes}
     return _prepared(model, args, kwargs, generated=False, dynamic_axes=axes)
@@ -137,17 +138,31 @@ def _specs(model: nn.Module, values: dict[str, Any]) -> dict[str, TensorSpec]:
         takes_text = parameter is not None and (
             parameter.annotation in (str, "str") or isinstance(parameter.default, str)
         )
-        if not isinstance(value, str) or (takes_text and not looks_like_spec(value)):
-            continue
-        specs[name] = spec = parse_spec(value)
-        for axis, axis_name in spec.dynamic_axes.items():
-            size, where = sizes.setdefault(axis_name, (spec.shape[axis], name))
-            if size != spec.shape[axis]:
-                raise HTPUsageError(
-                    f"axis {axis_name!r} has size {size} in {where!r} and {spec.shape[axis]} in {name!r}; one name is "
-                    "one size: use the same, or another name"
-                )
+        for place, text in _leaves(name, value):
+            may_be_text = takes_text or place != name
+            if not isinstance(text, str) or (may_be_text and not looks_like_spec(text)):
+                continue
+            specs[place] = spec = parse_spec(text)
+            for axis, axis_name in spec.dynamic_axes.items():
+                size, where = sizes.setdefault(axis_name, (spec.shape[axis], place))
+                if size != spec.shape[axis]:
+                    raise HTPUsageError(
+                        f"axis {axis_name!r} has size {size} in {where!r} and {spec.shape[axis]} in {place!r}; one "
+                        "name is one size: use the same, or another name"
+                    )
     return specs
+
+
+def _leaves(name: str, value: Any) -> list[tuple[str, Any]]:
+    """An input's values by their places in it: ``pair['a'][0]``; one that is no container is its own."""
+    return [(f"{name}{pytree.keystr(path)}", leaf) for path, leaf in pytree.tree_flatten_with_path(value)[0]]
+
+
+def _filled(name: str, value: Any, made: Mapping[str, torch.Tensor]) -> Any:
+    """An input with tensors in place of descriptions; without any, the user's own object."""
+    if not any(place in made for place, _ in _leaves(name, value)):
+        return _tensor(value)
+    return pytree.tree_map_with_path(lambda path, leaf: made.get(f"{name}{pytree.keystr(path)}", leaf), value)
 
 
 def _is_array(value: object) -> bool:
