@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +49,11 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "--stage", action="append", default=[], metavar="NAME", dest="stages",
         help=f"what to do with the exported file: {', '.join(BUILT_IN)}; repeatable, applied in order",
     )  # fmt: skip
+    parser.add_argument(
+        "--calibration", action="extend", nargs="+", type=Path, metavar="FILE",
+        help="what int8:qdq is calibrated on: .npz files, each with an array for every input (default: the inputs); "
+        "repeatable",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of made weights and inputs")
     parser.set_defaults(run=run)
 
@@ -61,6 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise HTPUsageError(f"{directory} can't be made: {error.strerror or error}") from error
     stages = resolve_stages(arguments.stages)
+    calibration = arguments.calibration and [_arrays(path) for path in arguments.calibration]
     model = reference.load()
     from pytest_htp.exporter import HTPExporter  # torch and transformers: seconds
 
@@ -74,6 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         targets=targets,
         stages=stages,
+        calibration=calibration,
     )
     try:
         export = exporter.export(model, inputs, directory / "model.onnx")
@@ -129,6 +138,24 @@ def _inputs(given: list[str]) -> dict[str, str] | None:
             raise HTPUsageError(f"--inputs: {problem}")
         inputs[name] = spec
     return inputs or None
+
+
+def _arrays(path: Path) -> dict[str, Any]:
+    import numpy as np
+
+    arrays = {}
+    try:
+        with path.open("rb") as file:
+            loaded = np.load(file)  # refuses pickles
+            if isinstance(loaded, np.lib.npyio.NpzFile):
+                arrays = dict(loaded)
+    except OSError as error:
+        raise HTPUsageError(f"--calibration {path} can't be read: {error.strerror or error}") from error
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error):  # something else, or with objects in it
+        pass
+    if not arrays or any(array.dtype.kind not in "biuf" for array in arrays.values()):
+        raise HTPUsageError(f"--calibration {path} must be an .npz file with an array of numbers for every input")
+    return arrays
 
 
 def _targets(given: list[str]) -> dict[str, dict[str, str]]:

@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from htp_examples import NET
+from onnx import numpy_helper
 
 from pytest_htp.cli import main
 
@@ -66,6 +68,21 @@ def test_structure_alone(project: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "parity    not measured: the export has no weights" in capsys.readouterr().out
 
 
+def test_calibration(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The ranges of two files together: x from -8 to 247 in 255 steps."""
+    for name, value in (("low", -8), ("high", 247)):
+        np.savez(project / f"{name}.npz", x=np.full((2, 3), value, np.float32))
+    arguments = ["export", "zoo_of_export:make", "-o", "out", "--no-parity", "--inputs", INPUT, "--stage", "int8:qdq"]
+    assert main([*arguments, "--calibration", "low.npz", "high.npz"]) == 0
+    graph = onnx.load(project / "out/model.int8-qdq.onnx").graph
+    values = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    [first] = [node for node in graph.node if node.op_type == "QuantizeLinear" and node.input[0] == "x"]
+    assert [values[name].item() for name in first.input[1:]] == [1.0, 8]
+    np.savez(project / "other.npz", y=np.ones((2, 3), np.float32))
+    assert main([*arguments, "--calibration", "low.npz", "--calibration", "other.npz"]) == 1
+    assert "stage int8:qdq failed: calibration, set 2: " in capsys.readouterr().out
+
+
 def test_a_failed_step_exits_with_1_and_leaves_no_model(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "zoo_of_export:raises", "-o", "out", "--inputs", INPUT]) == 1
     message = capsys.readouterr().err
@@ -86,13 +103,20 @@ def test_a_failed_step_exits_with_1_and_leaves_no_model(project: Path, capsys: p
         (["zoo_of_export:make", "--inputs", "x"], "--inputs 'x': write NAME=SPEC"),
         (["zoo_of_export:make", "--inputs", "x=float3[2]"], "--inputs: input 'x': bad input description"),
         (["zoo_of_export:make", "--inputs", INPUT, "--inputs", INPUT], "--inputs: 'x' is given twice"),
+        (["zoo_of_export:make", "--calibration", "no.npz"], "--calibration no.npz can't be read: No such file"),
+        (["zoo_of_export:make", "--calibration", "zoo_of_export.py"], "--calibration zoo_of_export.py must be an .npz"),
+        (["zoo_of_export:make", "--calibration", "numbers.npy"], "--calibration numbers.npy must be an .npz file with"),
+        (["zoo_of_export:make", "--calibration", "x.npz"], "option calibration is for the stage 'int8:qdq', which is"),
         (["zoo_of_export:make", "-o", "zoo_of_export.py"], "zoo_of_export.py can't be made: File exists"),
     ],
-    ids=["folder", "module", "name", "no model", "no inputs", "input", "description", "twice", "output"],
-)
+    ids=["folder", "module", "name", "no model", "no inputs", "input", "description", "twice", "no file", "text",
+         "one array", "no stage", "output"],
+)  # fmt: skip
 def test_bad_input_exits_with_2(
     project: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
+    np.save(project / "numbers.npy", np.ones(3))
+    np.savez(project / "x.npz", x=np.ones((2, 3), np.float32))
     assert main(["export", arguments[0], "-o", "out", *arguments[1:]]) == 2
     assert capsys.readouterr().err.startswith(f"htp export: {message}")
 

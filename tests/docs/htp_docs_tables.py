@@ -102,7 +102,7 @@ def commands() -> str:
             command.add_parser(subparsers)
         rows = []
         for choice in subparsers._choices_actions:
-            usage = subparsers.choices[choice.dest].format_usage().removeprefix("usage: ").strip()
+            usage = " ".join(subparsers.choices[choice.dest].format_usage().removeprefix("usage: ").split())
             rows.append((f"`{usage.replace(' [-h]', '')}`", choice.help or ""))
     return _table(("command", "what it does"), rows)
 
