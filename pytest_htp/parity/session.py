@@ -24,6 +24,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from torch.utils.dlpack import from_dlpack
 
 from pytest_htp.errors import HTPUsageError
+from pytest_htp.parity.blocked import BlockedValues
 from pytest_htp.parity.refusals import KernelMissing, RuntimeRefused
 from pytest_htp.parity.weights import take_from_memory
 
@@ -71,6 +72,7 @@ class ValueSession:
             )
         proto = onnx.load(path, load_external_data=False) if proto is None else proto
         self.outputs = [value.name for value in proto.graph.output]
+        self._blocked = BlockedValues(proto.graph)
         own = set(self.outputs)
         self.batches = _batches({name: size for name, size in extra.items() if name not in own}, batch_bytes)
         self.gated = len(self.batches) > 1
@@ -84,7 +86,7 @@ class ValueSession:
         self._session = _open(proto, path, providers, self._weights, extensions)
 
     def run(self, feeds: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:
-        """Yield ``(name, value)``: the graph's own outputs first, then the extra ones (flattened in gated mode).
+        """Yield ``(name, value)`` in row-major order: the graph's own outputs first, then the extra ones.
 
         Values that are no tensors of numbers (sequences, strings) are left out.
 
@@ -117,7 +119,7 @@ class ValueSession:
             value = results.pop()  # released as soon as the caller is done with it
             if value.is_tensor() and value.data_type() != "tensor(string)":
                 tensor = _to_torch(value)
-                yield name, tensor if fetched[name] == name else tensor[0]
+                yield name, self._blocked.plain(name, tensor if fetched[name] == name else tensor[0])
 
 
 def _batches(sizes: Mapping[str, int], limit: int) -> list[list[str]]:

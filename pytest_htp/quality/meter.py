@@ -21,8 +21,7 @@ import torch
 
 from pytest_htp.parity.flow import Flow, Placement
 from pytest_htp.parity.references import References, group_of
-from pytest_htp.quality.blocked import layouts
-from pytest_htp.quality.sqnr import Signal, Undefined, rank
+from pytest_htp.quality.sqnr import Signal, Undefined
 
 CONVERSIONS = frozenset({"QuantizeLinear", "DequantizeLinear", "Cast", "Identity"})
 # The same elements in row-major order.
@@ -82,16 +81,12 @@ class Meter:
         """One value, as ONNX Runtime gives it; ``alike``: references that it agrees with on a sample."""
         if not tensor.dtype.is_floating_point or not tensor.numel():
             return
-        for plain in layouts(value, tensor):
-            found = alike if plain is tensor else {reference.index for reference in self.references.candidates(plain)}
-            for index in {*found, *self._wanted.get(value, ())}:
-                reference = self.references.items[index]
-                if reference.group == group_of(plain):
-                    numbers = self.numbers.setdefault(index, {})
-                    if index not in self._signals:
-                        self._signals[index] = Signal(reference.tensor)
-                    number = self._signals[index].ratio(plain)
-                    numbers[value] = max(number, numbers.get(value, number), key=rank)
+        for index in {*alike, *self._wanted.get(value, ())}:
+            reference = self.references.items[index]
+            if reference.group == group_of(tensor):
+                if index not in self._signals:
+                    self._signals[index] = Signal(reference.tensor)
+                self.numbers.setdefault(index, {})[value] = self._signals[index].ratio(tensor)
 
 
 Names = Mapping[int, "tuple[str, ...]"]

@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from pytest_htp.parity.reasons import UNLIKE
-from pytest_htp.quality.blocked import layouts
 from pytest_htp.quality.meter import Meter
 from pytest_htp.quality.modules import ModuleNumbers
 from pytest_htp.quality.sqnr import EXACT, sqnr
@@ -93,18 +92,3 @@ def test_what_leaves_the_absorbing_operator_must_be_some_result(db: float, found
 def test_masks_begin_at_1e30(size: float, db: float) -> None:
     x, y = (torch.tensor([each, size], dtype=torch.float64) for each in (1.0, 2.0))
     assert sqnr(x, y) == pytest.approx(db)
-
-
-@pytest.mark.parametrize(
-    ("channels", "blocks"), [(2, []), (4, [4]), (6, []), (8, [4, 8]), (16, [4, 8, 16]), (24, [4, 8])]
-)
-def test_blocked_layouts_of_4_8_and_16_channels(channels: int, blocks: list[int]) -> None:
-    value = ir.Node("com.microsoft.nchwc", "Conv", []).outputs[0]
-    plain = torch.arange(2 * channels * 6).reshape(2, channels, 3, 2)
-    for block in blocks:
-        blocked = plain.reshape(2, channels // block, block, 3, 2).permute(0, 1, 3, 4, 2).reshape(plain.shape)
-        assert any(torch.equal(found, plain) for found in layouts(value, blocked))
-    assert len([*layouts(value, plain)]) == len(blocks)
-    assert [*layouts(value, plain.reshape(2, -1))] == []
-    ordinary = ir.Node("", "Conv", []).outputs[0]
-    assert [found is plain for found in layouts(ordinary, plain)] == [True]
