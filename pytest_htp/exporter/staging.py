@@ -107,7 +107,14 @@ def _one(
         calibration = _calibration(exported) if name == CALIBRATED else []
     except HTPUsageError as error:
         raise StageFailure(name, f"stage {name} failed: {error}") from error
-    run = run_stage(stage, source, destination, calibration=calibration, extensions=exported.extensions)
+    run = run_stage(
+        stage,
+        source,
+        destination,
+        calibration=calibration,
+        extensions=exported.extensions,
+        structure_only=not exported.real_weights,
+    )
     try:
         program = ir.load(destination)
         complete_types(program)

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
-from onnx import helper
 
+from pytest_htp.capture.valid import check_model
 from pytest_htp.tagging.named import described, node_named_in
 from pytest_htp.tagging.tagger import Tagging
 
@@ -25,17 +25,13 @@ def check_saved(path: Path, tagging: Tagging, *, structure_only: bool = False) -
     Args:
         path: the ``.onnx`` file.
         tagging: of the graph in the file.
-        structure_only: the file lacks its weights, which onnx takes for a fault; they count as inputs of their type
-            and shape then.
+        structure_only: the file lacks its weights.
 
     Raises:
         InvalidModel: the file is not valid.
     """
     try:
-        if structure_only:
-            onnx.checker.check_model(_weights_as_inputs(onnx.load(path)), full_check=True)
-        else:
-            onnx.checker.check_model(path, full_check=True)
+        check_model(path, structure_only=structure_only)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         text = " ".join(str(error).replace("==> Context:", "").split())
         facts = node_named_in(text, tagging)
@@ -57,26 +53,3 @@ def warn_of_another_opset(asked: int | None, written: Mapping[str, int]) -> None
             RuntimeWarning,
             stacklevel=4,
         )
-
-
-def _weights_as_inputs(model: onnx.ModelProto) -> onnx.ModelProto:
-    graph = model.graph
-    stored = [tensor for tensor in graph.initializer if _has_data(tensor)]
-    known = {value.name for value in graph.input}
-    graph.input.extend(
-        helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
-        for tensor in graph.initializer
-        if not _has_data(tensor) and tensor.name not in known
-    )
-    del graph.initializer[:]
-    graph.initializer.extend(stored)
-    return model
-
-
-def _has_data(tensor: onnx.TensorProto) -> bool:
-    """Whether any of the fields that may hold a tensor's elements is there; a tensor without elements needs none."""
-    fields = {field.name for field, _ in tensor.ListFields()}
-    return 0 in tensor.dims or bool(fields & _DATA) or tensor.data_location == onnx.TensorProto.EXTERNAL
-
-
-_DATA = {"raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data", "string_data"}

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import onnx
 import onnx_ir as ir
-from htp_staged import PIPELINES
+from htp_staged import PIPELINES, make
 
-from pytest_htp import HTPExport, HTPStage, Stage
+from pytest_htp import HTPExport, HTPExporter, HTPStage, Stage
 from pytest_htp.exporter.exported import Exported
 from pytest_htp.exporter.staging import StagesResult
 from pytest_htp.format.read import record_of
@@ -119,3 +119,16 @@ def test_optimized_graphs_compute_what_pytorch_does(pipelines: Pipelines) -> Non
         assert stage.parity.failed == []
         assert stage.attestation["contradicted"] == []
         assert stage.attestation["attested"] >= 6
+
+
+def test_a_tool_that_needs_no_weights_gets_none(tmp_path: Path) -> None:
+    def rename(source: Path, destination: Path) -> None:
+        model = onnx.load(source)
+        for number, made in enumerate(model.graph.node):
+            made.name = f"n{number}"
+        onnx.save(model, destination)
+
+    model, x = make()
+    export = HTPExporter(stages=[Stage("renamer", rename)], weights="none").export(model, x, tmp_path / "model.onnx")
+    assert export.stage_failure is None
+    assert list(export.stages["renamer"].tags.values()) == list(export.tags.values())
