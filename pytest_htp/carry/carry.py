@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import onnx_ir as ir
 
@@ -109,6 +109,7 @@ def _stand_for(graphs: Correspondence, facts: NodeFacts, known: StandsFor) -> No
         facts.decide(original.evidence, original.path, known.rule, original.origins)
         facts.call = original.call
         return
+    facts.ends = dict(_ends(graphs, facts, known))
     origins = {origin for original in tagged for origin in (original.origins or (original.path or "",))}
     owner = _weight_owner(graphs, facts, {original.path or "" for original in tagged})
     path = owner if owner is not None else graphs.before.deepest_common(original.path or "" for original in tagged)
@@ -117,17 +118,38 @@ def _stand_for(graphs: Correspondence, facts: NodeFacts, known: StandsFor) -> No
     facts.call = calls.pop() if len(calls) == 1 else None
 
 
+def _ends(
+    graphs: Correspondence, facts: NodeFacts, known: StandsFor
+) -> Iterator[tuple[ir.Value, tuple[NodeFacts, ...]]]:
+    """Which of several nodes before read, or made, each value of the node that stands for them."""
+    for values, side in ((facts.node.inputs, "inputs"), (facts.node.outputs, "outputs")):
+        for value in values:
+            before = graphs.values.get(value) if value is not None else None
+            if value is None or before is None:
+                continue
+            originals = [original for original in known.nodes if before in getattr(original.node, side)]
+            ends = [end for original in originals for end in original.ends.get(before, (original,))]
+            if ends and not any(graphs.before.is_replayed(end) for end in ends):
+                yield value, tuple(ends)
+
+
 def _rewired(graphs: Correspondence, facts: NodeFacts, known: StandsFor) -> frozenset[ir.Value]:
     """Values that a node reads and its originals did not, also those that were not there: it was given them in place
-    of others; and values in another layout: what is made of nothing but values that replaced others, and
-    was not seen to be equal to one before, may be one as well.
+    of others; and values in another layout: what an inserted transposition made, and what is made of nothing but values
+    that replaced others, and was not seen to be equal to one before.
     """
     read = {value for original in known.nodes for value in original.node.inputs}
     data = {value for value in facts.node.inputs if value is not None and not value.is_initializer()}
+    graphs.relaid.update(value for value in data if _is_turned(graphs, value))
     rewired = {value for value in data if value in graphs.relaid or graphs.values.get(value) not in read}
     if rewired and rewired == data:
         graphs.relaid.update(value for value in facts.node.outputs if value.name not in graphs.measured)
     return frozenset(rewired)
+
+
+def _is_turned(graphs: Correspondence, value: ir.Value) -> bool:
+    maker = value.producer()
+    return maker is not None and maker.op_type == "Transpose" and isinstance(graphs.decided.get(maker), Inserted)
 
 
 def _weight_owner(graphs: Correspondence, facts: NodeFacts, paths: set[str]) -> str | None:

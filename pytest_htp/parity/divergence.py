@@ -115,7 +115,7 @@ def _is_made_in(calls: set[int], value: ir.Value, placement: Placement, flow: Fl
     producer = value.producer()
     if producer is None or producer not in flow.position:
         return False
-    return any(not calls.isdisjoint(chain) for chain in placement.at(flow.position[producer]).own)
+    return any(not calls.isdisjoint(chain) for chain in placement.at(flow.position[producer], value).own)
 
 
 def _moved(placement: Placement) -> set[ir.Value]:

@@ -27,6 +27,7 @@ class Evidences:
     matching: dict[int, list[ir.Value]]  # reference → values that equal it, in graph order
     equal: dict[ir.Value, set[int]]  # the same, by value
     possible: dict[ir.Value, set[int]]  # references that a value is within tolerance of
+    in_any_order: dict[ir.Value, set[int]]  # references that a value at a moved border has the elements of
     shapes: dict[ir.Value, tuple[int, ...]]
     stored: set[int]  # references that an initializer or a constant of the graph equals
     constant: set[ir.Value]  # values whose elements are all equal
@@ -86,6 +87,7 @@ class Evidences:
             matching,
             equal,
             observation.may_be(references),
+            observation.in_any_order,
             observation.shapes,
             _stored(references, flow),
             observation.constant,

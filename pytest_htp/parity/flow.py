@@ -23,7 +23,7 @@ Chain = tuple[int, ...]
 class Chains:
     """Where a node belongs: in any of ``own``; it may stand for equal nodes in ``later`` ones.
 
-    ``certain`` says that there is exactly one place by its tag.
+    ``certain`` says that there are no others, as where its tag leaves exactly one.
     """
 
     own: tuple[Chain, ...] = ()
@@ -154,9 +154,21 @@ class Placement:
         root: Chain = (0,) if hierarchy.calls else ()
         self._outside = Chains((root,), certain=True)
 
-    def at(self, position: int | None) -> Chains:
-        """Chains of a node; those of the root for a graph input or output."""
-        return self._outside if position is None else self.chains[position]
+    def at(self, position: int | None, value: ir.Value) -> Chains:
+        """Chains of a node as far as it reads or makes a value; those of the root for a graph input or output.
+
+        A node that a stage made of several is where those were that read or made the value.
+        """
+        if position is None:
+            return self._outside
+        ends = [self.calls.chains_of(end) for end in self.facts[position].ends.get(value, ())]
+        if not ends:
+            return self.chains[position]
+        return Chains(
+            tuple(chain for end in ends for chain in end.own),
+            tuple(chain for end in ends for chain in end.later),
+            certain=all(end.certain for end in ends),
+        )
 
     def recorded(self, position: int) -> bool:
         """Whether the exporter's own record says where a node belongs, beyond doubt."""
@@ -169,7 +181,7 @@ class Placement:
 
         ``later``: also as one of the later calls whose equal nodes the ends may stand for.
         """
-        sources, targets = self.at(edge.producer), self.at(edge.consumer)
+        sources, targets = self.at(edge.producer, edge.value), self.at(edge.consumer, edge.value)
         for source in (*sources.own, *(sources.later if later else ())):
             for target in (*targets.own, *(targets.later if later else ())):
                 shared = 0
@@ -178,13 +190,13 @@ class Placement:
                 yield source[shared:], target[shared:]
 
     def certain(self, edge: Edge) -> bool:
-        """Whether both ends have exactly one place by their tags, the exporter's record of them is beyond doubt, and no
-        stage gave the value to other nodes than read it before: a border of modules that it crosses may have moved.
-        """
-        if edge.consumer is not None and edge.value in self.facts[edge.consumer].rewired:
-            return False
+        """Whether all places of both ends are known, and the exporter's record of them is beyond doubt."""
         ends = (edge.producer, edge.consumer)
-        return all(end not in self.replayed and self.at(end).certain for end in ends)
+        return all(end not in self.replayed and self.at(end, edge.value).certain for end in ends)
+
+    def moved(self, edge: Edge) -> bool:
+        """Whether a stage gave the value to a node that stands for none that read it: a border may have moved."""
+        return edge.consumer is not None and edge.value in self.facts[edge.consumer].rewired
 
 
 def bodies_of(node: ir.Node) -> Iterator[ir.Graph]:

@@ -155,7 +155,7 @@ def examine(request: ParityRequest, onlooker: Onlooker | None = None) -> Examina
         extensions=request.extensions,
     )
     values = {value.name: value for node in flow.nodes for value in node.outputs}
-    observation = Observation()
+    observation = Observation(moved=frozenset(value for facts in request.tagging.nodes for value in facts.rewired))
     got: dict[str, torch.Tensor] = {}
     if onlooker is not None:
         onlooker.begin(references, flow, placement, places)

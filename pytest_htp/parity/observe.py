@@ -33,12 +33,16 @@ class Observation:
         hits: value → references whose sample it agrees with to a percent, with the full difference.
         expected: value → references that it should be by its place (it crosses the border of a call that took
             or returned one of such a shape), with the full difference.
+        moved: values that are compared in any order as well.
+        in_any_order: such a value → references that have its elements.
         constant: values whose elements are all equal; they prove nothing.
         shapes: value → its shape.
     """
 
     hits: dict[ir.Value, dict[int, Difference]] = field(default_factory=dict)
     expected: dict[ir.Value, dict[int, Difference]] = field(default_factory=dict)
+    moved: frozenset[ir.Value] = frozenset()
+    in_any_order: dict[ir.Value, set[int]] = field(default_factory=dict)
     constant: set[ir.Value] = field(default_factory=set)
     shapes: dict[ir.Value, tuple[int, ...]] = field(default_factory=dict)
 
@@ -55,6 +59,8 @@ class Observation:
             hits = {reference.index: _compare(reference, tensor) for reference in references.candidates(tensor)}
         if hits:
             self.hits[value] = hits
+        if value in self.moved:
+            self.in_any_order[value] = references.in_any_order(tensor)
         by_place = {}
         for index in sorted(places.get(value, ())):
             reference = references.items[index]

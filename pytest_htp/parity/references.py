@@ -113,6 +113,7 @@ class References:
             for index in border.outputs.ids - border.inputs.ids:
                 self._makers.setdefault(index, []).append(order)
         self._parents = [call.parent for call in hierarchy.calls]
+        self._by_size: dict[Group, torch.Tensor] = {}
         self._sizes = {count for _, count in self.groups}
         self._samples = {
             group: torch.stack([sample(reference.tensor) for reference in members])
@@ -145,9 +146,17 @@ class References:
         members = self.groups.get(group)
         if not members:
             return []
-        error = (self._samples[group] - sample(value)).abs().amax(dim=1)
-        limits = torch.tensor([loose(reference) * reference.scale for reference in members], dtype=torch.float64)
-        return [members[index] for index in torch.nonzero(error <= limits).flatten().tolist()]
+        return _within(members, self._samples[group], sample(value))
+
+    def in_any_order(self, value: torch.Tensor) -> set[int]:
+        """References whose elements, by size, agree with those of ``value`` on a sample."""
+        group = group_of(value)
+        members = self.groups.get(group, [])
+        if not members:
+            return set()
+        if group not in self._by_size:
+            self._by_size[group] = torch.stack([_sample_by_size(reference.tensor) for reference in members])
+        return {reference.index for reference in _within(members, self._by_size[group], _sample_by_size(value))}
 
     def _side(self, records: Iterable[TensorRecord], computed_in: torch.dtype | None) -> Side:
         side = Side()
@@ -185,6 +194,16 @@ class References:
         self._by_tensor[id(tensor)] = reference
         self._by_sample.setdefault(key, []).append(reference)
         return reference
+
+
+def _within(members: list[Reference], samples: torch.Tensor, own: torch.Tensor) -> list[Reference]:
+    error = (samples - own).abs().amax(dim=1)
+    limits = torch.tensor([loose(reference) * reference.scale for reference in members], dtype=torch.float64)
+    return [members[index] for index in torch.nonzero(error <= limits).flatten().tolist()]
+
+
+def _sample_by_size(tensor: torch.Tensor) -> torch.Tensor:
+    return sample(flat(tensor).sort().values)
 
 
 def _within_half(tensor: torch.Tensor) -> torch.Tensor:

@@ -27,10 +27,11 @@ if TYPE_CHECKING:  # tags of files are carried without torch
 class NodeFacts:
     """One node: where it lives, which module the passes gave it, and why.
 
-    ``path`` is the tagged module (None while undecided), ``origins`` the paths of all modules it was made of, ``call``
-    the 0-based call of that module where the exported program tells, ``rule`` the name of the rule that decided. Of a
-    graph that was made of another one, ``stands_for`` are the keys of the nodes there that this one stands for,
-    ``rewired`` the values it reads that those did not, and ``cause`` says why a node without evidence has none.
+    ``path`` is the tagged module (None while undecided), ``origins`` the paths of all modules it was made of,
+    ``call`` the 0-based call of that module where the exported program tells, ``rule`` the name of the rule that
+    decided. Of a graph that was made of another one, ``stands_for`` are the keys of the nodes there that this one
+    stands for, ``ends`` has those of them that read or made each of its values, ``rewired`` are the values it reads
+    that none of them did, and ``cause`` says why a node without evidence has none.
     """
 
     key: str
@@ -43,6 +44,7 @@ class NodeFacts:
     call: int | None = None
     recorded: str | None = None  # the path its own metadata names, once validated
     stands_for: tuple[str, ...] = ()
+    ends: Mapping[ir.Value, tuple[NodeFacts, ...]] = field(default_factory=dict)
     rewired: frozenset[ir.Value] = frozenset()
     cause: str | None = None
 

@@ -240,3 +240,15 @@ def test_what_is_made_of_values_in_another_layout_is_in_another_layout_unless_se
     ]
     found = carried(nodes, values=seen)
     assert {value.name for value in found["node_MatMul_4"].rewired} == rewired
+
+
+def test_each_value_of_a_fused_node_is_where_the_node_before_was_that_read_or_made_it() -> None:
+    f = node("FusedGemm", ["x", "first.weight", "first.bias"], ["active"], "f", domain="com.microsoft")
+    found = carried([f, LAST])["f"]
+    ends = {value.name: [end.key for end in found.ends[value]] for value in found.ends}
+    assert ends == {
+        "x": ["node_MatMul_1"],
+        "first.weight": ["node_MatMul_1"],
+        "first.bias": ["node_Add_2"],
+        "active": ["node_Relu_3"],
+    }
