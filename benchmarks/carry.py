@@ -7,10 +7,14 @@ totals by stage at the end:
 
 - ``nodes`` by evidence, and the cause of every ``none``;
 - ``contradicted``: modules whose carried tags values speak against (boundary and output check, stage's precision);
-- ``noticed`` of ``mutations``: the tag of one node at a time is made wrong (another module, a sibling, the caller, the
-  same module of another layer) and attestation is drawn again from the same values. Eligible are nodes that stand for
-  exactly one node; int8 is left out, whose values are too coarse for the check, and so are nodes whose values the stage
-  made wrong, which is counted as ``diverged`` (parity says it).
+- ``noticed`` of ``mutations``: the tag of one node at a time is made wrong (another module, a sibling, the caller,
+  the same module of another layer) and attestation is drawn again from the same values. Eligible are nodes that stand
+  for exactly one node; int8 is left out, whose values are too coarse for the check. Not eligible, and counted, are
+  nodes whose values the stage made wrong (``diverged``, parity says it), and those that read and make nothing but
+  values whose elements are all equal (``constant``, an attention mask of ones), which prove nothing. ``same`` are
+  wrong tags with which every value that the node reads or makes still is what PyTorch recorded at each border that it
+  crosses (a Reshape between two modules, called one's or the other's): no check on values can tell; they are no
+  mutations. ``missed`` are the others.
 - ``carry_s`` and ``stage_s``: seconds of carrying and of the stage itself.
 """
 
@@ -29,44 +33,45 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import onnx_ir as ir
 from architectures import kinds, make
 from mutate_tags import KINDS, Wrong, mutated, noticed
 
-from pytest_htp import HTPExporter
+from pytest_htp import HTPExporter, Stage
 from pytest_htp.carry import carry
 from pytest_htp.exporter import verification
 from pytest_htp.exporter.exported import Exported
 from pytest_htp.exporter.staging import StagesResult, precision_of, run_stages
 from pytest_htp.parity import ParityResult
 from pytest_htp.parity.attestation import attest
+from pytest_htp.parity.evidences import Evidences
+from pytest_htp.parity.flow import Placement
 from pytest_htp.parity.measure import examine
 from pytest_htp.stages import BUILT_IN
 from pytest_htp.tagging.coverage import Evidence
+from pytest_htp.tagging.facts import NodeFacts
+from pytest_htp.tagging.tagger import Tagging
 
 
-def handed_on(name: str, folder: Path) -> tuple[Exported, ParityResult]:
-    """What the export of an architecture hands to its stages."""
+def handed_on(model: Any, inputs: Any, folder: Path, **options: Any) -> tuple[Exported, ParityResult]:
+    """What an export hands to its stages."""
     seen: list[tuple[Exported, ParityResult]] = []
 
     def keep(exported: Exported, parity: ParityResult) -> StagesResult:
         seen.append((exported, parity))
         return StagesResult()
 
-    before, verification.run_stages = verification.run_stages, keep  # type: ignore[assignment]
-    try:
-        model, inputs = make(name)
-        HTPExporter(stages=["ort:basic"]).export(model, inputs, folder / "model.onnx")
-    finally:
-        verification.run_stages = before  # type: ignore[assignment]
+    with mock.patch.object(verification, "run_stages", keep):
+        HTPExporter(stages=[Stage("none", lambda *_: None)], **options).export(model, inputs, folder / "model.onnx")
     return seen[0]
 
 
 def measure(name: str, per_stage: int, generator: random.Random) -> dict[str, Any]:
     found: dict[str, Any] = {"name": name, "stages": {}}
     with tempfile.TemporaryDirectory() as folder:
-        exported, parity = handed_on(name, Path(folder))
+        exported, parity = handed_on(*make(name), Path(folder))
         for stage in BUILT_IN:
             result = run_stages(replace(exported, options=replace(exported.options, stages=[stage])), parity)
             if result.failure is not None:
@@ -105,19 +110,44 @@ def _mutations(
         if facts.evidence is Evidence.DIRECT and not examined.flow.shape_only.issuperset(facts.node.outputs)
     ]  # fmt: skip
     diverged = [facts for facts in eligible if evidences.diverged.issuperset(facts.node.outputs)]
-    eligible = [facts for facts in eligible if facts not in diverged]
+    silent = evidences.constant | examined.flow.shape_only
+    constant = [
+        facts for facts in eligible
+        if silent.issuperset(v for v in (*facts.node.inputs, *facts.node.outputs) if v and not v.is_initializer())
+    ]  # fmt: skip
+    eligible = [facts for facts in eligible if facts not in diverged and facts not in constant]
     wrong = Wrong(exported.hierarchy)
     kinds_: dict[str, dict[str, int]] = {}
+    missed: list[str] = []
     for kind in KINDS:
         places = [(facts, wrong.choices(kind, facts.path or "")) for facts in eligible]
         places = [(facts, choices) for facts, choices in places if choices]
-        seen = 0
-        chosen = generator.sample(places, min(count, len(places)))
-        for facts, choices in chosen:
-            with mutated(facts, generator.choice(choices)):
-                seen += noticed(evidences, tagging, clean)
-        kinds_[kind] = {"mutations": len(chosen), "noticed": seen}
-    return {"mutated": kinds_, "diverged": len(diverged)}
+        counts = kinds_[kind] = {"mutations": 0, "noticed": 0, "same": 0}
+        for facts, choices in generator.sample(places, min(count, len(places))):
+            true, path = facts.path, generator.choice(choices)
+            with mutated(facts, path):
+                seen = noticed(evidences, tagging, clean)
+                same = not seen and tells_nothing(facts, evidences, tagging)
+            counts["same" if same else "mutations"] += 1
+            counts["noticed"] += seen
+            if not seen and not same:
+                missed.append(f"{facts.node.op_type} {facts.key}: {true} -> {path}")
+    return {"mutated": kinds_, "missed": missed, "diverged": len(diverged), "constant": len(constant)}
+
+
+def tells_nothing(facts: NodeFacts, evidences: Evidences, tagging: Tagging) -> bool:
+    """Whether each value at a node equals, at every border that it crosses by the tags, a tensor recorded there."""
+    placement = Placement(evidences.flow, tagging, evidences.hierarchy)
+    position, borders = evidences.flow.position[facts.node], evidences.references.borders
+    return all(
+        any(
+            all(evidences.is_on(edge.value, borders[order].outputs) for order in left)
+            and all(evidences.is_on(edge.value, borders[order].inputs) for order in entered)
+            for left, entered in placement.crossings(edge, later=True)
+        )
+        for edge in evidences.flow.edges
+        if position in (edge.producer, edge.consumer) and edge.value not in evidences.constant
+    )
 
 
 def totals(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -142,6 +172,8 @@ def totals(rows: list[dict[str, Any]]) -> dict[str, Any]:
             "causes": dict(causes),
             "contradicted": sum(len(row["contradicted"]) for row in measured),
             "mutated": {kind: dict(counts) for kind, counts in kinds_.items()},
+            "all_mutated": dict(sum(kinds_.values(), Counter[str]())),
+            "constant": sum(row.get("constant", 0) for row in measured),
             "carry_over_stage": round(sum(row["carry_s"] for row in measured)
                                       / max(sum(row["stage_s"] for row in measured), 1e-9), 2),
         }  # fmt: skip
