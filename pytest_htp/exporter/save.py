@@ -68,8 +68,9 @@ def save_model(
                     f"protobuf ends at {PROTOBUF_BYTES:,}: leave the option out"
                 )
             beside = total > EXTERNAL_DATA_BYTES if external is None else external
-            data = f"{path.name}.data" if beside else None
-            ir.save(model, staged, external_data=data)
+            if not beside:
+                ir.external_data.load_to_model(model)  # a tool may have put them beside its file; that one goes below
+            ir.save(model, staged, external_data=f"{path.name}.data" if beside else None)
         written = staging / f"{path.name}.data"
         external_size = written.stat().st_size if written.exists() else None
         size = staged.stat().st_size

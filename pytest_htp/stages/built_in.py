@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 import onnxruntime as ort
@@ -159,6 +160,10 @@ def _quantize_static(source: Path, destination: Path, calibration: Feeds) -> Non
             use_external_data_format=_is_large(source),
         )
 
+    for number, feeds in enumerate(calibration, start=1):
+        for name, array in feeds.items():
+            if np.isnan(array).any():  # the calibrator ignores some, and stumbles over others
+                raise HTPUsageError(f"calibration, set {number}: {name!a} holds NaN, of which no scale can be made")
     quantize([])
     masked = _at_masks(source, destination)
     if masked:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 import torch
@@ -126,6 +127,34 @@ def test_a_calibration_set_that_does_not_fit_is_named(tmp_path: Path) -> None:
     assert str(export.stage_failure).startswith("stage int8:qdq failed: calibration, set 2: ")
     assert "stage int8:qdq failed" in export.console
     assert export.onnx_path.exists()
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.array(["a"]), "calibration, set 2: input 'x' is an array of <U1, which no tensor can hold"),
+        (np.full((2, 8, 16), np.nan, np.float32), "calibration, set 2: 'x' holds NaN, of which no scale can be made"),
+    ],
+    ids=["text", "NaN"],
+)
+def test_calibration_with_something_else_than_numbers(staged: Staged, array: Any, message: str) -> None:
+    _, x = make()
+    result = staged(["ort:basic", "int8:qdq"], calibration=[x, {"x": array}])
+    assert list(result.stages) == ["ort:basic"]
+    assert str(result.failure).startswith(f"stage int8:qdq failed: {message}")
+
+
+def test_a_tool_may_put_weights_beside_its_file(staged: Staged) -> None:
+    def beside(source: Path, destination: Path) -> None:
+        onnx.save(
+            onnx.load(source), destination,
+            save_as_external_data=True, location=f"{destination.name}.data", size_threshold=0,
+        )  # fmt: skip
+
+    result = staged([Stage("beside", beside), "ort:basic"])
+    assert result.failure is None
+    assert result.stages["beside"].parity.failed == []
+    assert not result.stages["beside"].onnx_path.with_name("model.beside.onnx.data").exists()
 
 
 def test_an_empty_calibration_set(staged: Staged) -> None:

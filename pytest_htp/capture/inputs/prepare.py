@@ -161,7 +161,7 @@ def _leaves(name: str, value: Any) -> list[tuple[str, Any]]:
 def _filled(name: str, value: Any, made: Mapping[str, torch.Tensor]) -> Any:
     """An input with tensors in place of descriptions; without any, the user's own object."""
     if not any(place in made for place, _ in _leaves(name, value)):
-        return _tensor(value)
+        return _tensor(name, value)
     return pytree.tree_map_with_path(lambda path, leaf: made.get(f"{name}{pytree.keystr(path)}", leaf), value)
 
 
@@ -170,9 +170,14 @@ def _is_array(value: object) -> bool:
     return numpy is not None and isinstance(value, numpy.ndarray)
 
 
-def _tensor(value: Any) -> Any:
+def _tensor(name: str, value: Any) -> Any:
     """Arrays of numpy become tensors; everything else stays the user's object."""
-    return torch.tensor(value) if _is_array(value) else value
+    if not _is_array(value):
+        return value
+    try:
+        return torch.tensor(value)
+    except TypeError as error:
+        raise HTPUsageError(f"input {name!a} is an array of {value.dtype}, which no tensor can hold") from error
 
 
 def _refuse_lists(model: nn.Module, kwargs: dict[str, Any]) -> None:
