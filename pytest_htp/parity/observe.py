@@ -70,11 +70,19 @@ class Observation:
             self.expected[value] = by_place
 
     def may_be(self, references: References) -> dict[ir.Value, set[int]]:
-        """Value → references that it is within tolerance of, whether or not another one is closer."""
-        return {
-            value: {index for index, found in hits.items() if matches(references.items[index], found)}
-            for value, hits in self.hits.items()
-        }
+        """Value → references that it is within tolerance of, and not much further off than of the closest, whether or
+        not another value is closer to them.
+        """
+        possible: dict[ir.Value, set[int]] = {}
+        for value, hits in self.hits.items():
+            limit = CLOSEST * min(found.max_rel for found in hits.values())
+            possible[value] = {
+                index
+                for index, found in hits.items()
+                if matches(reference := references.items[index], found)
+                and found.max_rel <= max(NOISE * reference.tolerance.localise, limit)
+            }
+        return possible
 
     def equal_values(self, references: References) -> dict[int, dict[ir.Value, Difference]]:
         """Reference index → values that equal it: within tolerance, and not much further off than the best on

@@ -128,6 +128,15 @@ def test_of_several_values_those_nearly_as_close_as_the_closest_count() -> None:
     assert equal([{0: close, 1: 4 * close * ABOVE}], reference(), reference(index=1)) == {0: {"v0"}}
 
 
+@pytest.mark.parametrize(("other", "possible"), [(4 * BELOW, {0, 1}), (4 * ABOVE, {0})])
+def test_a_value_may_be_each_tensor_that_it_is_nearly_as_close_to_as_to_the_closest(
+    other: float, possible: set[int]
+) -> None:
+    close = 2e-5
+    seen = Observation(hits={VALUES[0]: {0: off(close), 1: off(other * close)}})
+    assert seen.may_be(references(reference(), reference(index=1))) == {VALUES[0]: possible}
+
+
 def test_of_values_within_noise_none_is_closer() -> None:
     noise = 1e-6  # a tenth of float32's localise
     assert equal([{0: 0.0}, {0: noise * BELOW}], reference()) == {0: {"v0", "v1"}}
