@@ -35,8 +35,12 @@ def module_facts(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def in_words(facts: Mapping[str, Any]) -> tuple[str, ...]:
-    """``2.1 MFLOP``, ``16 KiB parameters``, ``8 KiB out``, ``SQNR 42 dB``, ``qnn 5``; zeros say nothing."""
-    words = []
+    """``2 Reshape, Gemm``, ``2.1 MFLOP``, ``16 KiB parameters``, ``8 KiB out``, ``SQNR 42 dB``, ``qnn 5``.
+
+    Zeros say nothing.
+    """
+    counts = facts.get("operators", {}).items()
+    words = [", ".join(f"{count} {name}" if count > 1 else name for name, count in counts)] if counts else []
     if flops := facts.get("flops", 0) + facts.get("attention_flops", 0):
         words.append(f"{_scaled(flops)}FLOP")
     if facts.get("params_bytes"):

@@ -45,9 +45,10 @@ def run(arguments: argparse.Namespace) -> int:
     print(inert(arguments.file))
     print(_summary(shown))
     encoding = sys.stdout.encoding or "utf-8"
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None  # names that are read on stay whole
     lines = text_lines(
         shown.tree, max_depth=arguments.depth, max_rows=arguments.rows, symbols=symbols_for(encoding),
-        encoding=encoding, width=shutil.get_terminal_size((80, 24)).columns,
+        encoding=encoding, width=width,
     )  # fmt: skip
     for line in lines:
         print(line)

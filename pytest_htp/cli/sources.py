@@ -13,6 +13,7 @@ from pytest_htp.files.proto import parse_onnx
 from pytest_htp.format.fold import unfold_rows
 from pytest_htp.format.given import MAX_ONNX, ONNX_START, read_given
 from pytest_htp.format.load import parse_json
+from pytest_htp.format.paths import nearest
 from pytest_htp.format.read import record_of
 from pytest_htp.format.serialize import dict_of
 from pytest_htp.monitor.module_tree import ModuleRow, ModuleTree
@@ -137,6 +138,7 @@ def _read_onnx(path: str, content: bytes) -> Shown:
     """Tags from node metadata; weights beside the file are never opened."""
     model = parse_onnx(path, content)
     data, evidence = HTPExportData(), Counter[str]()
+    operators: dict[str, Counter[str]] = {}
     for number, node in enumerate(_all_nodes(model)):
         props = {entry.key.rpartition(".hierarchy.")[2]: entry.value for entry in node.metadata_props
                  if ".hierarchy." in entry.key}  # fmt: skip
@@ -146,18 +148,31 @@ def _read_onnx(path: str, content: bytes) -> Shown:
         data.node_details[key] = {"evidence": kind}
         if tag:
             data.tagged_nodes[key] = tag
+            operators.setdefault(tag, Counter())[node.op_type] += 1
     if data.node_details and not data.tagged_nodes:
         return _without_tags(path, content)
     _add_enclosing_modules(data)
     total = len(data.node_details)
     known = total - evidence["unknown"] == total
+    facts = {
+        path: {"operators": dict(operators[info.tag])} for path, info in data.hierarchy.items() if info.tag in operators
+    }
     return Shown(
         "tagged ONNX model",
-        ModuleTree.from_data(data),
+        _with_operators(ModuleTree.from_data(data), facts),
         total,
         100 * len(data.tagged_nodes) / total if total else 100.0,
         (100 * evidence["direct"] / total if total else 100.0) if known else None,
+        facts,
     )
+
+
+def _with_operators(tree: ModuleTree, facts: Mapping[str, Mapping[str, Any]]) -> ModuleTree:
+    """The operators of modules without others in them: which one a layer runs is what optimizers change."""
+    paths = {row.path for row in tree.rows}
+    outer = {nearest(path, paths) for path in paths}
+    rows = (row if row.path in outer else replace(row, facts=in_words(facts.get(row.path, {}))) for row in tree.rows)
+    return replace(tree, rows=tuple(rows))
 
 
 def _without_tags(path: str, content: bytes) -> Shown:

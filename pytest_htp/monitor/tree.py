@@ -41,7 +41,7 @@ def line_parts(
         tail.append((" node" if line.nodes == 1 else " nodes", "text"))
         tail.append((" each" if line.count > 1 else "", "text"))
         tail += _evidence_parts(line)
-    tail += [(f" {symbols.separator} {fact}", "text") for fact in line.facts]
+    tail += [(f" {symbols.separator} {safe(fact, encoding)}", "text") for fact in line.facts]
     if line.hidden:
         tail += [(f" (+{plural(line.hidden, 'module')} below)", "note")]
     path, class_name = safe(line.path, encoding), safe(line.class_name, encoding)

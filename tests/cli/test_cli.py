@@ -127,7 +127,11 @@ def test_show_draws_a_tagged_onnx_of_any_namespace(tmp_path: Path, capsys: pytes
     assert main(["show", str(path)]) == 0
     out = capsys.readouterr().out
     assert "tagged ONNX model, 3 nodes, coverage 100%, direct 100%" in out
-    assert "layers.0 Block · 2 nodes, direct" in out
+    assert "layers.0 Block · 2 nodes, direct\n" in out
+    assert "act ReLU · 1 node, direct · Relu\n" in out
+    assert main(["show", str(path), "--format", "json"]) == 0
+    modules = {module["path"]: module.get("operators") for module in json.loads(capsys.readouterr().out)["modules"]}
+    assert modules == {"": {"If": 1}, "layers.0": {"Neg": 1}, "layers.0.act": {"Relu": 1}}
 
     plain = helper.make_model(helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [], []))
     path.write_bytes(plain.SerializeToString())
