@@ -17,3 +17,18 @@ def no_search_for_cycles() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
+
+
+@contextmanager
+def loaded_set_aside() -> Iterator[None]:
+    """Keep what exists already out of searches for cycles: of torch and transformers alone it is half a million
+    objects, and a search through all of them takes as long as a tenth of a small model's export.
+    """
+    if gc.get_freeze_count():  # somebody set theirs aside, and only all can be taken back
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()

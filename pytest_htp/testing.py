@@ -19,7 +19,6 @@ of its own.
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import importlib
 import io
@@ -41,6 +40,7 @@ from typing import Any
 import pytest
 
 from pytest_htp.baseline import FOLDER
+from pytest_htp.cycles import loaded_set_aside
 from pytest_htp.format.load import load
 
 __all__ = ["Example", "Run"]
@@ -273,7 +273,7 @@ def _in_process(project: Path, cwd: Path, args: list[str], env: dict[str, str]) 
         stack.enter_context(_environ(env))
         stack.enter_context(_working_directory(cwd))
         stack.enter_context(_modules_of(project))
-        stack.enter_context(_set_aside())
+        stack.enter_context(loaded_set_aside())
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("default")  # the outer run's filters are not the project's
         stack.enter_context(redirect_stdout(stdout))
@@ -293,18 +293,6 @@ def _environ(env: Mapping[str, str]) -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
-
-
-@contextmanager
-def _set_aside() -> Iterator[None]:
-    """Keep what is loaded already out of garbage collections: pytest makes several at the end of a run, and looking
-    through torch takes half of a short run's time.
-    """
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 @contextmanager

@@ -33,6 +33,7 @@ from pytest_htp.capture.provenance import ProvenanceObserver
 from pytest_htp.capture.shapes import shapes_only
 from pytest_htp.capture.state import preserved, put_back, to_eval_mode
 from pytest_htp.capture.weightless import weightless
+from pytest_htp.cycles import loaded_set_aside
 from pytest_htp.errors import HTPExportError, HTPUsageError
 from pytest_htp.exporter.exported import Exported
 from pytest_htp.exporter.keywords import ExportKeywords
@@ -100,7 +101,7 @@ class HTPExporter:
         path = Path(output_path)
         if path.is_dir() or not path.name:
             raise refused_path(path)
-        with _ONE_AT_A_TIME, self._progress or LiveProgress() as progress:
+        with _ONE_AT_A_TIME, loaded_set_aside(), self._progress or LiveProgress() as progress:
             return _Export(self.options, path, progress, self._module_name).run(model, inputs)
 
 
