@@ -145,22 +145,29 @@ def unmet(lent: Iterable[Distribution], own: Iterable[Distribution]) -> list[Unm
     """
     changed = {canonicalize_name(item.name): item for item in own}
     every = {canonicalize_name(item.name): item for item in [*lent][::-1]} | changed
+    extras: dict[str, set[str]] = {}  # package → those that others ask for
+    for item in every.values():
+        for wanted in _requirements(item, ()):
+            extras.setdefault(canonicalize_name(wanted.name), set()).update(wanted.extras)
     found = []
     for name, item in sorted(every.items()):
-        for text in item.requires or ():
-            try:
-                wanted = Requirement(text)
-            except InvalidRequirement:
-                continue
+        for wanted in _requirements(item, extras.get(name, ())):
             needed = canonicalize_name(wanted.name)
-            if (name not in changed and needed not in changed) or (
-                wanted.marker is not None and not wanted.marker.evaluate({"extra": ""})
-            ):
+            if name not in changed and needed not in changed:
                 continue
             there = every[needed].version if needed in every else None
             if there is None or not wanted.specifier.contains(there, prereleases=True):
                 found.append(Unmet(f"{item.name} {item.version}", wanted, there, name in changed))
     return found
+
+
+def _requirements(item: Distribution, extras: Iterable[str]) -> Iterator[Requirement]:
+    """What a package requires here, with these of its extras."""
+    for text in item.requires or ():
+        with suppress(InvalidRequirement):
+            wanted = Requirement(text)
+            if wanted.marker is None or any(wanted.marker.evaluate({"extra": extra}) for extra in ("", *extras)):
+                yield wanted
 
 
 def _packages_of(folder: Path) -> Path:

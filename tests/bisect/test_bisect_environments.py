@@ -59,6 +59,21 @@ def test_requirements_of_a_version_are_installed_with_it(tmp_path: Path) -> None
         )
 
 
+def test_extras_of_a_requirement_are_installed_with_it(tmp_path: Path) -> None:
+    """As torch's CUDA build requires ``cuda-toolkit[cublas,cufile,...]``, a package that is empty but for these."""
+    wheel(tmp_path, "htp_tiny", "1.0", requires=("htp-kit[first]",))
+    parts = ("htp-first; extra=='first'", "htp-second; extra=='second'")
+    wheel(tmp_path, "htp_kit", "2.0", requires=parts)
+    wheel(tmp_path, "htp_first", "3.0", "VALUE = 1")
+    wheel(tmp_path, "htp_second", "3.0")
+    with environment({"htp-tiny": Version("1.0")}, find_uv(), tmp_path) as made:
+        assert seen(made.python, "import htp_first; print(htp_first.VALUE)") == "1"
+        assert made.notes == (
+            "htp-kit was installed as well, which htp_tiny 1.0 requires",
+            "htp-first was installed as well, which htp_kit 2.0 requires",
+        )
+
+
 def test_a_version_that_does_not_install_is_told_in_uvs_words(tmp_path: Path) -> None:
     wheel(tmp_path, "htp_tiny", "1.0").write_bytes(b"not a wheel")
     with (
