@@ -252,3 +252,24 @@ def test_each_value_of_a_fused_node_is_where_the_node_before_was_that_read_or_ma
         "first.bias": ["node_Add_2"],
         "active": ["node_Relu_3"],
     }
+
+
+def test_an_activation_whose_value_a_conversion_makes_of_the_fused_nodes_is_in_that_node() -> None:
+    """Two products in one region, the second with an activation: the region gives each its own product."""
+    before = [
+        node("MatMul", ["x", "first.weight"], ["product"], "node_MatMul_1"),
+        node("MatMul", ["product", "last.weight"], ["sum"], "node_MatMul_2"),
+        node("Relu", ["sum"], ["active"], "node_Relu_3"),
+        LAST,
+    ]
+    after = [
+        node("FusedMatMul", ["x", "first.weight"], ["inner"], "f", domain="com.microsoft"),
+        node("FusedMatMul", ["inner", "last.weight"], ["blocked"], "g", domain="com.microsoft"),
+        node("ReorderOutput", ["blocked"], ["active"], "back", domain="com.microsoft.nchwc"),
+        LAST,
+    ]
+    paths = {"node_MatMul_1": "first", "node_MatMul_2": "last", "node_Relu_3": "act", "node_MatMul_4": "last"}
+    tagging = carry(read_tagging(graph(before, WEIGHTS, paths)), graph(after, WEIGHTS))
+    found = {facts.key: facts.stands_for for facts in tagging.nodes}
+    assert found["f"] == ("node_MatMul_1",)
+    assert found["g"] == ("node_MatMul_2", "node_Relu_3")
