@@ -88,10 +88,11 @@ def _conclude(graphs: Correspondence, facts: NodeFacts) -> None:
     if isinstance(known, StandsFor):
         _stand_for(graphs, facts, known)
     elif isinstance(known, Inserted):
-        path = _module_of(graphs, known)
+        helped = _helped(graphs, facts.node, known)
+        path = _module_of(graphs, known, helped)
         if path is not None:
             maker = graphs.maker(known.value) if known.value is not None else None
-            facts.decide(Evidence.INFERRED, path, known.rule, maker.origins if maker is not None else ())
+            facts.decide(Evidence.INFERRED, path, known.rule, helped if maker is None else maker.origins)
         else:
             facts.cause = "what it converts has no module"
 
@@ -165,8 +166,18 @@ def _weight_owner(graphs: Correspondence, facts: NodeFacts, paths: set[str]) -> 
     return largest[0] if len(largest) == 1 else None
 
 
-def _module_of(graphs: Correspondence, known: Inserted) -> str | None:
-    """The module of what an inserted node converts."""
+def _helped(graphs: Correspondence, node: ir.Node, known: Inserted) -> set[str]:
+    """Modules of those nodes around an inserted one that read what it reads or made what it makes, else of all."""
+    read = {graphs.values[value] for value in node.inputs if value in graphs.values}
+    made = {graphs.values[value] for value in node.outputs if value in graphs.values}
+    near = [
+        each for each in known.around if not (read.isdisjoint(each.node.inputs) and made.isdisjoint(each.node.outputs))
+    ]
+    return {each.path for each in near or known.around if each.path is not None}
+
+
+def _module_of(graphs: Correspondence, known: Inserted, helped: set[str]) -> str | None:
+    """The module of what an inserted node converts, or the deepest one around those it helps."""
     before = graphs.before
     if known.value is not None:
         maker = graphs.maker(known.value)
@@ -186,5 +197,4 @@ def _module_of(graphs: Correspondence, known: Inserted) -> str | None:
             }
             if readers:
                 return before.deepest_common(readers)
-    around = {facts.path for facts in known.around if facts.path is not None}
-    return before.deepest_common(around) if around else None
+    return before.deepest_common(helped) if helped else None

@@ -273,3 +273,16 @@ def test_an_activation_whose_value_a_conversion_makes_of_the_fused_nodes_is_in_t
     found = {facts.key: facts.stands_for for facts in tagging.nodes}
     assert found["f"] == ("node_MatMul_1",)
     assert found["g"] == ("node_MatMul_2", "node_Relu_3")
+
+
+def test_a_helper_at_the_end_of_a_region_belongs_to_the_node_that_read_or_made_its_value() -> None:
+    found = carried(
+        [
+            node("Flatten", ["x"], ["flat"], "before"),
+            node("FusedGemm", ["flat", "first.weight", "first.bias"], ["made"], "f", domain="com.microsoft"),
+            node("Flatten", ["made"], ["active"], "after"),
+            LAST,
+        ]
+    )
+    assert is_(found["before"], "inferred", "first")
+    assert is_(found["after"], "inferred", "act")
