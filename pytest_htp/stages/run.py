@@ -128,7 +128,11 @@ def _words(error: BaseException) -> str:
     text = " ".join(str(error).split())[:500]
     if isinstance(error, HTPUsageError):
         return text
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    words = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    if error.__cause__ is None:
+        return words
+    cause = _words(error.__cause__)
+    return words if cause in words else f"{words}, because of {cause}"
 
 
 def _remove(path: Path) -> None:

@@ -62,6 +62,13 @@ def raises(source: Path, destination: Path) -> None:
     raise RuntimeError("no kernel\nfor this")
 
 
+def wraps(source: Path, destination: Path) -> None:
+    try:
+        raise KeyError("scale")
+    except KeyError as error:
+        raise RuntimeError("can't convert") from error
+
+
 def leaves(source: Path, destination: Path) -> None:
     sys.exit(3)
 
@@ -82,6 +89,7 @@ def unsorted(source: Path, destination: Path) -> None:
     ("function", "message"),
     [
         (raises, "stage mine failed: RuntimeError: no kernel for this"),
+        (wraps, "stage mine failed: RuntimeError: can't convert, because of KeyError: 'scale'"),
         (leaves, "stage mine failed: SystemExit: 3"),
         (lambda source, destination: None, "stage mine failed: it wrote no file"),
         (garbage, "stage mine failed: it wrote an invalid model"),
