@@ -15,8 +15,11 @@ import argparse
 import logging
 import tempfile
 import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from _measure import report
 from parity_zoo import make
@@ -24,7 +27,11 @@ from parity_zoo import make
 from fixtures import config_names
 from fixtures.plain import MODELS
 from pytest_htp import HTPExporter
+from pytest_htp.exporter import verification
+from pytest_htp.exporter.exported import Exported
+from pytest_htp.exporter.staging import StagesResult, run_stages
 from pytest_htp.format.fold import expand_pattern
+from pytest_htp.parity import ParityResult
 
 STAGES = ("int8:dynamic", "int8:qdq", "fp16", "ort:extended")
 # Nothing is computed from the inputs, or nothing that could be compared.
@@ -34,24 +41,39 @@ NOTHING_COMPUTED = (
 )  # fmt: skip
 
 
-def measure(name: str, stage: str) -> dict[str, Any]:
+def measure(name: str, stages: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """One export, and each stage on it."""
     model, inputs = make(name)
+    kept: list[tuple[Exported, ParityResult]] = []
+
+    def keep(exported: Exported, parity: ParityResult) -> StagesResult:
+        kept.append((exported, parity))
+        return run_stages(exported, parity)
+
     with tempfile.TemporaryDirectory() as folder:
-        export = HTPExporter(stages=[stage]).export(model, inputs, Path(folder) / "model.onnx")
-        told = {"model": name, "stage": stage}
-        if export.stage_failure is not None:
-            return {**told, "failed": str(export.stage_failure)[:200]}
-        made = export.stages[stage]
-        rows = (made.record.get("quality") or {}).get("modules", [])
-        if not rows:
-            return {**told, "failed": made.parity.reason or "not measured"}
-        reasons = {path: row["reason"] for row in rows if row["sqnr"] is None for path in expand_pattern(row["path"])}
-        lacking = {path: reason for path, reason in reasons.items() if reason not in NOTHING_COMPUTED}
-        least = min(made.quality, key=lambda path: made.quality[path], default=None)
-        return {
-            **told, "measured": len(made.quality), "of": len(made.quality) + len(lacking), "lacking": lacking,
-            "least": None if least is None else [least, round(made.quality[least], 1)],
-        }  # fmt: skip
+        with mock.patch.object(verification, "run_stages", keep):
+            HTPExporter().export(model, inputs, Path(folder) / "model.onnx")
+        exported, parity = kept[0]
+        for stage in stages:
+            result = run_stages(replace(exported, options=replace(exported.options, stages=(stage,))), parity)
+            told = {"model": name, "stage": stage}
+            if result.failure is not None:
+                yield {**told, "failed": str(result.failure)[:200]}
+                continue
+            made = result.stages[stage]
+            rows = (made.record.get("quality") or {}).get("modules", [])
+            if not rows:
+                yield {**told, "failed": made.parity.reason or "not measured"}
+                continue
+            reasons = {
+                path: row["reason"] for row in rows if row["sqnr"] is None for path in expand_pattern(row["path"])
+            }
+            lacking = {path: reason for path, reason in reasons.items() if reason not in NOTHING_COMPUTED}
+            least = min(made.quality, key=lambda path: made.quality[path], default=None)
+            yield {
+                **told, "measured": len(made.quality), "of": len(made.quality) + len(lacking), "lacking": lacking,
+                "least": None if least is None else [least, round(made.quality[least], 1)],
+            }  # fmt: skip
 
 
 def main() -> None:
@@ -61,7 +83,7 @@ def main() -> None:
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
-    rows = [measure(name, stage) for name in options.models.split(",") for stage in options.stages.split(",")]
+    rows = [row for name in options.models.split(",") for row in measure(name, options.stages.split(","))]
     counted = [row for row in rows if row.get("of")]
     report(
         {

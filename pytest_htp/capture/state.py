@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from pytest_htp.capture.ties import TiesInOrder
 from pytest_htp.capture.wrapped import is_wrapper, plain_parts
 from pytest_htp.capture.writes import writes_to
 
@@ -301,12 +302,12 @@ def eager() -> Iterator[None]:
 
     Compiled submodules and the operators of control flow would trace our hooks with dynamo, which refuses them. The
     fused kernels of ``nn.TransformerEncoder`` pass over its submodules, and with a padding mask give them nested
-    tensors, which have no shape; no exporter takes that path.
+    tensors, which have no shape; no exporter takes that path. Equal elements are sorted as in ONNX.
     """
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+        with torch.no_grad(), torch.compiler.set_stance("force_eager"), TiesInOrder():
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)

@@ -203,7 +203,13 @@ def _measured(
     if not known.measured:
         reason = known.reason or ""
         return StageMeasurement(ParityResult.not_measured(reason), Quality.not_measured(reason))
-    asked = replace(exported.to_measure(path, program, tagging), precision=precision_of(program), values=known.values)
+    asked = replace(
+        exported.to_measure(path, program, tagging),
+        precision=precision_of(program),
+        values=known.values,
+        export=exported.program,
+        reasons=known.unmatched,
+    )
     if exported.twin is None:
         return measure_stage(asked)
     values = values_in_twin(known.values, exported.hierarchy, exported.twin)

@@ -83,8 +83,11 @@ GATES = {"min_coverage": PERCENT, "fail_on": _one_of(VERDICTS[:-1]), "quality_to
 FURTHER_INPUTS = {"calibration": INPUT_SETS, "parity_inputs": INPUT_SETS}
 """Options that hold input sets beside ``inputs``."""
 
+MODELS = {"model": TEXT, "reference": TEXT}
+"""What names a model: what is exported, and the float twin of one that is quantized already."""
+
 KEYS = {
-    "model": TEXT,
+    **MODELS,
     "inputs": TABLE,
     **FURTHER_INPUTS,
     **OPTIONS,

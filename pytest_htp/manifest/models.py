@@ -1,4 +1,7 @@
-"""What ``model = …`` names: the folder of a saved model, or ``module:factory``. Imports no torch itself."""
+"""What ``model = …`` and ``reference = …`` name: the folder of a saved model, or ``module:factory``.
+
+Imports no torch itself.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +29,13 @@ class ModelReference:
     """A folder, or a name in a module that is imported only when the model is needed.
 
     Attributes:
+        key: of the manifest: ``model`` or ``reference``.
         text: as it was written.
         folder: of the saved model, else None.
         search: where the module is looked for first: the manifest's folder.
     """
 
+    key: str
     text: str
     folder: Path | None
     search: Path
@@ -49,23 +54,24 @@ class ModelReference:
                 found: Any = importlib.import_module(module_name)
             except Exception as error:
                 raise HTPUsageError(
-                    f"model {self.text!r}: importing {module_name} failed: {type(error).__name__}: {error}"
+                    f"{self.key} {self.text!r}: importing {module_name} failed: {type(error).__name__}: {error}"
                 ) from error
         for part in name.split("."):
             if not hasattr(found, part):
                 names = [known for known in vars(found) if not known.startswith("_")]
                 hint = suggestion(part, names, ", did you mean {!r}?")
-                raise HTPUsageError(f"model {self.text!r}: {module_name} has no {part!r}{hint}")
+                raise HTPUsageError(f"{self.key} {self.text!r}: {module_name} has no {part!r}{hint}")
             found = getattr(found, part)
         return found
 
 
-def find_model(text: str, folder: Path) -> ModelReference:
+def find_model(text: str, folder: Path, key: str = "model") -> ModelReference:
     """Check what can be checked without importing anything.
 
     Args:
-        text: the value of ``model``.
+        text: the value.
         folder: of the manifest.
+        key: whose value it is.
 
     Raises:
         HTPUsageError: no such folder, no config in it, or no such module.
@@ -73,12 +79,12 @@ def find_model(text: str, folder: Path) -> ModelReference:
     target = folder / text
     if target.is_dir():
         if not (target / "config.json").is_file():
-            raise HTPUsageError(f"model {text!a}: no config.json in that folder; {_KNOWN}")
-        return ModelReference(text, target, folder)
+            raise HTPUsageError(f"{key} {text!a}: no config.json in that folder; {_KNOWN}")
+        return ModelReference(key, text, target, folder)
     factory = _FACTORY.match(text)
     if factory is None:
         problem = "a file, not a folder" if target.exists() else f"no such folder{_nearest(target)}"
-        raise HTPUsageError(f"model {text!a}: {problem}; {_KNOWN}")
+        raise HTPUsageError(f"{key} {text!a}: {problem}; {_KNOWN}")
     top = factory["module"].partition(".")[0]
     with _importable_from(folder):
         try:
@@ -87,9 +93,9 @@ def find_model(text: str, folder: Path) -> ModelReference:
             known = False
     if not known:
         raise HTPUsageError(
-            f"model {text!a}: there is no module {top!r}, neither installed nor beside this file; {_KNOWN}"
+            f"{key} {text!a}: there is no module {top!r}, neither installed nor beside this file; {_KNOWN}"
         )
-    return ModelReference(text, None, folder)
+    return ModelReference(key, text, None, folder)
 
 
 def _nearest(target: Path) -> str:

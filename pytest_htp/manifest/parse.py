@@ -16,6 +16,7 @@ from pytest_htp.manifest.keys import (
     GATES,
     INPUT_SETS,
     KEYS,
+    MODELS,
     OPTIONS,
     check_input,
     check_name,
@@ -40,6 +41,7 @@ class ManifestExport:
         name: of the table, with ``[option=value-…]`` for an item of a matrix.
         line: of the table's header, from 1.
         model: what ``model`` names.
+        reference: what ``reference`` names.
         inputs: input name → description or value; None to have them made.
         options: of the export, and ``min_coverage``, ``fail_on`` and ``quality_tolerance`` where given.
         marks: names of marks.
@@ -49,6 +51,7 @@ class ManifestExport:
     name: str
     line: int
     model: ModelReference
+    reference: ModelReference | None = None
     inputs: dict[str, Any] | None = None
     options: dict[str, Any] = field(default_factory=dict)
     marks: tuple[str, ...] = ()
@@ -142,15 +145,19 @@ class _Reader:
             self._problem(path, f"export.{name} has no model: a saved model's folder, or 'module:factory'")
         if len(self.problems) > before:
             return None
-        try:
-            model = find_model(table["model"], self._folder)
-        except HTPUsageError as error:
-            self._problem((*path, "model"), str(error))
+        models = {}
+        for key in MODELS.keys() & table.keys():
+            try:
+                models[key] = find_model(table[key], self._folder, key)
+            except HTPUsageError as error:
+                self._problem((*path, key), str(error))
+        if len(models) < len(MODELS.keys() & table.keys()):
             return None
         return ManifestExport(
             name=name,
             line=self._lines.of(path),
-            model=model,
+            model=models["model"],
+            reference=models.get("reference"),
             inputs=dict(inputs) if inputs is not None else None,
             options={key: table[key] for key in (*OPTIONS, *FURTHER_INPUTS, *GATES, "stages") if key in table},
             marks=tuple(table.get("marks", ())),

@@ -132,6 +132,11 @@ class ParityResult:
         unmeasured = {"measured": False, "reason": reason}
         return cls(measured=False, reason=reason, attestation=unmeasured)
 
+    @property
+    def unmatched(self) -> dict[str, str]:
+        """Module path → why it is not attested, of those that nothing contradicts."""
+        return {entry["module"]: entry["reason"] for entry in self.attestation["unmatched"]}
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-able, with measured numbers, for metadata and reports; infinite differences are null."""
         if not self.measured:

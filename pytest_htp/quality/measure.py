@@ -30,9 +30,13 @@ class QualityRequest(ParityRequest):
         precision: what the stage computes in (``"float16"``, ``"int8"``); None: as PyTorch did.
         values: of the export's :attr:`ParityResult.values`, which value each recorded tensor is; empty where parity
             was not measured there.
+        export: the graph whose values they are.
+        reasons: module → why the export has no value of it, in parity's words.
     """
 
     values: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    export: ir.Model | None = None
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,8 @@ class _Reader:
     def begin(
         self, references: References, flow: Flow, placement: Placement, places: Mapping[ir.Value, set[int]]
     ) -> None:
-        self._meter = Meter.of(self._request.program, references, flow, placement, places, self._request.values)
+        asked = self._request
+        self._meter = Meter.of(asked.program, references, flow, placement, places, asked.values, asked.export)
 
     def value(self, value: ir.Value, tensor: torch.Tensor, alike: Collection[int]) -> None:
         self._meter.add(value, tensor, alike)
@@ -87,10 +92,10 @@ class _Reader:
 
     def quality(self, parity: ParityResult) -> Quality:
         details, undefined = ModuleNumbers(self._request.hierarchy, self._request.tagging, self._meter).all()
-        reasons = {entry["module"]: entry["reason"] for entry in parity.attestation["unmatched"]}
-        for path, reason in undefined.items():
-            if reason == UNLIKE and reasons.get(path) in (ABSENT, STORED, BODY):
-                undefined[path] = reasons[path]
+        for reasons in (self._request.reasons, parity.unmatched):
+            for path, reason in undefined.items():
+                if reason == UNLIKE and reasons.get(path) in (ABSENT, STORED, BODY):
+                    undefined[path] = reasons[path]
         return Quality(
             measured=True,
             details=details,

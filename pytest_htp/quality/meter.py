@@ -20,7 +20,8 @@ import onnx_ir as ir
 import torch
 
 from pytest_htp.parity.flow import Flow, Placement
-from pytest_htp.parity.references import References, group_of
+from pytest_htp.parity.references import Reference, References, group_of
+from pytest_htp.quality.absorbed import Names, absorbed
 from pytest_htp.quality.sqnr import Signal, Undefined
 
 CONVERSIONS = frozenset({"QuantizeLinear", "DequantizeLinear", "Cast", "Identity"})
@@ -35,14 +36,18 @@ class Meter:
     """Numbers by reference and value.
 
     Attributes:
+        items: the references, and what is computed of them (see :mod:`pytest_htp.quality.absorbed`).
         named: reference → the value that has its name.
+        instead: reference → the one that leaves the operator which took it in.
         expected: references that were values of the export, all where that is not known.
         numbers: reference → value → dB.
         ends: value → the values that conversions make of it, and itself where something else reads it.
     """
 
+    items: list[Reference]
     references: References
     named: dict[int, ir.Value]
+    instead: dict[int, int]
     expected: frozenset[int]
     ends: dict[ir.Value, list[ir.Value]]
     numbers: dict[int, Numbers] = field(default_factory=dict)
@@ -58,6 +63,7 @@ class Meter:
         placement: Placement,
         places: Mapping[ir.Value, set[int]],
         names: Names,
+        export: ir.Model | None,
     ) -> Meter:
         """A meter for what the watched forward pass holds, by the names that these values have in the program."""
         values = {value.name: value for value in program.graph.inputs}
@@ -67,6 +73,11 @@ class Meter:
             found = next((values[name] for name in known if name in values), None)
             if found is not None and index < len(references.items):
                 named[index] = found
+        instead: dict[int, int] = {}
+        further: list[Reference] = []
+        if export is not None:
+            instead, standing_in, further = absorbed(references, names, export, values.keys())
+            named |= {index: values[name] for index, name in standing_in.items()}
         wanted = {value: set(indices) for value, indices in places.items()}
         for index, value in named.items():
             wanted.setdefault(value, set()).add(index)
@@ -75,21 +86,18 @@ class Meter:
             for end in ends[value]:
                 wanted.setdefault(end, set()).update(indices)
         expected = frozenset(names) if names else frozenset(reference.index for reference in references.items)
-        return cls(references, named, expected, ends, {}, wanted)
+        return cls([*references.items, *further], references, named, instead, expected, ends, {}, wanted)
 
     def add(self, value: ir.Value, tensor: torch.Tensor, alike: Collection[int]) -> None:
         """One value, as ONNX Runtime gives it; ``alike``: references that it agrees with on a sample."""
         if not tensor.dtype.is_floating_point or not tensor.numel():
             return
         for index in {*alike, *self._wanted.get(value, ())}:
-            reference = self.references.items[index]
+            reference = self.items[index]
             if reference.group == group_of(tensor):
                 if index not in self._signals:
                     self._signals[index] = Signal(reference.tensor)
                 self.numbers.setdefault(index, {})[value] = self._signals[index].ratio(tensor)
-
-
-Names = Mapping[int, "tuple[str, ...]"]
 
 
 def _ends(value: ir.Value, flow: Flow, placement: Placement) -> Iterator[ir.Value]:

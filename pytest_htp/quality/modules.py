@@ -7,6 +7,7 @@
 3. A result that a stage absorbed (the convolution of a Conv that took the Relu in) is nowhere. It counts as what leaves
    the operator that took it in: the result, further along in PyTorch, of modules that do nothing but take it.
    So does one whose best value is no better than :data:`UNRELATED` while the result further along is, or has its name.
+   An activation that is no module is computed of it: :mod:`pytest_htp.quality.absorbed`.
    Failing that, as the tensor that its operators make, whosever it is.
 4. A module's number is the worst of its calls' and results'.
 """
@@ -136,16 +137,18 @@ class ModuleNumbers:
         if reference.index not in self._of:
             own = self._own(reference.index)
             doubtful = own is None or (
-                not isinstance(own.number, Undefined)
-                and own.number < UNRELATED
-                and reference.index not in self._meter.named
+                not isinstance(own.number, Undefined) and own.number < UNRELATED and not self._surely(reference.index)
             )
             if doubtful:
                 own = self._further_along(reference) or own
             self._of[reference.index] = own
         return self._of[reference.index]
 
+    def _surely(self, index: int) -> bool:
+        return index in self._meter.named or index in self._meter.instead
+
     def _own(self, index: int) -> Found | None:
+        index = self._meter.instead.get(index, index)
         numbers = self._meter.numbers.get(index)
         if not numbers:
             return None
@@ -167,8 +170,7 @@ class ModuleNumbers:
         for call in self._absorbing(reference.index, _ABSORBED):
             for result in self._references.borders[call.order].outputs.references:
                 found = self._own(result.index) if self._unmeasurable(result, set()) is None else None
-                surely = result.index in self._meter.named
-                if found is not None and (surely or rank(found.number) >= UNRELATED):
+                if found is not None and (self._surely(result.index) or rank(found.number) >= UNRELATED):
                     return found
         return None
 

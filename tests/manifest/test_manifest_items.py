@@ -87,6 +87,31 @@ def test_calibration_and_what_does_not_fit(tmp_path: Path) -> None:
     assert "calibration, set 2: " in wrong.stdout
 
 
+TWINS = """
+def make_rounded():
+    net = make()
+    for parameter in net.parameters():
+        parameter.data = (parameter.data * 16).round() / 16
+    return net
+"""
+WITH_TWIN = """
+[export.net]
+model = "net:make_rounded"
+reference = "net:make"
+inputs = { x = [[1.0, 2.0, 3.0]] }
+"""
+
+
+def test_a_float_twin(tmp_path: Path) -> None:
+    project = example(tmp_path, WITH_TWIN)
+    project.write({"models/net.py": NET + TWINS})
+    project.run_pytest("--snapshot-update", outcomes={"passed": 1})
+    assert {row["path"] for row in project.baseline["quality"]["modules"]} >= {"", "first", "act", "last"}
+    project.replace("models/nets.htp.toml", '"net:make"', '"net:made"')
+    wrong = project.run_pytest(outcomes={"failed": 1})
+    assert "reference 'net:made': net has no 'made', did you mean 'make'?" in wrong.stdout
+
+
 TARGETS = """
 [export.net]
 model = "net:make"

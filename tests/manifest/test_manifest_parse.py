@@ -160,6 +160,7 @@ dynamic = [true, false]
         ('[export.a]\nmodel = "zoo.py"', ":2: model 'zoo.py': a file, not a folder; give the folder"),
         ('[export.a]\nmodel = "."', ":2: model '.': no config.json in that folder; give the folder"),
         ('[export.a]\nmodel = "zo:make"', ":2: model 'zo:make': there is no module 'zo', neither"),
+        (GOOD + 'reference = "brt"', ":3: reference 'brt': no such folder, did you mean 'bert'?; give the folder"),
         ('[export."a::b"]\nmodel = "bert"', ":1: the export name 'a::b' can't be part of a test's id"),
         ("[exports.a]\nmodel = 'bert'", ":1: unknown table or key 'exports', did you mean 'export'?"),
         ("export = 3", ":1: no [export.NAME] table: each of them is one test"),

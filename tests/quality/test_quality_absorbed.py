@@ -1,0 +1,64 @@
+"""An operator that took in what is no module: what leaves it is measured, against what that is in PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from pytest_htp import HTPExporter
+from pytest_htp.compare import compare_exports
+
+X = (torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(1)),)
+
+
+class Net(nn.Module):
+    """Activations that are functions, and a table that depends on no input."""
+
+    def __init__(self, activation: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.activation = activation
+        self.conv = nn.Conv2d(3, 16, 3)
+        self.up = nn.Linear(16, 32)
+        self.places = nn.Embedding(16, 32)
+        self.down = nn.Linear(32, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.activation(self.conv(x)).flatten(2).transpose(1, 2)[:, :16]
+        x = self.activation(self.up(x)) + self.places(torch.arange(16))
+        return self.down(x)
+
+
+@pytest.fixture(params=[functional.relu, functional.gelu, functional.hardtanh], ids=lambda it: it.__name__)
+def net(request: pytest.FixtureRequest) -> Net:
+    torch.manual_seed(0)
+    return Net(request.param).eval()
+
+
+@pytest.mark.parametrize(("stage", "least"), [("ort:extended", 100), ("int8:qdq", 25), ("int8:dynamic", 25)])
+def test_activations_that_are_functions(net: Net, tmp_path: Path, stage: str, least: float) -> None:
+    export = HTPExporter(stages=[stage]).export(net, X, tmp_path / "m.onnx")
+    made = export.stages[stage]
+    assert made.quality.keys() >= {"", "conv", "up", "down"}
+    assert min(made.quality.values()) > least, made.quality
+    reasons = {row["path"]: row["reason"] for row in made.record["quality"]["modules"] if row["sqnr"] is None}
+    assert reasons in ({}, {"places": "folded into a constant"})
+
+
+def test_a_loss_behind_one_begins_in_its_module(tmp_path: Path) -> None:
+    def record_of(bits: int) -> dict[str, object]:
+        torch.manual_seed(0)
+        net = Net(functional.gelu).eval()
+        exporter = HTPExporter(stages=["ort:extended"], reference=net)
+        torch.manual_seed(0)
+        coarse = Net(functional.gelu).eval()
+        step = coarse.up.weight.detach().abs().max() / 2 ** (bits - 1)
+        coarse.up.weight.data = (coarse.up.weight.data / step).round() * step
+        return exporter.export(coarse, X, tmp_path / f"{bits}.onnx").record
+
+    findings = compare_exports(record_of(8), record_of(3)).findings
+    assert {(it["module"], it["stage"]) for it in findings if it["code"] == "quality.worse"} == {("up", None)}
