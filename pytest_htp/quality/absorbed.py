@@ -22,7 +22,7 @@ _MOST = 16
 
 def absorbed(
     references: References, names: Names, export: ir.Model, kept: Collection[str | None]
-) -> tuple[dict[int, int], dict[int, str], list[Reference]]:
+) -> tuple[dict[int, int], dict[int, str], dict[int, Reference]]:
     """Reference → the one that stands in for it; the latter's names, and those of them that no module returned.
 
     Args:
@@ -35,7 +35,7 @@ def absorbed(
     known = {name: index for index, found in names.items() for name in found}
     instead: dict[int, int] = {}
     named: dict[int, str] = {}
-    further: list[Reference] = []
+    further: dict[int, Reference] = {}
     for index, found in names.items():
         if index >= len(references.items) or not values.keys() & found or any(name in kept for name in found):
             continue
@@ -51,7 +51,7 @@ def absorbed(
                 continue
             known[name] = len(references.items) + len(further)
             named[known[name]] = name
-            further.append(replace(reference, index=known[name], tensor=tensor))
+            further[known[name]] = replace(reference, index=known[name], tensor=tensor)
         instead[index] = known[name]
     return instead, named, further
 

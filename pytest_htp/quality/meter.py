@@ -36,21 +36,20 @@ class Meter:
     """Numbers by reference and value.
 
     Attributes:
-        items: the references, and what is computed of them (see :mod:`pytest_htp.quality.absorbed`).
         named: reference → the value that has its name.
-        instead: reference → the one that leaves the operator which took it in.
         expected: references that were values of the export, all where that is not known.
         numbers: reference → value → dB.
         ends: value → the values that conversions make of it, and itself where something else reads it.
+        instead: reference → the one that leaves the operator which took it in (:mod:`pytest_htp.quality.absorbed`).
     """
 
-    items: list[Reference]
     references: References
     named: dict[int, ir.Value]
-    instead: dict[int, int]
     expected: frozenset[int]
     ends: dict[ir.Value, list[ir.Value]]
     numbers: dict[int, Numbers] = field(default_factory=dict)
+    instead: dict[int, int] = field(default_factory=dict)
+    _further: dict[int, Reference] = field(default_factory=dict)
     _wanted: dict[ir.Value, set[int]] = field(default_factory=dict)
     _signals: dict[int, Signal] = field(default_factory=dict)
 
@@ -74,7 +73,7 @@ class Meter:
             if found is not None and index < len(references.items):
                 named[index] = found
         instead: dict[int, int] = {}
-        further: list[Reference] = []
+        further: dict[int, Reference] = {}
         if export is not None:
             instead, standing_in, further = absorbed(references, names, export, values.keys())
             named |= {index: values[name] for index, name in standing_in.items()}
@@ -86,14 +85,14 @@ class Meter:
             for end in ends[value]:
                 wanted.setdefault(end, set()).update(indices)
         expected = frozenset(names) if names else frozenset(reference.index for reference in references.items)
-        return cls([*references.items, *further], references, named, instead, expected, ends, {}, wanted)
+        return cls(references, named, expected, ends, {}, instead, further, wanted)
 
     def add(self, value: ir.Value, tensor: torch.Tensor, alike: Collection[int]) -> None:
         """One value, as ONNX Runtime gives it; ``alike``: references that it agrees with on a sample."""
         if not tensor.dtype.is_floating_point or not tensor.numel():
             return
         for index in {*alike, *self._wanted.get(value, ())}:
-            reference = self.items[index]
+            reference = self._further.get(index) or self.references.items[index]
             if reference.group == group_of(tensor):
                 if index not in self._signals:
                     self._signals[index] = Signal(reference.tensor)

@@ -24,7 +24,7 @@ from pytest_htp.parity.reasons import UNLIKE
 from pytest_htp.parity.references import Reference
 from pytest_htp.quality.meter import Meter, Numbers
 from pytest_htp.quality.result import Measured
-from pytest_htp.quality.sqnr import ALL_ZERO, Undefined, rank
+from pytest_htp.quality.sqnr import Undefined, nothing, rank
 from pytest_htp.tagging.tagger import Tagging
 
 # Of an unrelated value the ratio is about 0 dB, of a Relu's result for its input's about 3.
@@ -122,7 +122,7 @@ class ModuleNumbers:
         if reference.index in taken:
             return PASS_THROUGH
         if reference.scale == 0:
-            return ALL_ZERO.reason
+            return nothing(reference.tensor).reason
         return CONSTANT if reference.constant else None
 
     def _entering(self, call: ModuleCall) -> float | None:

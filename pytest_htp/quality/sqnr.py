@@ -36,6 +36,7 @@ class Undefined:
 
 NOT_FINITE = Undefined("not finite")
 ALL_ZERO = Undefined("all zero in PyTorch")
+NOT_FINITE_BEFORE = Undefined("not finite in PyTorch")
 
 
 class Signal:
@@ -60,11 +61,16 @@ class Signal:
                 kept = ~((x.abs() >= _LARGEST) & (right.abs() >= _LARGEST) & (x.sign() == right.sign()))
                 signal += _energy(x[kept])
                 noise += _energy(x[kept] - right[kept])
-        if not math.isfinite(signal) or not math.isfinite(noise):
+        if not math.isfinite(signal) or signal == 0:
+            return nothing(self._elements)
+        if not math.isfinite(noise):
             return NOT_FINITE
-        if signal == 0:
-            return ALL_ZERO
         return EXACT if noise == 0 else min(EXACT, 10 * math.log10(signal / noise))
+
+
+def nothing(expected: torch.Tensor) -> Undefined:
+    """Why a tensor of PyTorch's without a finite element but zero is no signal."""
+    return ALL_ZERO if bool(torch.isfinite(expected).all()) else NOT_FINITE_BEFORE
 
 
 def _energy(x: torch.Tensor) -> float:

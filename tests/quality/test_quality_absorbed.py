@@ -49,6 +49,26 @@ def test_activations_that_are_functions(net: Net, tmp_path: Path, stage: str, le
     assert reasons in ({}, {"places": "folded into a constant"})
 
 
+def test_what_is_not_finite_in_pytorch_has_no_number(tmp_path: Path) -> None:
+    class Divided(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.second(self.first(x) / 0)
+
+    torch.manual_seed(0)
+    export = HTPExporter(stages=["int8:dynamic"]).export(Divided(), (torch.ones(2, 4),), tmp_path / "m.onnx")
+    quality = export.stages["int8:dynamic"].record["quality"]
+    without = {
+        row.get("path", "output"): row["reason"]
+        for row in quality["modules"] + quality["outputs"]
+        if row["sqnr"] is None
+    }
+    assert without == dict.fromkeys(("", "second", "output"), "not finite in PyTorch")
+
+
 def test_a_loss_behind_one_begins_in_its_module(tmp_path: Path) -> None:
     def record_of(bits: int) -> dict[str, object]:
         torch.manual_seed(0)

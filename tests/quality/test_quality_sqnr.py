@@ -55,7 +55,8 @@ def test_identical_tensors_are_exact() -> None:
         (torch.zeros(0), torch.zeros(0), "all zero in PyTorch"),
         (torch.ones(3), torch.tensor([1.0, math.nan, 1.0]), "not finite"),
         (torch.ones(3), torch.tensor([1.0, math.inf, 1.0]), "not finite"),
-        (torch.tensor([math.nan, 1.0]), torch.ones(2), "not finite"),
+        (torch.tensor([math.nan, 1.0]), torch.ones(2), "not finite in PyTorch"),
+        (torch.tensor([math.inf, -math.inf]), torch.tensor([math.inf, -math.inf]), "not finite in PyTorch"),
     ],
 )
 def test_what_has_no_number(x: torch.Tensor, y: torch.Tensor, reason: str) -> None:
