@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from transformers import BertConfig, BertModel
+from transformers.exporters import PT2EQuantizer
 
 from pytest_htp import HTPExporter
 from pytest_htp.compare import compare_exports
@@ -75,3 +77,19 @@ def test_a_wrong_scale_is_found_in_its_module(net: Net, tmp_path: Path, quantize
     assert worse.parity.failed == []
     (finding,) = [it for it in compare_exports(good.record, worse.record).findings if it["code"] == "quality.worse"]
     assert finding["module"] == "down"
+
+
+def test_the_exporters_own_quantizer_of_pt2e(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=32, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=16,
+    )  # fmt: skip
+    ids = {"input_ids": torch.arange(1, 9).reshape(1, 8)}
+    x86_quantizer = x86.X86InductorQuantizer().set_global(x86.get_default_x86_inductor_quantization_config())
+    quantizer = PT2EQuantizer(x86_quantizer, calibration_dataset=[ids])
+    export = HTPExporter(quantizer=quantizer).export(BertModel(config).eval(), ids, tmp_path / "m.onnx")
+    assert "DequantizeLinear" in {node.op_type for node in export.program.graph}
+    assert export.coverage.none == 0
+    assert len(export.quality) > 15
+    assert min(export.quality.values()) > 20, export.quality
