@@ -46,6 +46,7 @@ def request_of(name: str, folder: Path) -> QualityRequest:
     return QualityRequest(
         onnx_path=path, program=program, inputs=export.inputs, hierarchy=export.hierarchy,
         tagging=carry(export.tagging, program), precision="int8", values=measure_parity(export).values,
+        export=export.program,
     )  # fmt: skip
 
 

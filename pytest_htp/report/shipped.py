@@ -11,8 +11,9 @@ from operator import itemgetter
 from typing import Any
 
 from pytest_htp.errors import HTPUsageError
+from pytest_htp.format.execution import execution_order
 from pytest_htp.format.fold import fold_paths
-from pytest_htp.format.paths import expand_pattern, nearest
+from pytest_htp.format.paths import NaturalKey, expand_pattern, nearest
 from pytest_htp.format.record import (
     GraphRecord,
     ModuleQualityRow,
@@ -31,8 +32,8 @@ from pytest_htp.text import plural
 
 # Rows of one table on the page; report.json has all of them.
 ROW_LIMIT = 60
-# SQNR beyond this is equal for any purpose: a 32-bit float holds 24 bits, 6.02 dB each.
-_FULL_BAR = 144
+# Where stored numbers end: beyond it, differences are float32's rounding.
+_FULL_BAR = 99
 # Modules that a table is worked out for one by one; a model beyond it is shown by its stages' totals only.
 _MODULE_LIMIT = 20_000
 
@@ -169,7 +170,7 @@ def quality_view(result: ExportResult) -> list[dict[str, Any]]:
                 ],
                 "more": max(0, len(worst) - 12),
                 "undefined": len(quality.modules) - len(measured),
-                "course": _course([sqnr for sqnr, _ in measured]),
+                "course": _course(measured, execution_order(result.current.modules if result.current else [])),
             }
         )
     return views
@@ -183,12 +184,16 @@ def _share(sqnr: int) -> float:
     return round(100 * min(max(sqnr, 0), _FULL_BAR) / _FULL_BAR, 1)
 
 
-def _course(values: Sequence[int]) -> str:
-    """Points of a polyline in a box of 100 × 40, in the order of the record's rows; empty for fewer than three."""
+def _course(measured: Iterable[tuple[int, ModuleQualityRow]], order: Callable[[str], tuple[float, NaturalKey]]) -> str:
+    """Points of a polyline in a box of 100 × 40, a module each, as they run; empty for fewer than three."""
+    values = {path: sqnr for sqnr, row in measured for path in expand_pattern(row.path)}
     if len(values) < 3:
         return ""
     step = 100 / (len(values) - 1)
-    return " ".join(f"{place * step:.1f},{40 - 0.4 * _share(value):.1f}" for place, value in enumerate(values))
+    return " ".join(
+        f"{place * step:.1f},{40 - 0.4 * _share(values[path]):.1f}"
+        for place, path in enumerate(sorted(values, key=order))
+    )
 
 
 def targets_view(result: ExportResult) -> dict[str, Any] | None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import NamedTuple, TypeVar
 
 from pytest_htp.compare.context import Context
 from pytest_htp.compare.rules.parity import outputs_exchanged
-from pytest_htp.format.paths import NaturalKey, ancestors, expand_pattern, join_path, natural_key
-from pytest_htp.format.program import called_paths, parse_line
-from pytest_htp.format.record import ModuleQualityRow, ModuleRow, OutputQualityRow, PathRow, TensorRow
+from pytest_htp.format.execution import execution_order
+from pytest_htp.format.paths import ancestors, expand_pattern
+from pytest_htp.format.record import ModuleQualityRow, OutputQualityRow, PathRow, TensorRow
 
 # A stage's tensor that holds NaN or infinity, in the words of ``quality.sqnr``.
 _NOT_FINITE = "not finite"
@@ -121,15 +121,7 @@ def _begins(context: Context, modules: _Moves, beyond: Set[str], sign: int) -> s
     tolerance = context.quality_tolerance
     least = min(tolerance, max(_STEP, tolerance / 2))
     # By the export: where a stage absorbed a module, what is left of it is anywhere.
-    order = {path: place for place, path in enumerate(_executed((context.export or context.after).modules))}
-
-    def place(path: str) -> tuple[float, NaturalKey]:
-        if path in order:
-            return order[path], natural_key(path)
-        # Folded into another module by the exporter: done before the module around it.
-        outer = next((order[above] for above in ancestors(path) if above in order), len(order))
-        return outer - 0.5, natural_key(path)
-
+    place = execution_order((context.export or context.after).modules)
     first = min(_innermost(beyond), key=place)
     moved = {path for path, move in modules.items() if sign * move.rise > least} | beyond
     own = [path for path in moved if path not in modules or least >= sign * modules[path].entering]
@@ -144,23 +136,3 @@ def _begins(context: Context, modules: _Moves, beyond: Set[str], sign: int) -> s
 def _innermost(paths: Iterable[str]) -> list[str]:
     outer = {above for path in paths for above in ancestors(path)}
     return [path for path in paths if path not in outer]
-
-
-def _executed(rows: Sequence[ModuleRow]) -> Iterator[str]:
-    """Paths in the order of calls, a module after those that it calls."""
-    programs = {path: row.program or () for row in rows for path in expand_pattern(row.path)}
-    stack = [("", iter(_calls("", programs)))]
-    while stack:
-        path, calls = stack[-1]
-        following = next(calls, None)
-        if following is None:
-            stack.pop()
-            yield path
-        else:
-            stack.append((following, iter(_calls(following, programs))))
-
-
-def _calls(path: str, programs: Mapping[str, Sequence[str]]) -> list[str]:
-    lines = map(parse_line, programs.get(path, ()))
-    names = [name for line in lines if line.is_call for name in called_paths(line.name)]
-    return [join_path(path, name) for name in names]
