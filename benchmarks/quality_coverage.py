@@ -36,8 +36,8 @@ from pytest_htp.parity import ParityResult
 STAGES = ("int8:dynamic", "int8:qdq", "fp16", "ort:extended")
 # Nothing is computed from the inputs, or nothing that could be compared.
 NOTHING_COMPUTED = (
-    "pass-through", "all zero in PyTorch", "not finite in PyTorch", "no floating-point numbers", "constant", "folded into a constant",
-    "not in the optimized graph", "no tensor",
+    "pass-through", "all zero in PyTorch", "not finite in PyTorch", "no floating-point numbers", "constant",
+    "folded into a constant", "not in the optimized graph", "no tensor",
 )  # fmt: skip
 
 
