@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 
@@ -15,6 +16,13 @@ _CHUNK = 2**21
 _PLAIN = 1e6
 
 
+class Magnitude(NamedTuple):
+    """The largest absolute value of a tensor's elements, and the root of the sum of their squares."""
+
+    largest: float
+    norm: float
+
+
 def flat(tensor: torch.Tensor) -> torch.Tensor:
     """The elements in row-major order on the CPU; complex ones as (real, imaginary) pairs, as ONNX stores them."""
     tensor = tensor.detach()
@@ -23,16 +31,17 @@ def flat(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.resolve_neg().cpu().reshape(-1)
 
 
-def magnitude(tensor: torch.Tensor) -> float:
-    """The largest absolute value among finite elements (see :func:`_usable`); 0 without any."""
-    largest = 0.0
+def magnitude(tensor: torch.Tensor) -> Magnitude:
+    """How large the finite elements are (see :func:`_usable`); 0 without any."""
+    largest, norm = 0.0, 0.0
     for part in torch.split(flat(tensor), _CHUNK):
         part = _comparable(part)
         found = _largest(part)
         if not found <= _limit(tensor.dtype):
-            found = _largest(part[_usable(part, tensor.dtype)])
-        largest = max(largest, found)
-    return largest
+            part = part[_usable(part, tensor.dtype)]
+            found = _largest(part)
+        largest, norm = max(largest, found), math.hypot(norm, _norm(part))
+    return Magnitude(largest, norm)
 
 
 def is_constant(elements: torch.Tensor) -> bool:
@@ -62,32 +71,33 @@ def incomparable(name: str, why: str) -> Difference:
 
 
 def compare_flat(
-    name: str, expected: torch.Tensor, got: torch.Tensor, tolerance: Tolerance, scale: float | None = None
+    name: str, expected: torch.Tensor, got: torch.Tensor, tolerance: Tolerance, known: Magnitude | None = None
 ) -> Difference:
     """Compare two tensors of equally many elements in row-major order, whatever their shapes.
 
-    ``scale`` is ``magnitude(expected)`` where the caller knows it.
+    ``known`` is ``magnitude(expected)`` where the caller has it.
     """
-    scale = magnitude(expected) if scale is None else scale
+    scale, size = known or magnitude(expected)
     atol = tolerance.atol * max(1.0, scale) if tolerance.scaled else tolerance.atol
-    largest, beyond, nonfinite = 0.0, 0, 0
+    largest, norm, beyond, nonfinite = 0.0, 0.0, 0, 0
     left, right = flat(expected), flat(got)
     exact = not (left.dtype.is_floating_point or right.dtype.is_floating_point)
     for a, b in zip(torch.split(left, _CHUNK), torch.split(right, _CHUNK), strict=True):
         unequal = int((a != b).sum()) if exact else 0  # before fp64 rounds integers beyond 2**53
         a, b = _comparable(a), _comparable(b)
-        found = _largest(a - b)
+        apart = a - b
+        found = _largest(apart)
         if not found <= _PLAIN * max(1.0, scale):  # NaN, infinity or the values that masks write
             usable = _usable(a, expected.dtype) & _usable(b, got.dtype)
             same = (a == b) | (a.isnan() & b.isnan()) | _saturated_alike(a, b, expected.dtype, got.dtype)
             nonfinite += int((~usable & ~same).sum())
-            a, b = a[usable], b[usable]
-            found = _largest(a - b)
-        largest = max(largest, found)
+            a, apart = a[usable], (a - b)[usable]
+            found = _largest(apart)
+        largest, norm = max(largest, found), math.hypot(norm, _norm(apart))
         if exact:
             beyond += unequal
         elif found > atol:
-            beyond += int(((a - b).abs() > tolerance.rtol * a.abs() + atol).sum())
+            beyond += int((apart.abs() > tolerance.rtol * a.abs() + atol).sum())
     count = max(left.numel(), 1)
     relative = 0.0 if largest == 0 else (largest / scale if scale > 0 else math.inf)
     return Difference(
@@ -97,6 +107,7 @@ def compare_flat(
         beyond=(beyond + nonfinite) / count,
         nonfinite=nonfinite,
         floor=tolerance.floor,
+        spread=norm / size if size > 0 else 0.0,
     )
 
 
@@ -106,6 +117,12 @@ def _largest(part: torch.Tensor) -> float:
         return 0.0
     low, high = part.aminmax()
     return max(-float(low), float(high), key=lambda value: (math.isnan(value), value))
+
+
+def _norm(part: torch.Tensor) -> float:
+    """The root of the sum of squares; 0 where that is beyond the element type, whose largest element tells enough."""
+    found = float(torch.linalg.vector_norm(part))
+    return found if math.isfinite(found) else 0.0
 
 
 def _comparable(part: torch.Tensor) -> torch.Tensor:

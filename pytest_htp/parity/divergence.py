@@ -12,7 +12,8 @@
    adds.)
 3. Calls are taken in completion order. A call is off where an output is beyond tolerance; and already where it
    differs by more than the threshold of its element type *and* by ten times more than anything before it: noise that
-   accumulates over hundreds of layers rises slowly, an error jumps.
+   accumulates over hundreds of layers rises slowly, an error jumps. Both are asked of the largest difference, which
+   one wrong element moves, and of the root mean square, which rounding moves least.
 4. A call that returns what it took (a scale of one) is judged by the value that leaves its own nodes, not by the equal
    one it was made of.
 5. The first call that is off is blamed if its inputs agree. Where an input is off too, the error came from
@@ -25,6 +26,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import onnx_ir as ir
 
@@ -166,11 +168,32 @@ def locate_passed_on(
     return found
 
 
-def is_off(reference: Reference, difference: Difference, noise: float = 0.0) -> bool:
-    """Whether a value is off; ``noise`` is the largest difference of what came before it and is not."""
+class Noise(NamedTuple):
+    """The largest differences of what came before and is not off: of single elements, and of root mean squares."""
+
+    max_rel: float = 0.0
+    spread: float = 0.0
+
+    def with_(self, difference: Difference) -> Noise:
+        """That of one more tensor."""
+        return Noise(max(self.max_rel, difference.max_rel), max(self.spread, difference.spread))
+
+
+SILENCE = Noise()
+
+
+def is_off(reference: Reference, difference: Difference, noise: Noise = SILENCE) -> bool:
+    """Whether a value is off, with this noise before it."""
+    return _excess(reference, difference, noise) > 1.0
+
+
+def _excess(reference: Reference, difference: Difference, noise: Noise) -> float:
+    """How many times more a value differs than one that is not off may."""
     if difference.nonfinite or difference.beyond:
-        return True
-    return difference.max_rel > max(reference.tolerance.localise, GROWTH * noise)
+        return math.inf
+    tolerance = reference.tolerance
+    single = difference.max_rel / max(tolerance.localise or _EXACT, GROWTH * noise.max_rel)
+    return max(single, difference.spread / max(tolerance.spread or _EXACT, GROWTH * noise.spread))
 
 
 def _by_reference(table: dict[ir.Value, dict[int, Difference]]) -> dict[int, list[Located]]:
@@ -210,15 +233,15 @@ def first_divergence(
     hierarchy: Hierarchy, references: References, located: dict[int, Located], passed_on: dict[int, Located]
 ) -> Divergence | None:
     """The call where an error enters, None where none does."""
-    noise = 0.0
+    noise = SILENCE
     completed = sorted((call for call in hierarchy.calls if call.completed is not None), key=lambda c: c.completed or 0)
     for call in completed:
-        worst = _worst_returned(call, references, located, passed_on)
+        worst = _worst_returned(call, references, located, passed_on, noise)
         if worst is None:
             continue
         reference, found = worst
         if not is_off(reference, found, noise):
-            noise = max(noise, found.max_rel if reference.group[0] == "float" else 0.0)
+            noise = noise.with_(found) if reference.group[0] == "float" else noise
             continue
         blamed = _blame(hierarchy, call, references, located, noise)
         if found.nonfinite:
@@ -233,7 +256,7 @@ def module_differences(
     """Module path → its worst difference over calls and returned tensors, in execution order, where one was located."""
     modules: dict[str, Difference] = {}
     for call in hierarchy.calls:
-        worst = _worst_returned(call, references, located, passed_on)
+        worst = _worst_returned(call, references, located, passed_on, SILENCE)
         if worst is None:
             continue
         known = modules.get(call.path)
@@ -243,11 +266,11 @@ def module_differences(
 
 
 def _blame(
-    hierarchy: Hierarchy, call: ModuleCall, references: References, located: dict[int, Located], noise: float
+    hierarchy: Hierarchy, call: ModuleCall, references: References, located: dict[int, Located], noise: Noise
 ) -> ModuleCall:
     while call.parent is not None:
         border = references.borders[call.order]
-        worst = _worst(border.inputs.references, located)
+        worst = _worst(border.inputs.references, located, noise)
         off = worst is not None and is_off(*worst, noise)
         if not off and not border.inputs.overwritten:
             break
@@ -256,20 +279,23 @@ def _blame(
 
 
 def _worst_returned(
-    call: ModuleCall, references: References, located: dict[int, Located], passed_on: dict[int, Located]
+    call: ModuleCall,
+    references: References,
+    located: dict[int, Located],
+    passed_on: dict[int, Located],
+    noise: Noise,
 ) -> tuple[Reference, Difference] | None:
     returned = references.borders[call.order].outputs.references
     if call.order in passed_on:
         return returned[0], passed_on[call.order].difference
-    return _worst(returned, located)
+    return _worst(returned, located, noise)
 
 
-def _worst(border: list[Reference], located: dict[int, Located]) -> tuple[Reference, Difference] | None:
-    """The located reference that is furthest off, measured in thresholds of its element type."""
+def _worst(
+    border: list[Reference], located: dict[int, Located], noise: Noise = SILENCE
+) -> tuple[Reference, Difference] | None:
+    """The located reference that is furthest off, measured in what is noise for its element type."""
     found = [(reference, located[reference.index].difference) for reference in border if reference.index in located]
     if not found:
         return None
-    return max(
-        found,
-        key=lambda item: (item[1].nonfinite > 0, item[1].max_rel / (item[0].tolerance.localise or _EXACT)),
-    )
+    return max(found, key=lambda item: (item[1].nonfinite > 0, _excess(item[0], item[1], noise), item[1].max_rel))

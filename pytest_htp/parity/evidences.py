@@ -108,6 +108,6 @@ def _stored(references: References, flow: Flow) -> set[int]:
         except TypeError:  # a type that torch lacks (strings, 4-bit numbers, bfloat16 of ml_dtypes)
             continue
         for reference in references.candidates(elements):
-            if matches(reference, compare_flat("", reference.tensor, elements, reference.tolerance, reference.scale)):
+            if matches(reference, compare_flat("", reference.tensor, elements, reference.tolerance, reference.size)):
                 stored.add(reference.index)
     return stored

@@ -111,7 +111,7 @@ class Observation:
 
 
 def _compare(reference: Reference, tensor: torch.Tensor) -> Difference:
-    return compare_flat("", reference.tensor, tensor, reference.tolerance, reference.scale)
+    return compare_flat("", reference.tensor, tensor, reference.tolerance, reference.size)
 
 
 def mergeable(one: Sequence[int], other: Sequence[int]) -> bool:

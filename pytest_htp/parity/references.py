@@ -16,7 +16,7 @@ from torch.utils import _pytree as pytree
 from pytest_htp.capture.hierarchy import Hierarchy
 from pytest_htp.capture.kept import TensorRecord
 from pytest_htp.capture.wrapped import is_wrapper
-from pytest_htp.parity.differences import flat, is_constant, magnitude
+from pytest_htp.parity.differences import Magnitude, flat, is_constant, magnitude
 from pytest_htp.parity.precision import coarser, precision_at_borders
 from pytest_htp.parity.result import Difference
 from pytest_htp.parity.tolerance import Precision, Tolerance, tolerance_for
@@ -44,12 +44,12 @@ def group_of(tensor: torch.Tensor) -> Group:
 
 @dataclass(slots=True)
 class Reference:
-    """Elements that PyTorch recorded; ``scale`` is their largest magnitude, ``constant`` says all are equal."""
+    """Elements that PyTorch recorded; ``size`` is their magnitude, ``constant`` says all are equal."""
 
     index: int
     tensor: torch.Tensor
     group: Group
-    scale: float
+    size: Magnitude
     constant: bool
     tolerance: Tolerance
 
@@ -186,7 +186,7 @@ class References:
             index=len(self.items),
             tensor=held,
             group=group,
-            scale=magnitude(held),
+            size=magnitude(held),
             constant=is_constant(elements),
             tolerance=tolerance_for(coarser(tensor.dtype, computed_in), *self._tolerances),
         )
@@ -198,7 +198,7 @@ class References:
 
 def _within(members: list[Reference], samples: torch.Tensor, own: torch.Tensor) -> list[Reference]:
     error = (samples - own).abs().amax(dim=1)
-    limits = torch.tensor([loose(reference) * reference.scale for reference in members], dtype=torch.float64)
+    limits = torch.tensor([loose(reference) * reference.size.largest for reference in members], dtype=torch.float64)
     return [members[index] for index in torch.nonzero(error <= limits).flatten().tolist()]
 
 

@@ -70,11 +70,11 @@ class Difference:
     """Difference of one tensor between PyTorch and ONNX Runtime.
 
     ``max_rel`` is the largest absolute difference over the largest magnitude of the reference (not element by
-    element, where a zero would blow it up). ``beyond`` is the share (0 to 1) of elements beyond tolerance;
-    elements where exactly one side is NaN or infinite, or both with different signs, count as beyond and are
-    reported in ``nonfinite``. ``shape_mismatch`` says what prevented a comparison; the differences are
-    infinite then. ``undeclared`` is the shape an output had where the graph declares another one. ``floor`` is the
-    decade of rounding noise for the element type.
+    element, where a zero would blow it up), ``spread`` the root mean square of the differences over that of the
+    reference. ``beyond`` is the share (0 to 1) of elements beyond tolerance; elements where exactly one side is NaN or
+    infinite, or both with different signs, count as beyond and are reported in ``nonfinite``. ``shape_mismatch`` says
+    what prevented a comparison; the differences are infinite then. ``undeclared`` is the shape an output had where the
+    graph declares another one. ``floor`` is the decade of rounding noise for the element type.
     """
 
     name: str
@@ -85,6 +85,7 @@ class Difference:
     shape_mismatch: str | None = None
     undeclared: tuple[int, ...] | None = None
     floor: str = "1e-05"
+    spread: float = 0.0
 
     @property
     def failed(self) -> bool:

@@ -1,16 +1,16 @@
 """How close is close enough, by element type.
 
-====== ===== ===== ======== ====== ====== ======================================================================
-dtype  rtol  atol  localise match  floor  where the numbers come from
-====== ===== ===== ======== ====== ====== ======================================================================
-fp64   1e-6  1e-7  1e-9     1e-6   1e-08  constants that an exporter rounded to fp32 stay visible
-fp32   1e-3  1e-4  1e-5     1e-4   1e-05  rtol: ``torch.onnx.verification``; localise: a prototype's 770 faults,
-                                          0 wrong (84 machine epsilons)
-fp16   1e-2  1e-2  5e-3     2e-2   1e-02  5 to 20 machine epsilons (9.8e-4)
-bf16   5e-2  5e-2  4e-2     1e-1   1e-01  5 to 13 machine epsilons (7.8e-3)
-int8   1e-1  1e-1  1e-1     1e-1   1e-01  a quantized stage's: 20 dB between peak and error
-ints   0     0     0        0      0      exact; so are booleans
-====== ===== ===== ======== ====== ====== ======================================================================
+====== ===== ===== ======== ====== ====== ====== ===============================================================
+dtype  rtol  atol  localise match  floor  spread where the numbers come from
+====== ===== ===== ======== ====== ====== ====== ===============================================================
+fp64   1e-6  1e-7  1e-9     1e-6   1e-08  3e-10  constants that an exporter rounded to fp32 stay visible
+fp32   1e-3  1e-4  1e-5     1e-4   1e-05  3e-6   rtol: ``torch.onnx.verification``; localise: a prototype's 770
+                                                 faults, 0 wrong (84 machine epsilons); spread: 25
+fp16   1e-2  1e-2  5e-3     2e-2   1e-02  5e-3   5 to 20 machine epsilons (9.8e-4)
+bf16   5e-2  5e-2  4e-2     1e-1   1e-01  4e-2   5 to 13 machine epsilons (7.8e-3)
+int8   1e-1  1e-1  1e-1     1e-1   1e-01  1e-1   a quantized stage's: 20 dB between peak and error
+ints   0     0     0        0      0      0      exact; so are booleans
+====== ===== ===== ======== ====== ====== ====== ===============================================================
 
 An element is beyond tolerance where ``|got - expected| > rtol * |expected| + atol * max(1, max|expected|)``:
 the absolute part grows with the tensor, since the error of an element near zero comes from sums of elements
@@ -32,6 +32,8 @@ class Tolerance:
 
     ``localise`` and ``match`` are relative to a tensor's largest magnitude: above ``localise`` a module's
     output counts as off, up to ``match`` a value of the graph is taken for the tensor that a module returned.
+    Above ``spread``, of root mean squares, it counts as off as well: rounding is another one in each element, so that
+    its mean is steadier than its largest, and an error of all elements is seen sooner.
     ``floor`` is the decade below which a difference is rounding noise and not recorded.
     """
 
@@ -40,22 +42,23 @@ class Tolerance:
     localise: float
     match: float
     floor: str
+    spread: float
     scaled: bool = True
 
 
-_EXACT = Tolerance(0.0, 0.0, 0.0, 0.0, "0")
+_EXACT = Tolerance(0.0, 0.0, 0.0, 0.0, "0", 0.0)
 _BY_DTYPE = {
-    torch.float64: Tolerance(1e-6, 1e-7, 1e-9, 1e-6, "1e-08"),
-    torch.float32: Tolerance(1e-3, 1e-4, 1e-5, 1e-4, "1e-05"),
-    torch.float16: Tolerance(1e-2, 1e-2, 5e-3, 2e-2, "1e-02"),
-    torch.bfloat16: Tolerance(5e-2, 5e-2, 4e-2, 1e-1, "1e-01"),
+    torch.float64: Tolerance(1e-6, 1e-7, 1e-9, 1e-6, "1e-08", 3e-10),
+    torch.float32: Tolerance(1e-3, 1e-4, 1e-5, 1e-4, "1e-05", 3e-6),
+    torch.float16: Tolerance(1e-2, 1e-2, 5e-3, 2e-2, "1e-02", 5e-3),
+    torch.bfloat16: Tolerance(5e-2, 5e-2, 4e-2, 1e-1, "1e-01", 4e-2),
 }
 Precision = Literal["float16", "bfloat16", "int8"]
 """What a stage computes in, where that is coarser than PyTorch."""
 _BY_PRECISION: dict[Precision, Tolerance] = {
     "float16": _BY_DTYPE[torch.float16],
     "bfloat16": _BY_DTYPE[torch.bfloat16],
-    "int8": Tolerance(1e-1, 1e-1, 1e-1, 1e-1, "1e-01"),
+    "int8": Tolerance(1e-1, 1e-1, 1e-1, 1e-1, "1e-01", 1e-1),
 }
 _COMPLEX = {torch.complex64: torch.float32, torch.complex128: torch.float64, torch.complex32: torch.float16}
 
@@ -76,11 +79,13 @@ def tolerance_for(
         default = max(default, _BY_PRECISION[precision], key=lambda tolerance: tolerance.match)
     if default is _EXACT or (rtol is None and atol is None):
         return default
+    localise = default.localise if rtol is None else max(default.localise, rtol / 100)
     return Tolerance(
         rtol=default.rtol if rtol is None else rtol,
         atol=default.atol if atol is None else atol,
-        localise=default.localise if rtol is None else max(default.localise, rtol / 100),
+        localise=localise,
         match=default.match,
         floor=default.floor,
+        spread=default.spread * localise / default.localise,
         scaled=atol is None,
     )

@@ -121,7 +121,7 @@ class ModuleNumbers:
             return NO_NUMBERS
         if reference.index in taken:
             return PASS_THROUGH
-        if reference.scale == 0:
+        if reference.size.largest == 0:
             return nothing(reference.tensor).reason
         return CONSTANT if reference.constant else None
 

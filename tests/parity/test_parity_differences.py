@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -81,8 +82,12 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     got = expected + torch.randn(7, 5, generator=generator) * 1e-3
     whole = difference("y", expected, got)
     monkeypatch.setattr(differences, "_CHUNK", 4)
-    assert difference("y", expected, got) == whole
-    assert magnitude(expected) == float(expected.abs().max())
+    parts = difference("y", expected, got)
+    assert replace(parts, spread=whole.spread) == whole
+    assert (
+        parts.spread == pytest.approx(whole.spread) == pytest.approx(float((got - expected).norm() / expected.norm()))
+    )
+    assert magnitude(expected) == (float(expected.abs().max()), pytest.approx(float(expected.norm())))
 
 
 @given(st.lists(finite, min_size=1, max_size=20), st.floats(0, 10, width=32))

@@ -12,20 +12,20 @@ import torch
 from torch import nn
 
 from pytest_htp.parity import further
-from pytest_htp.parity.differences import difference
-from pytest_htp.parity.divergence import _worst, is_off, locate
+from pytest_htp.parity.differences import difference, magnitude
+from pytest_htp.parity.divergence import Noise, _worst, is_off, locate
 from pytest_htp.parity.further import _masks, _pad, _resize
 from pytest_htp.parity.observe import Observation
 from pytest_htp.parity.references import Reference, loose, matches, sample
 from pytest_htp.parity.result import Difference, decade
 from pytest_htp.parity.tolerance import Precision, tolerance_for
 
-# rtol, atol, localise, match, floor of the table in docs/reference/parity.md
+# rtol, atol, localise, spread, match, floor of the table in docs/reference/parity.md
 TABLE = {
-    torch.float64: (1e-6, 1e-7, 1e-9, 1e-6, "1e-08"),
-    torch.float32: (1e-3, 1e-4, 1e-5, 1e-4, "1e-05"),
-    torch.float16: (1e-2, 1e-2, 5e-3, 2e-2, "1e-02"),
-    torch.bfloat16: (5e-2, 5e-2, 4e-2, 1e-1, "1e-01"),
+    torch.float64: (1e-6, 1e-7, 1e-9, 3e-10, 1e-6, "1e-08"),
+    torch.float32: (1e-3, 1e-4, 1e-5, 3e-6, 1e-4, "1e-05"),
+    torch.float16: (1e-2, 1e-2, 5e-3, 5e-3, 2e-2, "1e-02"),
+    torch.bfloat16: (5e-2, 5e-2, 4e-2, 4e-2, 1e-1, "1e-01"),
 }
 BELOW, ABOVE = 0.95, 1.05
 
@@ -35,7 +35,7 @@ def reference(
 ) -> Reference:
     kind = "float" if dtype.is_floating_point else "int"
     tensor = torch.arange(4).to(dtype)
-    return Reference(index, tensor, (kind, 4), 3.0, constant, tolerance_for(dtype, precision=precision))
+    return Reference(index, tensor, (kind, 4), magnitude(tensor), constant, tolerance_for(dtype, precision=precision))
 
 
 def off(relative: float, **more: Any) -> Difference:
@@ -61,10 +61,11 @@ def test_an_element_is_beyond_tolerance(
 
 @pytest.mark.parametrize("dtype", TABLE)
 def test_a_module_is_off_and_a_value_matches(dtype: torch.dtype) -> None:
-    *_, localise, match, floor = TABLE[dtype]
+    *_, localise, spread, match, floor = TABLE[dtype]
     found = reference(dtype)
-    assert not is_off(found, off(BELOW * localise))
+    assert not is_off(found, off(BELOW * localise, spread=BELOW * spread))
     assert is_off(found, off(ABOVE * localise))
+    assert is_off(found, off(0.0, spread=ABOVE * spread))
     assert matches(found, off(BELOW * match))
     assert not matches(found, off(ABOVE * match))
     assert not matches(found, off(0.0, nonfinite=1))
@@ -75,7 +76,7 @@ def test_a_module_is_off_and_a_value_matches(dtype: torch.dtype) -> None:
 
 def test_integers_are_exact() -> None:
     assert not is_off(reference(torch.int64), off(0.0))
-    assert is_off(reference(torch.int64), off(1e-12))
+    assert is_off(reference(torch.int64), off(1e-12 * ABOVE))
     assert matches(reference(torch.int64), off(0.0))
     assert not matches(reference(torch.int64), off(1e-12))
 
@@ -94,14 +95,17 @@ def test_a_stage_is_judged_by_its_coarser_type(precision: Precision, localise: f
 def test_what_a_user_s_tolerance_says_of_modules() -> None:
     """A hundredth of it, where that is more than the type's own."""
     for rtol, localise in ((1e-2, 1e-4), (9e-4, 1e-5), (1.1e-3, 1.1e-5)):
-        assert tolerance_for(torch.float32, rtol=rtol).localise == pytest.approx(localise)
+        tolerance = tolerance_for(torch.float32, rtol=rtol)
+        assert tolerance.localise == pytest.approx(localise)
+        assert tolerance.spread == pytest.approx(0.3 * localise)
 
 
 def test_an_error_stands_out_ten_times_from_all_before() -> None:
-    noise = 1e-4
-    assert not is_off(reference(), off(10 * noise * BELOW), noise)
-    assert is_off(reference(), off(10 * noise * ABOVE), noise)
-    assert is_off(reference(), off(noise, beyond=0.1), noise)
+    noise = Noise(1e-4, 1e-5)
+    assert not is_off(reference(), off(1e-3 * BELOW, spread=1e-4 * BELOW), noise)
+    assert is_off(reference(), off(1e-3 * ABOVE), noise)
+    assert is_off(reference(), off(0.0, spread=1e-4 * ABOVE), noise)
+    assert is_off(reference(), off(1e-4, beyond=0.1), noise)
 
 
 VALUES = [ir.Value(name=f"v{place}") for place in range(3)]
