@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import importlib
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import reduce
@@ -67,6 +67,7 @@ class Provenance:
         origins: the origin behind each mark; a node's mark is a comma-separated list of indices into it.
         marks_by_value: output value name right after translation → mark, for nodes that lost theirs.
         merged_initializers: name of an initializer dropped by deduplication → name of the one kept.
+        merged_reads: node → place of an input → the initializer it read there before deduplication.
         fused_marks: marks that rewriting or elimination joined (for checks of completeness).
         unquantized: the graph, with its marks, that a quantizer of the exporter's was given; None without one.
         unobserved: places that could not be watched, by dotted name.
@@ -77,6 +78,7 @@ class Provenance:
     origins: list[FxOrigin] = field(default_factory=list)
     marks_by_value: dict[str, str] = field(default_factory=dict)
     merged_initializers: dict[str, str] = field(default_factory=dict)
+    merged_reads: MutableMapping[ir.Node, dict[int, ir.Value]] = field(default_factory=weakref.WeakKeyDictionary)
     fused_marks: list[tuple[int, ...]] = field(default_factory=list)
     unquantized: ir.Model | None = None
     unobserved: list[str] = field(default_factory=list)
@@ -279,24 +281,23 @@ class ProvenanceObserver:
 
     def _watch_deduplication(self, original: Any) -> Any:
         def call(dedup_pass: Any, model: ir.Model) -> Any:
-            # A weak map from the value to its first reader: after the pass, that reader tells what replaced it.
-            readers: dict[str, tuple[weakref.ref[ir.Node], int]] = {}
+            # After the pass, a reader tells what replaced a value.
+            reads: list[tuple[str, ir.Value, weakref.ref[ir.Node], int]] = []
             with self._observing():
                 for graph in model.graphs():
                     for name, value in graph.initializers.items():
-                        use = next(iter(value.uses()), None)
-                        if use is not None:
-                            readers[name] = (weakref.ref(use.node), use.idx)
+                        reads.extend((name, value, weakref.ref(use.node), use.idx) for use in value.uses())
             result = original(dedup_pass, model)
             with self._observing():
                 remaining = {name for graph in model.graphs() for name in graph.initializers}
-                for name, (reader, index) in readers.items():
+                for name, value, reader, index in reads:
                     node = reader()
-                    if name in remaining or node is None:
+                    kept = node.inputs[index] if node is not None and name not in remaining else None
+                    if node is None or kept is None or not kept.name:
                         continue
-                    kept = node.inputs[index]
-                    if kept is not None and kept.name:
-                        self.provenance.merged_initializers[name] = kept.name
+                    self.provenance.merged_initializers[name] = kept.name
+                    self.provenance.merged_reads.setdefault(node, {}).setdefault(index, value)
+                    value.const_value = kept.const_value  # the same bytes, held once
             return result
 
         return call

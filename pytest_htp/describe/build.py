@@ -14,6 +14,7 @@ from msgspec.structs import asdict, replace
 from pytest_htp.cycles import no_search_for_cycles
 from pytest_htp.describe.cost import Costs
 from pytest_htp.describe.fingerprint import Fingerprints
+from pytest_htp.describe.merged import unmerged
 from pytest_htp.describe.operands import operator
 from pytest_htp.describe.places import Places
 from pytest_htp.describe.program import Programs
@@ -140,32 +141,34 @@ def describe_graph(
         _value_row(value, (value.name or "") if named_outputs else f"output.{place}", symbols)
         for place, value in enumerate(model.graph.outputs)
     ]
-    places = Places(graph)
-    programs = Programs(places, symbols.known)
-    outputs = fold_tensors(
-        [_with_origin(row, value, programs) for row, value in zip(results, model.graph.outputs, strict=True)]
-    )
-    tied, tied_apart = ties(graph)
-    return GraphRecord(
-        opset=_used_opsets(model, tagging.nodes),
-        inputs=inputs,
-        outputs=outputs,
-        graph=GraphRow(nodes=len(tagging.nodes), functions=len(model.functions), subgraphs=len(graph.graphs) - 1),
-        weights=WeightsRow(
-            parameters=describe_parameters(parameters),
-            initializers=describe_initializers(graph),
-            kept=real_weights,
-            tied=tied,
-            tied_apart=tied_apart,
-            duplicates=duplicates(graph) if real_weights else [],
-            tables=describe_tables(graph, tables),
-        ),
-        coverage=convert(tagging.coverage.to_dict(), CoverageRow),
-        attestation=attestation,
-        parity=_by_output_row(parity, model, outputs),
-        modules=fold_rows(_module_rows(programs, fingerprints=fingerprints)),
-        untagged=_untagged(tagging.nodes, programs),
-    )
+    copies = duplicates(graph) if real_weights else []
+    with unmerged(graph):
+        places = Places(graph)
+        programs = Programs(places, symbols.known)
+        outputs = fold_tensors(
+            [_with_origin(row, value, programs) for row, value in zip(results, model.graph.outputs, strict=True)]
+        )
+        tied, tied_apart = ties(graph)
+        return GraphRecord(
+            opset=_used_opsets(model, tagging.nodes),
+            inputs=inputs,
+            outputs=outputs,
+            graph=GraphRow(nodes=len(tagging.nodes), functions=len(model.functions), subgraphs=len(graph.graphs) - 1),
+            weights=WeightsRow(
+                parameters=describe_parameters(parameters),
+                initializers=describe_initializers(graph),
+                kept=real_weights,
+                tied=tied,
+                tied_apart=tied_apart,
+                duplicates=copies,
+                tables=describe_tables(graph, tables),
+            ),
+            coverage=convert(tagging.coverage.to_dict(), CoverageRow),
+            attestation=attestation,
+            parity=_by_output_row(parity, model, outputs),
+            modules=fold_rows(_module_rows(programs, fingerprints=fingerprints)),
+            untagged=_untagged(tagging.nodes, programs),
+        )
 
 
 def _module_rows(programs: Programs, *, fingerprints: bool) -> list[ModuleRow]:

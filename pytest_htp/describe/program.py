@@ -38,10 +38,9 @@ from pytest_htp.describe.operands import (
     present_inputs,
 )
 from pytest_htp.describe.places import Places
-from pytest_htp.describe.weights import TAKE_A_BIAS, left_out_biases
+from pytest_htp.describe.weights import left_out_biases, told_apart
 from pytest_htp.format.paths import depth_of, parent_of, relative_to
 from pytest_htp.format.program import COMMUTATIVE, fold_calls, plain_name
-from pytest_htp.tagging.facts import GraphFacts
 
 _UNTAGGED = None  # the key of nodes without a module
 _Key = tuple[str, str, int, int]
@@ -83,6 +82,7 @@ class Programs:
         owners: tuple[ir.Graph | ir.Function, ...] = (*self.graph.graphs, *self.graph.model.functions.values())
         self.given = {value for owner in owners for value in owner.outputs}
         self.left_out = left_out_biases(self.graph)
+        self.told_apart = told_apart(self.graph)
         self.parts: dict[str | None, _Part] = {}
         chains = places.chains.values()
         inside = sorted({path for chain in chains for path in chain}, key=lambda path: -depth_of(path))
@@ -97,9 +97,21 @@ class Programs:
         """Which value of its module a graph output is; None where that can't be determined."""
         maker = self.places.makers.get(value)
         if maker is None:
-            stored = _stored(self.graph, value, "") if value.const_value is not None else None
+            stored = self.stored(value, "") if value.const_value is not None else None
             return self.inputs.get(value, stored)
         return self.parts[maker.path].labels.get(value)
+
+    def stored(self, value: ir.Value, path: str) -> str:
+        """Words for an initializer, as a module knows it: a parameter by name, a constant by what it holds."""
+        graph, tensor = self.graph, value.const_value
+        assert tensor is not None
+        names = graph.parameter_names(value)
+        if not names:
+            return constant(tensor, values=not (made_by_rewriting(value) or value.name in graph.unnamed_weights))
+        own = [name for name in names if graph.owner_of(name) == path]
+        name = min(own or names, key=lambda name: (not name.startswith(f"{path}."), len(name), name))
+        steps = f" by {self.told_apart[value]}" if value in self.told_apart else ""
+        return f"parameter {plain_name(_from(path, name))}{steps}"
 
 
 class _Writer:
@@ -289,9 +301,9 @@ class _Writer:
     def _line(self, node: ir.Node) -> str:
         operands, bodies = self.operands[node], self.bodies.get(node, [])
         inputs = [self._described(value) for value in operands[: len(operands) - len(self._given(node))]]
-        bias = f"{self.path}.bias" if self.path else "bias"
-        if node.op_type in TAKE_A_BIAS and len(inputs) == 2 and bias in self.programs.left_out:
-            inputs.append("parameter bias")
+        bias = self.programs.left_out.get(node)
+        if bias is not None:
+            inputs[2:] = ["parameter bias" if bias.own else f"{bias.dtype} of rank 1"]
         details = [f"{name}={text}" for name, text in self.attributes[node].items()]
         details += [f"{name}=({', '.join(map(self._described, given))})" for name, given in bodies]
         ending = f"; {', '.join(details)}" if details else ""
@@ -313,7 +325,7 @@ class _Writer:
         if value is None:
             return "-"
         if value.const_value is not None and value.producer() is None:
-            return _stored(self.programs.graph, value, self.path or "")
+            return self.programs.stored(value, self.path or "")
         size = self.programs.sizes.of(value)
         if size is not None:
             return size
@@ -340,18 +352,6 @@ class _Writer:
         if self.path:
             return None
         return words or self.programs.inputs.get(value, "nothing")
-
-
-def _stored(graph: GraphFacts, value: ir.Value, path: str) -> str:
-    """Words for an initializer, as a module knows it: a parameter by name, a constant by what it holds."""
-    tensor = value.const_value
-    assert tensor is not None
-    names = graph.parameter_names(value)
-    if not names:
-        return constant(tensor, values=not (made_by_rewriting(value) or value.name in graph.unnamed_weights))
-    own = [name for name in names if graph.owner_of(name) == path]
-    name = min(own or names, key=lambda name: (not name.startswith(f"{path}."), len(name), name))
-    return f"parameter {plain_name(_from(path, name))}"
 
 
 def _from(path: str, name: str) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,13 +13,13 @@ import onnx_ir as ir
 
 from pytest_htp.describe.operands import table
 from pytest_htp.format.fold import fold_paths
-from pytest_htp.format.paths import owner_of
 from pytest_htp.format.record import DuplicateRow, StoredTensors, TableRow
-from pytest_htp.tagging.facts import GraphFacts
+from pytest_htp.tagging.facts import GraphFacts, folded_from
 
 # Smaller tensors (axes, scales, zero biases) repeat by nature; a larger one is weight stored twice.
 _DUPLICATE_BYTES = 1024
 _SAMPLES = 64
+_NUMBER = re.compile(r"(_\d+)+$")
 TAKE_A_BIAS = frozenset({"Conv", "ConvTranspose", "Gemm"})  # as an optional third input
 
 
@@ -26,21 +28,38 @@ def initializers(graph: GraphFacts) -> list[ir.Value]:
     return [value for part in graph.graphs for value in part.initializers.values() if value.const_value is not None]
 
 
-def left_out_biases(graph: GraphFacts) -> dict[str, tuple[str, int]]:
-    """Biases that a module has, that hold zeros and that optimization took from its operator: by name, element type
-    and bytes that they would have. What values of weights do to a graph is no difference.
+@dataclass(frozen=True)
+class LeftOut:
+    """A bias of zeros: the module it counts for, and the element type and bytes that it would have.
+
+    ``own`` says that it is that module's parameter, and not folded of one that its operator was joined with.
+    """
+
+    name: str
+    owner: str
+    dtype: str
+    nbytes: int
+    own: bool
+
+
+def left_out_biases(graph: GraphFacts) -> dict[ir.Node, LeftOut]:
+    """Biases that hold zeros and that optimization took from an operator, by that node: its module's own, or those of a
+    batch norm that was folded into it. What values of weights do to a graph is no difference.
     """
     if not graph.zero_biases:
         return {}
     left_out = {}
     stored = {name for value in initializers(graph) for name in graph.parameter_names(value)}
     for facts in graph.nodes:
-        node, name = facts.node, f"{facts.path}.bias" if facts.path else "bias"
-        if node.op_type not in TAKE_A_BIAS or name not in graph.zero_biases or name in stored:
+        node, weight = facts.node, facts.node.inputs[1] if len(facts.node.inputs) > 1 else None
+        if node.op_type not in TAKE_A_BIAS or any(node.inputs[2:3]) or weight is None or weight.dtype is None:
             continue
-        weight = node.inputs[1]
-        if weight is not None and weight.dtype is not None and not any(node.inputs[2:3]):
-            left_out[name] = weight.dtype.name, round(graph.zero_biases[name] * weight.dtype.itemsize)
+        for path in (facts.path, *facts.origins):
+            name = f"{path}.bias" if path else "bias"
+            if name in graph.zero_biases and name not in stored:
+                nbytes = round(graph.zero_biases[name] * weight.dtype.itemsize)
+                left_out[node] = LeftOut(name, facts.path or "", weight.dtype.name, nbytes, path == facts.path)
+                break
     return left_out
 
 
@@ -57,9 +76,9 @@ def describe_initializers(graph: GraphFacts) -> StoredTensors:
         times = len(_tensors(graph, value))
         count[value.const_value.dtype.name] += times
         size += times * int(value.const_value.nbytes)
-    for dtype, nbytes in left_out_biases(graph).values():
-        count[dtype] += 1
-        size += nbytes
+    for bias in set(left_out_biases(graph).values()):
+        count[bias.dtype] += 1
+        size += bias.nbytes
     return StoredTensors(count=sum(count.values()), bytes=size, dtypes=dict(sorted(count.items())))
 
 
@@ -86,9 +105,9 @@ def weights_by_module(graph: GraphFacts) -> dict[str, dict[str, int]]:
         for owner in _owners(graph, value):
             sizes = owned.setdefault(owner, {})
             sizes[tensor.dtype.name] = sizes.get(tensor.dtype.name, 0) + int(tensor.nbytes)
-    for name, (dtype, nbytes) in left_out_biases(graph).items():
-        sizes = owned.setdefault(owner_of(name), {})
-        sizes[dtype] = sizes.get(dtype, 0) + nbytes
+    for bias in set(left_out_biases(graph).values()):
+        sizes = owned.setdefault(bias.owner, {})
+        sizes[bias.dtype] = sizes.get(bias.dtype, 0) + bias.nbytes
     return owned
 
 
@@ -124,6 +143,27 @@ def ties(graph: GraphFacts) -> tuple[list[list[str]], list[list[str]]]:
             stored[names] += 1
     tied = sorted(list(names) for names in groups)
     return tied, [names for names in tied if stored[tuple(names)] > 1]
+
+
+def told_apart(graph: GraphFacts) -> dict[ir.Value, str]:
+    """Constants folded of the same parameter (the cosine and the sine of one buffer): the operators that went into one
+    and not into all of them.
+    """
+    alike: dict[str, dict[ir.Value, set[str]]] = {}
+    for value in initializers(graph):
+        names = graph.parameter_names(value)
+        if names and value.name not in names:
+            made = (value.name or "", *folded_from(value))
+            # torch names a value after its operator; `val_7` are the exporter's own.
+            steps = {_NUMBER.sub("", name).strip("_") for name in made if "." not in name and name not in names}
+            for name in names:
+                alike.setdefault(name, {})[value] = steps - {"val"}
+    own: dict[ir.Value, set[str]] = {}
+    for values in alike.values():
+        common = set.intersection(*values.values())
+        for value, steps in values.items():
+            own.setdefault(value, set()).update(steps - common)
+    return {value: "+".join(sorted(steps)) for value, steps in own.items() if steps}
 
 
 def describe_tables(graph: GraphFacts, tables: Mapping[str, ir.TensorProtocol]) -> list[TableRow]:

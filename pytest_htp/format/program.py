@@ -5,7 +5,8 @@
     line   = "%" number " = " operator "(" [ values ] [ "; " name "=" text *( ", " name "=" text ) ] ")"
            | "call " path "(" [ values ] ")"
     values = value *( ", " value )
-    value  = "%" number [ "." place ] | "in" number | "input " name | "parameter " name | path ":" operator | …
+    value  = "%" number [ "." place ] | "in" number | "input " name | "parameter " name [ " by " operators ]
+           | path ":" operator | …
 
 Names are percent-encoded where they hold what means something here (:func:`plain_name`). Calls of repeated layers share
 a line, ``call layer.{1..11}(layer.{0..10}.norm:Add, in1)``: its ranges rise together, one step a layer.

@@ -5,6 +5,8 @@ They move with the weights' seed and, in their last bits, with the machine, so n
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import onnx_ir as ir
 
 COMPUTED = "pytest_htp.computed_from_data"
@@ -15,12 +17,13 @@ whose content is missing.
 _RULE = "pkg.onnxscript.rewriter.rule_name"  # onnxscript.rewriter.RULE_NAME_TAG, which says who made a node
 
 
-def computed_from_data(value: ir.Value) -> bool:
+def computed_from_data(value: ir.Value, readers: Iterable[ir.Node] | None = None) -> bool:
     """Whether a constant is known to be computed: by a stage, or by a rewrite rule from weights (a folded batch norm's
-    bias).
+    bias). ``readers`` are the nodes that read it, of one that is not in the graph.
     """
     if value.meta.get(COMPUTED):
         return True
     tensor = value.const_value
     floating = tensor is not None and tensor.dtype.is_floating_point()
-    return floating and any(_RULE in use.node.metadata_props for use in value.uses())
+    nodes = (use.node for use in value.uses()) if readers is None else readers
+    return floating and any(_RULE in node.metadata_props for node in nodes)

@@ -197,7 +197,7 @@ class GraphFacts:
         names = {value.name, *self.merged_into.get(value.name, ())}
         for name in list(names):
             names.update(self.shared_parameters.get(name, ()))
-        for name in _folded_from(value):
+        for name in folded_from(value):
             names.add(name)
             names.update(self.shared_parameters.get(name, ()))
         return {name for name in names if name in self.shared_parameters}
@@ -212,7 +212,7 @@ class GraphFacts:
         return owner if owner in self.modules else None
 
 
-def _folded_from(value: ir.Value) -> Iterable[str]:
+def folded_from(value: ir.Value) -> Iterable[str]:
     """Names of the values a folded constant was computed from (onnxscript keeps them on the value)."""
     names = value.meta.get("pkg.onnxscript.optimizer.folded_from")
     return names if isinstance(names, (set, frozenset)) else ()
