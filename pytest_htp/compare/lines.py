@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from functools import lru_cache
 from itertools import islice
+from typing import Protocol
 from urllib.parse import unquote
 
 from pytest_htp.format.program import COMMUTATIVE, OUTSIDE, OWN, Line, parse_line, split_values
@@ -23,7 +24,14 @@ _LONGEST = 4000
 _CANDIDATES = 64
 # Numbers of lines and of values from outside, where a line may hold some.
 _OWN = re.compile(r"(?:^|(?<=\()|(?<=, ))%(\d+)(?=[ ,.;)])")
+_READ = re.compile(r"(?:(?<=\()|(?<=, ))(?:new )?%\d+(?:\.\d+)?(?=[,;)])")
 _OUTSIDE = re.compile(r"(?:(?<=\()|(?<=, ))in(\d+)(?=[,;)])")
+
+
+class _InWords(Protocol):
+    """What a value is called: own ones by their operator; ``whole``: with what that is given."""
+
+    def __call__(self, value: str, *, whole: bool = False) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +131,7 @@ def _diff(before: Sequence[str], after: Sequence[str], ends: _Ends) -> Differenc
         return None
     result = Differences(outside={new: old for new, old in outside.items() if new != old})
     halves = (line.partition(" = ") for line in before)
-    names = {number: rest.partition("(")[0] for number, _, rest in halves}
-    names |= {f"new %{line.number}": line.name for line in new if not line.is_call}
+    made = {number: rest for number, _, rest in halves}
 
     def translated(value: str) -> str:
         if (own := OWN.fullmatch(value)) is not None:
@@ -136,13 +143,22 @@ def _diff(before: Sequence[str], after: Sequence[str], ends: _Ends) -> Differenc
             return f"({', '.join(map(translated, split_values(value[1:-1])))})"
         return value
 
-    def in_words(value: str) -> str:
-        """A value in words: own ones by their operator."""
+    made |= {
+        f"new %{line.number}": f"{line.name}({', '.join(map(translated, line.inputs))})"
+        for line in new
+        if not line.is_call
+    }
+
+    def in_words(value: str, *, whole: bool = False) -> str:
         own = OWN.fullmatch(value.removeprefix("new "))
         if own is None:
             return value
-        name = names.get(value.removesuffix(own[2]))
-        return f"{name}{own[2]}" if name else value
+        text = made.get(value.removesuffix(own[2]))
+        if not text:
+            return value
+        if whole:
+            return _READ.sub(lambda found: in_words(found[0]), text) + own[2]
+        return text.partition("(")[0] + own[2]
 
     for a, b in pairs:
         inputs = [translated(value) for value in b.inputs]
@@ -164,14 +180,14 @@ def _callee(line: Line) -> str | None:
 
 
 def _compare(
-    a: Line, b: Line, inputs: list[str], attributes: dict[str, str], in_words: Callable[[str], str]
+    a: Line, b: Line, inputs: list[str], attributes: dict[str, str], in_words: _InWords
 ) -> Iterator[Difference]:
     old_attributes = dict(a.attributes)
     for name in sorted(old_attributes.keys() | attributes.keys()):
         was, now = old_attributes.get(name, "default"), attributes.get(name, "default")
         if was != now:
-            told = (unquote(_body(value, in_words)) for value in (was, now))
-            yield Difference(f"{a.name}: {name} {' -> '.join(told)}", a.text, b.text)
+            bodies = (unquote(_body(value, in_words)) for value in (was, now))
+            yield Difference(f"{a.name}: {name} {' -> '.join(bodies)}", a.text, b.text)
     if list(a.inputs) == inputs:
         return
     same_values = Counter(a.inputs) == Counter(inputs)
@@ -183,7 +199,6 @@ def _compare(
         if was != now
     ]  # fmt: skip
     order = tuple(place for place, _, _ in changed) if same_values else ()
-    was_words, now_words = ([in_words(value) for value in values] for values in (a.inputs, inputs))
     head = f"{a.name} is given" if a.is_call else f"{a.name}:"
     if same_values:
         what = (
@@ -193,7 +208,7 @@ def _compare(
             if a.name == "Concat"
             else " inputs exchanged: "
         )
-        words = f"{head}{what}{', '.join(was_words)} -> {', '.join(now_words)}"
+        words = f"{head}{what}{_told(a.inputs, inputs, in_words)}"
     else:
         parts = []
         if a.name in COMMUTATIVE:
@@ -202,13 +217,21 @@ def _compare(
         for place, was, now in changed:
             where = "" if a.name in COMMUTATIVE or len(a.inputs) == 1 else f" {place + 1}"
             name = "input" if not a.is_call else "value"
-            parts.append(f"{name}{where} {in_words(was) or 'none'} -> {in_words(now) or 'none'}")
+            parts.append(f"{name}{where} {_told([was], [now], in_words)}")
         words = f"{head} {'; '.join(parts)}"
     values = tuple((was, now) for _, was, now in changed)
     yield Difference(words, a.text, b.text, values, order, _callee(a))
 
 
-def _body(value: str, in_words: Callable[[str], str]) -> str:
+def _told(was: Sequence[str], now: Sequence[str], in_words: _InWords) -> str:
+    """Values before and after; where the operators that made them have the same name, with what those are given."""
+    before, after = ([in_words(value) or "none" for value in values] for values in (was, now))
+    if before == after:
+        before, after = ([in_words(value, whole=True) for value in values] for values in (was, now))
+    return f"{', '.join(before)} -> {', '.join(after)}"
+
+
+def _body(value: str, in_words: _InWords) -> str:
     return f"({', '.join(map(in_words, split_values(value[1:-1])))})" if value.startswith("(") else value
 
 

@@ -190,3 +190,13 @@ def test_what_edition_1_did_not_hold_is_no_difference() -> None:
     assert not found(today, old)
     moved = edited(lambda record: record["outputs"][0].update(value="Mul", module="head"), today)
     assert found(today, moved) == [("ops.changed", "head")]
+
+
+def test_an_output_of_another_layer_is_told_of_the_module_around_them_that_ran() -> None:
+    def of(layer: int) -> Record:
+        def edit(record: Record) -> None:
+            record["outputs"][0].update(value="Add", module=f"encoder.layer.{layer}")
+
+        return edited(edit)
+
+    assert found(of(0), of(1)) == [("ops.changed", "encoder")]

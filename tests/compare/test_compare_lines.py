@@ -141,10 +141,12 @@ def test_a_program_changes_its_module() -> None:
          "%1 = A(in0) | %2 = B(%1; a=2) | %3 = C(%2) | %4 = D(%2)", ["B: a 1 -> 2"]),
         # … and what it was not: two lines of the middle have changed places
         ("%1 = A(in0) | %2 = B(%1) | %3 = B(%2) | %4 = C(%2)",
-         "%1 = A(in0) | %2 = X(%1) | %3 = B(%1) | %4 = B(%3) | %5 = C(%4)", ["C: input B -> B", "new X"]),
+         "%1 = A(in0) | %2 = X(%1) | %3 = B(%1) | %4 = B(%3) | %5 = C(%4)", ["C: input B(A) -> B(B)", "new X"]),
         # one line for two, and two for one
-        ("%1 = A() | %2 = A(a=1) | %3 = C(%1, %2)", "%1 = A() | %2 = A(a=1) | %3 = C(%1, %1)", ["C: input 2 A -> A"]),
-        ("%1 = A() | %2 = A(a=1) | %3 = C(%1, %1)", "%1 = A() | %2 = A(a=1) | %3 = C(%1, %2)", ["C: input 2 A -> A"]),
+        ("%1 = A() | %2 = A(a=1) | %3 = C(%1, %2)", "%1 = A() | %2 = A(a=1) | %3 = C(%1, %1)",
+         ["C: input 2 A(a=1) -> A()"]),
+        ("%1 = A() | %2 = A(a=1) | %3 = C(%1, %1)", "%1 = A() | %2 = A(a=1) | %3 = C(%1, %2)",
+         ["C: input 2 A() -> A(a=1)"]),
         # a name that looks like a number
         ("%1 = A(parameter %20) | %2 = C(%1)", "%1 = A(parameter %21) | %2 = C(%1)",
          ["A: input parameter %20 -> parameter %21"]),

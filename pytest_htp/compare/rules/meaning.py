@@ -7,14 +7,14 @@ finding belongs to the innermost module whose own lines changed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pytest_htp.compare.changes import Pair
 from pytest_htp.compare.context import Context
 from pytest_htp.compare.lines import Difference, diff_programs
 from pytest_htp.compare.rules.attestation import newly_contradicted
-from pytest_htp.format.paths import ancestors, common_prefix, depth_of, join_path
+from pytest_htp.format.paths import ancestors, common_prefix, depth_of, expand_pattern, join_path, nearest
 from pytest_htp.format.program import COMMUTATIVE, called_paths, parse_line
 from pytest_htp.format.tensors import list_tensors
 
@@ -210,5 +210,14 @@ def report_outputs(context: Context) -> None:
         )
         context.report(
             "ops.changed", f"output {now.name}: {before} -> {after}",
-            module=common_prefix(modules) if modules else None, before=before, after=after,
+            module=_around(modules, context) if modules else None, before=before, after=after,
         )  # fmt: skip
+
+
+def _around(modules: Sequence[str], context: Context) -> str:
+    """The innermost module around some; a list of modules, which never ran, is none."""
+    outer = common_prefix(modules)
+    if outer in modules:
+        return outer
+    ran = {path for row in context.after.modules for path in expand_pattern(row.path)}
+    return outer if outer in ran else nearest(outer, ran) or ""
