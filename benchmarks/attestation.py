@@ -77,8 +77,12 @@ def totals(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+class _TooLong(BaseException):
+    """No ``Exception``, because exporters catch those to try again in another way."""
+
+
 def _too_long(*_: object) -> None:
-    raise TimeoutError
+    raise _TooLong
 
 
 def main() -> None:
@@ -95,7 +99,7 @@ def main() -> None:
             signal.alarm(arguments.limit)
             try:
                 row = measure(name, dynamic)
-            except Exception as error:  # one that upstream can't export is no reason to lose the others
+            except (Exception, _TooLong) as error:  # one that upstream can't export is no reason to lose the others
                 row = {"name": name, "dynamic": dynamic, "error": f"{type(error).__name__}: {error}"[:200]}
             signal.alarm(0)
             rows.append(row)
