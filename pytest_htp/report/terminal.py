@@ -171,7 +171,9 @@ def _next_steps(
     exports: Sequence[ExportResult], html: Path | str | None, again: Callable[[str], str] | None
 ) -> list[Line]:
     broken = [item for item in exports if item.error]
-    missing = [item for item in exports if item.baseline_status is BaselineState.MISSING and not item.error]
+    without = [item for item in exports if item.baseline_status is BaselineState.MISSING and not item.error]
+    missing = [item for item in without if item.accept_command()]
+    unfit = [item for item in without if not item.accept_command()]
     gone = [item for item in exports if item.baseline_status is BaselineState.NO_EXPORT and item.accept_command()]
     changed = [
         item
@@ -183,6 +185,12 @@ def _next_steps(
         lines.append((f"report: {_safe(str(html))}", {}))
     for results, one, several, key in (
         (broken, "failed to export; reproduce with", "failed to export; reproduce with", "reproduce"),
+        (
+            unfit,
+            "can have no baseline as it is; reproduce with",
+            "can have no baseline as they are; reproduce with",
+            "reproduce",
+        ),
         (missing, "has no baseline; create it with", "have no baseline; create them with", "accept"),
         (changed, "changed; after review, accept with", "changed; after review, accept with", "accept"),
         (gone, f"no longer makes {_GONE}", f"no longer make {_GONE}", "accept"),

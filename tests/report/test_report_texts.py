@@ -149,6 +149,21 @@ def test_what_had_not_run_is_not_accepted_by_running_all_again() -> None:
         assert any(line.startswith("and 8 more tests") for line in lines) is bool(incomplete)
 
 
+@pytest.mark.parametrize(
+    ("accept", "words"),
+    [
+        ("pytest a --snapshot-update", "next: 1 test has no baseline; create it with"),
+        ("", "next: 1 test can have no baseline as it is; reproduce with"),
+    ],
+)
+def test_a_baseline_that_may_not_be_written_is_not_offered(accept: str, words: str) -> None:
+    entry = result("test_a", record([row("", "M", {"Add": 1})], "M"))
+    commands = {"reproduce": "pytest a", "accept": accept}
+    entry.update(verdict="breaking", outcome="failed", baseline_status="missing", commands=commands)
+    lines = [line.strip() for line, _ in summary_lines(build_report([entry], {}))]
+    assert lines[lines.index(words) + 1] == (accept or "pytest a")
+
+
 def test_terminal_says_nothing_without_exports() -> None:
     assert summary_lines(build_report([], {})) == []
 
