@@ -152,10 +152,10 @@ def told_apart(graph: GraphFacts) -> dict[ir.Value, str]:
     alike: dict[str, dict[ir.Value, set[str]]] = {}
     for value in initializers(graph):
         names = graph.parameter_names(value)
-        if names and value.name not in names:
-            made = (value.name or "", *folded_from(value))
+        between = [name for name in folded_from(value) if "." not in name and name not in names]
+        if names and between and value.name not in names:  # a stage's constants have no steps between
             # torch names a value after its operator; `val_7` are the exporter's own.
-            steps = {_NUMBER.sub("", name).strip("_") for name in made if "." not in name and name not in names}
+            steps = {_NUMBER.sub("", name).strip("_") for name in (value.name or "", *between)}
             for name in names:
                 alike.setdefault(name, {})[value] = steps - {"val"}
     own: dict[ir.Value, set[str]] = {}
