@@ -5,7 +5,7 @@
 Each model is exported by TorchScript (opset 17 and 20) and dynamo (18 and 20, also without optimization), and passed
 through tools: ONNX Runtime's basic optimizations, onnxslim (where installed), dynamic quantization, and one that
 leaves no names. Of an equal pair nothing may be said but information, improvements (a newer opset's ``Gelu``), and
-that the opset is another one, which it is; a tool that rewrites operators is not silent, and counts as failed here.
+that the opset is another one, which it is.
 A float model and a quantized one are never equal: of that pair only the planted difference counts, by what is said
 beyond what is said without it. ``--timm`` names folders with two releases, made by ``pip install --no-deps --target``
 (what they need beside torch must be importable): the same model of both, with the same weights.

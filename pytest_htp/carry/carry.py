@@ -18,7 +18,7 @@ from pytest_htp.tagging.tagger import Tagging
 
 FOLDED_FROM = "pkg.onnxscript.optimizer.folded_from"
 # Shapes, axes, indices and flags: part of the program whoever wrote them.
-_STRUCTURAL = (ir.DataType.INT64, ir.DataType.BOOL, ir.DataType.STRING)
+STRUCTURAL = (ir.DataType.INT64, ir.DataType.BOOL, ir.DataType.STRING)
 NOTHING_KNOWN = "no name, value or weight of the graph before is near it"
 
 
@@ -71,7 +71,7 @@ def _remember_parameters(graphs: Correspondence) -> None:
     for graph in graphs.after.model.graphs():
         for value in graph.initializers.values():
             original = graphs.values.get(value)
-            if value.dtype in _STRUCTURAL:
+            if value.dtype in STRUCTURAL:
                 continue
             if original is None or original.const_value is None or computed_from_data(original):
                 value.meta[COMPUTED] = True

@@ -321,8 +321,8 @@ _EXTENSIONS = (
     ),
     Code(
         "exporter.wording", "info",
-        "Two .onnx files of different exporters write a module in other operators that compute the same, or "
-        "call it by another name (htp compare alone).",
+        "Two .onnx files of different exporters, or before and after an optimizer, write a module in other "
+        "operators that compute the same, or call it by another name (htp compare alone).",
         "written in other operators that compute the same: encoder.layer.{0..11}.attention",
     ),
     Code(

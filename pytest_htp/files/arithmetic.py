@@ -39,9 +39,9 @@ _PARTS = {
 }
 _MOVES = frozenset(
     """
-    Reshape Transpose Shape Size Gather GatherND Concat Unsqueeze Squeeze Slice Expand Identity Constant Flatten
-    ConstantOfShape Cast CastLike Range Where Equal Split Tile Pad And Or Not Less LessOrEqual Greater GreaterOrEqual
-    Trilu ScatterND Mod Min Max Dropout
+    Reshape Transpose Shape Size Gather GatherElements GatherND Concat Unsqueeze Squeeze Slice Expand Identity Constant
+    Flatten ConstantOfShape Cast CastLike Range Where Equal Split Tile Pad And Or Not Less LessOrEqual Greater
+    GreaterOrEqual Trilu ScatterND Mod Min Max Dropout
     """.split()  # noqa: SIM905
 )
 # A scale may be multiplied in once or on both sides, computed or constant, and a mask added in several forms.

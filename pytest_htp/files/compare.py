@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from pytest_htp.carry import carry
+from pytest_htp.carry.carry import STRUCTURAL
 from pytest_htp.compare import Comparison, Finding, Policy, compare_exports
 from pytest_htp.compare.changes import is_float
 from pytest_htp.compare.finding import finding_order
 from pytest_htp.compare.match import index_rows
 from pytest_htp.files.align import new_names
 from pytest_htp.files.arithmetic import arithmetic, computes_the_same
+from pytest_htp.files.folded import fold
 from pytest_htp.files.load import OnnxFile
 from pytest_htp.files.modules import ALONE, IN_WORDS, SCOPES, TAGS, UNKNOWN_CLASS, ReadModules, as_one_module
 from pytest_htp.files.side import Here, Known, Side, two_sides
@@ -33,10 +35,13 @@ _OPERATORS = frozenset(
     {"ops.changed", "ops.exploded", "fusion.lost", "fusion.gained", "dtype.internal", "controlflow.added"}
 )
 _MODULES = frozenset({"module.added", "module.removed", "module.class_changed"})
+# Findings that leave the graphs the same.
+_SAME_GRAPH = frozenset({"exporter.wording", "opset.changed", "weights.values"})
 # What two sources of modules can't be held to.
 _OF_ONE_SOURCE = frozenset({"coverage.dropped", "direct.dropped", "coverage.improved", "tags.moved", "record.changed"})
 # Names that only the exporter gives, and only to some nodes, cover what they cover.
 _COVERAGE = frozenset({"coverage.dropped", "direct.dropped", "coverage.improved"})
+FOLDED = "the same once constants are folded and rewritten what onnxscript's optimizer knows: one is less optimized"
 # Below this share of nodes that stand for known ones, a file was not made of another.
 _MADE_OF = 0.5
 # Below this share of equal operators, graphs without a common weight or module have nothing to do with each other.
@@ -50,6 +55,10 @@ class FileComparison:
     comparison: Comparison
     notes: list[str] = field(default_factory=list)
 
+    def with_finding(self, finding: Finding) -> FileComparison:
+        """With one more."""
+        return FileComparison(_sorted([*self.comparison.findings, finding], self.comparison), self.notes)
+
 
 def compare_files(old: OnnxFile | Record, new: OnnxFile | Record, policy: Policy) -> FileComparison:
     """Compare two files, each an ONNX model or a baseline."""
@@ -58,21 +67,29 @@ def compare_files(old: OnnxFile | Record, new: OnnxFile | Record, policy: Policy
     if isinstance(old, Record) or isinstance(new, Record):
         return _with_baseline(old, new, policy)
     with two_sides(old, new) as (one, other):
-        return _two_models(one, other, policy)
+        found = _two_models(one, other, policy)
+    if any(finding.code in _OPERATORS | _MODULES for finding in found.comparison.findings) and fold((old, new)):
+        folded = _two_models(Here(old), Here(new), policy, folded=True)
+        if {finding.code for finding in folded.comparison.findings} <= _SAME_GRAPH:
+            return folded.with_finding(_finding("exporter.wording", FOLDED, policy))
+    return found
 
 
-def _two_models(old: Here, new: Side, policy: Policy) -> FileComparison:
+def _two_models(old: Here, new: Side, policy: Policy, *, folded: bool = False) -> FileComparison:
     notes = [note for side in (old, new) for note in _notes_of(side.known)]
     values = match_weights(old.known.weights, new.known.weights)
     if _unrelated(old.known, new.known, values):
         message = "the two models have no weight and no module in common: nothing to compare"
         return FileComparison(Comparison((_finding("model.unrelated", message, policy),)), notes)
     sources = old.known.source, new.known.source
-    foreign = sources[0] != sources[1]
-    lent = foreign and ALONE in sources
-    if lent:
+    optimized = old.known.optimized != new.known.optimized
+    foreign = sources[0] != sources[1] or optimized
+    lent = ""
+    if foreign and (optimized or ALONE in sources):
         new = new.here()
-        notes.append(_lend_modules(old, new))
+        lent = _lend_modules(old, new)
+    if lent:
+        notes.append(lent)
         values = match_weights(old.known.weights, new.known.weights)
         sources = old.known.source, new.known.source
     elif foreign:
@@ -81,7 +98,7 @@ def _two_models(old: Here, new: Side, policy: Policy) -> FileComparison:
             f"{IN_WORDS[sources[1]]}"
         )
     known, named = old.known.modules, new.known.modules
-    alike = lent or (not foreign and _mostly_named_alike(known, named))  # equal weights would only lead astray
+    alike = bool(lent) or (not foreign and _mostly_named_alike(known, named))  # equal weights would only lead astray
     names = {} if alike else new_names(values.same, known, named)
     if foreign or names or _only_one_tells_classes(known, named):
         new.rename(names, known)
@@ -99,6 +116,8 @@ def _two_models(old: Here, new: Side, policy: Policy) -> FileComparison:
     findings = list(comparison.findings)
     if foreign or names:
         findings = _what_both_can_tell(findings, records[0], records[1], policy, names, foreign)
+    if (foreign or folded) and not _stores_more(old.known, new.known):
+        findings = [finding for finding in findings if finding.code != "weights.grown"]
     if sources[0] == sources[1] and sources[0] not in (TAGS, SCOPES):
         findings = [finding for finding in findings if finding.code not in _COVERAGE]
     if sources == (ALONE, ALONE):
@@ -108,15 +127,30 @@ def _two_models(old: Here, new: Side, policy: Policy) -> FileComparison:
 
 
 def _lend_modules(old: Here, new: Here) -> str:
-    """Give a file without modules those of the other, if it was made of it; else let both be one module."""
-    tagged, bare = (old, new) if new.known.source == ALONE else (new, old)
+    """Give a file without modules, or one that was optimized, those of the other, if it was made of it. Else those
+    without any are compared as one module, and nothing is said of the others.
+    """
+    bare = new if new.known.source == ALONE or (new.known.optimized and old.known.source != ALONE) else old
+    tagged = old if bare is new else new
+    why = "names no modules" if bare.known.source == ALONE else "was optimized"
     carried = carry(tagged.tagging, bare.file.model)
     coverage = carried.coverage
     if coverage.direct + coverage.fused >= _MADE_OF * coverage.total_nodes:
         bare.look(ReadModules(carried, tagged.known.source))
-        return f"{bare.file.path} names no modules: those of {tagged.file.path} are carried onto it"
+        return f"{bare.file.path} {why}: the modules of {tagged.file.path} are carried onto it"
+    if bare.known.source != ALONE:
+        return ""
     tagged.look(as_one_module(tagged.file.model))
-    return f"{bare.file.path} names no modules and was not made of {tagged.file.path}: each is compared as one module"
+    return f"{bare.file.path} {why} and was not made of {tagged.file.path}: each is compared as one module"
+
+
+def _stores_more(old: Known, new: Known) -> bool:
+    """Whether it is more than shapes, indices and flags, which exporters and optimizers store in their own ways."""
+
+    def stored(known: Known) -> int:
+        return sum(weight.tensor.nbytes for weight in known.weights if weight.tensor.dtype not in STRUCTURAL)
+
+    return stored(new) > stored(old)
 
 
 def _notes_of(side: Known) -> Iterable[str]:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 _MANY_NODES = 10_000
 # Weights inside of the file are handed over as they are.
 _MOST_BYTES = 256 * 1024 * 1024
+# ONNX Runtime lists all domains that it knows in what it writes.
+_OF_ONNX_RUNTIME = "com.microsoft.nchwc"
 _FURTHEST = 32  # operators that are looked at around a weight
 
 
@@ -46,6 +48,7 @@ class Known:
         source, note: as of :class:`ReadModules`.
         modules: path → class.
         operators: how often each is used.
+        optimized: ONNX Runtime wrote it, which left names to some nodes, and with others of another module.
         typed: whether the element type of all values is told; TorchScript's files leave some out, and tools fill them
             in.
     """
@@ -57,6 +60,7 @@ class Known:
     modules: dict[str, str]
     weights: list[Weight]
     operators: Counter[str]
+    optimized: bool
     typed: bool
 
 
@@ -102,6 +106,7 @@ class Here:
             modules=self._modules(),
             weights=weights_of(self.file, self.tagging.graph),
             operators=Counter(node.op_type for node in nodes),
+            optimized=any(entry.domain == _OF_ONNX_RUNTIME for entry in self.file.proto.opset_import),
             typed=all(value.dtype is not None for node in nodes for value in node.outputs if value.name),
         )
 

@@ -54,7 +54,9 @@ class Weight:
 
     @cached_property
     def bag(self) -> int:
-        """Hash of the elements in any order: the sum of a hash of each."""
+        """Hash of the elements in any order: the sum of a hash of each (of strings: of all in their order)."""
+        if self.tensor.dtype == ir.DataType.STRING:
+            return int.from_bytes(self.digest)
         width = max(int(self.tensor.dtype.itemsize), 1)
         total = 0
         for chunk in chunks(self.tensor):
@@ -83,6 +85,9 @@ class Weight:
 
 def chunks(tensor: ir.TensorProtocol) -> Iterator[bytes]:
     """The tensor's bytes (little endian, row major), some megabytes at a time; a file is read, not mapped."""
+    if tensor.dtype == ir.DataType.STRING:
+        yield from (b"%d %s" % (len(text), text) for text in tensor.numpy().ravel().tolist())
+        return
     if not isinstance(tensor, ir.ExternalTensor):
         content = memoryview(tensor.tobytes())
         yield from (bytes(content[start : start + _CHUNK]) for start in range(0, len(content), _CHUNK))
@@ -97,7 +102,7 @@ def chunks(tensor: ir.TensorProtocol) -> Iterator[bytes]:
 
 def may_be_duplicate(weight: Weight) -> bool:
     """Whether it is large enough that the same bytes stored again are worth a word."""
-    return bool(weight.tensor.nbytes >= _DUPLICATE_BYTES)
+    return weight.tensor.dtype != ir.DataType.STRING and bool(weight.tensor.nbytes >= _DUPLICATE_BYTES)
 
 
 def duplicates(weights: Iterable[Weight]) -> list[tuple[list[str], int, int]]:

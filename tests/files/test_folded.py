@@ -1,0 +1,100 @@
+"""Files of which one is more optimized than the other: the same, unless what they compute differs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+from pytest_htp.compare import Policy
+from pytest_htp.files.compare import compare_files
+from pytest_htp.files.load import load_onnx
+from tests.files.htp_pairs import Encoder, save
+
+HEAD = '<ir_version: 8, opset_import: ["" : 18]> g (float[4] x) => (float[4] y) '
+COMPUTED = HEAD + "{ a = Constant<value = float {4.0}>() b = Sqrt(a) m = Mul(x, b) y = Relu(m) }"
+CONSTANT = HEAD + "{ b = Constant<value = float {2.0}>() m = Mul(x, b) y = Relu(m) }"
+
+
+def codes(old: Path, new: Path) -> set[str]:
+    found = compare_files(load_onnx(str(old)), load_onnx(str(new)), Policy())
+    return {finding.code for finding in found.comparison.findings}
+
+
+def written(folder: Path, **texts: str) -> list[Path]:
+    for name, text in texts.items():
+        onnx.save(onnx.parser.parse_model(text), folder / f"{name}.onnx")
+    return [folder / f"{name}.onnx" for name in texts]
+
+
+def test_a_computed_constant_is_what_comes_of_it(tmp_path: Path) -> None:
+    assert codes(*written(tmp_path, old=COMPUTED, new=CONSTANT)) == {"exporter.wording"}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        COMPUTED.replace("4.0", "9.0"),
+        COMPUTED.replace("Sqrt", "Exp"),
+        COMPUTED.replace("Mul(x, b)", "Div(x, b)"),
+        COMPUTED.replace("}>() b = Sqrt(a)", "}>() c = Sqrt(a) b = Sqrt(c)"),
+    ],
+)
+def test_another_number_or_operator_is_told_as_before(changed: str, tmp_path: Path) -> None:
+    assert codes(*written(tmp_path, old=changed, new=CONSTANT)) & {"ops.changed", "ops.exploded"}
+
+
+@pytest.mark.parametrize("kind", ["ConstantOfShape", "Expand", "Tile", "Range"])
+def test_a_small_file_that_asks_for_much_memory_gets_none(kind: str, tmp_path: Path) -> None:
+    made = {
+        "ConstantOfShape": "big = ConstantOfShape(n)",
+        "Expand": "one = Constant<value = float {1.0}>() big = Expand(one, n)",
+        "Tile": "one = Constant<value = float[1] {1.0}>() big = Tile(one, n)",
+        "Range": "zero = Constant<value = int64 {0}>() one = Constant<value = int64 {1}>() m = Squeeze(n) "
+        "long = Range(zero, m, one) big = Cast<to = 1>(long)",
+    }[kind]
+    text = HEAD + f"{{ n = Constant<value = int64[1] {{400000000000}}>() {made} s = ReduceMax<keepdims = 0>(big) "
+    paths = written(tmp_path, old=text + "y = Mul(x, s) }", new=text + "y = Add(x, s) }")
+    assert "ops.changed" in codes(*paths)
+
+
+@pytest.fixture(scope="module")
+def optimized(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """By ONNX Runtime, of TorchScript's file."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("pair")
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(folder / "basic.onnx")
+    source = save(Encoder(), folder / "source.onnx", dynamo=False)
+    onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    return folder
+
+
+def test_what_onnx_runtime_rewrote_is_wording(optimized: Path) -> None:
+    assert codes(optimized / "source.onnx", optimized / "basic.onnx") == {"exporter.wording"}
+    assert codes(optimized / "basic.onnx", optimized / "source.onnx") == {"exporter.wording"}
+
+
+def test_a_change_shows_through_what_onnx_runtime_rewrote(optimized: Path) -> None:
+    torch.manual_seed(0)
+    changed = Encoder()
+    changed.blocks[1].mlp[1] = nn.Tanh()  # type: ignore[operator]
+    path = save(changed, optimized / "changed.onnx", dynamo=False)
+    found = compare_files(load_onnx(str(path)), load_onnx(str(optimized / "basic.onnx")), Policy())
+    assert "blocks.1.mlp.1" in {finding.module for finding in found.comparison.findings}
+    assert found.notes == [f"{optimized / 'basic.onnx'} was optimized: the modules of {path} are carried onto it"]
+
+
+def test_tables_of_strings_are_compared(tmp_path: Path) -> None:
+    text = '<ir_version: 8, opset_import: ["" : 18]> g (int64[3] i) => (string[3] y) <string[9] t = {%s}> '
+    text += "{ y = Gather(t, i) }"
+    words = [f'"w{number}"' for number in range(9)]
+    same = ",".join(words)
+    old, other, new = written(tmp_path, old=text % same, other=text % same, new=text % same.replace("w3", "w7"))
+    assert codes(old, other) == set()
+    assert codes(old, new) == {"weights.values"}
