@@ -8,7 +8,7 @@
    the operator that took it in: the result, further along in PyTorch, of modules that do nothing but take it.
    So does one whose best value is no better than :data:`UNRELATED` while the result further along is, or has its name.
    An activation that is no module is computed of it: :mod:`pytest_htp.quality.absorbed`.
-   Failing that, as the tensor that its operators make, whosever it is.
+   Where that finds none of a call's results, it counts as the tensor that its operators make, whosever it is.
 4. A module's number is the worst of its calls' and results'.
 """
 
@@ -86,13 +86,17 @@ class ModuleNumbers:
         worst: tuple[float, ir.Value] | None = None
         for reference in border.outputs.references:
             reason = self._unmeasurable(reference, border.inputs.ids)
-            found = (self._found(reference) or self._leaving(call)) if reason is None else None
+            found = self._found(reference) if reason is None else None
             if found is None:
                 reasons.append(reason or UNLIKE)
             elif isinstance(found.number, Undefined):
                 return found.number.reason
             elif worst is None or found.number < worst[0]:
                 worst = found.number, found.at
+        if worst is None and UNLIKE in reasons and (found := self._leaving(call)) is not None:
+            if isinstance(found.number, Undefined):
+                return found.number.reason
+            worst = found.number, found.at
         if worst is None:
             return reasons[0] if reasons else NO_TENSOR
         return Measured(worst[0], self._entering(call), worst[1].name or "")

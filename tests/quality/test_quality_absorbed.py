@@ -49,6 +49,23 @@ def test_activations_that_are_functions(net: Net, tmp_path: Path, stage: str, le
     assert reasons in ({}, {"places": "folded into a constant"})
 
 
+def test_results_that_are_nowhere_beside_one_that_is_found(tmp_path: Path) -> None:
+    """The last states of an LSTM are not read: nothing of its other layout is taken for them."""
+
+    class Last(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm, self.head = nn.LSTM(4, 6, num_layers=2, batch_first=True), nn.Linear(6, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(self.lstm(x)[0][:, -1])
+
+    torch.manual_seed(0)
+    x = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(1))
+    export = HTPExporter(stages=["ort:extended"]).export(Last(), (x,), tmp_path / "m.onnx")
+    assert min(export.stages["ort:extended"].quality.values()) > 100
+
+
 def test_what_is_not_finite_in_pytorch_has_no_number(tmp_path: Path) -> None:
     class Divided(nn.Module):
         def __init__(self) -> None:
