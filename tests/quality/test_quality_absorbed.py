@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
+import onnx_ir as ir
 import pytest
 import torch
 from torch import nn
@@ -12,6 +15,8 @@ from torch.nn import functional
 
 from pytest_htp import HTPExporter
 from pytest_htp.compare import compare_exports
+from pytest_htp.parity.references import Reference
+from pytest_htp.quality.absorbed import absorbed
 
 X = (torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(1)),)
 
@@ -99,3 +104,19 @@ def test_a_loss_behind_one_begins_in_its_module(tmp_path: Path) -> None:
 
     findings = compare_exports(record_of(8), record_of(3)).findings
     assert {(it["module"], it["stage"]) for it in findings if it["code"] == "quality.worse"} == {("up", None)}
+
+
+@pytest.mark.parametrize(("dtype", "found"), [(torch.float32, {0: 1}), (torch.bfloat16, {}), (torch.float64, {})])
+def test_a_tensor_of_another_type_than_the_graph_has_is_left_alone(dtype: torch.dtype, found: dict[int, int]) -> None:
+    given = ir.val("x", ir.DataType.FLOAT, [2, 3])
+    relu = ir.node("Relu", [given])
+    negated = ir.node("Neg", [relu.outputs[0]])
+    for value, name in ((relu.outputs[0], "y"), (negated.outputs[0], "z")):
+        value.name, value.dtype, value.shape = name, ir.DataType.FLOAT, ir.Shape([2, 3])
+    graph = ir.Graph([given], [negated.outputs[0]], nodes=[relu, negated], opset_imports={"": 20})
+    y = torch.ones(2, 3, dtype=dtype)
+    references = cast(Any, SimpleNamespace(items=[Reference(0, y, ("float", 6), 1.0, False, cast(Any, None))]))
+    instead, named, further = absorbed(references, {0: ("y",)}, ir.Model(graph, ir_version=10), {"z"})
+    assert instead == found
+    assert list(named.values()) == ["z"] * len(found)
+    assert all(torch.equal(reference.tensor, -y) for reference in further.values())
