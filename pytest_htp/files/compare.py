@@ -35,8 +35,8 @@ _OPERATORS = frozenset(
     {"ops.changed", "ops.exploded", "fusion.lost", "fusion.gained", "dtype.internal", "controlflow.added"}
 )
 _MODULES = frozenset({"module.added", "module.removed", "module.class_changed"})
-# Findings that leave the graphs the same.
-_SAME_GRAPH = frozenset({"exporter.wording", "opset.changed", "weights.values"})
+# Findings that leave what a graph computes the same.
+_SAME_GRAPH = frozenset({"exporter.wording", "opset.changed"})
 # What two sources of modules can't be held to.
 _OF_ONE_SOURCE = frozenset({"coverage.dropped", "direct.dropped", "coverage.improved", "tags.moved", "record.changed"})
 # Names that only the exporter gives, and only to some nodes, cover what they cover.
@@ -68,9 +68,11 @@ def compare_files(old: OnnxFile | Record, new: OnnxFile | Record, policy: Policy
         return _with_baseline(old, new, policy)
     with two_sides(old, new) as (one, other):
         found = _two_models(one, other, policy)
-    if any(finding.code in _OPERATORS | _MODULES for finding in found.comparison.findings) and fold((old, new)):
+    said = found.comparison.findings
+    if any(finding.code in _OPERATORS | _MODULES for finding in said) and fold((old, new)):
         folded = _two_models(Here(old), Here(new), policy, folded=True)
-        if {finding.code for finding in folded.comparison.findings} <= _SAME_GRAPH:
+        values = [finding for finding in said if finding.code == "weights.values"]
+        if all(finding.code in _SAME_GRAPH or finding in values for finding in folded.comparison.findings):
             return folded.with_finding(_finding("exporter.wording", FOLDED, policy))
     return found
 

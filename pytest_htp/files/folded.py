@@ -34,7 +34,7 @@ def fold(files: tuple[OnnxFile, OnnxFile]) -> bool:
     from onnxscript.optimizer import optimize_ir
 
     before = [_operators(file.model) for file in files]
-    given = [{id(tensor): tensor for tensor in _constants(file.model)} for file in files]
+    given = [{id(tensor): tensor for tensor in _initializers(file.model)} for file in files]  # kept: ids are theirs
     logger = logging.getLogger("onnxscript")
     level = logger.level
     logger.setLevel(logging.ERROR)  # it warns of what it can't compute, and leaves it
@@ -47,17 +47,14 @@ def fold(files: tuple[OnnxFile, OnnxFile]) -> bool:
         logger.setLevel(level)
     if [_operators(file.model) for file in files] == before:
         return False
-    now = [list(_constants(file.model)) for file in files]
+    now = [list(_initializers(file.model)) for file in files]  # the optimizer stores constants as such
     made = [[tensor for tensor in tensors if id(tensor) not in old] for tensors, old in zip(now, given, strict=True)]
     return all(
         _has(now[1 - side], tensor) for side in (0, 1) for tensor in made[side] if tensor.dtype.is_floating_point()
     )
 
 
-def _constants(model: ir.Model) -> Iterator[ir.TensorProtocol]:
-    for node in model.graph.all_nodes():
-        if node.op_type == "Constant" and "value" in node.attributes:
-            yield node.attributes["value"].as_tensor()
+def _initializers(model: ir.Model) -> Iterator[ir.TensorProtocol]:
     for graph in graphs_in(model.graph):
         yield from (value.const_value for value in graph.initializers.values() if value.const_value is not None)
 
