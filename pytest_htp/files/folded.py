@@ -34,7 +34,7 @@ def fold(files: tuple[OnnxFile, OnnxFile]) -> bool:
     from onnxscript.optimizer import optimize_ir
 
     before = [_operators(file.model) for file in files]
-    given = [{id(tensor): tensor for tensor in _initializers(file.model)} for file in files]  # kept: ids are theirs
+    given = [{id(tensor): tensor for tensor in _given(file.model)} for file in files]  # kept, for ids are used again
     logger = logging.getLogger("onnxscript")
     level = logger.level
     logger.setLevel(logging.ERROR)  # it warns of what it can't compute, and leaves it
@@ -47,11 +47,21 @@ def fold(files: tuple[OnnxFile, OnnxFile]) -> bool:
         logger.setLevel(level)
     if [_operators(file.model) for file in files] == before:
         return False
-    now = [list(_initializers(file.model)) for file in files]  # the optimizer stores constants as such
+    now = [list(_initializers(file.model)) for file in files]  # constants are stored as such now
     made = [[tensor for tensor in tensors if id(tensor) not in old] for tensors, old in zip(now, given, strict=True)]
     return all(
         _has(now[1 - side], tensor) for side in (0, 1) for tensor in made[side] if tensor.dtype.is_floating_point()
     )
+
+
+def _given(model: ir.Model) -> Iterator[ir.TensorProtocol]:
+    """What no step made: stored numbers, and small ones in the program, which are compared as part of it."""
+    yield from _initializers(model)
+    for node in model.graph.all_nodes():
+        if node.op_type == "Constant" and "value" in node.attributes:
+            tensor = node.attributes["value"].as_tensor()
+            if tensor.size < FEWEST:
+                yield tensor
 
 
 def _initializers(model: ir.Model) -> Iterator[ir.TensorProtocol]:
