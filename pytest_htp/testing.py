@@ -47,7 +47,10 @@ __all__ = ["Example", "Run"]
 
 REPORT_DIR = "htp-report"
 # A run must not depend on where the harness itself runs.
-_LEFT_OUT_OF_ENVIRONMENT = ("CI", "BUILD_NUMBER", "GITHUB_", "PYTEST_", "COLUMNS", "FORCE_COLOR", "PY_COLORS")
+# The last: pytest has its cache where tox says, and all runs would share it.
+_LEFT_OUT_OF_ENVIRONMENT = (
+    "CI", "BUILD_NUMBER", "GITHUB_", "PYTEST_", "COLUMNS", "FORCE_COLOR", "PY_COLORS", "TOX_ENV_DIR",
+)  # fmt: skip
 _INI_FILES = ("pytest.ini", "pytest.toml", "pyproject.toml", "tox.ini", "setup.cfg")
 _NOT_FILES_OF_THE_PROJECT = (".pytest_cache", "__pycache__", ".hypothesis")
 _SUMMARY = re.compile(r"^=*\s*((?:\d+ [a-z]+(?:, )?)+) in [\d.]+s", re.MULTILINE)

@@ -37,7 +37,8 @@ def measured(
     """
 
     def side(index: int) -> Any:
-        reference = SimpleNamespace(index=index, group=("float", 4), scale=1.0, constant=False)
+        size = SimpleNamespace(largest=1.0)
+        reference = SimpleNamespace(index=index, group=("float", 4), scale=1.0, constant=False, size=size)
         return SimpleNamespace(references=[reference], ids={index})
 
     borders = [SimpleNamespace(inputs=side(took), outputs=side(gave)) for _, took, gave in calls]
