@@ -62,12 +62,14 @@ def absorbed(
 
 
 def _first_kept(start: ir.Value, kept: Collection[str | None]) -> ir.Value | None:
-    """The first of the values computed from one value and constants alone that the stage has."""
+    """The first of the values computed from one value and numbers alone that the stage has. A function has no weights:
+    behind those of another operator lies another result.
+    """
     computed, todo, seen = {start}, [start], 0
     while todo and seen < _MOST:
         for node in todo.pop(0).consumers():
             inputs = [value for value in node.inputs if value is not None]
-            if any(value not in computed and value.const_value is None for value in inputs):
+            if any(value not in computed and not _is_number(value) for value in inputs):
                 continue
             seen += 1
             for value in node.outputs:
@@ -77,6 +79,10 @@ def _first_kept(start: ir.Value, kept: Collection[str | None]) -> ir.Value | Non
                     computed.add(value)
                     todo.append(value)
     return None
+
+
+def _is_number(value: ir.Value) -> bool:
+    return value.const_value is not None and value.const_value.size == 1
 
 
 def _computed(export: ir.Model, start: ir.Value, end: ir.Value, reference: Reference) -> torch.Tensor:

@@ -120,3 +120,18 @@ def test_a_tensor_of_another_type_than_the_graph_has_is_left_alone(dtype: torch.
     assert instead == found
     assert list(named.values()) == ["z"] * len(found)
     assert all(torch.equal(reference.tensor, -y) for reference in further.values())
+
+
+@pytest.mark.parametrize(("size", "found"), [(1, {0: 1}), (2, {})])
+def test_behind_another_operators_weights_lies_another_result(size: int, found: dict[int, int]) -> None:
+    given = ir.val("x", ir.DataType.FLOAT, [2, 2])
+    weight = ir.val("w", ir.DataType.FLOAT, [size], const_value=ir.tensor([2.0] * size, dtype=ir.DataType.FLOAT))
+    relu = ir.node("Relu", [given])
+    scaled = ir.node("Mul", [relu.outputs[0], weight])
+    for value, name in ((relu.outputs[0], "y"), (scaled.outputs[0], "z")):
+        value.name, value.dtype, value.shape = name, ir.DataType.FLOAT, ir.Shape([2, 2])
+    opsets = {"": 20}
+    graph = ir.Graph([given], [scaled.outputs[0]], nodes=[relu, scaled], initializers=[weight], opset_imports=opsets)
+    y = torch.ones(2, 2)
+    references = cast(Any, SimpleNamespace(items=[Reference(0, y, ("float", 4), 1.0, False, cast(Any, None))]))
+    assert absorbed(references, {0: ("y",)}, ir.Model(graph, ir_version=10), {"z"})[0] == found
