@@ -1,7 +1,8 @@
 """Node data for Google's Model Explorer (``ai-edge-model-explorer``): one overlay of a graph's nodes.
 
 Its format (``model_explorer.node_data_builder``): graph id → ``{"name", "results": {key: {"value"}}}`` with, for
-numbers, a ``gradient``. A key is the name of any tensor that the node makes, a graph's id its name.
+numbers, a ``gradient``. Keys are ids of nodes and graphs as ``model-explorer-onnx`` makes them: their names, and the
+place in its graph of a node without one.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.files.load import load_onnx
 from pytest_htp.files.modules import read_modules
+from pytest_htp.tagging.facts import graphs_in
 
 _GRADIENT = [{"stop": 0, "bgColor": "#d7301f"}, {"stop": 0.5, "bgColor": "#fdcc8a"}, {"stop": 1, "bgColor": "#1a9850"}]
 
@@ -31,6 +33,8 @@ def node_data(path: str, content: bytes | None, overlay: str, facts: Mapping[str
     file = load_onnx(path, content)
     tagging = read_modules(file.model).tagging
     modules = tagging.graph.modules
+    graphs = [*graphs_in(file.model.graph), *(function.graph for function in file.model.functions.values())]
+    ids = {node: node.name or f"<node_{place}>" for graph in graphs for place, node in enumerate(graph)}
     results: dict[str, dict[str, Any]] = {}
     for node in tagging.nodes:
         value: Any = None
@@ -42,9 +46,8 @@ def node_data(path: str, content: bytes | None, overlay: str, facts: Mapping[str
             value = facts.get(node.path, {}).get(overlay)
         if isinstance(value, Mapping):
             value = ", ".join(f"{device} {count}" for device, count in sorted(value.items()))
-        name = next((output.name for output in node.node.outputs if output.name), None)
-        if value is not None and name is not None:
-            results[name] = {"value": value}
+        if value is not None:
+            results[ids[node.node]] = {"value": value}
     if not results and tagging.nodes:
         raise HTPUsageError(
             f"{path}: nothing is known for the overlay {overlay!r}: give a baseline that holds it with --facts BASELINE"
@@ -52,4 +55,4 @@ def node_data(path: str, content: bytes | None, overlay: str, facts: Mapping[str
     data: dict[str, Any] = {"name": overlay, "results": results}
     if overlay == "sqnr":
         data["gradient"] = _GRADIENT
-    return {file.model.graph.name or "main_graph": data}
+    return {file.model.graph.name or "<main>": data}

@@ -60,8 +60,8 @@ def test_a_file_without_tags_is_shown_by_its_names(tmp_path: Path, capsys: pytes
 @pytest.mark.parametrize(
     ("overlay", "results"),
     [
-        ("tag", {"a": {"value": "/Net/ReLU.act"}, "y": {"value": "/Net/Tanh.head"}}),
-        ("evidence", {"a": {"value": "direct"}, "y": {"value": "direct"}}),
+        ("tag", {"/act/Relu": {"value": "/Net/ReLU.act"}, "/head/Tanh": {"value": "/Net/Tanh.head"}}),
+        ("evidence", {"/act/Relu": {"value": "direct"}, "/head/Tanh": {"value": "direct"}}),
     ],
 )
 def test_overlays_for_model_explorer(
@@ -70,6 +70,18 @@ def test_overlays_for_model_explorer(
     file = model(tmp_path / "m.onnx", tagged=True)
     data = shown(capsys, file, "--format", "model-explorer", "--overlay", overlay)
     assert data == {"net": {"name": overlay, "results": results}}
+
+
+def test_a_node_without_a_name_has_the_id_that_the_onnx_adapter_gives_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = model(tmp_path / "m.onnx", tagged=True)
+    stored = onnx.load(file)
+    for node in stored.graph.node:
+        node.ClearField("name")
+    onnx.save(stored, file)
+    data = shown(capsys, file, "--format", "model-explorer", "--overlay", "tag")
+    assert list(data["net"]["results"]) == ["<node_0>", "<node_1>"]
 
 
 def test_an_overlay_of_which_nothing_is_known_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
