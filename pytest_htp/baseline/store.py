@@ -19,7 +19,7 @@ from pytest_htp.baseline.naming import (
     slug_of_test,
     slugify,
 )
-from pytest_htp.baseline.stored import Stored, carried_over
+from pytest_htp.baseline.stored import Stored
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.format.load import load
 from pytest_htp.format.serialize import dumps
@@ -103,7 +103,7 @@ class BaselineStore:
         """Whether this run may write: ``--snapshot-update``, new ones with ``--snapshot-update-new-only``."""
         return self.update or (self._update_new and stored is None)
 
-    def write(self, export_name: str, record: dict[str, Any], before: dict[str, Any] | None) -> str:
+    def write(self, export_name: str, record: dict[str, Any]) -> str:
         """Write what changed; ``created``, ``updated`` or ``unchanged``.
 
         Raises:
@@ -118,7 +118,7 @@ class BaselineStore:
         if path.is_dir():
             raise HTPUsageError(f"{self.shown_path(export_name)} is a folder, baselines are files: remove it")
         existed = _is_there(path)
-        content = dumps(carried_over(before, record))
+        content = dumps(record)
         if not existed and self._variant and _text_of(self._common(export_name)) == content:
             return "unchanged"  # the common baseline says it for this toolchain as well
         matched = self._assert(path, content)

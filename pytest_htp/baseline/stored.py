@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_htp.baseline.steps import with_stored_steps
 from pytest_htp.format.serialize import dumps
 
 # Parity is noise below this many decades of change (parity.worse in docs/reference/codes.md); a smaller change is not
@@ -40,12 +41,12 @@ class Stored:
     problem: str | None = None
     remedy: str = ""
 
-    def holds(self, current: dict[str, Any]) -> bool:
+    def holds(self, current: dict[str, Any], quality_tolerance: float) -> bool:
         """Whether it says what storing ``current`` would say, as far as its edition could."""
         if self.record is None:
             return False
         today = _as_far_as(self.record, current)
-        return dumps(self.record) == dumps(carried_over(self.record, today))
+        return dumps(self.record) == dumps(carried_over(self.record, today, quality_tolerance))
 
 
 def _as_far_as(before: dict[str, Any], current: dict[str, Any]) -> dict[str, Any]:
@@ -66,19 +67,34 @@ def _without(row: dict[str, Any], names: set[str]) -> dict[str, Any]:
     return {key: item for key, item in row.items() if key not in names}
 
 
-def carried_over(before: dict[str, Any] | None, current: dict[str, Any]) -> dict[str, Any]:
+def carried_over(before: dict[str, Any] | None, current: dict[str, Any], quality_tolerance: float) -> dict[str, Any]:
     """The record to store: today's, with what today could not measure taken from the baseline.
 
-    So a team can record with real weights and gate without them; and parity that moved within its noise
-    leaves the file as it is. What was measured holds for the graph it was measured on: with another structure
-    the record says "not measured".
+    So a team can record with real weights and gate without them; and parity and quality that moved within their noise
+    leave the file as it is, those of stages too. What was measured holds for the graph it was measured on: with another
+    structure the record says "not measured".
     """
     if before is None:
         return current
+    merged = _graph_carried_over(before, current, quality_tolerance)
+    if "stages" in current:
+        stages = {stage["name"]: stage for stage in before.get("stages", ())}
+        merged["stages"] = [
+            _graph_carried_over(stages[stage["name"]], stage, quality_tolerance) if stage["name"] in stages else stage
+            for stage in current["stages"]
+        ]
+    return merged
+
+
+def _graph_carried_over(before: dict[str, Any], current: dict[str, Any], quality_tolerance: float) -> dict[str, Any]:
+    """The same of one graph: an export's, or a stage's."""
+    merged = dict(current)
+    was, now = (record.get("quality", {"measured": False}) for record in (before, current))
+    if was["measured"] and now["measured"]:
+        merged["quality"] = with_stored_steps(was, now, quality_tolerance)
     today = _as_far_as(before, current)
     if any(before.get(section) != today.get(section) for section in _STRUCTURE):
-        return current
-    merged = dict(current)
+        return merged
     for section in ("parity", "attestation"):
         if before[section].get("measured") and not current[section].get("measured"):
             merged[section] = before[section]

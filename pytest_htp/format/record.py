@@ -23,7 +23,8 @@ Percent = Annotated[float, Meta(ge=0, le=100)]
 Decade = Annotated[
     str, Meta(pattern=r"^([0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?|inf)$", description="rounded up to a power of ten")
 ]
-Decibel = Annotated[int, Meta(ge=-3000, le=3000, description="SQNR in dB, rounded down to a multiple of 3")]
+SQNR_STEP: Final = 3  # dB
+Decibel = Annotated[int, Meta(ge=-3000, le=3000, description=f"SQNR in dB, rounded down to a multiple of {SQNR_STEP}")]
 Histogram = dict[str, Count]
 PathPattern = Annotated[
     str,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
-from pytest_htp.format.fold import fold_paths
+from pytest_htp.format.fold import fold_rows
 from pytest_htp.format.paths import escape_path
 from pytest_htp.format.record import ModuleQualityRow, OutputQualityRow, QualityRow
 from pytest_htp.quality.sqnr import stored
@@ -54,24 +55,22 @@ class Quality:
         return {path: found.sqnr for path, found in self.details.items()}
 
     def to_row(self, names: Mapping[str, str] | None = None) -> QualityRow:
-        """For a record: floors to multiples of 3 dB, equal modules folded, in natural order.
+        """For a record: floors to multiples of 3 dB, equal modules folded.
 
         Args:
             names: output → what the record calls it, where that is another name.
         """
         if not self.measured:
             return QualityRow(measured=False, reason=self.reason)
-        alike: dict[tuple[int | None, int | None, str], list[str]] = {}
-        for path, found in self.details.items():
-            entering = None if found.entering is None else stored(found.entering)
-            alike.setdefault((stored(found.sqnr), entering, ""), []).append(path)
-        for path, reason in self.undefined.items():
-            alike.setdefault((None, None, reason), []).append(path)
         rows = [
-            ModuleQualityRow(path=pattern, sqnr=number, entering=entering, reason=reason)
-            for (number, entering, reason), paths in alike.items()
-            for pattern in fold_paths(paths)
+            ModuleQualityRow(
+                path=path,
+                sqnr=stored(found.sqnr),
+                entering=None if found.entering is None else stored(found.entering),
+            )
+            for path, found in self.details.items()
         ]
+        rows += [ModuleQualityRow(path=path, sqnr=None, reason=reason) for path, reason in self.undefined.items()]
         called = names or {}
         outputs = [
             OutputQualityRow(name=escape_path(called.get(name, name)), sqnr=stored(value))
@@ -81,7 +80,7 @@ class Quality:
             OutputQualityRow(name=escape_path(called.get(name, name)), sqnr=None, reason=reason)
             for name, reason in self.undefined_outputs.items()
         ]
-        return QualityRow(measured=True, modules=sorted(rows, key=lambda row: row.path), outputs=outputs)
+        return QualityRow(measured=True, modules=sorted(fold_rows(rows), key=attrgetter("path")), outputs=outputs)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able, with measured numbers, for metadata and reports."""

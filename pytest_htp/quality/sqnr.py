@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
+from pytest_htp.format.record import SQNR_STEP
 from pytest_htp.parity.differences import flat
 
 # What identical tensors count as, and the largest number there is: float32 itself ends at 24 bits, 144.5 dB.
@@ -17,7 +18,6 @@ EXACT = 150.0
 # Stored numbers end here. Above it, differences are float32's rounding (1e-5 of a tensor's magnitude, the threshold
 # of parity.tolerance, is 100 dB), which moves with threads and instruction sets.
 STORED_END = 99
-STORED_STEP = 3
 _CHUNK = 2**21
 # So many are summed in float32 at a time: less than 1e-5 dB off.
 _SUMMED = 2**16
@@ -93,7 +93,7 @@ def sqnr(expected: torch.Tensor, got: torch.Tensor) -> float | Undefined:
 
 def stored(value: float) -> int:
     """As a baseline holds it: rounded down to a multiple of 3 dB, at most 99."""
-    return min(STORED_END, math.floor(value / STORED_STEP) * STORED_STEP)
+    return min(STORED_END, math.floor(value / SQNR_STEP) * SQNR_STEP)
 
 
 def rank(number: float | Undefined) -> float:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import pytest
 from msgspec import convert, to_builtins
 
+from pytest_htp.baseline.stored import carried_over
 from pytest_htp.compare import Finding
 from pytest_htp.errors import HTPExportError, HTPUsageError
 from pytest_htp.format.record import TokensRow
@@ -318,7 +319,8 @@ class HtpExportFixture:
         if found.failed:
             self._exports.fail(failure_text(result, found, stored, self._report_shown()))
         if found.then is Then.WRITE:
-            self._exports.on_pass.append(self._writer(position, export_name, record, before))
+            kept = carried_over(before, record, settings.quality_tolerance)
+            self._exports.on_pass.append(self._writer(position, export_name, kept))
         elif found.then is Then.MISMATCH:
             self._store.report_mismatch(export_name, record)
         elif found.then is Then.CONFIRM:
@@ -332,14 +334,12 @@ class HtpExportFixture:
         folder = self._run.settings.report_dir
         return as_typed(folder / "index.html", self._item.config) if folder is not None else None
 
-    def _writer(
-        self, position: int, export_name: str, record: dict[str, Any], before: dict[str, Any] | None
-    ) -> Callable[[], None]:
+    def _writer(self, position: int, export_name: str, record: dict[str, Any]) -> Callable[[], None]:
         def write() -> None:
             from pytest_htp.baseline.store import BaselineUnwritable
 
             try:
-                state = self._store.write(export_name, record, before)
+                state = self._store.write(export_name, record)
             except HTPUsageError:
                 self._exports.amend(position, baseline_status=BaselineState.UNWRITTEN, outcome="failed")
                 raise

@@ -87,7 +87,7 @@ def judge(record: Record, stored: Stored | None, rules: Rules, *, compares: bool
 
     if not compares:
         return Judgement(comparison, BaselineState.OFF, failed=wrong_anyway() is not None, acceptable=False)
-    state = _state(stored, record)
+    state = _state(stored, record, rules.quality_tolerance)
     if rules.update:
         # Accepting a change accepts differences from the baseline, not what is wrong whatever it says.
         if (wrong := wrong_anyway()) is not None:
@@ -100,12 +100,12 @@ def judge(record: Record, stored: Stored | None, rules: Rules, *, compares: bool
     return Judgement(comparison, state, failed=False, then=Then.CONFIRM)
 
 
-def _state(stored: Stored | None, record: Record) -> BaselineState:
+def _state(stored: Stored | None, record: Record, quality_tolerance: float) -> BaselineState:
     if stored is None:
         return BaselineState.MISSING
     if stored.record is None:
         return BaselineState.ERROR
-    return BaselineState.UNCHANGED if stored.holds(record) else BaselineState.CHANGED
+    return BaselineState.UNCHANGED if stored.holds(record, quality_tolerance) else BaselineState.CHANGED
 
 
 def _unproven(record: Record) -> Record:

@@ -78,3 +78,43 @@ def test_a_bad_value_in_a_call_fails_the_test(tmp_path: Path) -> None:
     test = 'from net import X, make\ndef test_net(htp_export):\n    htp_export(make, X, quality_tolerance="x")\n'
     run = project(tmp_path, test).run_pytest(report=False, outcomes={"failed": 1})
     assert "quality_tolerance must be a number of dB from 0, got 'x'" in run.stdout
+
+
+# Makes the weights of the last layer larger by a given part: 20 times its logarithm is what SQNR loses.
+LARGER = """
+import onnx
+from onnx import numpy_helper
+
+PART = 0.0003
+
+def tool(source, destination):
+    model = onnx.load(source)
+    for tensor in model.graph.initializer:
+        if tensor.name == "last.weight":
+            values = numpy_helper.to_array(tensor) * (1 + PART)
+            tensor.CopyFrom(numpy_helper.from_array(values.astype("float32"), tensor.name))
+    onnx.save(model, destination)
+"""
+
+
+def stored_with(example: Example, part: str) -> bytes:
+    """The baseline after an update with a tool that is so far off."""
+    example.write({"tool.py": LARGER.replace("0.0003", part)})
+    example.run_pytest("--snapshot-update", outcomes={"passed": 1})
+    (path,) = example.baseline_paths
+    return example.files[path]
+
+
+def test_an_update_leaves_a_number_that_moved_by_a_step(tmp_path: Path) -> None:
+    """As on another machine: recorded there it is another number, here it is the stored one."""
+    test = TEST.format(marker="", call="")
+    policy = {"pytest.ini": f"[pytest]\n{POLICY}\n"}
+    example = project(tmp_path / "here", test).write(policy)
+    first = stored_with(example, "0.0003")
+    fresh = stored_with(project(tmp_path / "there", test).write(policy), "0.0004")
+    assert fresh != first
+    assert stored_with(example, "0.0004") == first
+    run = example.run_pytest(outcomes={"passed": 1})
+    assert run.report is not None
+    assert [export["baseline_status"] for export in run.report["exports"]] == ["unchanged"]
+    assert stored_with(example, "0.0009") != first

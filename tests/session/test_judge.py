@@ -93,8 +93,8 @@ def test_a_baseline_of_edition_1_holds_as_it_did() -> None:
         row.update(program=["Add"], params_bytes=4)
     today["untagged"]["program"] = ["Add"]
     today["outputs"][0]["value"] = "Add.0"
-    assert stored(bert()).holds(today)
-    assert not stored(bert()).holds(edited(lambda record: record["graph"].update(nodes=1), today))
+    assert stored(bert()).holds(today, 6)
+    assert not stored(bert()).holds(edited(lambda record: record["graph"].update(nodes=1), today), 6)
 
 
 @pytest.mark.parametrize(

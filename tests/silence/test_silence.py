@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pytest_htp.baseline.store import carried_over
+from pytest_htp.baseline.stored import carried_over
 from pytest_htp.compare import compare_exports
 from pytest_htp.format.serialize import dumps
 from tests.silence._exports import ALL, record, texts
@@ -31,7 +31,7 @@ def baseline(name: str, dynamic: bool = False) -> dict[str, Any]:
 
 
 def assert_silent(before: dict[str, Any], today: dict[str, Any]) -> None:
-    assert dumps(carried_over(before, today)) == dumps(before)
+    assert dumps(carried_over(before, today, 6)) == dumps(before)
     assert compare_exports(before, today).findings == ()
 
 

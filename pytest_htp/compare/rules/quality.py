@@ -10,11 +10,10 @@ from pytest_htp.compare.context import Context
 from pytest_htp.compare.rules.parity import outputs_exchanged
 from pytest_htp.format.execution import execution_order
 from pytest_htp.format.paths import ancestors, expand_pattern
-from pytest_htp.format.record import ModuleQualityRow, OutputQualityRow, PathRow, TensorRow
+from pytest_htp.format.record import SQNR_STEP, ModuleQualityRow, OutputQualityRow, PathRow, TensorRow
 
 # A stage's tensor that holds NaN or infinity, in the words of ``quality.sqnr``.
 _NOT_FINITE = "not finite"
-_STEP = 3  # of stored numbers, in dB
 _SHOWN = 4
 
 
@@ -119,7 +118,7 @@ def _begins(context: Context, modules: _Moves, beyond: Set[str], sign: int) -> s
     if not beyond:
         return None
     tolerance = context.quality_tolerance
-    least = min(tolerance, max(_STEP, tolerance / 2))
+    least = min(tolerance, max(SQNR_STEP, tolerance / 2))
     # By the export: where a stage absorbed a module, what is left of it is anywhere.
     place = execution_order((context.export or context.after).modules)
     first = min(_innermost(beyond), key=place)

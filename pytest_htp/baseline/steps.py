@@ -1,0 +1,42 @@
+"""SQNR that is stored: near an edge between two steps it is a step higher or lower on another machine."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from pytest_htp.format.fold import fold_rows, unfold_rows
+from pytest_htp.format.record import SQNR_STEP, QualityRow
+
+
+def with_stored_steps(before: dict[str, Any], current: dict[str, Any], tolerance: float) -> dict[str, Any]:
+    """The quality to store: today's, with the baseline's number wherever today's is within one step of it.
+
+    Held against is what is stored, never what was measured since: where quality drifts slowly, the number moves as soon
+    as it is more than a step away.
+
+    Args:
+        before: ``quality`` of the baseline.
+        current: ``quality`` of today's record.
+        tolerance: dB beyond which a move is reported: once accepted, it has to be in the file.
+    """
+    old, new = (msgspec.convert(quality, QualityRow) for quality in (before, current))
+    most = min(SQNR_STEP, tolerance)
+
+    def near(was: int | None, now: int | None) -> int | None:
+        return now if was is None or now is None or abs(now - was) > most else was
+
+    modules = {row.path: row for row in unfold_rows(old.modules)}
+    outputs = {row.name: row for row in old.outputs}
+    kept = [
+        replace(row, sqnr=near(was.sqnr, row.sqnr), entering=near(was.entering, row.entering))
+        for row in unfold_rows(new.modules)
+        for was in [modules.get(row.path, row)]
+    ]
+    given = [replace(row, sqnr=near(outputs.get(row.name, row).sqnr, row.sqnr)) for row in new.outputs]
+    quality = replace(new, modules=sorted(fold_rows(kept), key=attrgetter("path")), outputs=given)
+    values: dict[str, Any] = msgspec.to_builtins(quality)
+    return values
