@@ -22,6 +22,7 @@ import socket
 import stat
 import sys
 import tempfile
+import threading
 import time
 import types
 from collections.abc import Mapping
@@ -121,13 +122,15 @@ def _load() -> None:
     """What an export loads, by one.
 
     Threads don't survive a fork, so there must be none: torch computes in the main one, tqdm (the exporter's progress)
-    gets none to watch from, and onnxruntime, which starts one when it is imported, is left out.
+    gets none to watch from, and onnxruntime, which starts one when it is imported, is left out. Nor may there be a lock
+    that forks share, as tqdm's would be: who is killed while holding it would leave all others waiting for ever.
     """
     import onnx
     import torch
     from tqdm import tqdm
 
     torch.set_num_threads(1)
+    tqdm.set_lock(threading.RLock())
     tqdm.monitor_interval, interval = 0, tqdm.monitor_interval
     torch.onnx.export(torch.nn.Linear(2, 2).eval(), (torch.ones(1, 2),), dynamo=True, verbose=False)
     tqdm.monitor_interval = interval

@@ -55,6 +55,17 @@ def test_it_ends_as_it_would(tmp_path: Path) -> None:
     assert run("import sys; print('torch' in sys.modules)", PYTHONHASHSEED="1").stdout == "False\n"
 
 
+def test_one_that_is_killed_leaves_no_lock_behind() -> None:
+    """The exporter's progress takes tqdm's lock, which is one of all processes unless somebody sees to it."""
+
+    def take(then: str) -> int:
+        code = f"import os; from tqdm import tqdm; tqdm.get_lock().acquire(); {then}"
+        return subprocess.run([htp_warm.python(), "-c", code], check=False, timeout=60).returncode
+
+    assert take("os.kill(os.getpid(), 9)") == -signal.SIGKILL
+    assert take("pass") == 0
+
+
 def test_it_ends_with_its_caller(tmp_path: Path) -> None:
     code = "import os, time; print(os.getpid(), flush=True); time.sleep(100)"
     with subprocess.Popen([htp_warm.python(), "-c", code], stdout=subprocess.PIPE, text=True) as process:

@@ -5,11 +5,12 @@ takes seconds.
 
 PROJECT is an example with its baselines made, whose ``net.py`` reads its version from ``version.txt``. Prints
 one JSON object: ``{"kills", "by_signal", "finished", "written", "broken", "leftovers", "seconds"}``;
-``broken`` must be empty.
+``broken`` must be empty. A run that hangs ends after two minutes and tells where it was.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import random
@@ -24,6 +25,7 @@ import torch
 
 from pytest_htp.format.load import loads
 
+_HUNG = 120  # seconds; a run takes five
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
 
@@ -38,6 +40,7 @@ def run(project: Path) -> int:
         quiet = os.open(os.devnull, os.O_WRONLY)
         os.dup2(quiet, 1)
         os.dup2(quiet, 2)
+        faulthandler.dump_traceback_later(_HUNG, exit=True, file=(project / "hung.txt").open("w"))
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         code = int(pytest.main(["-q", "-p", "no:cacheprovider", "--htp-report", "--snapshot-update"]))
@@ -60,7 +63,7 @@ def complete(project: Path, version: int) -> dict[str, bytes]:
     (project / "version.txt").write_text(str(version))
     code = wait(run(project))
     if code != 0:
-        raise SystemExit(f"an undisturbed run ended with {code}")
+        raise SystemExit(f"an undisturbed run ended with {code}\n{(project / 'hung.txt').read_text()}")
     return baselines(project)
 
 
@@ -85,6 +88,8 @@ def main(project: Path, kills: int, seed: int) -> dict[str, object]:
         result["kills"] += 1
         by_signal[number.name] += 1
         result["finished"] += status in (0, 1)
+        if hung := (project / "hung.txt").read_text():
+            broken.append(f"{number.name}: hung in\n{hung}")
         after = baselines(project)
         for name in versions[0]:
             if after.get(name) not in (before[name], versions[(kill + 1) % 2][name]):
