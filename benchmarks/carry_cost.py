@@ -1,11 +1,12 @@
 """What carrying tags costs: against the stage itself on BERT-base, and against the number of nodes on Llamas.
 
-    python benchmarks/carry_cost.py [--rounds N] [--layers 32 64 128] [--skip-bert]
+    python benchmarks/carry_cost.py [--rounds N] [--layers 32 64 128] [--only bert extended weightless nameless]
 
 - ``bert-base``: seconds of each built-in stage, and of carrying the tags onto its file (types, carrying, and
   running both graphs where names lead nowhere); the least of ``--rounds``.
 - ``llama``: seconds of carrying by nodes, and the exponent of a log-log fit: through ``ort:extended`` with narrow
-  layers and their weights, and without weights through a tool that renames every node and every second value.
+  layers and their weights; without weights through a tool that renames every node and every second value; and with
+  weights through one that leaves no name, so that each weight is looked for among all of its size.
 
 Expected: carrying at most 25% of the stage or 1 s, whichever is more; exponents at most 1.1.
 """
@@ -87,6 +88,18 @@ def renamed(source: Path, destination: Path) -> None:
     ir.save(model, destination)
 
 
+def nameless(source: Path, destination: Path) -> None:
+    """As a tool that keeps no name at all."""
+    model = ir.load(source)
+    values = [*model.graph.initializers.values(), *(value for node in model.graph for value in node.outputs)]
+    for number, node in enumerate(model.graph):
+        node.name = f"n{number}"
+    for number, value in enumerate(values):
+        if not value.is_graph_output():
+            value.name = f"v_{number}_"
+    ir.save(model, destination)
+
+
 def llama(layers: int, width: int, weights: str, stage: str | Stage, rounds: int) -> dict[str, Any]:
     config = LlamaConfig(
         hidden_size=width, intermediate_size=2 * width, num_hidden_layers=layers, num_attention_heads=4,
@@ -95,6 +108,14 @@ def llama(layers: int, width: int, weights: str, stage: str | Stage, rounds: int
     with tempfile.TemporaryDirectory() as folder:
         exported, parity = handed_on(config, None, Path(folder), weights=weights, parity=False)
         return {"layers": layers, **least([timed(exported, parity, stage) for _ in range(rounds)])}
+
+
+# Width, weights, stage.
+LLAMAS: dict[str, tuple[int, str, str | Stage]] = {
+    "extended": (32, "real", "ort:extended"),
+    "weightless": (4096, "none", Stage("renamed", renamed)),
+    "nameless": (32, "real", Stage("nameless", nameless)),
+}
 
 
 def exponent(rows: list[dict[str, Any]]) -> float:
@@ -106,15 +127,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--layers", nargs="*", type=int, default=[32, 64, 128])
-    parser.add_argument("--skip-bert", action="store_true")
+    parser.add_argument("--only", nargs="*", choices=["bert", *LLAMAS], default=["bert", *LLAMAS])
     arguments = parser.parse_args()
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
-    found: dict[str, Any] = {} if arguments.skip_bert else {"bert-base": bert_base(arguments.rounds)}
-    for name, width, weights, stage in (
-        ("llama, ort:extended", 32, "real", "ort:extended"),
-        ("llama 8B without weights, renamed", 4096, "none", Stage("renamed", renamed)),
-    ):
+    found: dict[str, Any] = {"bert-base": bert_base(arguments.rounds)} if "bert" in arguments.only else {}
+    for name in LLAMAS.keys() & set(arguments.only):
+        width, weights, stage = LLAMAS[name]
         rows = [llama(layers, width, weights, stage, arguments.rounds) for layers in arguments.layers]
         found[name] = {"rows": rows, "exponent": exponent(rows)}
     report(found)

@@ -27,19 +27,19 @@ def check_model(path: Path, *, structure_only: bool) -> None:
 
 def _weights_as_inputs(model: onnx.ModelProto) -> onnx.ModelProto:
     graph = model.graph
-    stored = [tensor for tensor in graph.initializer if _has_data(tensor)]
+    stored = [tensor for tensor in graph.initializer if has_data(tensor)]
     known = {value.name for value in graph.input}
     graph.input.extend(
         helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
         for tensor in graph.initializer
-        if not _has_data(tensor) and tensor.name not in known
+        if not has_data(tensor) and tensor.name not in known
     )
     del graph.initializer[:]
     graph.initializer.extend(stored)
     return model
 
 
-def _has_data(tensor: onnx.TensorProto) -> bool:
+def has_data(tensor: onnx.TensorProto) -> bool:
     """Whether any of the fields that may hold a tensor's elements is there; a tensor without elements needs none."""
     fields = {field.name for field, _ in tensor.ListFields()}
     return 0 in tensor.dims or bool(fields & _DATA) or tensor.data_location == onnx.TensorProto.EXTERNAL

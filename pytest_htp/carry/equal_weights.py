@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
+
+from pytest_htp.capture.valid import has_data
 
 # Smaller ones (scales, axes, a bias of zeros) are alike by chance.
 _FEWEST = 8
@@ -19,12 +22,14 @@ _CHANNELS, _OF_EACH = 16, 64
 _SAME = 0.99
 
 Array = npt.NDArray[Any]
+Vectors = npt.NDArray[np.float64]
 
 
 def elements(value: ir.Value) -> Array | None:
     """The elements of a constant; None where there are none (a file without weights, a type numpy lacks)."""
     tensor = value.const_value
-    if tensor is None:
+    # Where a file has no data for a tensor, onnx-ir would make zeros of its full size.
+    if tensor is None or (isinstance(tensor, ir.TensorProtoTensor) and not has_data(tensor.raw)):
         return None
     try:
         array = np.asarray(tensor.numpy())
@@ -43,13 +48,14 @@ def equal_weights(one: Array, other: Array) -> bool | None:
         return False
     if one.size < _FEWEST:
         return None
-    if one.shape == other.shape and np.array_equal(one, other):
-        return True
     views = list(_views(other, one.shape))
-    verdicts = [_correlates(one, view) for view in views]
-    if True in verdicts or any(_correlates_by_channel(one, view) for view in views):
+    for axis in _axes(one.shape):
+        vectors = _vectors(one, axis)
+        if any(_alike(vectors, _vectors(view, axis)) for view in views if axis is None or view.shape == one.shape):
+            return True
+    if _identical(one, other):
         return True
-    return None if None in verdicts else False
+    return None if not _vectors(one).any() or not all(_vectors(view).any() for view in views) else False
 
 
 def _views(array: Array, shape: tuple[int, ...]) -> Iterator[Array]:
@@ -59,45 +65,47 @@ def _views(array: Array, shape: tuple[int, ...]) -> Iterator[Array]:
         yield array.T
 
 
-def _correlates(one: Array, other: Array) -> bool | None:
-    a, b = _sample(one), _sample(other)
-    a, b = a - a.mean(), b - b.mean()
-    scale = float(np.sqrt((a @ a) * (b @ b)))
-    if not np.isfinite(scale) or scale == 0:
-        return None
-    return bool(abs(float(a @ b)) / scale >= _SAME)
+def _axes(shape: tuple[int, ...]) -> Iterator[int | None]:
+    """None, for an array as a whole, and the axes along which its channels may have scales of their own."""
+    yield None
+    size = int(np.prod(shape))
+    if len(shape) > 1:
+        yield from (axis for axis, count in enumerate(shape) if count > 1 and size // count >= _FEWEST)
 
 
-def _correlates_by_channel(one: Array, other: Array) -> bool:
-    """Whether one is the other with a scale and an offset for each channel, along any axis (quantized per channel)."""
-    if one.shape != other.shape or one.ndim < 2:
-        return False
-    return any(_alike_along(one, other, axis) for axis in range(one.ndim))
-
-
-def _alike_along(one: Array, other: Array, axis: int) -> bool:
-    count, size = one.shape[axis], one.size // max(1, one.shape[axis])
-    if size < _FEWEST or count < 2:
-        return False
-    channels = np.linspace(0, count - 1, min(count, _CHANNELS)).round().astype(np.int64)
-    places = np.linspace(0, size - 1, min(size, _OF_EACH)).round().astype(np.int64)
-    picked = (np.moveaxis(np.take(array, channels, axis), axis, 0) for array in (one, other))
-    rows = (array.reshape(len(channels), -1)[:, places].astype(np.float64) for array in picked)
-    a, b = (np.nan_to_num(array, posinf=0, neginf=0) for array in rows)
-    a, b = a - a.mean(1, keepdims=True), b - b.mean(1, keepdims=True)
-    scales = np.sqrt((a * a).sum(1) * (b * b).sum(1))
-    vary = np.isfinite(scales) & (scales > 0)
-    if vary.sum() < max(2, len(channels) // 2):
-        return False
-    return bool(np.mean(np.abs((a * b).sum(1)[vary]) / scales[vary]) >= _SAME)
-
-
-def _sample(array: Array) -> npt.NDArray[np.float64]:
-    """Up to 256 elements spread over the row-major order, by coordinates: flattening a transposed view would copy
-    it.
+def _vectors(array: Array, axis: int | None = None) -> Vectors:
+    """Elements spread over an array as a vector of length 1 around 0, or as one of each of its channels; zeros where
+    all are equal. Read by coordinates: flattening a view, or taking of it, would copy all of it.
     """
-    index = np.linspace(0, array.size - 1, min(array.size, _SAMPLES)).round().astype(np.int64)
-    return np.nan_to_num(array[np.unravel_index(index, array.shape)].astype(np.float64), posinf=0, neginf=0)
+    turned = array[np.newaxis] if axis is None else np.moveaxis(array, axis, 0)
+    channels = _spread(len(turned), _CHANNELS)[:, np.newaxis]
+    places = _spread(turned[0].size, _SAMPLES if axis is None else _OF_EACH)
+    picked = turned[(channels, *np.unravel_index(places, turned.shape[1:]))].astype(np.float64)
+    picked = np.nan_to_num(picked, posinf=0, neginf=0)
+    varied = picked.max(1) > picked.min(1)
+    picked -= picked.mean(1, keepdims=True)
+    length = np.sqrt((picked * picked).sum(1))
+    usable = (varied & np.isfinite(length) & (length > 0))[:, np.newaxis]
+    found: Vectors = np.divide(picked, length[:, np.newaxis], out=np.zeros_like(picked), where=usable)
+    return found
+
+
+@cache
+def _spread(size: int, most: int) -> npt.NDArray[np.int64]:
+    return np.linspace(0, size - 1, min(size, most)).round().astype(np.int64)
+
+
+def _alike(one: Vectors, others: Vectors) -> npt.NDArray[np.bool_]:
+    """Whether vectors correlate with each of others (…, channels, elements)."""
+    vary = one.any(-1) & others.any(-1)
+    enough = vary.sum(-1) >= max(min(2, len(one)), len(one) // 2)
+    products = np.abs(np.einsum("ce,...ce->...c", one, others))
+    same: npt.NDArray[np.bool_] = enough & (products.sum(-1) >= _SAME * np.maximum(vary.sum(-1), 1))
+    return same
+
+
+def _identical(one: Array, other: Array) -> bool:
+    return one.shape == other.shape and one.flat[0] == other.flat[0] and np.array_equal(one, other)
 
 
 class WeightIndex:
@@ -105,6 +113,8 @@ class WeightIndex:
 
     def __init__(self, values: Iterable[ir.Value]) -> None:
         self._by_size: dict[int, list[tuple[ir.Value, Array]]] = {}
+        self._stacks: dict[tuple[tuple[int, ...], int | None], tuple[list[ir.Value], Vectors]] = {}
+        self._sums: dict[ir.Value, Vectors] = {}
         for value in values:
             array = elements(value)
             if array is not None and array.size >= _FEWEST:
@@ -125,21 +135,46 @@ class WeightIndex:
         return ()
 
     def _one(self, array: Array) -> ir.Value | None:
-        if array.size < _FEWEST:
+        if array.size not in self._by_size:
             return None
-        candidates = self._by_size.get(array.size, ())
-        found = [value for value, held in candidates if equal_weights(array, held) or _repacked(array, held)]
-        return found[0] if len(found) == 1 else None
+        found: list[ir.Value] = []
+        for axis in _axes(array.shape):
+            values, vectors = self._stack(array.shape, axis)
+            if values and not found:
+                found = [values[place] for place in np.flatnonzero(_alike(_vectors(array, axis), vectors))]
+        if not found:
+            found = [value for value, held in self._by_size[array.size] if _identical(array, held)]
+        if not found and array.ndim > 2:
+            found = list(self._repacked(array))
+        return found[0] if len(set(found)) == 1 else None
+
+    def _stack(self, shape: tuple[int, ...], axis: int | None) -> tuple[list[ir.Value], Vectors]:
+        """Vectors of all weights that can be looked at as an array of this shape."""
+        if (shape, axis) not in self._stacks:
+            views = [
+                (value, view)
+                for value, held in self._by_size[int(np.prod(shape))]
+                for view in _views(held, shape)
+                if axis is None or view.shape == shape
+            ]
+            vectors = np.array([_vectors(view, axis) for _, view in views])
+            self._stacks[shape, axis] = [value for value, _ in views], vectors
+        return self._stacks[shape, axis]
+
+    def _repacked(self, array: Array) -> Iterator[ir.Value]:
+        """Weights that hold the same elements in another order (a layout of blocks), compared by sums first."""
+        sums = _sums(array)
+        for value, held in self._by_size[array.size]:
+            if value not in self._sums:
+                self._sums[value] = _sums(held)
+            alike = held.dtype == array.dtype and np.allclose(sums, self._sums[value], rtol=1e-9)
+            if alike and array.min() < array.max() and np.array_equal(np.sort(array, None), np.sort(held, None)):
+                yield value
 
 
-def _repacked(one: Array, other: Array) -> bool:
-    """Whether both hold the same elements in another order (a layout of blocks), compared by sums first."""
-    if one.dtype != other.dtype or one.ndim < 3:
-        return False
-    a, b = one.astype(np.float64), other.astype(np.float64)
-    if not np.allclose([a.sum(), (a * a).sum()], [b.sum(), (b * b).sum()], rtol=1e-9):
-        return False
-    return bool(np.array_equal(np.sort(a, axis=None), np.sort(b, axis=None)) and a.min() != a.max())
+def _sums(array: Array) -> Vectors:
+    numbers = array.astype(np.float64)
+    return np.array([numbers.sum(), (numbers * numbers).sum()])
 
 
 def _parts(array: Array) -> Iterator[list[Array]]:

@@ -10,7 +10,7 @@ from htp_graphs import WEIGHTS, graph, tagged, weight
 from onnx import helper, numpy_helper
 
 from pytest_htp.carry import carry
-from pytest_htp.carry.equal_weights import equal_weights
+from pytest_htp.carry.equal_weights import WeightIndex, equal_weights
 from pytest_htp.carry.values import Samples, equal_values
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.tagging.facts import NodeFacts
@@ -115,6 +115,49 @@ def test_a_node_with_other_names_is_found_by_its_transposed_weight(name: str) ->
         [*WEIGHTS[:2], turned],
     )
     assert found["n2"].path == "last"
+
+
+def test_a_weight_that_the_file_has_no_data_for_is_not_made_up() -> None:
+    """As zeros of its full size, which take a terabyte here, and differ from every weight."""
+    nodes = [node("MatMul", ["x", "huge"], ["wide"], "n0"), node("MatMul", ["wide", "narrow"], ["y"], "n1")]
+    nameless = [node("MatMul", ["x", "huge"], ["a"], "m0"), node("MatMul", ["a", "other"], ["y"], "m1")]
+
+    def huge(name: str, *shape: int) -> onnx.TensorProto:
+        return onnx.TensorProto(name=name, data_type=onnx.TensorProto.FLOAT, dims=shape)
+
+    before = read_tagging(
+        graph(nodes, [huge("huge", 4, 2**36), huge("narrow", 2**36, 4)], {"n0": "first", "n1": "last"})
+    )
+    after = carry(before, graph(nameless, [huge("huge", 4, 2**36), huge("other", 2**36, 4)]))
+    assert [facts.path for facts in after.nodes] == ["first", "last"]
+
+
+def index(*arrays: np.ndarray) -> WeightIndex:
+    return WeightIndex(
+        ir.Value(name=f"w{place}", const_value=ir.tensor(each.astype(np.float32))) for place, each in enumerate(arrays)
+    )
+
+
+def test_a_weight_is_found_among_many_of_its_size_whatever_was_done_to_it() -> None:
+    weights = [np.random.default_rng(seed).standard_normal((12, 8)).astype(np.float32) for seed in range(40)]
+    known = index(*weights)
+
+    def found(array: np.ndarray) -> list[str | None]:
+        return [value.name for value in known.find(array)]
+
+    assert found(weights[7]) == ["w7"]
+    assert found(np.ascontiguousarray(weights[7].T)) == ["w7"]
+    assert found(np.round(weights[7] * 30).astype(np.int8)) == ["w7"]
+    assert found(weights[7] * np.linspace(0.01, 50, 8, dtype=np.float32)) == ["w7"]
+    assert found(np.concatenate(weights[3:6], axis=1)) == ["w3", "w4", "w5"]
+    assert found(-np.sort(weights[7])) == []
+
+
+def test_a_copy_is_nearer_than_one_whose_channels_were_scaled() -> None:
+    weight = np.random.default_rng(0).standard_normal((12, 8)).astype(np.float32)
+    scaled = weight * np.array([1, -20, 300, 4, -0.01, 60, 7, 0.1], np.float32)
+    assert [value.name for value in index(scaled, weight).find(weight)] == ["w1"]
+    assert index(weight, weight.copy()).find(weight) == ()
 
 
 def test_values_equal_in_a_run_lead_on_where_names_do_not() -> None:
