@@ -3,9 +3,10 @@
     python -m benchmarks.pairs [--folder DIR] [--models encoder convnet bert] [--timm OLD NEW]
 
 Each model is exported by TorchScript (opset 17 and 20) and dynamo (18 and 20, also without optimization), and passed
-through tools: ONNX Runtime's basic optimizations, onnxslim (where installed), dynamic quantization, and one that
-leaves no names. Of an equal pair nothing may be said but information, improvements (a newer opset's ``Gelu``), and
-that the opset is another one, which it is.
+through tools: ONNX Runtime's basic and extended optimizations and its fusions for transformers, onnxslim (where
+installed), dynamic quantization, and one that leaves no names. Of an equal pair nothing may be said but information,
+improvements (a newer opset's ``Gelu``), and what is so: that the opset is another one, or that a tool's own operators
+came.
 A float model and a quantized one are never equal: of that pair only the planted difference counts, by what is said
 beyond what is said without it. ``--timm`` names folders with two releases, made by ``pip install --no-deps --target``
 (what they need beside torch must be importable): the same model of both, with the same weights.
@@ -100,6 +101,10 @@ PAIRS = (
     ("unoptimized", "dynamo20"),
     ("script17", "script17_basic"),
     ("dynamo20", "dynamo20_basic"),
+    ("script17", "script17_extended"),
+    ("dynamo20", "dynamo20_extended"),
+    ("script17", "script17_fused"),
+    ("dynamo20", "dynamo20_fused"),
     ("script17", "script17_slim"),
     ("dynamo20", "dynamo20_slim"),
     ("dynamo20_int8", "dynamo20_int8"),
@@ -111,6 +116,8 @@ PAIRS = (
 )
 
 
+# What is stated of equal pairs: another opset, and a tool's own operators.
+STATED = {"opset.changed", "domain.added"}
 # Pairs that are never equal.
 OTHER = {("dynamo20", "dynamo20_int8"), ("script17", "script17_int8")}
 
@@ -143,7 +150,7 @@ def export(case: Case, folder: Path, *, changed: bool) -> dict[str, Path]:
         names: dict[str, Any] = {"input_names": ["x"], "output_names": ["y"], "external_data": False}
         torch.onnx.export(model, (case.example,), files[name], opset_version=opset, **names, **more)
     for name in ("script17", "dynamo20"):
-        for tool in (_basic, _slim, _int8, without_modules):
+        for tool in (_basic, _extended, _fused, _slim, _int8, without_modules):
             made = tool(files[name])
             if made is not None:
                 files[f"{name}_{tool.__name__.strip('_').replace('without_modules', 'bare')}"] = made
@@ -151,13 +158,29 @@ def export(case: Case, folder: Path, *, changed: bool) -> dict[str, Path]:
 
 
 def _basic(path: Path) -> Path:
+    return _by_onnx_runtime(path, "BASIC")
+
+
+def _extended(path: Path) -> Path:
+    return _by_onnx_runtime(path, "EXTENDED")
+
+
+def _by_onnx_runtime(path: Path, level: str) -> Path:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.optimized_model_filepath = str(path.with_name(f"basic_{path.name}"))
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, f"ORT_ENABLE_{level}")
+    options.optimized_model_filepath = str(path.with_name(f"{level.lower()}_{path.name}"))
     onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     return Path(options.optimized_model_filepath)
+
+
+def _fused(path: Path) -> Path:
+    from onnxruntime.transformers.optimizer import optimize_model
+
+    made = path.with_name(f"fused_{path.name}")
+    optimize_model(str(path), model_type="bert", opt_level=0).save_model_to_file(str(made))
+    return made
 
 
 def _slim(path: Path) -> Path | None:
@@ -222,7 +245,7 @@ class Counts:
         said = compared(files[0], files[1])
         told = {str(finding) for finding in said}
         if not other:
-            self._count("equal", name, said, all(f.code == "opset.changed" for f in said))
+            self._count("equal", name, said, all(f.code in STATED for f in said))
         found = [finding for finding in compared(files[0], files[2]) if not other or str(finding) not in told]
         self._count("planted", name, found, names_it(found, case))
 

@@ -7,7 +7,12 @@ small ones, shapes computed or constant. Here fused operators are written out, a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import onnx_ir as ir
+
+from pytest_htp.tagging.coverage import Evidence
+from pytest_htp.tagging.facts import NodeFacts
 
 _NORM = "ReduceMean 2 Add 3 Product 2 Sqrt 1 Division 1"
 # Operator → what it is written out as by exporters that don't have it.
@@ -15,7 +20,7 @@ _PARTS = {
     "Gemm": "MatMul 1 Add 1",
     "FusedMatMul": "MatMul 1",
     "LayerNormalization": _NORM,
-    "SkipLayerNormalization": f"{_NORM} Add 4",
+    "SkipLayerNormalization": f"{_NORM} Add 1",
     "RMSNormalization": "ReduceMean 1 Add 1 Product 3 Sqrt 1 Division 1",
     "SimplifiedLayerNormalization": "ReduceMean 1 Add 1 Product 3 Sqrt 1 Division 1",
     "Gelu": "Erf 1 Add 1 Product 3",
@@ -26,7 +31,6 @@ _PARTS = {
     "HardSwish": "HardSigmoid 1 Product 1",
     "Attention": "MatMul 2 Softmax 1",
     "MultiHeadAttention": "MatMul 2 Softmax 1",
-    "FusedConv": "Conv 1 Activation 1",
     "Sub": "Add 1",
     "Sum": "Add 1",
     "Mul": "Product 1",
@@ -46,6 +50,8 @@ _MOVES = frozenset(
 )
 # A scale may be multiplied in once or on both sides, computed or constant, and a mask added in several forms.
 _ATTENTION_SLACK = frozenset({"Product", "Sqrt", "Add", "IsNaN"})
+# They belong to the module whose value they convert, for the sake of the one that takes it.
+_CONVERTERS = frozenset({"QuantizeLinear", "DynamicQuantizeLinear", "DequantizeLinear"})
 
 
 def arithmetic(ops: Mapping[str, int]) -> Counter[str]:
@@ -75,3 +81,54 @@ def computes_the_same(before: Mapping[str, int], after: Mapping[str, int]) -> bo
         return differing <= _ATTENTION_SLACK
     # An addition of 0 or 1, a power of 2 as a product: nothing that the operators alone could tell apart.
     return not differing
+
+
+def changed_arithmetic(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+    """Elementary operator → how often before and after, where that differs; values converted for others don't count."""
+    one, other = arithmetic(before), arithmetic(after)
+    return {op: (one[op], other[op]) for op in sorted({*one, *other} - _CONVERTERS) if one[op] != other[op]}
+
+
+def same_together(before: Iterable[NodeFacts], after: Iterable[NodeFacts]) -> Callable[[str], bool]:
+    """Whether a module computes the same in two graphs, of which a tool made one: modules whose operators it fused with
+    each other can only be told of together.
+    """
+    graphs = [list(before), list(after)]
+    joined: dict[str, frozenset[str]] = {}
+    for facts in (facts for graph in graphs for facts in graph):
+        if facts.evidence is Evidence.FUSED:
+            members = {facts.path or "", *facts.origins}
+            together = frozenset().union(*(joined.get(path, {path}) for path in members))
+            joined.update(dict.fromkeys(together, together))
+    one, other = (_operators_by_module(graph) for graph in graphs)
+
+    def same(path: str) -> bool:
+        paths = joined.get(path, {path})
+        old, new = (sum((ops[each] for each in paths if each in ops), Counter[str]()) for ops in (one, other))
+        return computes_the_same(old, new)
+
+    return same
+
+
+def _operators_by_module(graph: Iterable[NodeFacts]) -> dict[str, Counter[str]]:
+    found: dict[str, Counter[str]] = {}
+    for facts in graph:
+        found.setdefault(facts.path or "", Counter()).update(_operators(facts.node))
+    return found
+
+
+def _operators(node: ir.Node) -> Iterator[str]:
+    """What a node computes by its name, and by the inputs and attributes with which ONNX Runtime's fused operators do
+    more.
+    """
+    given = [value is not None and value.name != "" for value in node.inputs]
+    if node.op_type == "FusedConv":
+        yield "Conv"
+        yield node.attributes["activation"].as_string()
+        yield from ["Add"] * given[3:].count(True)
+    elif node.op_type == "Gemm" and not any(given[2:]):
+        yield "MatMul"
+    else:
+        yield node.op_type
+    if node.op_type == "SkipLayerNormalization":
+        yield from ["Add"] * given[4:].count(True)

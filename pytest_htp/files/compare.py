@@ -7,7 +7,7 @@ merely write in other operators is told apart from what changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
@@ -19,7 +19,7 @@ from pytest_htp.compare.changes import is_float
 from pytest_htp.compare.finding import finding_order
 from pytest_htp.compare.match import index_rows
 from pytest_htp.files.align import new_names
-from pytest_htp.files.arithmetic import arithmetic, computes_the_same
+from pytest_htp.files.arithmetic import changed_arithmetic, computes_the_same, same_together
 from pytest_htp.files.folded import fold
 from pytest_htp.files.load import OnnxFile
 from pytest_htp.files.modules import ALONE, IN_WORDS, SCOPES, TAGS, UNKNOWN_CLASS, ReadModules, as_one_module
@@ -50,14 +50,27 @@ _ALIKE = 0.5
 
 @dataclass
 class FileComparison:
-    """Findings, and what a reader must know of how they were found."""
+    """Findings, and what a reader must know of how they were found.
+
+    Attributes:
+        all_named: each module whose operators differ has a finding; otherwise that of another may explain it.
+    """
 
     comparison: Comparison
     notes: list[str] = field(default_factory=list)
+    all_named: bool = False
+
+    @property
+    def differing(self) -> set[str]:
+        """Modules with other operators, as far as named."""
+        said = [finding for finding in self.comparison.findings if finding.code in _OPERATORS | _MODULES]
+        return {path for finding in said for path in expand_pattern(finding.module or "")}
 
     def with_finding(self, finding: Finding) -> FileComparison:
         """With one more."""
-        return FileComparison(_sorted([*self.comparison.findings, finding], self.comparison), self.notes)
+        return FileComparison(
+            _sorted([*self.comparison.findings, finding], self.comparison), self.notes, self.all_named
+        )
 
 
 def compare_files(old: OnnxFile | Record, new: OnnxFile | Record, policy: Policy) -> FileComparison:
@@ -68,12 +81,15 @@ def compare_files(old: OnnxFile | Record, new: OnnxFile | Record, policy: Policy
         return _with_baseline(old, new, policy)
     with two_sides(old, new) as (one, other):
         found = _two_models(one, other, policy)
-    said = found.comparison.findings
-    if any(finding.code in _OPERATORS | _MODULES for finding in said) and fold((old, new)):
+    if found.differing and fold((old, new)):
         folded = _two_models(Here(old), Here(new), policy, folded=True)
-        values = [finding for finding in said if finding.code == "weights.values"]
-        if all(finding.code in _SAME_GRAPH or finding in values for finding in folded.comparison.findings):
-            return folded.with_finding(_finding("exporter.wording", FOLDED, policy))
+        # What a module computes is told apart from how it is written if it is the same in one way of writing.
+        differing = folded.differing & found.differing if found.all_named and folded.all_named else folded.differing
+        said = found.comparison.findings
+        rest = [finding for finding in folded.comparison.findings if finding.code not in _OPERATORS | _MODULES]
+        if not differing and all(finding.code in _SAME_GRAPH or finding in said for finding in rest):
+            same = FileComparison(_sorted(rest, folded.comparison), folded.notes)
+            return same.with_finding(_finding("exporter.wording", FOLDED, policy))
     return found
 
 
@@ -117,7 +133,9 @@ def _two_models(old: Here, new: Side, policy: Policy, *, folded: bool = False) -
     comparison = compare_exports(dict_of(records[0]), dict_of(records[1]), policy=policy)
     findings = list(comparison.findings)
     if foreign or names:
-        findings = _what_both_can_tell(findings, records[0], records[1], policy, names, foreign)
+        one, other = records
+        same = same_together(old.tagging.nodes, new.here().tagging.nodes) if lent else _same_rows(one, other)
+        findings = _what_both_can_tell(findings, one, other, policy, names, same if foreign else None)
     if (foreign or folded) and not _stores_more(old.known, new.known):
         findings = [finding for finding in findings if finding.code != "weights.grown"]
     if sources[0] == sources[1] and sources[0] not in (TAGS, SCOPES):
@@ -125,7 +143,7 @@ def _two_models(old: Here, new: Side, policy: Policy, *, folded: bool = False) -
     if sources == (ALONE, ALONE):
         findings = [_placed(finding, old, new) for finding in findings]
     findings += _of_values(values.by_place(names), policy)
-    return FileComparison(_sorted(findings, comparison), notes)
+    return FileComparison(_sorted(findings, comparison), notes, all_named=foreign)
 
 
 def _lend_modules(old: Here, new: Here) -> str:
@@ -197,20 +215,31 @@ def _without_types(record: Record) -> Record:
     return replace(record, modules=[replace(row, dtypes={}) for row in record.modules])
 
 
-def _what_both_can_tell(
-    findings: list[Finding], old: Record, new: Record, policy: Policy, names: dict[str, str], foreign: bool
-) -> list[Finding]:
-    """Findings without those that only say that another exporter, or another source of modules, was at work."""
+def _same_rows(old: Record, new: Record) -> Callable[[str], bool]:
     before, after = (index_rows(record.modules) for record in (old, new))
-    kept, other_words = [], set()
 
     def same(path: str) -> bool:
         one, other = before.get(path), after.get(path)
         return computes_the_same(one.ops if one else {}, other.ops if other else {})
 
+    return same
+
+
+def _what_both_can_tell(
+    findings: list[Finding],
+    old: Record,
+    new: Record,
+    policy: Policy,
+    names: dict[str, str],
+    same: Callable[[str], bool] | None,
+) -> list[Finding]:
+    """Findings without those that only say that another exporter, or another source of modules, was at work: ``same``
+    says whether a module computes the same in both, and is None where only names differ.
+    """
+    kept, other_words = [], set()
     for finding in findings:
         paths = [] if finding.module is None else expand_pattern(finding.module)
-        if not foreign:
+        if same is None:
             kept.append(finding)
         elif finding.code in _OF_ONE_SOURCE or (finding.code == "weights.dtype" and _same_floats(finding)):
             continue
@@ -220,7 +249,8 @@ def _what_both_can_tell(
             continue
         else:
             kept.append(finding)
-    kept += [_finding_at(code, path, before, after, policy) for code, path in _unsaid(kept, before, after, same)]
+    if same is not None:
+        kept += _unsaid(kept, old, new, policy, same)
     if other_words:
         message = f"written in other operators that compute the same: {_listed(other_words)}"
         kept.append(_finding("exporter.wording", message, policy))
@@ -238,25 +268,22 @@ def _same_floats(finding: Finding) -> bool:
 
 
 def _unsaid(
-    kept: list[Finding], before: Mapping[str, ModuleRow], after: Mapping[str, ModuleRow], same: Callable[[str], bool]
-) -> list[tuple[str, str]]:
+    kept: list[Finding], old: Record, new: Record, policy: Policy, same: Callable[[str], bool]
+) -> Iterator[Finding]:
     """Modules that compute something else and that no finding names: another was taken to explain them."""
+    before, after = (index_rows(record.modules) for record in (old, new))
     said = {path for f in kept if f.module is not None for path in expand_pattern(f.module)}
-    both = [path for path in before if path in after and path not in said]
-    return [("ops.changed", path) for path in both if not same(path)]
-
-
-def _finding_at(
-    code: str, path: str, before: Mapping[str, ModuleRow], after: Mapping[str, ModuleRow], policy: Policy
-) -> Finding:
-    one, other = (arithmetic(rows[path].ops) for rows in (before, after))
-    changed = {op: (one[op], other[op]) for op in sorted({*one, *other}) if one[op] != other[op]}
-    message = ", ".join(f"{op} {old} -> {new}" for op, (old, new) in changed.items())
-    return Finding(
-        code, f"{message} (fused operators written out)", module=fold_paths([path])[0],
-        before={op: old for op, (old, _) in changed.items()}, after={op: new for op, (_, new) in changed.items()},
-        verdict=policy.verdict(code),
-    )  # fmt: skip
+    for path in before:
+        if path not in after or path in said or same(path):
+            continue
+        changed = changed_arithmetic(before[path].ops, after[path].ops)
+        if changed:
+            message = ", ".join(f"{op} {one} -> {other}" for op, (one, other) in changed.items())
+            yield Finding(
+                "ops.changed", f"{message} (fused operators written out)", module=fold_paths([path])[0],
+                before={op: one for op, (one, _) in changed.items()}, verdict=policy.verdict("ops.changed"),
+                after={op: other for op, (_, other) in changed.items()},
+            )  # fmt: skip
 
 
 def _listed(paths: Iterable[str]) -> str:
@@ -319,7 +346,7 @@ def _with_baseline(old: OnnxFile | Record, new: OnnxFile | Record, policy: Polic
     foreign = side.known.source != TAGS
     findings = [f for f in comparison.findings if f.code not in {"record.changed", "toolchain.changed"}]
     if foreign:
-        findings = _what_both_can_tell(findings, pair[0], pair[1], policy, {}, True)
+        findings = _what_both_can_tell(findings, *pair, policy, {}, _same_rows(*pair))
         notes.append(f"modules of {file.path} are told by {IN_WORDS[side.known.source]}, not by our tags")
     return FileComparison(_sorted(findings, comparison), notes)
 
