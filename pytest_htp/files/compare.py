@@ -236,15 +236,18 @@ def _what_both_can_tell(
     """Findings without those that only say that another exporter, or another source of modules, was at work: ``same``
     says whether a module computes the same in both, and is None where only names differ.
     """
-    kept, other_words = [], set()
+    kept: list[Finding] = []
+    other_words: set[str] = set()
     for finding in findings:
         paths = [] if finding.module is None else expand_pattern(finding.module)
         if same is None:
             kept.append(finding)
         elif finding.code in _OF_ONE_SOURCE or (finding.code == "weights.dtype" and _same_floats(finding)):
             continue
-        elif finding.code in _OPERATORS | _MODULES and paths and all(map(same, paths)):
-            other_words.update(paths)
+        elif finding.code in _OPERATORS | _MODULES and any(map(same, paths)):
+            other_words.update(filter(same, paths))
+            differing = fold_paths(path for path in paths if not same(path))
+            kept += [Finding(**{**finding, "module": pattern}) for pattern in differing]
         elif finding.code == "ops.exploded" and finding.module is None:
             continue
         else:
