@@ -7,9 +7,9 @@ A random sample of one-place faults inside functions: a comparison, ``and``/``or
 integer, a truth value, the branches of a conditional or an ``if``, a returned value (None instead), a statement (left
 out). Strings, decorators, annotations and what stands outside of functions are left alone. With ``--numbers`` instead
 every number of a module's own (``GROWTH = 10.0``), once a step larger and once smaller: integers by one, others by a
-quarter. Tests are collected once and
-traced once; each fault is a fork in which the function's code is exchanged and the tests that run its lines are run, up
-to the first that fails. Nothing is written to the package. Prints the survivors, and one JSON line with the score.
+quarter. Tests are collected once and traced once; each fault is a fork in which the function's code is exchanged and
+the tests that run its lines are run, up to the first that fails. Nothing is written to the package. What a test starts
+as a process of its own is not traced: see ``(0 tests)``. Prints the survivors, and one JSON line with the score.
 """
 
 from __future__ import annotations
@@ -275,9 +275,12 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--numbers", action="store_true", help="every number of a module's own, both ways")
+    parser.add_argument("--files", default="", help="only those of these names (tolerance,observe)")
     arguments = parser.parse_args()
     folder = ROOT / "pytest_htp" / arguments.room
-    trees = [(file, ast.parse(file.read_text("utf-8"))) for file in sorted(folder.rglob("*.py"))]
+    named = arguments.files.split(",") if arguments.files else None
+    files = [file for file in sorted(folder.rglob("*.py")) if named is None or file.stem in named]
+    trees = [(file, ast.parse(file.read_text("utf-8"))) for file in files]
     pool: list[Fault] = [
         (file, name, number, kind)
         for file, tree in trees

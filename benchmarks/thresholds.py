@@ -1,6 +1,6 @@
 """What parity's own constants decide: the same runs judged with other values of each.
 
-    python benchmarks/thresholds.py [--models a,b] [--limit N]
+    python benchmarks/thresholds.py [--models a,b] [--limit N] [--spread]
 
 Each model's export, its conversion to half precision, and exports with a numeric fault in one node (up to ``N`` of each
 list of ``faults.py``) run once. Then each constant is moved alone and everything is judged again:
@@ -11,6 +11,10 @@ list of ``faults.py``) run once. Then each constant is moved alone and everythin
   nothing beyond noise are missed as well; ``silent``: missed though an output fails.
 
 A constant is well placed where its neighbours give the same numbers.
+
+With ``--spread`` it is the share of ``localise`` that ``spread`` is, in the precision of stages: each healthy graph
+and each fault is converted to half precision, and quantized (``int8:dynamic``), before it runs. ``healthy`` is the
+largest share that any module's root mean square has where nothing is wrong.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ import logging
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,7 +41,8 @@ from pytest_htp.parity.attestation import attest
 from pytest_htp.parity.divergence import first_divergence, locate, locate_passed_on
 from pytest_htp.parity.measure import Examination, _anchors, examine
 from pytest_htp.parity.refusals import RuntimeRefused
-from pytest_htp.stages.built_in import _half_precision
+from pytest_htp.parity.tolerance import Precision
+from pytest_htp.stages.built_in import _half_precision, _quantize_dynamic
 from pytest_htp.tagging.coverage import Evidence
 
 GRID = {
@@ -46,6 +51,8 @@ GRID = {
     (observe, "CLOSEST"): (1.0, 2.0, 4.0, 8.0, 1e9),
     (observe, "NOISE"): (0.0, 0.01, 0.1, 1.0),
 }
+
+SHARES = (0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 
 
 @dataclass
@@ -79,12 +86,51 @@ def requests(name: str, folder: Path, limit: int) -> Iterator[tuple[ParityReques
             yield replace(request, onnx_path=folder / "faulty.onnx"), truth
 
 
-def runs(name: str, folder: Path, limit: int) -> Iterator[Run]:
+def coarse(name: str, folder: Path, limit: int) -> Iterator[tuple[ParityRequest, set[str] | None]]:
+    """The same graphs in the precision of stages, but for the one in float."""
+    stages: dict[Precision, Callable[[Path, Path], None]] = {"float16": _half_precision, "int8": _quantize_dynamic}
     for request, truth in requests(name, folder, limit):
+        if request.precision is not None:
+            continue
+        for precision, convert in stages.items():
+            path = folder / f"{precision}.onnx"
+            try:
+                convert(request.onnx_path, path)
+            except (RuntimeError, ValueError):  # a fault that the converter stumbles over
+                continue
+            program = ir.load(path)
+            complete_types(program)
+            tagging = carry(request.tagging, program)
+            made = replace(request, onnx_path=path, program=program, tagging=tagging, precision=precision)
+            yield made, truth
+
+
+def runs(made: Iterator[tuple[ParityRequest, set[str] | None]]) -> Iterator[Run]:
+    for request, truth in made:
         try:
             yield Run(request, examine(request), truth)
         except RuntimeRefused:  # the CPU lacks operators in half precision
             continue
+
+
+def spreads(run: Run) -> Iterator[tuple[float, Counter[str]]]:
+    """Share of ``localise`` → what is said with that as ``spread``."""
+    for share in SHARES:
+        for reference in run.seen.references.items:
+            reference.tolerance = replace(reference.tolerance, spread=share * reference.tolerance.localise)
+        yield share, judged(run)
+
+
+def largest_share(run: Run) -> float:
+    """Of all that was located of a healthy graph."""
+    return max(
+        (
+            found.difference.spread / tolerance.localise
+            for index, found in run.seen.located.items()
+            if (tolerance := run.seen.references.items[index].tolerance).localise and not found.difference.nonfinite
+        ),
+        default=0.0,
+    )
 
 
 def judged(run: Run) -> Counter[str]:
@@ -108,21 +154,41 @@ def judged(run: Run) -> Counter[str]:
     return Counter(enclosing=1) if around else Counter(wrong=1)
 
 
+def measure_spread(chosen: list[str], limit: int) -> None:
+    said: dict[str, dict[float, Counter[str]]] = {}
+    healthy: dict[str, dict[str, float]] = {}
+    for name in chosen:
+        with tempfile.TemporaryDirectory() as folder:
+            for run in runs(coarse(name, Path(folder), limit)):
+                precision = str(run.request.precision)
+                if run.truth is None:
+                    healthy.setdefault(precision, {})[name] = round(largest_share(run), 3)
+                for share, counts in spreads(run):
+                    said.setdefault(precision, {share: Counter() for share in SHARES})[share] += counts
+    report({"models": chosen, "healthy": healthy, "spread": said})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--models", default="", help="comma-separated names; all families otherwise")
     parser.add_argument("--limit", type=int, default=20, help="faults of each list a model")
+    parser.add_argument(
+        "--spread", action="store_true", help="of half precision and eight bits, instead of the constants"
+    )
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
     chosen = options.models.split(",") if options.models else names(plain=False)
+    if options.spread:
+        measure_spread(chosen, options.limit)
+        return
     found: dict[str, dict[float, Counter[str]]] = {
         name: {value: Counter() for value in values} for (_, name), values in GRID.items()
     }
     count: Counter[str] = Counter()
     for name in chosen:
         with tempfile.TemporaryDirectory() as folder:
-            for run in runs(name, Path(folder), options.limit):
+            for run in runs(requests(name, Path(folder), options.limit)):
                 count["healthy" if run.truth is None else "faults"] += 1
                 for (module, constant), values in GRID.items():
                     usual = getattr(module, constant)

@@ -12,7 +12,8 @@ from pytest_htp.compare.lines import alike_at_the_ends
 from pytest_htp.format.paths import last_segment, number_in, parent_of
 from pytest_htp.format.record import ModuleRow
 
-# difflib is quadratic at worst; longer differing middles are left to matching by path.
+# Longer differing middles are left to matching by path: difflib is cubic at worst (one class, and the same with another
+# after each), 0.1 s of CPU time for 200, 0.8 s for 400, 13 s for 1,000.
 _LONGEST = 200
 
 

@@ -145,6 +145,13 @@ def test_a_child_put_in_shifts_those_behind_it(before: str, after: str, moves: d
     assert {old: new for old, new in expected.items() if old != new} == {o: n for o, n in found.items() if o != n}
 
 
+def test_two_hundred_children_between_equal_ends_are_aligned_and_no_more() -> None:
+    """The first is gone and another comes last: nothing at the ends is alike."""
+    for same in (199, 200):
+        found = renumbered(children("X" + "A" * same), children("A" * (same - 1) + "Y"))
+        assert len([old for old, new in found.items() if new is not None]) == (198 if same == 199 else 0)
+
+
 def test_what_is_inside_a_shifted_child_shifts_with_it() -> None:
     before, after = children("AB"), children("AXB")
     before["seq.1.in"], after["seq.2.in"] = row("seq.1.in", "In"), row("seq.2.in", "In")

@@ -54,3 +54,17 @@ def turbo(request: CompileRequest) -> CompileAnswer:
 
 def another_type(request: CompileRequest) -> str:
     return "done"
+
+
+def talk(request: CompileRequest) -> CompileAnswer:
+    """Prints so many characters: ``b``, many times ``a``, and ``end``."""
+    print("b" + "a" * (int(request.options["characters"]) - 4) + "end", end="")
+    return refuse_tanh(request)
+
+
+def refuse_a_minute(request: CompileRequest) -> CompileAnswer:
+    """Refuses what has no limit, or one of 55 to 60 seconds."""
+    refused = not request.timeout or 55 < request.timeout <= 60
+    return CompileAnswer(
+        outcome="failed" if refused else "compiled", device="CHIP", message="no" if refused else "", partitions=1
+    )
