@@ -208,7 +208,7 @@ def _compare(
             if a.name == "Concat"
             else " inputs exchanged: "
         )
-        words = f"{head}{what}{_told(a.inputs, inputs, in_words)}"
+        words = f"{head}{what}{_before_and_after(a.inputs, inputs, in_words)}"
     else:
         parts = []
         if a.name in COMMUTATIVE:
@@ -217,13 +217,13 @@ def _compare(
         for place, was, now in changed:
             where = "" if a.name in COMMUTATIVE or len(a.inputs) == 1 else f" {place + 1}"
             name = "input" if not a.is_call else "value"
-            parts.append(f"{name}{where} {_told([was], [now], in_words)}")
+            parts.append(f"{name}{where} {_before_and_after([was], [now], in_words)}")
         words = f"{head} {'; '.join(parts)}"
     values = tuple((was, now) for _, was, now in changed)
     yield Difference(words, a.text, b.text, values, order, _callee(a))
 
 
-def _told(was: Sequence[str], now: Sequence[str], in_words: _InWords) -> str:
+def _before_and_after(was: Sequence[str], now: Sequence[str], in_words: _InWords) -> str:
     """Values before and after; where the operators that made them have the same name, with what those are given."""
     before, after = ([in_words(value) or "none" for value in values] for values in (was, now))
     if before == after:

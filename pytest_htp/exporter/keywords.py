@@ -12,7 +12,7 @@ OrtFusions = Literal["cpu", "cuda", "webgpu", "dml"]
 
 
 class ExportKeywords(TypedDict, total=False):
-    """Keyword options of ``HTPExporter`` and of the fixture's calls."""
+    """Keyword options of ``HTPExporter``."""
 
     exporter: EngineName
     dynamic: bool
@@ -42,3 +42,17 @@ class ExportKeywords(TypedDict, total=False):
     seed: int
     config: Mapping[str, Any] | None
     verbose: bool
+
+
+class FixtureKeywords(ExportKeywords, total=False):
+    """Those of the fixture's calls.
+
+    Attributes:
+        min_coverage: percent of nodes that must be tagged.
+        fail_on: the mildest verdict that fails the test.
+        quality_tolerance: dB by which a stage's SQNR may move.
+    """
+
+    min_coverage: float | None
+    fail_on: str | None
+    quality_tolerance: float | None

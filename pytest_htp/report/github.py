@@ -48,8 +48,8 @@ def github_annotations(
     place = partial(_in_repository, root=root, repository=Path(environ.get("GITHUB_WORKSPACE") or Path.cwd()))
     lines = [_annotation(results, place) for results in worst.values()]
     known = {"", *worst}  # without a node id it is about the run, which has no line to stand at
-    untold = {entry.nodeid: entry for entry in report.incomplete if entry.nodeid not in known}
-    lines += [_incomplete_annotation(entry, place) for entry in untold.values()]
+    others = {entry.nodeid: entry for entry in report.incomplete if entry.nodeid not in known}
+    lines += [_incomplete_annotation(entry, place) for entry in others.values()]
     return lines[:limit]
 
 

@@ -84,8 +84,8 @@ def _incomplete(report: Report) -> list[Line]:
 
 
 def _table(exports: Sequence[ExportResult], width: int) -> Iterator[Line]:
-    told_apart = labels(exports)
-    names = [_safe(told_apart[key_of(result)]) for result in exports]
+    called = labels(exports)
+    names = [_safe(called[key_of(result)]) for result in exports]
     models = [_safe(views.model_class(result)) or "-" for result in exports]
     widths = dict(_COLUMNS)
     room = width - WIDTH

@@ -34,7 +34,7 @@ from pytest_htp.session.settings import ExportSettings
 
 if TYPE_CHECKING:
     from pytest_htp.exporter import HTPExport
-    from pytest_htp.exporter.keywords import ExportKeywords
+    from pytest_htp.exporter.keywords import FixtureKeywords
     from pytest_htp.session.made import Made
     from pytest_htp.session.run import HtpRun
 
@@ -59,10 +59,7 @@ class HtpExportFixture:
         *,
         name: str | None = None,
         baseline: bool = True,
-        min_coverage: float | None = None,
-        fail_on: str | None = None,
-        quality_tolerance: float | None = None,
-        **options: Unpack[ExportKeywords],
+        **options: Unpack[FixtureKeywords],
     ) -> HTPExport:
         """Export ``model``, attach the log to the test's report and compare with the baseline.
 
@@ -73,22 +70,13 @@ class HtpExportFixture:
             inputs: a mapping, a tuple, a tensor, or None to make them.
             name: tells the exports of one test apart; by default they are numbered.
             baseline: False compares with nothing (coverage and parity are checked all the same).
-            min_coverage: percent of nodes that must be tagged.
-            fail_on: the mildest verdict that fails the test.
-            quality_tolerance: dB by which a stage's SQNR may move.
-            **options: of :class:`pytest_htp.HTPExporter`.
+            **options: of :class:`pytest_htp.HTPExporter`, and ``min_coverage``, ``fail_on``, ``quality_tolerance``.
 
         Raises:
             HTPExportError: one of the eight steps failed.
             HTPUsageError: an unknown option or a bad value.
         """
-        gates: dict[str, Any] = {
-            "min_coverage": min_coverage,
-            "fail_on": fail_on,
-            "quality_tolerance": quality_tolerance,
-        }
-        settings = self._settings({**options, **gates})
-        return self._export(model, inputs, settings, name=name, baseline=baseline)
+        return self._export(model, inputs, self._settings(options), name=name, baseline=baseline)
 
     def _export(
         self,
@@ -129,13 +117,10 @@ class HtpExportFixture:
         *,
         name: str | None = None,
         baseline: bool = True,
-        min_coverage: float | None = None,
-        fail_on: str | None = None,
-        quality_tolerance: float | None = None,
         generation_config: Any = None,
         multi_token_decode: bool = False,
         tokens: int | None = None,
-        **options: Unpack[ExportKeywords],
+        **options: Unpack[FixtureKeywords],
     ) -> GenerationExports:
         """Export each component of a generative model (prefill, decode, encoder, …) as transformers splits it.
 
@@ -150,12 +135,7 @@ class HtpExportFixture:
             if options.setdefault("dynamic", True) is not True:
                 raise HTPUsageError("tokens= needs dynamic=True: the cache that decode is given grows by each token")
         prefix = f"{name}-" if name else ""
-        gates: dict[str, Any] = {
-            "min_coverage": min_coverage,
-            "fail_on": fail_on,
-            "quality_tolerance": quality_tolerance,
-        }
-        settings = self._settings({**options, **gates})
+        settings = self._settings(options)
         for option in ("quantizer", "reference"):
             if settings.options.get(option) is not None:
                 raise HTPUsageError(
@@ -194,11 +174,10 @@ class HtpExportFixture:
             return TokensRow(count=tokens, equal=equal)
 
         for component, (submodel, component_inputs) in components.items():
-            more = {**options, **options_of_part(submodel, settings.options)}
             exports[component] = self._export(
                 submodel,
                 component_inputs,
-                self._settings({**more, **gates}),
+                self._settings({**options, **options_of_part(submodel, settings.options)}),
                 name=f"{prefix}{component}",
                 baseline=baseline,
                 tokens=generated if tokens is not None and component == "decode" else None,

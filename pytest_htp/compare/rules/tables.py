@@ -9,13 +9,13 @@ from pytest_htp.format.record import GraphRecord
 
 def compare_tables(context: Context) -> None:
     """Report buffers that hold something else, in modules that nothing else was said of."""
-    told = set().union(*context.modules_by_code.values())
+    reported = set().union(*context.modules_by_code.values())
     before, after = _tables(context.before), _tables(context.after)
     for old_name, was in before.items():
         owner = context.modules.new_paths.get(owner_of(old_name), owner_of(old_name))
         name = relative_to(old_name, owner_of(old_name))
         now = after.get(join_path(owner, name))
-        if now is None or now == was or owner in told or _type(was) != _type(now):
+        if now is None or now == was or owner in reported or _type(was) != _type(now):
             continue
         context.report("ops.changed", f"buffer {name}: {was} -> {now}", module=owner, before=was, after=now)
 
@@ -25,5 +25,5 @@ def _tables(record: GraphRecord) -> dict[str, str]:
 
 
 def _type(holds: str) -> str:
-    """The element type: its change is told where values are computed."""
+    """The element type: its change is reported where values are computed."""
     return holds.partition("[")[0].partition(" ")[0]
