@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pytest_htp.stages import Stage
     from pytest_htp.tag import HierarchyTag
     from pytest_htp.targets import HTPTarget, Target
+    from pytest_htp.targets.messages import CompileAnswer, CompiledNode, CompileRequest
     from pytest_htp.vocabulary import HTPExportData, HTPExportStep, ModuleInfo
 
 __version__ = "0.1.0"
@@ -48,6 +49,9 @@ _HOME = {
     "HierarchyTag": "tag",
     "HTPTarget": "targets",
     "Target": "targets",
+    "CompileRequest": "targets.messages",
+    "CompileAnswer": "targets.messages",
+    "CompiledNode": "targets.messages",
     "compare_exports": "compare",
     "Comparison": "compare",
     "Finding": "compare",
@@ -58,6 +62,9 @@ _HOME = {
 
 __all__ = [
     "Comparison",
+    "CompileAnswer",
+    "CompileRequest",
+    "CompiledNode",
     "Finding",
     "HTPConsoleWriter",
     "HTPExport",

@@ -112,7 +112,7 @@ class HTPExportData:
     steps: dict[str, dict[str, Any]] = field(default_factory=dict)
     errors: list[dict[str, str]] = field(default_factory=list)
 
-    # Beyond the contract's list: what the writers show when it is known.
+    # What the writers show when it is known.
     inputs: list[dict[str, Any]] = field(default_factory=list)  # {"name", "dtype", "shape"} per input tensor
     outputs: list[dict[str, Any]] = field(default_factory=list)  # the same per graph output
     node_details: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -1,6 +1,7 @@
 """Every finding code: its default verdict, what it means, an example, and who can cause it.
 
-Contract codes first, in the contract's order; ``EXTENSIONS`` are reported beside them, never instead of them.
+The first ones in the order of docs/reference/codes.md, by which findings are sorted; ``EXTENSIONS`` are reported beside
+them, never instead of them.
 """
 
 from __future__ import annotations

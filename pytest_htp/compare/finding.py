@@ -17,7 +17,7 @@ _RANK = {code: position for position, code in enumerate(CODES)}
 
 
 class Finding(dict[str, Any]):
-    """One classified difference: a plain dict with exactly the contract's seven keys, readable as attributes too.
+    """One classified difference: a plain dict with exactly seven keys, readable as attributes too.
 
     ``module`` is a module path (root ``""``), a folded pattern, or None where no module is concerned; ``stage``
     the name of the stage or target it was found in, None for the export itself.

@@ -45,7 +45,7 @@ def nodes(data: HTPExportData) -> int | None:
 
 
 def coverage(data: HTPExportData) -> dict[str, int | float]:
-    """The coverage figures that were taken, in the contract's order; other statistics after them."""
+    """The coverage figures that were taken, in the order of ``Coverage``; other statistics after them."""
     stats = dict(data.tagging_stats)
     if data.coverage is not None:
         stats.setdefault("coverage", data.coverage)

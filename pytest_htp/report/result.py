@@ -54,7 +54,7 @@ class _Row(Struct, frozen=True, kw_only=True):
 
 
 class FindingRow(_Row, frozen=True, kw_only=True):
-    """A finding with the contract's keys; ``stage`` is that of a stage or target, None for the export itself."""
+    """A finding with its seven keys; ``stage`` is that of a stage or target, None for the export itself."""
 
     code: str
     verdict: Verdict

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Evidence(StrEnum):
-    """Why a node has its tag; exactly one per node (contract, section 3)."""
+    """Why a node has its tag; exactly one per node (docs/explanation/evidence.md)."""
 
     DIRECT = "direct"
     FUSED = "fused"

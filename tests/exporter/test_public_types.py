@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pickle
+import re
 import sys
 from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,23 @@ def test_every_public_name_is_there() -> None:
         assert getattr(pytest_htp, name) is not None
     with pytest.raises(AttributeError, match="HTPExproter"):
         pytest_htp.HTPExproter  # noqa: B018
+
+
+IMPORTED = re.compile(r"^from (pytest_htp[\w.]*) import (?:\(([^)]*)\)|(.+))$", re.MULTILINE)
+
+
+def test_every_name_that_docs_import_is_public() -> None:
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    imported = {
+        (module, name)
+        for page in pages
+        for module, several, one in IMPORTED.findall(page.read_text("utf-8"))
+        for name in re.findall(r"\w+", several or one)
+    }
+    assert len(imported) > 10
+    for module, name in sorted(imported):
+        assert module in ("pytest_htp", "pytest_htp.testing")
+        assert name in import_module(module).__all__
 
 
 class Unpicklable(RuntimeError):

@@ -188,7 +188,7 @@ def coverage(direct: int, fused: int, inferred: int, none: int) -> Result:
 
 
 def finding(code: str, verdict: str, module: str | None, message: str, before: Any = None, after: Any = None) -> Result:
-    """One finding (contract, section 6)."""
+    """One finding (docs/reference/codes.md)."""
     return {
         "code": code,
         "verdict": verdict,

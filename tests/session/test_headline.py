@@ -41,7 +41,7 @@ def test_a_missing_baseline_is_the_headline(tmp_path: Path) -> None:
     example = project(tmp_path)
     run = example.run_pytest(outcomes={"failed": 1})
     assert tops(example) == ("❔ ONNX exports: no baseline", "open", "no baseline")
-    assert run.export["verdict"] == "unchanged", "the contract has no word for it"
+    assert run.export["verdict"] == "unchanged", "there is no verdict for it"
     assert "1 export: 1 no baseline" in run.stdout
 
 

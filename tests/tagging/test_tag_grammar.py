@@ -50,7 +50,7 @@ def test_from_modules_is_the_inverse_of_module_paths(chain: tuple[str, list[tupl
     assert HierarchyTag.from_modules(zip(tag.module_paths, tag.classes, strict=True)) == tag
 
 
-def test_the_contract_s_example() -> None:
+def test_the_example_of_the_page_on_tags() -> None:
     tag = HierarchyTag.parse("/BertModel/BertEncoder.encoder/BertLayer.layer.0/BertAttention.attention")
     assert tag.module_path == "encoder.layer.0.attention"
     assert tag.classes == ("BertModel", "BertEncoder", "BertLayer", "BertAttention")

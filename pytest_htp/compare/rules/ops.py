@@ -7,8 +7,8 @@ from typing import Any
 from pytest_htp.compare.changes import differences
 from pytest_htp.compare.context import Context
 
-# Contract: more than doubled. Of no node or one that says little: an activation that gains a mul and an add
-# (1 -> 3), a container whose own code gains an operator or two (0 -> 2) are plain changes.
+# ops.exploded in docs/reference/codes.md: more than doubled. Of no node or one that says little: an activation that
+# gains a mul and an add (1 -> 3), a container whose own code gains an operator or two (0 -> 2) are plain changes.
 _SMALL = 2
 _SHOWN = 4  # differences of a program in a message
 

@@ -9,7 +9,7 @@ from pytest_htp.compare.context import Context
 from pytest_htp.format.paths import expand_pattern
 from pytest_htp.format.record import OutputParityRow, TensorRow
 
-_DECADES = 2  # contract: worse by more than two
+_DECADES = 2  # parity.worse in docs/reference/codes.md: by over two
 # Decades below which a difference is rounding noise and a record never goes, by the output's element type;
 # types that aren't listed are exact. parity/tolerance.py says where the numbers come from.
 NOISE = {

@@ -15,7 +15,7 @@ from pytest_htp.format.paths import ancestors, join_path, nearest, owner_of, rel
 from pytest_htp.format.record import DuplicateRow, Record
 from pytest_htp.text import size
 
-# Contract: weights.grown above 1%.
+# weights.grown in docs/reference/codes.md: by more than 1%.
 _GROWTH = 0.01
 
 
