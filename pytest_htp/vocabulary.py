@@ -1,11 +1,15 @@
-"""The words every room of the package shares: the eight steps, a module, and the data of one export."""
+"""The words every room of the package shares: the eight steps, a module, the data of one export, options' values."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from enum import Enum
-from typing import Any
+from typing import Any, Literal
+
+EngineName = Literal["auto", "transformers", "torch"]
+Weights = Literal["real", "none"]
+OrtFusions = Literal["cpu", "cuda", "webgpu", "dml"]
 
 
 class HTPExportStep(Enum):

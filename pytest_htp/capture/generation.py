@@ -20,9 +20,9 @@ from pytest_htp.capture.inputs.signature import by_name
 from pytest_htp.capture.inputs.spec import looks_like_spec
 from pytest_htp.capture.kinds import is_transformers_model
 from pytest_htp.capture.models import resolve_model
-from pytest_htp.capture.pretrained import Weights
 from pytest_htp.capture.state import preserved, seeded
 from pytest_htp.errors import HTPUsageError
+from pytest_htp.vocabulary import Weights
 
 Components = dict[str, tuple[nn.Module, dict[str, Any]]]
 

@@ -6,16 +6,17 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
 
 from pytest_htp.capture.kinds import is_transformers_config
-from pytest_htp.capture.pretrained import Weights, build_from_config, build_from_directory
+from pytest_htp.capture.pretrained import build_from_config, build_from_directory
 from pytest_htp.capture.state import seeded
 from pytest_htp.capture.weightless import build_weightless
 from pytest_htp.errors import HTPUsageError
+from pytest_htp.vocabulary import Weights
 
 Source = Literal["module", "config", "factory", "directory"]
 
@@ -52,7 +53,7 @@ def resolve_model(model: object, *, weights: Weights = "real", seed: int = 0) ->
     Raises:
         HTPUsageError: ``model`` is nothing to export, or can't be loaded; exceptions of a factory pass through.
     """
-    if weights not in ("real", "none"):
+    if weights not in get_args(Weights):
         raise HTPUsageError(f"weights must be 'real' or 'none', got {weights!r}")
     if isinstance(model, torch.export.ExportedProgram):
         return _given(model.module(), weights, "module")

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,8 +16,7 @@ from pytest_htp.capture.distinct import make_parameters_distinct
 from pytest_htp.capture.state import seeded
 from pytest_htp.capture.weightless import build_weightless
 from pytest_htp.errors import HTPUsageError
-
-Weights = Literal["real", "none"]
+from pytest_htp.vocabulary import Weights
 
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack")
 _FLOATING = {

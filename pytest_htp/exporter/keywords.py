@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
-from typing import Any, Literal, TypedDict
+from typing import Any, TypedDict
 
-EngineName = Literal["auto", "transformers", "torch"]
-Weights = Literal["real", "none"]
-OrtFusions = Literal["cpu", "cuda", "webgpu", "dml"]
+from pytest_htp.vocabulary import EngineName, OrtFusions, Weights
 
 
 class ExportKeywords(TypedDict, total=False):

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 from pytest_htp.errors import HTPUsageError, suggestion
-from pytest_htp.exporter.keywords import EngineName, OrtFusions, Weights
 from pytest_htp.monitor.config import MonitorConfig
 from pytest_htp.stages.stage import BUILT_IN, CALIBRATED, Stage, name_of, resolve_stages
 from pytest_htp.targets.builtin import resolve_targets
+from pytest_htp.vocabulary import EngineName, OrtFusions, Weights
 
 
 @dataclass(frozen=True)

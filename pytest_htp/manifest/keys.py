@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from pytest_htp.capture.inputs.spec import parse_spec
 from pytest_htp.compare.verdicts import VERDICTS
 from pytest_htp.errors import HTPUsageError, suggestion
 from pytest_htp.stages.stage import BUILT_IN
+from pytest_htp.vocabulary import EngineName, OrtFusions, Weights
 
-EXPORTERS = ("auto", "transformers", "torch")
-WEIGHTS = ("real", "none")
-ORT_FUSIONS = ("cpu", "cuda", "webgpu", "dml")
+EXPORTERS = get_args(EngineName)
+WEIGHTS = get_args(Weights)
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ OPTIONS = {
     "opset_version": OPSET,
     "exporter": _one_of(EXPORTERS),
     "optimize": FLAG,
-    "ort_fusions": _one_of(ORT_FUSIONS),
+    "ort_fusions": _one_of(get_args(OrtFusions)),
     "parity": FLAG,
     "rtol": TOLERANCE,
     "atol": TOLERANCE,
