@@ -137,7 +137,7 @@ def exchange(file: Path, qualified: str, number: int) -> None:
 
 
 def _ours() -> list[ModuleType]:
-    return [each for each in [*sys.modules.values()] if isinstance(each, ModuleType) and "htp" in each.__name__]
+    return [each for each in [*sys.modules.values()] if (getattr(each, "__file__", None) or "").startswith(str(ROOT))]
 
 
 def _exchange_value(name: str, assignment: ast.Assign | ast.AnnAssign) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from difflib import SequenceMatcher
+
 import pytest
 
 from pytest_htp.compare import compare_exports, lines
@@ -118,6 +121,22 @@ def test_very_long_programs_are_compared_without_difflib(monkeypatch: pytest.Mon
     monkeypatch.setattr(lines, "_LONGEST", 2)
     assert differences(before, after).found == expected
     diff_programs.cache_clear()
+
+
+def test_difflib_is_given_up_to_four_thousand_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = []
+
+    class Watched(SequenceMatcher[object]):
+        def __init__(self, junk: None, a: Sequence[object], b: Sequence[object], autojunk: bool) -> None:
+            given.append((len(a), len(b)))
+            super().__init__(junk, a, b, autojunk)
+
+    monkeypatch.setattr(lines, "SequenceMatcher", Watched)
+    for count in (4000, 4001):
+        middle = [f"%{number} = Op{number}(in0)" for number in range(2, count)]
+        before, after = ([f"%1 = {name}(in0)", *middle, f"%{count} = {name}(in0)"] for name in ("Sin", "Cos"))
+        assert len(diff_programs(tuple(before), tuple(after)).found) == 4  # two gone, two new
+    assert given == [(4000, 4000)]
 
 
 def test_a_program_changes_its_module() -> None:
