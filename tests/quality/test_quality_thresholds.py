@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from pytest_htp.parity.reasons import UNLIKE
+from pytest_htp.quality.absorbed import _first_kept
 from pytest_htp.quality.meter import Meter
 from pytest_htp.quality.modules import ModuleNumbers
 from pytest_htp.quality.sqnr import EXACT, sqnr
@@ -93,3 +94,13 @@ def test_what_leaves_the_absorbing_operator_must_be_some_result(db: float, found
 def test_masks_begin_at_1e30(size: float, db: float) -> None:
     x, y = (torch.tensor([each, size], dtype=torch.float64) for each in (1.0, 2.0))
     assert sqnr(x, y) == pytest.approx(db)
+
+
+@pytest.mark.parametrize(("nodes", "found"), [(16, "v16"), (17, None)])
+def test_one_operator_takes_in_sixteen_nodes(nodes: int, found: str | None) -> None:
+    start = value = ir.Value(name="v0")
+    for number in range(1, nodes + 1):
+        (value,) = ir.node("Neg", [value]).outputs
+        value.name = f"v{number}"
+    kept = _first_kept(start, {f"v{nodes}"})
+    assert (kept and kept.name) == found
