@@ -5,7 +5,6 @@ An :class:`ExportResult` is made once, by the process that ran the test, and cha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Any, Final, Literal
@@ -276,16 +275,6 @@ class _Parity(_Row, frozen=True, kw_only=True):
     input_sets: dict[str, list[_Compared]] = field(default_factory=dict)
     first_divergence: _Entering | str | None = None
     failed: list[str] = field(default_factory=list)
-
-
-def result_of(values: Mapping[str, Any]) -> ExportResult:
-    """The result that JSON values describe, from another process or an older report.
-
-    Raises:
-        HTPUsageError: they describe none; names the place.
-    """
-    result = typed(dict(values), ExportResult, remedy=REMEDY, whole="an export")
-    return msgspec.structs.replace(result, **_checked(result))
 
 
 def report_of(values: Any) -> Report:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import convert
 from packaging.version import Version
 
 from pytest_htp.bisect.hunt import Hunt
@@ -16,7 +17,7 @@ from pytest_htp.bisect.rounds import Round, Rounds
 from pytest_htp.bisect.state import Kept
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.report.model import build_report
-from pytest_htp.report.result import Incomplete, Report, result_of
+from pytest_htp.report.result import ExportResult, Incomplete, Report
 from tests.compare._records import add_ops, bert, changed
 
 FINDING = {
@@ -31,7 +32,7 @@ def export(test: str, **more: Any) -> dict[str, Any]:
 
 
 def report(*exports: dict[str, Any], incomplete: tuple[Incomplete, ...] = ()) -> Report:
-    return build_report(map(result_of, exports), {}, incomplete=incomplete)
+    return build_report(convert([*exports], list[ExportResult]), {}, incomplete=incomplete)
 
 
 def names(found: list[Any]) -> list[str]:

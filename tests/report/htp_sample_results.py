@@ -16,7 +16,7 @@ from pytest_htp.format.record import SCHEMA
 from pytest_htp.report import model
 from pytest_htp.report.html import render_pages
 from pytest_htp.report.paths import parse_path
-from pytest_htp.report.result import Incomplete, Report, Shard, result_of
+from pytest_htp.report.result import ExportResult, Incomplete, Report, Shard
 
 Result = dict[str, Any]
 
@@ -50,7 +50,8 @@ def build_report(
 ) -> Report:
     """The report of results as plain dicts, which these tests change by hand."""
     entries = [convert(entry, Incomplete) for entry in incomplete]
-    return model.build_report(map(result_of, results), environment, notes=notes, incomplete=entries, shard=shard)
+    made = convert([*results], list[ExportResult])
+    return model.build_report(made, environment, notes=notes, incomplete=entries, shard=shard)
 
 
 def row(path: str, cls: str, ops: dict[str, int], weights: dict[str, int] | None = None, **more: Any) -> Result:

@@ -9,11 +9,12 @@ from typing import Any
 import jsonschema
 import pytest
 from htp_sample_results import ENVIRONMENT, build_report, hostile_results, result, sample_results
+from msgspec import convert
 
 import pytest_htp
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.report.model import by_severity, dump_report, worst_verdict
-from pytest_htp.report.result import result_of
+from pytest_htp.report.result import ExportResult, report_of
 from pytest_htp.report.schema import FOLDER, NAME, report_schema
 from pytest_htp.report.write import write_reports
 
@@ -58,7 +59,7 @@ def test_totals_count_verdicts_and_outcomes() -> None:
 def test_severity_puts_the_failed_before_the_passed() -> None:
     passed = result("a", None, verdict="drift")
     failed = result("b", None, verdict="drift", outcome="failed")
-    assert [item.name for item in by_severity(map(result_of, [passed, failed]))] == ["b", "a"]
+    assert [item.name for item in by_severity(convert([passed, failed], list[ExportResult]))] == ["b", "a"]
     assert worst_verdict([]) == "unchanged"
 
 
@@ -77,8 +78,9 @@ def test_an_early_failure_may_lack_most_keys() -> None:
     ],
 )
 def test_bad_results_are_named(bad: dict[str, Any], words: str) -> None:
+    report = json.loads(dump_report(build_report([], {})))
     with pytest.raises(HTPUsageError, match=words):
-        build_report([bad], {})
+        report_of({**report, "exports": [bad]})
 
 
 def test_not_a_number_is_written_as_null() -> None:
