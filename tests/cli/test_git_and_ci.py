@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import onnx
 import pytest
 import yaml
 from onnx import helper
+from packaging.utils import canonicalize_name
 
 from pytest_htp.format.serialize import dumps
 from tests.compare._records import add_ops, bert, changed
@@ -120,6 +122,51 @@ def test_the_action_names_a_base_that_was_not_fetched_and_a_broken_file(clone: R
     broken, _ = _action(clone)
     assert broken.returncode == 2
     assert BASELINE in broken.stderr
+
+
+# As an environment has it in which only these packages are installed.
+ONLY = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name in {missing!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Missing())
+"""
+HEAD = '<ir_version: 8, opset_import: ["" : 18]> g (float[4] x) => (float[4] y) '
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "{ a = Constant<value = float {4.0}>() b = Sqrt(a) m = Mul(x, b) y = Relu(m) }",
+            "{ b = Constant<value = float {2.0}>() m = Mul(x, b) y = Relu(m) }",
+            "once constants are folded",
+        ),
+        ("{ m = Neg(x) y = Relu(m) }", "{ y = Relu(x) }", "Neg 1 -> 0"),
+    ],
+)
+def test_what_the_action_installs_is_all_that_comparing_needs(tmp_path: Path, old: str, new: str, said: str) -> None:
+    asked = str(_yaml("action.yml")["inputs"]["install"]["default"]).split()
+    installed = {canonicalize_name(name) for name in asked if not name.startswith(("-", "$"))}
+    missing = {
+        name
+        for name, packages in packages_distributions().items()
+        if name != "pytest_htp" and not installed & {canonicalize_name(package) for package in packages}
+    }
+    assert {"torch", "pytest", "filelock"} <= missing
+    (tmp_path / "sitecustomize.py").write_text(ONLY.format(missing=missing))
+    names = []
+    for name, text in (("old", old), ("new", new)):
+        ends = onnx.parser.parse_model(HEAD + text)
+        ends.graph.node[-1].name = "/act/Relu"
+        onnx.save(ends, tmp_path / f"{name}.onnx")
+        names.append(f"{name}.onnx")
+    env = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    command = [sys.executable, "-m", "pytest_htp", "compare", *names]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert said in " ".join(done.stdout.split()), done.stdout + done.stderr
 
 
 def test_the_hook_compares_with_head_and_fails_from_its_argument_on(clone: Repository) -> None:
