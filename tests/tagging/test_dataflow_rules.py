@@ -60,6 +60,8 @@ def test_strongest_evidence_comes_first() -> None:
         (["a.x", "a.x", None], [("", "between")]),
         ([None, "a.x"], [("", "between")]),
         ([None, ""], [("", "neighbours")]),
+        (["a.x", *[None] * 16, "a.x"], [("a.x", "neighbours")] * 16),
+        (["a.x", *[None] * 17, "a.x"], [(None, None)] * 17),
     ],
 )
 def test_rules_on_a_chain(known: list[str | None], expected: list[tuple[str, str]]) -> None:
