@@ -248,7 +248,7 @@ class HtpExportFixture:
             baseline=self._store.shown_path(export_name) if baseline else None,
             baseline_status=state if baseline else BaselineState.OFF,
             commands=commands_for(self._item),
-            artifacts=self._artifacts(export_name, None, Path(error.data.output_path)),
+            artifacts=self._artifacts(export_name, Path(error.data.output_path)),
         )
         self._exports.results.append(result)
 
@@ -264,6 +264,7 @@ class HtpExportFixture:
         stored = self._store.read(export_name) if baseline else None
         before = stored.record if stored is not None else None
         record = deepcopy(export.record)  # whatever the test does to its own
+        to_store = carried_over(before, record, settings.quality_tolerance)
         run = self._run.settings
         rules = Rules(
             fail_on=settings.fail_on,
@@ -289,7 +290,7 @@ class HtpExportFixture:
             before,
             found,
             baseline=self._store.shown_path(export_name) if baseline else None,
-            artifacts=self._artifacts(export_name, export, export.onnx_path),
+            artifacts=self._artifacts(export_name, export.onnx_path, export, to_store),
             commands=commands,
         )
         position = len(self._exports.results)
@@ -298,15 +299,20 @@ class HtpExportFixture:
         if found.failed:
             self._exports.fail(failure_text(result, found, stored, self._report_shown()))
         if found.then is Then.WRITE:
-            kept = carried_over(before, record, settings.quality_tolerance)
-            self._exports.on_pass.append(self._writer(position, export_name, kept))
+            self._exports.on_pass.append(self._writer(position, export_name, to_store))
         elif found.then is Then.MISMATCH:
             self._store.report_mismatch(export_name, record)
         elif found.then is Then.CONFIRM:
             self._exports.on_pass.append(lambda: self._store.confirm(export_name))
 
-    def _artifacts(self, export_name: str, export: HTPExport | None, output_path: Path) -> str | None:
-        return self._run.keep_artifacts(nodeid_of(self._item), export_name, export, output_path)
+    def _artifacts(
+        self,
+        export_name: str,
+        output_path: Path,
+        export: HTPExport | None = None,
+        to_store: dict[str, Any] | None = None,
+    ) -> str | None:
+        return self._run.keep_artifacts(nodeid_of(self._item), export_name, output_path, export, to_store)
 
     def _report_shown(self) -> str | None:
         """The report's page as typed where the run was started; None without a report."""

@@ -169,14 +169,22 @@ class HtpRun:
         except OSError:
             return str(error)
 
-    def keep_artifacts(self, nodeid: str, export_name: str, export: HTPExport | None, output_path: Path) -> str | None:
-        """Put an export's files, without weights, and its record where the report will be made of them.
+    def keep_artifacts(
+        self,
+        nodeid: str,
+        export_name: str,
+        output_path: Path,
+        export: HTPExport | None,
+        to_store: dict[str, Any] | None,
+    ) -> str | None:
+        """Put an export's files, without weights, and the baseline it would have where the report will be made of them.
 
         Args:
             nodeid: the test's.
             export_name: its name among the test's exports.
-            export: None for one that failed; what its monitor wrote beside ``output_path`` is kept.
             output_path: where the export was, or would have been, written.
+            export: None for one that failed; what its monitor wrote beside ``output_path`` is kept.
+            to_store: the record that an update would store; None for one that failed.
 
         Returns:
             The folder as it will be called in the report; None where no report was asked for, or its folder can't be
@@ -196,12 +204,12 @@ class HtpRun:
             folder.mkdir(parents=True, exist_ok=True)
             for source in output_path.parent.glob("*_htp_*"):
                 copyfile(source, folder / source.name)
-            if export is not None:
+            if export is not None and to_store is not None:
                 parameters = set(export.parameters)
                 save_model(export.program, folder / "model.onnx", structure_only=True, parameters=parameters)
                 for stage in export.stages.values():
                     save_model(stage.program, folder / stage.onnx_path.name, structure_only=True, parameters=parameters)
-                write_text(folder / "baseline.json", dumps(export.record))
+                write_text(folder / "baseline.json", dumps(to_store))
         except OSError as error:
             self.unkept = (
                 f"the exports' files can't be written to {self.settings.report_dir}: {error.strerror or error}; "

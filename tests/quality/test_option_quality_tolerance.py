@@ -115,6 +115,6 @@ def test_an_update_leaves_a_number_that_moved_by_a_step(tmp_path: Path) -> None:
     assert fresh != first
     assert stored_with(example, "0.0004") == first
     run = example.run_pytest(outcomes={"passed": 1})
-    assert run.report is not None
-    assert [export["baseline_status"] for export in run.report["exports"]] == ["unchanged"]
+    assert run.export["baseline_status"] == "unchanged"
+    assert (example.folder / "htp-report" / run.export["artifacts"] / "baseline.json").read_bytes() == first
     assert stored_with(example, "0.0009") != first
