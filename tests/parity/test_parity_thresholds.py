@@ -82,12 +82,15 @@ def test_integers_are_exact() -> None:
 
 
 @pytest.mark.parametrize(
-    ("precision", "localise", "match"), [("float16", 5e-3, 2e-2), ("bfloat16", 4e-2, 1e-1), ("int8", 1e-1, 1e-1)]
+    ("precision", "localise", "match", "floor"),
+    [("float16", 5e-3, 2e-2, "1e-02"), ("bfloat16", 4e-2, 1e-1, "1e-01"), ("int8", 1e-1, 1e-1, "1e-01")],
 )
-def test_a_stage_is_judged_by_its_coarser_type(precision: Precision, localise: float, match: float) -> None:
+def test_a_stage_is_judged_by_its_coarser_type(precision: Precision, localise: float, match: float, floor: str) -> None:
     found = reference(precision=precision)
-    assert not is_off(found, off(BELOW * localise))
+    assert not is_off(found, off(BELOW * localise, spread=BELOW * localise))
     assert is_off(found, off(ABOVE * localise))
+    assert is_off(found, off(0.0, spread=ABOVE * localise))
+    assert found.tolerance.floor == floor
     assert matches(found, off(BELOW * match))
     assert not matches(found, off(ABOVE * match))
 
