@@ -6,15 +6,12 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-import onnx_ir as ir
 import pytest
 import torch
 from torch import nn
 
 from fixtures import config_dir
 from pytest_htp import HTPExport, HTPExporter, HTPExportError, compare_exports
-from pytest_htp.capture.inputs import make_inputs
-from pytest_htp.parity.further import derived_sets
 
 
 class Mean(nn.Module):
@@ -145,30 +142,3 @@ def test_a_bad_set_is_named(sets: Any, message: str, tmp_path: Path) -> None:
         export(tmp_path, Mean().eval(), X, parity_inputs=sets)
     assert message in str(caught.value)
     assert not (tmp_path / "m.onnx").exists()
-
-
-class Fixed(nn.Module):
-    """Takes another length in one of its inputs only."""
-
-    def __init__(self, free: int) -> None:
-        super().__init__()
-        self.free = free
-
-    def forward(
-        self, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any, i: Any, j: Any, k: Any, m: Any, n: Any
-    ) -> torch.Tensor:
-        given = (a, b, c, d, e, f, g, h, i, j, k, m, n)
-        fixed = [number for number, x in enumerate(given) if number != self.free and len(x) != 4 + number]
-        if fixed:
-            raise ValueError(f"{fixed} have one length")
-        return torch.stack([x.sum() for x in given])
-
-
-@pytest.mark.parametrize(("free", "found"), [(11, ["other sizes"]), (12, [])])
-def test_twelve_groups_of_axes_are_tried_one_by_one(free: int, found: list[str]) -> None:
-    model = Fixed(free)
-    prepared = make_inputs(model, {name: torch.ones(4 + number) for number, name in enumerate("abcdefghijkmn")})
-    inputs = [ir.val(name, ir.DataType.FLOAT, [f"length_{name}"]) for name in prepared.named]
-    program = ir.Model(ir.Graph(inputs, [], nodes=[], opset_imports={"": 20}), ir_version=10)
-    result = model(*prepared.args, **prepared.kwargs)
-    assert [each.name for each in derived_sets(model, prepared, result, program)] == found
