@@ -7,7 +7,7 @@ merely write in other operators is told apart from what changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
@@ -41,7 +41,7 @@ _SAME_GRAPH = frozenset({"exporter.wording", "opset.changed"})
 _OF_ONE_SOURCE = frozenset({"coverage.dropped", "direct.dropped", "coverage.improved", "tags.moved", "record.changed"})
 # Names that only the exporter gives, and only to some nodes, cover what they cover.
 _COVERAGE = frozenset({"coverage.dropped", "direct.dropped", "coverage.improved"})
-FOLDED = "the same once constants are folded and rewritten what onnxscript's optimizer knows: one is less optimized"
+_FOLDED = "the same once constants are folded and rewritten what onnxscript's optimizer knows: one is less optimized"
 # Below this share of nodes that stand for known ones, a file was not made of another.
 _MADE_OF = 0.5
 # Below this share of equal operators, graphs without a common weight or module have nothing to do with each other.
@@ -66,12 +66,6 @@ class FileComparison:
         said = [finding for finding in self.comparison.findings if finding.code in _OPERATORS | _MODULES]
         return {path for finding in said for path in expand_pattern(finding.module or "")}
 
-    def with_finding(self, finding: Finding) -> FileComparison:
-        """With one more."""
-        return FileComparison(
-            _sorted([*self.comparison.findings, finding], self.comparison), self.notes, self.all_named
-        )
-
 
 def compare_files(old: OnnxFile | Record, new: OnnxFile | Record, policy: Policy) -> FileComparison:
     """Compare two files, each an ONNX model or a baseline."""
@@ -85,12 +79,21 @@ def compare_files(old: OnnxFile | Record, new: OnnxFile | Record, policy: Policy
         folded = _two_models(Here(old), Here(new), policy, folded=True)
         # What a module computes is told apart from how it is written if it is the same in one way of writing.
         differing = folded.differing & found.differing if found.all_named and folded.all_named else folded.differing
-        said = found.comparison.findings
-        rest = [finding for finding in folded.comparison.findings if finding.code not in _OPERATORS | _MODULES]
-        if not differing and all(finding.code in _SAME_GRAPH or finding in said for finding in rest):
-            same = FileComparison(_sorted(rest, folded.comparison), folded.notes)
-            return same.with_finding(_finding("exporter.wording", FOLDED, policy))
+        said, now = found.comparison.findings, folded.comparison.findings
+        rest = [finding for finding in now if finding.code not in _OPERATORS | _MODULES]
+        if differing < found.differing and all(finding.code in _SAME_GRAPH or finding in said for finding in rest):
+            kept = [part for finding in now if finding not in rest for part in _at(finding, differing)]
+            message = f"all else is {_FOLDED}" if kept else _FOLDED
+            rest.append(_finding("exporter.wording", message, policy))
+            return FileComparison(_sorted([*kept, *rest], folded.comparison), folded.notes)
     return found
+
+
+def _at(finding: Finding, paths: Collection[str]) -> list[Finding]:
+    """The finding as far as it is about these modules."""
+    said = expand_pattern(finding.module or "")
+    about = [path for path in said if path in paths]
+    return [finding] if about == said else [Finding(**{**finding, "module": part}) for part in fold_paths(about)]
 
 
 def _two_models(old: Here, new: Side, policy: Policy, *, folded: bool = False) -> FileComparison:
@@ -246,8 +249,7 @@ def _what_both_can_tell(
             continue
         elif finding.code in _OPERATORS | _MODULES and any(map(same, paths)):
             other_words.update(filter(same, paths))
-            differing = fold_paths(path for path in paths if not same(path))
-            kept += [Finding(**{**finding, "module": pattern}) for pattern in differing]
+            kept += _at(finding, [path for path in paths if not same(path)])
         elif finding.code == "ops.exploded" and finding.module is None:
             continue
         else:

@@ -48,6 +48,18 @@ def test_another_number_or_operator_is_told_as_before(changed: str, tmp_path: Pa
     assert codes(*written(tmp_path, old=changed, new=CONSTANT)) & {"ops.changed", "ops.exploded"}
 
 
+def test_a_change_is_named_alone_where_all_else_is_the_same_once_folded(tmp_path: Path) -> None:
+    old, new = written(tmp_path, old=COMPUTED, new=CONSTANT.replace("Relu", "Tanh"))
+    for path in (old, new):
+        model = onnx.load(path)
+        for node in model.graph.node:
+            node.name = f"/{'act' if node.op_type in ('Relu', 'Tanh') else 'scale'}/{node.op_type}"
+        onnx.save(model, path)
+    found = compare_files(load_onnx(str(old)), load_onnx(str(new)), Policy()).comparison.findings
+    assert [(finding.code, finding.module) for finding in found] == [("ops.changed", "act"), ("exporter.wording", None)]
+    assert found[1].message.startswith("all else is the same once constants are folded")
+
+
 @pytest.mark.parametrize("kind", ["ConstantOfShape", "Expand", "Tile", "Range"])
 def test_a_small_file_that_asks_for_much_memory_gets_none(kind: str, tmp_path: Path) -> None:
     made = {
