@@ -10,6 +10,7 @@ from pytest_htp.capture.wrapped import is_wrapper, plain_parts
 from pytest_htp.format.paths import last_segment
 
 _INDICES = (torch.int64, torch.bool)
+_FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
 def shared_parameters(model: nn.Module) -> dict[str, tuple[str, ...]]:
@@ -44,7 +45,7 @@ def distinct_parameters(model: nn.Module) -> dict[str, tuple[str, int, int]]:
 
 def tables_of_code(model: nn.Module) -> dict[str, torch.Tensor]:
     """Buffers that code fills and no checkpoint: every name of a non-persistent one, and of indices and masks in
-    several dimensions. What they hold is a part of the program; a persistent number may as well be a statistic, a
+    several dimensions. What they hold is a part of the program; other persistent numbers may as well be a statistic, a
     scale or a zero point, which are data.
     """
     found = {}
@@ -53,10 +54,21 @@ def tables_of_code(model: nn.Module) -> dict[str, torch.Tensor]:
             if buffer is None or buffer.device.type == "meta" or is_wrapper(buffer):
                 continue
             computed = name in module._non_persistent_buffers_set
-            if buffer.layout == torch.strided and (computed or (buffer.dtype in _INDICES and buffer.dim() > 1)):
+            indices = is_mask(buffer) or (buffer.dtype in _INDICES and buffer.dim() > 1)
+            if buffer.layout == torch.strided and (computed or indices):
                 real = torch.view_as_real(buffer.resolve_conj()) if buffer.is_complex() else buffer
                 found[f"{path}.{name}" if path else name] = real.detach()
     return found
+
+
+def is_mask(buffer: torch.Tensor) -> bool:
+    """Whether floats depend on how far column and row are apart, and on nothing else: no statistic does. The identity,
+    as which covariances begin, is none.
+    """
+    if buffer.dtype not in _FLOATS or buffer.layout != torch.strided or buffer.dim() < 2 or min(buffer.shape[-2:]) < 3:
+        return False
+    apart = torch.cat((buffer[..., 0, 1:].flatten(), buffer[..., 1:, 0].flatten()))
+    return bool((apart != apart[:1]).any()) and torch.equal(buffer[..., 1:, 1:], buffer[..., :-1, :-1])
 
 
 def zero_biases(model: nn.Module) -> dict[str, int]:

@@ -15,6 +15,7 @@ from functools import cached_property
 from itertools import takewhile
 from typing import Any
 
+from pytest_htp.capture.recipes import Recipes
 from pytest_htp.format.paths import join_path, lies_in, owner_of
 
 _CALL_SUFFIX = re.compile(r"@(\d+)$")
@@ -113,6 +114,11 @@ class ProgramIndex:
     def named(self, name: str) -> FxOrigin | None:
         """The origin of the FX node of that name; None where no graph or several have one."""
         return self._by_name.get(name)
+
+    @cached_property
+    def recipes(self) -> Recipes:
+        """How values of the main graph are computed."""
+        return Recipes(self._keep)
 
     @cached_property
     def _by_name(self) -> dict[str, FxOrigin | None]:

@@ -147,8 +147,9 @@ def _dims(node: ir.Node, index: int) -> list[Any]:
 def constant(tensor: ir.TensorProtocol, *, values: bool = True) -> str:
     """``FLOAT 0.5``, ``INT64 [1,-1]``; a larger one by element type, shape and a digest of its content.
 
-    Integers and booleans are digested exactly, floats by what survives another machine's last bits: mean, root mean
-    square, and a sum weighted by place, to three digits. ``values=False`` tells element type and rank alone.
+    Integers and booleans are digested exactly, floats by what survives another machine's last bits: mean and root mean
+    square to three digits, and what depends on places: a digest where all are whole numbers (masks), else a sum with
+    random signs to two decimals. ``values=False`` tells element type and rank alone.
     """
     if not values:
         return f"{tensor.dtype.name} of rank {len(tensor.shape)}"
@@ -177,12 +178,33 @@ def _digest(tensor: ir.TensorProtocol, digits: int = _FLOAT_DIGITS) -> str:
     if array.dtype.kind == "O":  # text
         return hashlib.sha256(repr(array.tolist()).encode("utf-8", "surrogatepass")).hexdigest()[:_HEX_DIGITS]
     if not tensor.dtype.is_floating_point():
-        return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:_HEX_DIGITS]
+        return _hex(array)
     with np.errstate(all="ignore"):
         numbers = np.clip(np.nan_to_num(array.astype(np.float64), nan=_HUGE), -_HUGE, _HUGE)
-        weighted = numbers @ (1 + np.cos(np.arange(len(numbers)) * 2.39996)) / len(numbers)
-        summary = float(numbers.mean()), float(np.sqrt((numbers**2).mean())), float(weighted)
-    return "~" + "/".join(format(0.0 if abs(number) < 1e-6 else number, f".{digits}g") for number in summary)
+        size = float(np.sqrt((numbers**2).mean()))
+    sums = (format(0.0 if abs(number) < 1e-6 else number, f".{digits}g") for number in (float(numbers.mean()), size))
+    return "~" + "/".join((*sums, _by_places(numbers, size)))
+
+
+def _by_places(numbers: np.ndarray[Any, np.dtype[np.float64]], size: float) -> str:
+    """What another order of the same numbers changes; it is of the size of one, however many there are.
+
+    Args:
+        numbers: all elements.
+        size: their root mean square.
+    """
+    if size < 1e-6:
+        return "0"
+    whole = numbers.astype(np.int32)
+    if np.array_equal(whole, numbers):
+        return _hex(whole)
+    signs = np.random.RandomState(0).randint(0, 2, len(numbers), np.int8)  # the same for ever, unlike default_rng's
+    weighted = (numbers.sum() - 2 * numbers[signs == 0].sum()) / (size * np.sqrt(len(numbers)))
+    return format(round(float(weighted), 2) + 0.0, "g")
+
+
+def _hex(array: np.ndarray[Any, Any]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:_HEX_DIGITS]
 
 
 def _plain(value: Any) -> str:

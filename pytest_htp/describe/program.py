@@ -18,7 +18,7 @@ nodes, which follow depth first from what the module gives away; nor on values o
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import onnx_ir as ir
@@ -38,7 +38,7 @@ from pytest_htp.describe.operands import (
     present_inputs,
 )
 from pytest_htp.describe.places import Places
-from pytest_htp.describe.weights import left_out_biases, told_apart
+from pytest_htp.describe.weights import left_out_biases
 from pytest_htp.format.paths import depth_of, parent_of, relative_to
 from pytest_htp.format.program import COMMUTATIVE, fold_calls, plain_name
 
@@ -82,7 +82,6 @@ class Programs:
         owners: tuple[ir.Graph | ir.Function, ...] = (*self.graph.graphs, *self.graph.model.functions.values())
         self.given = {value for owner in owners for value in owner.outputs}
         self.left_out = left_out_biases(self.graph)
-        self.told_apart = told_apart(self.graph)
         self.parts: dict[str | None, _Part] = {}
         chains = places.chains.values()
         inside = sorted({path for chain in chains for path in chain}, key=lambda path: -depth_of(path))
@@ -108,10 +107,13 @@ class Programs:
         names = graph.parameter_names(value)
         if not names:
             return constant(tensor, values=not (made_by_rewriting(value) or value.name in graph.unnamed_weights))
-        own = [name for name in names if graph.owner_of(name) == path]
-        name = min(own or names, key=lambda name: (not name.startswith(f"{path}."), len(name), name))
-        steps = f" by {self.told_apart[value]}" if value in self.told_apart else ""
-        return f"parameter {plain_name(_from(path, name))}{steps}"
+        recipe = graph.recipe(value, lambda name: self._parameter(graph.shared_parameters.get(name, (name,)), path))
+        return f"parameter {self._parameter(names, path)}{f' by {recipe}' if recipe else ''}"
+
+    def _parameter(self, names: Collection[str], path: str) -> str:
+        """A parameter as a module knows it, by the likeliest of its names."""
+        own = [name for name in names if self.graph.owner_of(name) == path]
+        return plain_name(_from(path, min(own or names, key=lambda n: (not n.startswith(f"{path}."), len(n), n))))
 
 
 class _Writer:
@@ -305,6 +307,8 @@ class _Writer:
         if bias is not None:
             inputs[2:] = ["parameter bias" if bias.own else f"{bias.dtype} of rank 1"]
         details = [f"{name}={text}" for name, text in self.attributes[node].items()]
+        epsilon = self.facts[node].epsilon
+        details += [f"batch_norm_epsilon={epsilon:.6g}"] if epsilon is not None else []
         details += [f"{name}=({', '.join(map(self._described, given))})" for name, given in bodies]
         ending = f"; {', '.join(details)}" if details else ""
         return f"%{self.numbers[node]} = {plain_operator(node)}({', '.join(inputs)}{ending})"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,12 +13,11 @@ import onnx_ir as ir
 from pytest_htp.describe.operands import table
 from pytest_htp.format.fold import fold_paths
 from pytest_htp.format.record import DuplicateRow, StoredTensors, TableRow
-from pytest_htp.tagging.facts import GraphFacts, folded_from
+from pytest_htp.tagging.facts import GraphFacts
 
 # Smaller tensors (axes, scales, zero biases) repeat by nature; a larger one is weight stored twice.
 _DUPLICATE_BYTES = 1024
 _SAMPLES = 64
-_NUMBER = re.compile(r"(_\d+)+$")
 TAKE_A_BIAS = frozenset({"Conv", "ConvTranspose", "Gemm"})  # as an optional third input
 
 
@@ -143,27 +141,6 @@ def ties(graph: GraphFacts) -> tuple[list[list[str]], list[list[str]]]:
             stored[names] += 1
     tied = sorted(list(names) for names in groups)
     return tied, [names for names in tied if stored[tuple(names)] > 1]
-
-
-def told_apart(graph: GraphFacts) -> dict[ir.Value, str]:
-    """Constants folded of the same parameter (the cosine and the sine of one buffer): the operators that went into one
-    and not into all of them.
-    """
-    alike: dict[str, dict[ir.Value, set[str]]] = {}
-    for value in initializers(graph):
-        names = graph.parameter_names(value)
-        between = [name for name in folded_from(value) if "." not in name and name not in names]
-        if names and between and value.name not in names:  # a stage's constants have no steps between
-            # torch names a value after its operator; `val_7` are the exporter's own.
-            steps = {_NUMBER.sub("", name).strip("_") for name in (value.name or "", *between)}
-            for name in names:
-                alike.setdefault(name, {})[value] = steps - {"val"}
-    own: dict[ir.Value, set[str]] = {}
-    for values in alike.values():
-        common = set.intersection(*values.values())
-        for value, steps in values.items():
-            own.setdefault(value, set()).update(steps - common)
-    return {value: "+".join(sorted(steps)) for value, steps in own.items() if steps}
 
 
 def describe_tables(graph: GraphFacts, tables: Mapping[str, ir.TensorProtocol]) -> list[TableRow]:

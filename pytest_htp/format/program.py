@@ -5,7 +5,7 @@
     line   = "%" number " = " operator "(" [ values ] [ "; " name "=" text *( ", " name "=" text ) ] ")"
            | "call " path "(" [ values ] ")"
     values = value *( ", " value )
-    value  = "%" number [ "." place ] | "in" number | "input " name | "parameter " name [ " by " operators ]
+    value  = "%" number [ "." place ] | "in" number | "input " name | "parameter " name [ " by " expression ]
            | path ":" operator | …
 
 Names are percent-encoded where they hold what means something here (:func:`plain_name`). Calls of repeated layers share

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count
@@ -31,7 +31,8 @@ class NodeFacts:
     ``call`` the 0-based call of that module where the exported program tells, ``rule`` the name of the rule that
     decided. Of a graph that was made of another one, ``stands_for`` are the keys of the nodes there that this one
     stands for, ``ends`` has those of them that read or made each of its values, ``rewired`` are the values it reads
-    that none of them did, and ``cause`` says why a node without evidence has none.
+    that none of them did, and ``cause`` says why a node without evidence has none. ``epsilon`` is that of a batch norm
+    which was folded into the node's weights.
     """
 
     key: str
@@ -47,6 +48,7 @@ class NodeFacts:
     ends: Mapping[ir.Value, tuple[NodeFacts, ...]] = field(default_factory=dict)
     rewired: frozenset[ir.Value] = frozenset()
     cause: str | None = None
+    epsilon: float | None = None
 
     def decide(self, evidence: Evidence, path: str, rule: str, origins: Iterable[str] = ()) -> None:
         """Tag the node: its module, on what evidence, by which rule; without ``origins`` it is the module's own."""
@@ -201,6 +203,22 @@ class GraphFacts:
             names.add(name)
             names.update(self.shared_parameters.get(name, ()))
         return {name for name in names if name in self.shared_parameters}
+
+    def recipe(self, value: ir.Value, word: Callable[[str], str]) -> str:
+        """How the exported program computed an initializer that was folded of parameters; empty where nothing is known.
+
+        Args:
+            value: the initializer.
+            word: a parameter's name as the reader knows it.
+        """
+        program = self.provenance.program if self.provenance is not None else None
+        folded = folded_from(value)
+        return program.recipes.of((value.name or "", *folded), word) if program is not None and folded else ""
+
+    def epsilon(self, origin: FxOrigin) -> float | None:
+        """The epsilon of a batch norm of the exported program; None of anything else."""
+        program = self.provenance.program if self.provenance is not None else None
+        return program.recipes.epsilon(origin.name) if program is not None and "batch_norm" in origin.target else None
 
     def owners(self, value: ir.Value) -> set[str]:
         """Paths of the modules that own the parameters behind an initializer."""

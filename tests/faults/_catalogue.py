@@ -13,7 +13,7 @@ from pytest_htp.compare import Finding, compare_exports
 from tests.faults import _changes as change
 from tests.faults import _edits as edit
 from tests.faults._exports import Edit, Export
-from tests.faults._models import WIDTH, Experts, Net, Repeated, Through, TiedHead, bert, llama
+from tests.faults._models import WIDTH, Experts, Folded, Net, Repeated, Through, TiedHead, bert, llama
 
 Record = dict[str, Any]
 
@@ -83,6 +83,7 @@ DYNAMIC = replace(NET, options={"dynamic": True})
 CHECKED = replace(NET, options={"parity": True})
 LENIENT = replace(NET, options={"parity": True, "rtol": 1.0, "atol": 1.0})
 EXPERTS = Export(Experts, vector)
+FOLDED = Export(Folded, states)
 BERT = Export(bert, ids)
 BERT_DYNAMIC = replace(BERT, options={"dynamic": True})
 BERT_23 = replace(BERT, options={"opset_version": 23})
@@ -238,6 +239,14 @@ FAULTS = (
     ),
     graph_fault("ops.changed", "a needless Reshape (pytorch#162061)", "blocks.1.attention", edit.one_reshape),
     graph_fault("ops.changed", "edge rewired: key and value exchanged", "blocks.1.attention", edit.exchange_inputs),
+    model_fault("ops.changed", "1 + weight became weight, folded", "mix", change.no_offset, FOLDED),
+    model_fault("ops.changed", "a weight's scale, folded", "mix", change.other_scale, FOLDED),
+    model_fault("ops.changed", "softmax of a weight over its other axis, folded", "mix", change.other_axis, FOLDED),
+    model_fault("ops.changed", "a square weight transposed, folded", "mix", change.transposed, FOLDED),
+    model_fault("ops.changed", "a persistent causal mask one place later", "tables", change.later_mask, FOLDED),
+    model_fault("ops.changed", "a table of sines interleaved", "tables", change.interleaved, FOLDED),
+    model_fault("ops.changed", "epsilon of a batch norm, folded", "convolved.conv", change.batch_epsilon, FOLDED),
+    model_fault("ops.changed", "a norm in eight groups of four", "convolved.groups", change.more_groups, FOLDED),
     model_fault("ops.changed", "BERT: mul and add in one layer", "encoder.layer.1", change.bert_mul_add, BERT),
     graph_fault("ops.exploded", "a chain of Reshapes (onnxruntime#19423)", "blocks.1.attention", edit.reshape_chain),
     model_fault("ops.exploded", "a loop over positions unrolled", "blocks.{0..2}.attention", change.unrolled),

@@ -168,3 +168,36 @@ def bert_double_norm(model: Any) -> None:
 
 def untie(model: Any) -> None:
     model.head.weight = nn.Parameter(model.embed.weight.detach().flip(0).clone())
+
+
+def no_offset(net: Any) -> None:
+    net.mix.gain = lambda weight: weight[0]
+
+
+def other_scale(net: Any) -> None:
+    net.mix.weigh = lambda weight: (weight * 0.25).softmax(0)
+
+
+def other_axis(net: Any) -> None:
+    net.mix.weigh = lambda weight: (weight * 0.5).softmax(1)
+
+
+def transposed(net: Any) -> None:
+    net.mix.weigh = lambda weight: (weight.T * 0.5).softmax(0)
+
+
+def later_mask(net: Any) -> None:
+    net.tables.mask = torch.full((256, 256), -torch.inf).triu(2)
+
+
+def interleaved(net: Any) -> None:
+    table = net.tables.sines
+    net.tables.sines = torch.stack(table.chunk(2, 1), -1).flatten(1)
+
+
+def batch_epsilon(net: Any) -> None:
+    net.convolved.norm.eps = 1e-3
+
+
+def more_groups(net: Any) -> None:
+    net.convolved.groups.num_groups = 8

@@ -103,6 +103,59 @@ class Repeated(nn.Module):
         return y
 
 
+class Mix(nn.Module):
+    """Sums the rows of a tensor by a square of weights, which ``weigh`` computes of the parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.linspace(-1, 1, WIDTH * WIDTH).reshape(WIDTH, WIDTH))
+        self.weigh: Callable[[Tensor], Tensor] = lambda weight: (weight * 0.5).softmax(0)
+        self.gain: Callable[[Tensor], Tensor] = lambda weight: 1 + weight[0]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.weigh(self.weight) * self.gain(self.weight)
+
+
+class Tables(nn.Module):
+    """A causal mask of zeros and infinities that a checkpoint holds, and a table of sines that none does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mask", torch.full((256, 256), -math.inf).triu(1))
+        angles = torch.arange(2048.0)[:, None] / 10000 ** (torch.arange(0, WIDTH, 2) / WIDTH)
+        self.register_buffer("sines", torch.cat((angles.sin(), angles.cos()), 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.get_buffer("sines")[: x.shape[1]]
+        scores = x @ x.transpose(1, 2) + self.get_buffer("mask")[: x.shape[1], : x.shape[1]]
+        return scores.softmax(-1) @ x
+
+
+class Convolved(nn.Module):
+    """A batch norm, which is folded into its convolution, and a norm in groups."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv1d(WIDTH, WIDTH, 3, padding=1), nn.BatchNorm1d(WIDTH)
+        self.groups = nn.GroupNorm(4, WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.groups(self.norm(self.conv(x.transpose(1, 2))))
+        return y
+
+
+class Folded(nn.Module):
+    """What export folds into constants, each in a module of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.mix, self.tables, self.convolved = nn.Linear(6, WIDTH), Mix(), Tables(), Convolved()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.convolved(self.tables(self.mix(self.embed(x))))
+        return y
+
+
 class Experts(nn.Module):
     """The sum of three small experts: 504 bytes, of which a scalar constant is almost 1%."""
 

@@ -8,6 +8,7 @@ from operator import attrgetter
 
 from msgspec import to_builtins
 
+from pytest_htp.compare.changes import Change
 from pytest_htp.compare.context import Context
 from pytest_htp.compare.rules.weights import FEW_ELEMENTS, gained_elements, stored_dtype_move
 from pytest_htp.format.fold import fold_paths
@@ -192,17 +193,35 @@ def _brought(context: Context) -> dict[str, int]:
 
 
 def _constants_of_code(context: Context) -> set[str]:
-    """Modules whose operators changed and that store a few elements more for them: a scale, a shape, an epsilon."""
+    """Modules whose code changed and that store a few elements more for it: a scale, a shape, an epsilon."""
     return {
         pair.path
         for pair in context.modules.changed
-        if pair.change.ops and gained_elements(pair.change) <= FEW_ELEMENTS
+        if gained_elements(pair.change) <= FEW_ELEMENTS
+        and (pair.change.ops or (pair.change.structural and _same_parameters(context)))
     }
 
 
+def _same_parameters(context: Context) -> bool:
+    """Whether the model has the parameters that it had: what is stored otherwise follows from the code."""
+    return context.before.weights.parameters == context.after.weights.parameters
+
+
 def _claim_folded_constants(context: Context, grown: dict[str, int]) -> None:
-    """Operators that are gone, or read another value, because their result is now stored."""
+    """Operators that are gone, or read another value, because their result is now stored; and those that follow larger
+    parameters.
+    """
     for path in grown:
         pair = context.open.get(path)
-        if pair is not None and (pair.change.only_losses or not pair.change.ops):
+        if pair is not None and (pair.change.only_losses or (not pair.change.ops and _follows(pair.change, context))):
             context.claim(path)
+
+
+def _follows(change: Change, context: Context) -> bool:
+    found = change.differences.found if change.differences is not None and _same_parameters(context) else []
+    return all(each.values and all(_is_stored(now) > _is_stored(was) for was, now in each.values) for each in found)
+
+
+def _is_stored(value: str) -> bool:
+    """Whether an operand is a parameter or a constant (``FLOAT 0.5``)."""
+    return value.startswith("parameter ") or (value[:1].isupper() and ":" not in value)

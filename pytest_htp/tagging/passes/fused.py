@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from pytest_htp.tagging.computed import computed_from_data
 from pytest_htp.tagging.coverage import Evidence
 from pytest_htp.tagging.facts import GraphFacts, NodeFacts
 
@@ -23,13 +24,20 @@ class FusedOriginsPass:
        weight);
     3. without such an owner it is the deepest module on the call paths of all origins;
     4. all origins are kept.
+
+    What a folded batch norm had for an epsilon is in its module's weights from then on; it is noted.
     """
 
     def run(self, graph: GraphFacts) -> None:
         if graph.provenance is None:
             return
         for facts in graph.nodes:
-            origins = {stack[-1] for _, stack in graph.origin_stacks(facts)}
+            stacks = graph.origin_stacks(facts)
+            if any(value is not None and computed_from_data(value) for value in facts.node.inputs):
+                facts.epsilon = next(
+                    (each for origin, _ in stacks if (each := graph.epsilon(origin)) is not None), None
+                )
+            origins = {stack[-1] for _, stack in stacks}
             if facts.recorded is not None:
                 origins.add(facts.recorded)
             if len(origins) < 2:
