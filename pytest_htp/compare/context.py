@@ -28,6 +28,9 @@ class Draft(NamedTuple):
     stage: str | None = None
 
 
+QUALITY_TOLERANCE = 6.0  # dB, where nothing else is asked for: twice the noise in amplitude, one bit
+
+
 @dataclass
 class Context:
     """One comparison in progress. Rules run in order; each reports findings and claims what they account for.
@@ -41,7 +44,7 @@ class Context:
     policy: Policy = field(default_factory=Policy)
     coverage_tolerance: float = 0.0
     min_coverage: float | None = None
-    quality_tolerance: float = 6.0
+    quality_tolerance: float = QUALITY_TOLERANCE
     stage: str | None = None
     export: Record | None = None  # of a stage: the record of what it was made of
     sources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

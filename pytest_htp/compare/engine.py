@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec.structs import replace
 
-from pytest_htp.compare.context import Context
+from pytest_htp.compare.context import QUALITY_TOLERANCE, Context
 from pytest_htp.compare.finding import Comparison
 from pytest_htp.compare.policy import Policy
 from pytest_htp.compare.rules import LATER, RULES
@@ -26,7 +26,7 @@ def compare_exports(
     policy: Policy | str | None = None,
     coverage_tolerance: float = 0.0,
     min_coverage: float | None = None,
-    quality_tolerance: float = 6.0,
+    quality_tolerance: float = QUALITY_TOLERANCE,
     sources: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Comparison:
     """Classify every difference between two export records. Linear in the number of modules.

@@ -8,6 +8,7 @@ from enum import Enum, auto
 from typing import Any
 
 from pytest_htp.baseline.stored import Stored
+from pytest_htp.compare.context import QUALITY_TOLERANCE
 from pytest_htp.compare.engine import compare_exports
 from pytest_htp.compare.extra import add_findings, with_findings
 from pytest_htp.compare.finding import Comparison, Finding
@@ -42,7 +43,7 @@ class Rules:
     fail_on: str
     min_coverage: float | None = None
     coverage_tolerance: float = 0.0
-    quality_tolerance: float = 6.0
+    quality_tolerance: float = QUALITY_TOLERANCE
     policy: Policy = field(default_factory=Policy)
     sources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     others: Callable[[Record | None], Sequence[Mapping[str, Any]]] = lambda before: ()
