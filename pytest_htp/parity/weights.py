@@ -25,7 +25,7 @@ Array = npt.NDArray[np.generic]
 
 # Smaller ones cost more to look at than they take.
 SHARED_BYTES = 2**16
-_CHUNK_BYTES = 2**22
+_CHUNK_BYTES = 2**22  # read or compared at a time: bounds memory, decides nothing
 _KINDS = "biuf"  # numpy's own types; ONNX Runtime takes no others (bfloat16) this way
 _MICROSOFT = "com.microsoft"
 _PREFIX = "pytest_htp.held"

@@ -18,7 +18,7 @@ from pytest_htp.format.tensors import list_tensors
 _MADE_UP = re.compile(r"\bd\d+\b")  # symbols the record made up, alone or in an expression ("2*d0")
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _ORDINAL = re.compile(r"#\d+")
-_SHOWN = 6
+_SHOWN = 6  # differences of a kind, or names, in a message
 
 
 @dataclass

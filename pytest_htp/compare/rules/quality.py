@@ -14,7 +14,7 @@ from pytest_htp.format.record import SQNR_STEP, ModuleQualityRow, OutputQualityR
 
 # A stage's tensor that holds NaN or infinity, in the words of ``quality.sqnr``.
 _NOT_FINITE = "not finite"
-_SHOWN = 4
+_SHOWN = 4  # outputs in a message
 
 
 class _Move(NamedTuple):
