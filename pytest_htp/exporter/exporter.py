@@ -382,7 +382,6 @@ class _Export:
             tags=self.tagging.tags,
             coverage=self.tagging.coverage,
             parity=verified.parity,
-            attestation=verified.parity.attestation,
             quality=verified.quality.modules,
             output_quality=verified.quality.outputs,
             record=verified.record,

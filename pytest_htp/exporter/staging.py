@@ -149,7 +149,6 @@ def _one(
         tags=tagging.tags,
         coverage=tagging.coverage,
         parity=parity,
-        attestation=parity.attestation,
         record=dict_of(record),
         program=program,
         seconds=run.seconds,
