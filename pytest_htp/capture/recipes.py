@@ -44,8 +44,8 @@ class Recipes:
             names: of values that a constant was folded from, itself among them.
             word: a parameter's name as the reader knows it.
         """
-        nodes = (self._nodes.get(name) for name in names)
-        steps = {node for node in nodes if node is not None and node.op == "call_function"}
+        nodes = [node for name in names if (node := self._nodes.get(name)) is not None]
+        steps = {node for node in nodes if node.op == "call_function" and operator_name(node) not in _PASS_ON}
         last = sorted((node for node in steps if not steps & node.users.keys()), key=lambda node: node.name)
         written = _Written(self._leaf, word)
         return "+".join(dict.fromkeys(written.text(node) for node in last))

@@ -44,6 +44,8 @@ def recipe(function: Callable[[Tensor, Tensor], Tensor], word: Callable[[str], s
         (lambda a, b: (a / 3.0).sum(1, keepdim=True) * b, "mul(other, sum(div(one, 3), [1], True))"),
         (lambda a, b: a * torch.tensor([1.0, 2.0, 0.5, 0.25]), "mul([1,2,0.5,0.25], one)"),
         (lambda a, b: a, ""),
+        (lambda a, b: a.clone(), ""),
+        (lambda a, b: (a - b).clone(), "sub(one, other)"),
     ],
 )
 def test_a_recipe_says_operators_numbers_and_operands(function: Callable[[Tensor, Tensor], Tensor], words: str) -> None:
