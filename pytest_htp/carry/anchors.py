@@ -17,7 +17,8 @@ def anchor(graphs: Correspondence) -> None:
     1. a graph input by its name;
     2. an initializer by its name, if it holds the same as far as that is known (in whatever precision, scale or
        transposition), or now holds what a node computed (a folded constant);
-    3. one whose name extends a name of the graph before (``W_quantized``, ``W_scale``);
+    3. one whose name extends that of a constant before (``W_quantized``, ``W_scale``), and not that of a value that a
+       node made: tools call a weight after what is made with it (``val_62_weight``);
     4. one by its content: a copy, transposed, packed, quantized, or several joined along an axis.
     """
     before = graphs.before.model
@@ -50,7 +51,7 @@ def _by_name(graphs: Correspondence, value: ir.Value) -> bool:
             graphs.values[value] = same
             return True
         return False
-    name = extended_name(value.name, known)
+    name = extended_name(value.name, graphs.constants_before)
     if name is None or (_size(value) == _size(known[name]) and _differs(value, known[name])):
         return False
     graphs.weights[value] = (known[name],)

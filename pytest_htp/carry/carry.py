@@ -8,6 +8,7 @@ import onnx_ir as ir
 
 from pytest_htp.carry.anchors import anchor
 from pytest_htp.carry.correspondence import Correspondence, Inserted, StandsFor
+from pytest_htp.carry.operators import stored
 from pytest_htp.carry.passes import CarryPass, default_passes
 from pytest_htp.carry.related import unrelated
 from pytest_htp.tagging.computed import COMPUTED, computed_from_data
@@ -168,7 +169,7 @@ def _weight_owner(graphs: Correspondence, facts: NodeFacts, paths: set[str]) -> 
 
 def _helped(graphs: Correspondence, node: ir.Node, known: Inserted) -> set[str]:
     """Modules of those nodes around an inserted one that read what it reads or made what it makes, else of all."""
-    read = {graphs.values[value] for value in node.inputs if value in graphs.values}
+    read = {graphs.values[value] for value in node.inputs if value in graphs.values and stored(value) is None}
     made = {graphs.values[value] for value in node.outputs if value in graphs.values}
     near = [
         each for each in known.around if not (read.isdisjoint(each.node.inputs) and made.isdisjoint(each.node.outputs))

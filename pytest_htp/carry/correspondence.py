@@ -8,7 +8,7 @@ from functools import cached_property
 
 import onnx_ir as ir
 
-from pytest_htp.carry.operators import operator
+from pytest_htp.carry.operators import operator, stored
 from pytest_htp.tagging.facts import GraphFacts, NodeFacts
 
 
@@ -64,6 +64,11 @@ class Correspondence:
             if value.name and found.setdefault(value.name, value) is not value:
                 repeated.add(value.name)
         return {name: value for name, value in found.items() if name not in repeated}
+
+    @cached_property
+    def constants_before(self) -> dict[str, ir.Value]:
+        """Those of :attr:`values_before` that are stored."""
+        return {name: value for name, value in self.values_before.items() if stored(value) is not None}
 
     @cached_property
     def nodes_before(self) -> dict[str, NodeFacts]:

@@ -21,6 +21,15 @@ def operator(node: ir.Node) -> tuple[str, str]:
     return ("" if node.domain == "ai.onnx" else node.domain), node.op_type
 
 
+def stored(value: ir.Value | None) -> ir.Value | None:
+    """The stored constant that a value is, straight or by another name; None where a node makes it of others."""
+    while value is not None and (maker := value.producer()) is not None and maker.op_type == "Identity":
+        value = maker.inputs[0]
+    if value is None or value.is_initializer():
+        return value
+    return value if maker is not None and maker.op_type == "Constant" else None
+
+
 def converts_storage(node: ir.Node) -> bool:
     """Whether a node says the same in another element type, precision or layout."""
     return node.op_type in _STORAGE
@@ -36,3 +45,18 @@ def extends(node: ir.Node, original: ir.Node) -> bool:
     ``SkipLayerNormalization``; the name of the one is part of the name of the other.
     """
     return original.op_type in node.op_type
+
+
+def reshapes(node: ir.Node) -> bool:
+    """Whether a node only changes a shape."""
+    return node.op_type in _SHAPE
+
+
+def does_the_same(node: ir.Node, other: ir.Node) -> bool:
+    """Whether two nodes of an operator do the same with as many inputs, by their attributes."""
+    return len(node.inputs) == len(other.inputs) and _plain(node) == _plain(other)
+
+
+def _plain(node: ir.Node) -> dict[str, object]:
+    tensors = (ir.AttributeType.TENSOR, ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
+    return {name: attr.value for name, attr in node.attributes.items() if attr.type not in tensors}

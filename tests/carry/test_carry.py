@@ -15,6 +15,7 @@ from pytest_htp.carry.values import Samples, equal_values
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.tagging.facts import NodeFacts
 from pytest_htp.tagging.read import read_tagging
+from pytest_htp.tagging.tagger import Tagging
 
 node = helper.make_node
 
@@ -158,6 +159,103 @@ def test_a_copy_is_nearer_than_one_whose_channels_were_scaled() -> None:
     scaled = weight * np.array([1, -20, 300, 4, -0.01, 60, 7, 0.1], np.float32)
     assert [value.name for value in index(scaled, weight).find(weight)] == ["w1"]
     assert index(weight, weight.copy()).find(weight) == ()
+
+
+SHAPE = numpy_helper.from_array(np.array([2, 4]), "s2")
+
+
+def written_by_onnxslim() -> tuple[Tagging, ir.Model]:
+    """Two linear layers in a row, then a reshape of ``act``'s: each MatMul and Add is a Gemm between reshapes, called
+    after the product, and so is its weight; the reshape between both layers is gone.
+    """
+    linear = [
+        node("MatMul", ["x", "w1"], ["val_3"], "node_MatMul_1"),
+        node("Add", ["val_3", "first.bias"], ["linear"], "node_linear"),
+        node("MatMul", ["linear", "w2"], ["val_5"], "node_MatMul_3"),
+        node("Add", ["val_5", "last.bias"], ["linear_1"], "node_linear_1"),
+        node("Reshape", ["linear_1", "s2"], ["view"], "node_view", allowzero=1),
+        node("Neg", ["view"], ["y"], "node_neg"),
+    ]
+    paths = dict(zip((each.name for each in linear), ("first", "first", "last", "last", "act", "act"), strict=True))
+    biases = [weight("first.bias", 5, (4,)), weight("last.bias", 6, (4,))]
+    before = read_tagging(graph(linear, [weight("w1", 1), weight("w2", 3), *biases, SHAPE], paths))
+    slim = [
+        node("Reshape", ["x", "s2"], ["val_3_pre_reshape_out"], "val_3_pre_reshape"),
+        node("Gemm", ["val_3_pre_reshape_out", "val_3_weight", "first.bias"], ["val_5_pre_reshape_out"], "val_3"),
+        node("Gemm", ["val_5_pre_reshape_out", "val_5_weight", "last.bias"], ["val_5_gemm_out"], "val_5"),
+        node("Reshape", ["val_5_gemm_out", "s2"], ["view"], "linear_1"),
+        node("Neg", ["view"], ["y"], "node_neg"),
+    ]
+    return before, graph(slim, [weight("val_3_weight", 1), weight("val_5_weight", 3), *biases, SHAPE])
+
+
+def test_a_weight_called_after_the_product_made_with_it_is_not_that_product() -> None:
+    """onnxslim's names: the Gemm between two of them was given to the second layer."""
+    before, slim = written_by_onnxslim()
+    found = {facts.key: facts for facts in carry(before, slim).nodes}
+    assert is_(found["val_3"], "fused", "first")
+    assert found["val_3"].stands_for == ("node_MatMul_1", "node_linear")
+    assert is_(found["val_5"], "fused", "last")
+    assert found["val_5"].stands_for == ("node_MatMul_3", "node_linear_1")
+
+
+def test_what_makes_a_known_value_with_the_operator_of_before_is_the_node_that_made_it() -> None:
+    before, slim = written_by_onnxslim()
+    found = {facts.key: facts for facts in carry(before, slim).nodes}
+    assert is_(found["linear_1"], "direct", "act")
+    assert found["linear_1"].stands_for == ("node_view",)
+    assert is_(found["val_3_pre_reshape"], "inferred", "first")
+
+
+def test_of_as_many_nodes_of_an_operator_as_before_each_is_the_one_that_read_its_weight() -> None:
+    def branches(first: str, second: str) -> list[onnx.NodeProto]:
+        return [
+            node("MatMul", ["x", first], ["a"], "one"),
+            node("MatMul", ["x", second], ["b"], "two"),
+            node("Add", ["a", "b"], ["y"], "sum"),
+        ]
+
+    weights = [weight("w1", 1), weight("w2", 3)]
+    before = read_tagging(graph(branches("w1", "w2"), weights, {"one": "first", "two": "last", "sum": "act"}))
+    other = branches("n1", "n2")
+    for each, name in zip(other, "uvw", strict=True):
+        each.name = name
+        each.output[0] = {"a": "c", "b": "d", "y": "y"}[each.output[0]]
+        each.input[:] = [{"a": "c", "b": "d"}.get(value, value) for value in each.input]
+    after = carry(before, graph(other, [weight("n1", 3), weight("n2", 1)]))
+    assert {facts.key: facts.path for facts in after.nodes} == {"u": "last", "v": "first", "w": "act"}
+
+
+def unnamed(*operators: tuple[str, dict[str, int]]) -> dict[str, NodeFacts]:
+    """Each operator reads a value that keeps its name; the operators have others than before, where ``act`` was a
+    Softmax along the last axis and ``last`` an Abs.
+    """
+    nodes = [
+        node("Neg", ["x"], ["p"], "neg"),
+        node("Exp", ["p"], ["n"], "exp"),
+        node("Softmax", ["n"], ["s"], "softmax", axis=1),
+        node("Abs", ["n"], ["a"], "abs"),
+        node("Sum", ["s", "a"], ["y"], "sum"),
+    ]
+    before = read_tagging(graph(nodes, [], {"neg": "first", "exp": "first", "softmax": "act", "abs": "last"}))
+    after = [node("Neg", ["x"], ["q"], "neg"), node("Exp", ["q"], ["m"], "exp")]
+    after += [node(kind, ["m"], [f"o{k}"], f"k{k}", **more) for k, (kind, more) in enumerate(operators)]
+    after.append(node("Max", [f"o{k}" for k in range(len(operators))], ["z"], "max"))
+    after.append(node("Elu", ["z"], ["y"], "elu"))
+    return {facts.key: facts for facts in carry(before, graph(after, [])).nodes}
+
+
+def test_a_node_without_its_name_that_does_the_same_with_the_same_value_is_that_node() -> None:
+    found = unnamed(("Abs", {}), ("Softmax", {"axis": 1}))
+    assert is_(found["k0"], "direct", "last")
+    assert is_(found["k1"], "direct", "act")
+    assert {found["k0"].rule, found["k1"].rule} == {"same operation"}
+
+
+def test_one_that_does_another_thing_with_it_or_has_a_rival_is_not() -> None:
+    assert "same operation" not in {facts.rule for facts in unnamed(("Softmax", {"axis": 0})).values()}
+    assert "same operation" not in {facts.rule for facts in unnamed(("Abs", {}), ("Abs", {})).values()}
+    assert "same operation" in {facts.rule for facts in unnamed(("Abs", {})).values()}
 
 
 def test_values_equal_in_a_run_lead_on_where_names_do_not() -> None:

@@ -11,6 +11,7 @@ from pytest_htp.carry.passes.made_names import MadeNamesPass
 from pytest_htp.carry.passes.positions import PositionsPass
 from pytest_htp.carry.passes.regions import RegionsPass
 from pytest_htp.carry.passes.same_node import SameNodePass
+from pytest_htp.carry.passes.same_operation import SameOperationPass
 from pytest_htp.carry.passes.same_value import SameValuePass
 from pytest_htp.carry.passes.weights import WeightsPass
 
@@ -27,6 +28,7 @@ def default_passes() -> tuple[CarryPass, ...]:
         SameNodePass(),
         SameValuePass(),
         PositionsPass(),
+        SameOperationPass(),
         RegionsPass(),
         MadeNamesPass(),
         WeightsPass(),

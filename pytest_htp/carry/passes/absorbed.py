@@ -1,4 +1,4 @@
-"""Pass 8: what disappeared into the node before it."""
+"""Pass 9: what disappeared into the node before it."""
 
 from __future__ import annotations
 

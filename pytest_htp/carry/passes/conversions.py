@@ -1,4 +1,4 @@
-"""Pass 7: conversions of values that are known."""
+"""Pass 8: conversions of values that are known."""
 
 from __future__ import annotations
 

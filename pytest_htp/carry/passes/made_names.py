@@ -1,4 +1,4 @@
-"""Pass 5: names that a tool made out of the names it found."""
+"""Pass 6: names that a tool made out of the names it found."""
 
 from __future__ import annotations
 

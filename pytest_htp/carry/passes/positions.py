@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import onnx_ir as ir
 
 from pytest_htp.carry.correspondence import Correspondence
-from pytest_htp.carry.operators import converts, operator
+from pytest_htp.carry.operators import converts, does_the_same, operator
 
 
 class PositionsPass:
@@ -38,7 +38,11 @@ class PositionsPass:
         if duplicate is None or duplicate.node in graphs.survivors or kept is None:
             return
         nodes = getattr(kept, "nodes", ())
-        if nodes and operator(nodes[0].node) == operator(duplicate.node) and _equal(nodes[0].node, duplicate.node):
+        if (
+            nodes
+            and operator(nodes[0].node) == operator(duplicate.node)
+            and does_the_same(nodes[0].node, duplicate.node)
+        ):
             graphs.stand_for(producer, (*nodes, duplicate), self.rule)
 
 
@@ -52,13 +56,3 @@ def _inputs(node: ir.Node, original: ir.Node) -> Iterator[tuple[ir.Value, ir.Val
     for value, before in zip(node.inputs, original.inputs, strict=False):
         if value is not None and before is not None:
             yield value, before
-
-
-def _equal(one: ir.Node, other: ir.Node) -> bool:
-    """Whether two nodes do the same with their inputs (which elimination made equal, one after the other)."""
-    return len(one.inputs) == len(other.inputs) and _plain(one) == _plain(other)
-
-
-def _plain(node: ir.Node) -> dict[str, object]:
-    tensors = (ir.AttributeType.TENSOR, ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
-    return {name: attr.value for name, attr in node.attributes.items() if attr.type not in tensors}

@@ -1,15 +1,16 @@
-"""Pass 4: the region between known tensors."""
+"""Pass 5: the region between known tensors."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
 from pytest_htp.carry.correspondence import Correspondence, Inserted, StandsFor
 from pytest_htp.carry.names import extended_name
-from pytest_htp.carry.operators import converts, converts_storage, extends, operator
+from pytest_htp.carry.operators import converts, converts_storage, extends, operator, stored
 from pytest_htp.tagging.facts import NodeFacts
 
 # The nodes that one operator can take the place of; a fused attention with its masks stands for some 40.
@@ -38,13 +39,14 @@ class RegionsPass:
     Rules, in order:
 
     1. nothing lay between: all of these nodes convert the value;
-    2. as many nodes of an operator as before: each is one of them, in order;
-    3. the nodes that compute stand for what remains; where the name of an operator extends an original one's
-       (``MatMulInteger``, ``SkipLayerNormalization``) only those do, and the others help them; where nothing computes,
-       conversions stand for the conversions before, and what computed (a Relu that quantizing absorbed) is in the last
-       node of rule 2;
+    2. as many nodes of an operator as before: each is one of them, by the weights that they read, else in order; and
+       the node that makes the value is the one that made it, if the operator is the same;
+    3. the nodes that compute stand for what remains, each of several for what read its weights; where the name of an
+       operator extends an original one's (``MatMulInteger``, ``SkipLayerNormalization``) only those do, and the others
+       help them; where nothing computes, conversions stand for the conversions before, and what computed (a Relu that
+       quantizing absorbed) is in the last node of rule 2;
     4. what remains was inserted: storage conversions belong to the value or weight they convert, helpers to the region,
-       but for one that computes and is named after a node before (pass 5).
+       but for one that computes and is named after a node before (pass 6).
     """
 
     rule = "region"
@@ -87,7 +89,7 @@ class RegionsPass:
         while todo and len(found) <= _LARGEST:
             value = todo.pop()
             maker = graphs.maker(value)
-            if maker is None or maker.node in found:
+            if maker is None or maker.node in found or stored(value) is not None:
                 continue
             if maker.node in graphs.survivors and value not in starts:
                 continue
@@ -114,10 +116,11 @@ class RegionsPass:
                 before = []
         extending = [node for node in computing if any(extends(node, facts.node) for facts in before)]
         main = extending or computing
+        readers = _readers(graphs, main, before)
         for index, node in enumerate(main if before else ()):
             own = [facts for facts in before if extends(node, facts.node)]
             one_each = len(extending) > 1 and len(own) == len(extending)
-            graphs.stand_for(node, (own[index],) if one_each else before, self.rule)
+            graphs.stand_for(node, readers.get(node) or ((own[index],) if one_each else before), self.rule)
         for node in region.inside:
             if node not in graphs.decided and (converts(node) or not extended_name(node.name, graphs.nodes_before)):
                 value = self._converted(graphs, node, region) if converts_storage(node) else None
@@ -125,17 +128,25 @@ class RegionsPass:
                 graphs.decided[node] = Inserted(rule, value, tuple(region.originals))
 
     def _same_operators(self, graphs: Correspondence, region: _Region) -> tuple[list[ir.Node], list[NodeFacts]]:
-        """Pair nodes of operators that occur as often as before; the unpaired ones of both sides."""
+        """Pair nodes of operators that occur as often as before, and what makes the value if the same operator did; the
+        unpaired ones of both sides.
+        """
         now = Counter(operator(node) for node in region.inside)
         then = Counter(operator(facts.node) for facts in region.originals)
-        common = {kind for kind, count in now.items() if then[kind] == count}
-        for kind in common:
+        paired: set[ir.Node] = set()
+        for kind in {kind for kind, count in now.items() if then[kind] == count}:
             nodes = [node for node in region.inside if operator(node) == kind]
             originals = [facts for facts in region.originals if operator(facts.node) == kind]
+            readers = _readers(graphs, nodes, originals)
             for node, original in zip(nodes, originals, strict=True):
-                graphs.stand_for(node, (original,), self.rule)
+                graphs.stand_for(node, readers.get(node) or (original,), self.rule)
+            paired.update(facts.node for facts in originals)
+        last, maker = region.inside[-1], graphs.maker(region.made)
+        if last not in graphs.decided and maker in region.originals and operator(maker.node) == operator(last):
+            graphs.stand_for(last, (maker,), self.rule)
+            paired.add(maker.node)
         after = [node for node in region.inside if node not in graphs.decided]
-        before = [facts for facts in region.originals if operator(facts.node) not in common]
+        before = [facts for facts in region.originals if facts.node not in paired]
         if not after and before:  # what disappeared is in one of those that did not
             self._absorb(graphs, region, before)
         return after, before
@@ -162,3 +173,17 @@ class RegionsPass:
             if isinstance(known, Inserted) and known.value is not None:
                 return known.value
             node = producer
+
+
+def _readers(
+    graphs: Correspondence, nodes: Sequence[ir.Node], originals: Sequence[NodeFacts]
+) -> dict[ir.Node, list[NodeFacts]]:
+    """For each of several nodes those of the originals that read its weights; empty where these leave one to none or to
+    two of the nodes.
+    """
+    found = {}
+    for node in nodes:
+        weights = {stored(source) for value in node.inputs for source in graphs.converted(value)} - {None}
+        found[node] = [facts for facts in originals if not weights.isdisjoint(map(stored, facts.node.inputs))]
+    every = [facts.key for share in found.values() for facts in share]
+    return found if len(nodes) > 1 and all(found.values()) and len(set(every)) == len(every) else {}

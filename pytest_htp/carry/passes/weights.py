@@ -1,4 +1,4 @@
-"""Pass 6: the weights that a node reads."""
+"""Pass 7: the weights that a node reads."""
 
 from __future__ import annotations
 
