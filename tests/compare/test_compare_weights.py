@@ -37,6 +37,36 @@ def test_a_few_constants_of_new_operators_are_no_growth(
     assert codes(two_layers({}, {}), two_layers(constants, ops)) == found
 
 
+WAS = ["%1 = Add(in0, FLOAT 0.5)", "%2 = Relu(%1)"]
+
+
+@pytest.mark.parametrize(
+    ("constants", "now", "parameters", "found"),
+    [
+        # One more constant for other code.
+        ({"INT64": 8}, ["%1 = Add(in0, FLOAT 0.25)", "%2 = Relu(%1)"], 576, ["ops.changed"]),
+        ({"FLOAT": 64}, ["%1 = Add(in0, FLOAT 0.25)", "%2 = Relu(%1)"], 576, ["ops.changed"]),
+        ({"FLOAT": 68}, ["%1 = Add(in0, FLOAT 0.25)", "%2 = Relu(%1)"], 576, ["weights.grown", "ops.changed"]),
+        ({"FLOAT": 68}, ["%1 = Add(in0, FLOAT 0.5)", "%2 = Relu(in0)"], 576, ["weights.grown", "ops.changed"]),
+        # A result that is stored now.
+        ({"FLOAT": 68}, ["%1 = Add(FLOAT[17] ~0/1/0.3, FLOAT 0.5)", "%2 = Relu(%1)"], 576, ["weights.grown"]),
+        # What follows a larger parameter.
+        ({"FLOAT": 8}, ["%1 = Add(in0, FLOAT 0.25)", "%2 = Relu(%1)"], 584, ["weights.grown"]),
+        ({"FLOAT": 68}, WAS, 576, ["weights.grown"]),
+    ],
+)
+def test_growth_hides_no_other_code(
+    constants: dict[str, int], now: list[str], parameters: int, found: list[str]
+) -> None:
+    def of(program: list[str], constants: dict[str, int], size: int) -> Record:
+        stored = {"count": 4, "bytes": size, "dtypes": {"FLOAT": 4}}
+        layer = row("layer", "Layer", {"Add": 1, "Relu": 1}, weights=constants, program=program)
+        record = record_of([row("", "Net", program=["call layer(input x)"]), layer, linear("l", 576)])
+        return edited(lambda r: r["weights"].update(tied=[], parameters=stored), record)
+
+    assert codes(of(WAS, {}, 576), of(now, constants, parameters)) == found
+
+
 @pytest.mark.parametrize(("before", "after", "found"), [(1000, 1010, False), (1000, 1011, True), (576, 584, True)])
 def test_initializers_alone_grow_beyond_one_percent(before: int, after: int, found: bool) -> None:
     def of(size: int, kept: bool = True) -> Record:
