@@ -58,7 +58,10 @@ def compare_exports(
     before, after = records
     changed = changed_versions(before, after)
     if before.fingerprint_version != after.fingerprint_version:
-        before, after = map(_without_fingerprints, (before, after))
+        before, after = (_without(record, fingerprint=None) for record in (before, after))
+    if before.program_version != after.program_version:
+        before, after = (_without(record, program=None) for record in (before, after))
+        before, after = map(_without_tables, (before, after))
     context = Context(
         before=before,
         after=after,
@@ -79,11 +82,17 @@ def compare_exports(
         return Comparison(context.findings(), context.toolchain_changed)
 
 
-def _without_fingerprints(record: Record) -> Record:
-    """What is left to compare where another algorithm made the fingerprints: programs, which rows of edition 1 lack."""
-    stages = [replace(stage, modules=_plain(stage.modules)) for stage in record.stages]
-    return replace(record, modules=_plain(record.modules), stages=stages)
+def _without(record: Record, **column: None) -> Record:
+    """What is left to compare where another algorithm made the fingerprints: programs, which rows of edition 1 lack;
+    where programs are in other words: fingerprints.
+    """
+
+    def plain(rows: Iterable[ModuleRow]) -> list[ModuleRow]:
+        return [replace(row, **column) for row in rows]
+
+    stages = [replace(stage, modules=plain(stage.modules)) for stage in record.stages]
+    return replace(record, modules=plain(record.modules), stages=stages)
 
 
-def _plain(rows: Iterable[ModuleRow]) -> list[ModuleRow]:
-    return [replace(row, fingerprint=None) for row in rows]
+def _without_tables(record: Record) -> Record:
+    return replace(record, weights=replace(record.weights, tables=[]))

@@ -29,6 +29,7 @@ from pytest_htp.describe.weights import (
 from pytest_htp.format.fold import fold_rows
 from pytest_htp.format.paths import expand_pattern
 from pytest_htp.format.record import (
+    PROGRAM_VERSION,
     SCHEMA,
     AttestationRow,
     CoverageRow,
@@ -96,6 +97,7 @@ def build_record(source: RecordSource) -> Record:
     return Record(
         **asdict(graph),
         schema=SCHEMA,
+        program_version=PROGRAM_VERSION,
         model=ModelRow(
             class_name=source.model_class,
             exporter=source.exporter,

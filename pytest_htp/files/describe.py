@@ -9,7 +9,7 @@ from pytest_htp.describe.build import describe_graph
 from pytest_htp.describe.weights import initializers
 from pytest_htp.files.load import OnnxFile
 from pytest_htp.files.values import FEWEST, Weight, duplicates
-from pytest_htp.format.record import SCHEMA, DuplicateRow, ModelRow, Record
+from pytest_htp.format.record import PROGRAM_VERSION, SCHEMA, DuplicateRow, ModelRow, Record
 from pytest_htp.tagging.facts import GraphFacts
 from pytest_htp.tagging.tagger import Tagging
 
@@ -61,6 +61,7 @@ def describe_file(file: OnnxFile, tagging: Tagging, weights: list[Weight], *, na
     return Record(
         **asdict(described),
         schema=SCHEMA,
+        program_version=PROGRAM_VERSION,
         model=ModelRow(class_name=graph.modules[""].class_name, modules=len(graph.modules)),
         toolchain={producer: model.producer_version.partition("+")[0]} if model.producer_version else {},
     )

@@ -15,6 +15,8 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct, field
 
 SCHEMA: Final = "pytest-htp/baseline/2"
+# Counts up when the same graph is described in other words (:mod:`pytest_htp.describe.program`, tables of buffers).
+PROGRAM_VERSION: Final = 2
 
 # Far beyond any model (a count of bytes fits in 63 bits); keeps arithmetic on hostile numbers cheap.
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
@@ -342,6 +344,7 @@ class Record(GraphRecord, frozen=True, kw_only=True):
 
     Attributes:
         fingerprint_version: of the algorithm behind ``ModuleRow.fingerprint``; others are not comparable.
+        program_version: of the words of ``ModuleRow.program`` and ``TableRow.holds``; others are not comparable.
         test: the test that made the export, without its folder (``test_bert[tiny]``); None outside of pytest.
         export: its name among the exports of that test.
         tokens: generated tokens that agree with PyTorch's; None if not asked for.
@@ -354,6 +357,7 @@ class Record(GraphRecord, frozen=True, kw_only=True):
     model: ModelRow
     toolchain: dict[str, str]
     fingerprint_version: Count = 1
+    program_version: Count = 1
     test: str | None = None
     export: str | None = None
     tokens: TokensRow | None = None

@@ -97,3 +97,20 @@ def test_fingerprints_of_another_algorithm_are_not_compared() -> None:
     (finding,) = compare_exports(before, after).findings
     assert (finding.code, finding.verdict) == ("toolchain.changed", "info")
     assert (finding.before, finding.after) == ({"fingerprints": "1"}, {"fingerprints": "2"})
+
+
+def test_programs_in_other_words_are_not_compared_and_fingerprints_are() -> None:
+    def record(words: str, **more: object) -> dict[str, Any]:
+        made = changed(lambda rows: rows[LINEAR].update(program=[f"%1 = MatMul(in1, {words})"]))
+        made["weights"]["tables"] = [{"name": "mask", "holds": f"FLOAT [2,2] {words}"}]
+        return {**made, **more}
+
+    before, after = record("parameter weight"), record("parameter weight by clone", program_version=2)
+    assert "ops.changed" in codes(before, {**after, "program_version": 1})
+    (finding,) = compare_exports(before, after).findings
+    assert (finding.code, finding.verdict) == ("toolchain.changed", "info")
+    assert finding.message == "descriptions of programs 1 -> 2"
+    other = changed(lambda rows: rows[LINEAR].update(fingerprint="other"), after)
+    found = compare_exports(before, {**other, "program_version": 2}).findings
+    assert "ops.changed" in [each.code for each in found]
+    assert compare_exports(bert(), {**bert(), "program_version": 2}).findings == (), "of edition 1, which has none"

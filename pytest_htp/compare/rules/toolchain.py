@@ -9,7 +9,7 @@ Changed = tuple[tuple[str, str | None, str | None], ...]
 
 
 def changed_versions(before: Record, after: Record) -> Changed:
-    """``(name, before, after)`` of each package whose version differs, of the exporter, and of fingerprints."""
+    """``(name, before, after)`` of each package whose version differs, of the exporter, and of descriptions."""
     old, new = before.toolchain, after.toolchain
     changed = [
         (name, old.get(name), new.get(name))
@@ -21,6 +21,8 @@ def changed_versions(before: Record, after: Record) -> Changed:
         changed.append(("exporter", *exporters))
     if before.fingerprint_version != after.fingerprint_version:
         changed.append(("fingerprints", str(before.fingerprint_version), str(after.fingerprint_version)))
+    if before.program_version != after.program_version and any(row.program is not None for row in before.modules):
+        changed.append(("descriptions of programs", str(before.program_version), str(after.program_version)))
     return tuple(changed)
 
 
