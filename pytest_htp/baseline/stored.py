@@ -95,8 +95,12 @@ def _graph_carried_over(before: dict[str, Any], current: dict[str, Any], quality
     today = _as_far_as(before, current)
     if any(before.get(section) != today.get(section) for section in _STRUCTURE):
         return merged
-    for section in ("parity", "attestation"):
-        if before[section].get("measured") and not current[section].get("measured"):
+    for section in ("parity", "attestation", "quality"):
+        if (
+            section in current
+            and not current[section]["measured"]
+            and before.get(section, current[section])["measured"]
+        ):
             merged[section] = before[section]
     if before["weights"]["kept"] and not current["weights"]["kept"]:
         merged["weights"] = {**current["weights"], "kept": True, "duplicates": before["weights"]["duplicates"]}

@@ -103,6 +103,21 @@ def test_where_another_thing_changed_the_steps_stay() -> None:
     assert carried_over(before, opset, TOLERANCE)["stages"] == before["stages"]
 
 
+def test_what_today_could_not_measure_of_a_stage_stays_while_its_graph_does() -> None:
+    unmeasured = {section: {"measured": False, "reason": "off"} for section in ("parity", "attestation", "quality")}
+
+    def without(record: dict[str, Any]) -> dict[str, Any]:
+        record["stages"][0].update(unmeasured)
+        return record
+
+    before = with_stage(30)
+    assert carried_over(before, without(with_stage(30)), TOLERANCE) == before
+    assert carried_over(before, without(with_stage(30, nodes=1)), TOLERANCE) == without(with_stage(30, nodes=1))
+    unasked = with_stage(30)
+    del unasked["stages"][0]["quality"]
+    assert carried_over(before, unasked, TOLERANCE) == unasked
+
+
 def test_a_stage_that_is_new_is_stored_as_it_is() -> None:
     assert carried_over(bert(), with_stage(27), TOLERANCE) == with_stage(27)
     assert carried_over(with_stage(27), bert(), TOLERANCE) == bert()
