@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
@@ -108,6 +109,10 @@ def _half_precision(source: Path, destination: Path) -> None:
 
     large = _is_large(source)
     converted = convert_float_to_float16(onnx.load(source), keep_io_types=True, disable_shape_infer=large)
+    # Two operators left in float that read the same value (cumulative sums of a mask) get the same Cast twice.
+    nodes = {tuple(node.output): node for node in converted.graph.node}
+    del converted.graph.node[:]
+    converted.graph.node.extend(nodes.values())
     model = ir.from_proto(converted)
     model.graph.sort()  # it appends the Casts of inputs behind their readers
     ir.save(model, destination, external_data=f"{destination.name}.data" if large else None)
@@ -150,7 +155,7 @@ def _quantize_static(source: Path, destination: Path, calibration: Feeds) -> Non
 
     def quantize(excluded: list[str]) -> None:
         quantize_static(
-            _for_quantizing(source),
+            _with_names_to_extend(_for_quantizing(source)),
             destination,
             Reader(),
             quant_format=QuantFormat.QDQ,
@@ -189,6 +194,27 @@ def _for_quantizing(source: Path) -> onnx.ModelProto:
     kept = [info for info in model.graph.value_info if info.name not in weights]
     del model.graph.value_info[:]
     model.graph.value_info.extend(kept)
+    return model
+
+
+def _with_names_to_extend(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with other names for weights that several nodes read where a number behind the name makes a value's.
+
+    The quantizer copies a bias for each further reader and numbers the copies, by the names of weights alone: that of
+    ``val_11`` may become ``val_117``, which a node makes.
+    """
+    graph = model.graph
+    if any(attribute.HasField("g") for node in graph.node for attribute in node.attribute):
+        return model  # bodies read weights of the graph around them as well
+    readers = Counter(name for node in graph.node for name in set(node.input))
+    made = {name for node in graph.node for name in node.output}
+    extended = {name[:end] for name in made for end in range(len(name.rstrip("0123456789")), len(name))}
+    shared = (tensor.name for tensor in graph.initializer if readers[tensor.name] > 1)
+    names = {name: f"{name}_copy_" for name in shared if name in extended}
+    for tensor in graph.initializer:
+        tensor.name = names.get(tensor.name, tensor.name)
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
     return model
 
 

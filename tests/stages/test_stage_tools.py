@@ -1,0 +1,52 @@
+"""What the libraries behind the stages get wrong, and the stages put right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+
+from pytest_htp import HTPExporter
+from pytest_htp.stages import run_stage
+
+
+class Positions(nn.Module):
+    """As DETR numbers the pixels that are no padding: two operators that stay in float read the same mask."""
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        there = mask.to(torch.float32)
+        return x * there.cumsum(0) + there.cumsum(1)
+
+
+def test_half_precision_of_a_value_that_two_operators_in_float_read(tmp_path: Path) -> None:
+    inputs = (torch.randn(4, 8), torch.ones(4, 8, dtype=torch.bool))
+    stage = HTPExporter(stages=["fp16"]).export(Positions(), inputs, tmp_path / "m.onnx").stages["fp16"]
+    assert sum(node.op_type == "CumSum" for node in stage.program.graph) == 2
+    assert min(stage.output_quality.values()) > 50
+
+
+def test_static_quantization_of_a_shared_bias_whose_numbered_copy_has_the_name_of_a_value(tmp_path: Path) -> None:
+    """The quantizer calls the copy of ``b`` ``b0``, which a node makes."""
+    numbers = np.random.default_rng(0)
+    weights = [
+        numpy_helper.from_array(numbers.standard_normal(shape).astype(np.float32), name)
+        for name, shape in (("w", (4, 4, 1, 1)), ("v", (4, 4, 1, 1)), ("b", (4,)))
+    ]
+    nodes = [
+        helper.make_node("Conv", ["x", "w", "b"], ["c"], "one"),
+        helper.make_node("Transpose", ["c"], ["b0"], "turned", perm=[0, 1, 3, 2]),
+        helper.make_node("Conv", ["b0", "v", "b"], ["y"], "two"),
+    ]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4, 3, 3]) for name in "xy"]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], weights)
+    source, made = tmp_path / "m.onnx", tmp_path / "q.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), source)
+    feeds = {"x": numbers.standard_normal((1, 4, 3, 3)).astype(np.float32)}
+    run_stage("int8:qdq", source, made, calibration=[feeds])
+    whole, quantized = (ort.InferenceSession(path).run(None, feeds)[0] for path in (source, made))
+    assert np.abs(whole - quantized).max() < 0.05 * np.abs(whole).max()
