@@ -180,3 +180,14 @@ def test_without_weights_a_quarter_of_the_nodes_must_be_known(others: int, relat
     after = carry(read_tagging(of(["Relu", *["Neg"] * others])), of(["Relu", *["Abs"] * others]))
     causes = {facts.cause for facts in after.nodes}
     assert ("unrelated: it has neither weights nor nodes of the tagged graph" in causes) is not related
+
+
+def test_what_only_converts_does_not_make_a_graph_another() -> None:
+    before = read_tagging(graph([helper.make_node("Relu", ["x"], ["y"], "n0")], [], {"n0": "act"}))
+    values = ["x", "a", "b", "c", "d", "y"]
+    converted = [("Cast", {"to": kind}) for kind in (1, 10, 10, 1)]
+    nodes = [
+        helper.make_node(operator, [values[place]], [values[place + 1]], f"n{place}", **more)
+        for place, (operator, more) in enumerate([("Relu", {}), *converted])
+    ]
+    assert [facts.path for facts in carry(before, graph(nodes, [])).nodes].count(None) == 0
