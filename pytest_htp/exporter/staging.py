@@ -247,6 +247,8 @@ def _record(
     without that.
     """
     parity = within_precision(measured.parity.to_record(), tagging.graph.model)
+    if not tagging.tags:  # made of something else: which module's fault its values are is no question
+        parity = structs.replace(parity, first_divergence=None, divergence=None)
     outputs = enumerate(tagging.graph.model.graph.outputs)
     names = {} if exported.named_outputs else {value.name or "": f"output.{place}" for place, value in outputs}
     portable = portable_model(name, source, tagging.graph.model, exported.extensions)

@@ -14,7 +14,7 @@ import pytest
 import torch
 from htp_staged import make
 
-from pytest_htp import HTPExporter, HTPUsageError, Stage
+from pytest_htp import HTPExporter, HTPUsageError, Stage, compare_exports
 from pytest_htp.exporter.staging import StagesResult
 from pytest_htp.parity import ParityResult
 
@@ -112,19 +112,28 @@ def test_what_a_stage_prints_is_in_its_notes(staged: Staged) -> None:
     assert staged([Stage("mine", raises)]).described[0]["notes"] == ["about to fail"]
 
 
-def test_an_unrelated_model_carries_nothing_and_says_so(staged: Staged) -> None:
-    def other(source: Path, destination: Path) -> None:
-        model = onnx.load(source)
-        for tensor in model.graph.initializer:
-            if len(tensor.dims) > 1:
-                values = torch.randn(tuple(tensor.dims), generator=torch.Generator().manual_seed(7)).numpy()
-                tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
-        onnx.save(model, destination)
+def other(source: Path, destination: Path) -> None:
+    model = onnx.load(source)
+    for tensor in model.graph.initializer:
+        if len(tensor.dims) > 1:
+            values = torch.randn(tuple(tensor.dims), generator=torch.Generator().manual_seed(7)).numpy()
+            tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+    onnx.save(model, destination)
 
+
+def test_an_unrelated_model_carries_nothing_and_says_so(staged: Staged) -> None:
     stage = staged([Stage("other", other)], parity=ParityResult.not_measured("off")).stages["other"]
     assert stage.coverage.coverage == 0
     assert stage.tags == {}
     assert "unrelated" in stage.summary
+
+
+def test_no_module_is_made_responsible_for_the_values_of_an_unrelated_model(tmp_path: Path) -> None:
+    model, x = make()
+    record = HTPExporter(stages=[Stage("other", other)]).export(model, x, tmp_path / "model.onnx").record
+    (finding,) = compare_exports(record, record).findings
+    assert (finding.code, finding.module, finding.stage) == ("parity.failed", None, "other")
+    assert finding.message.endswith("; no node could be led back to a module: was this made of the export?")
 
 
 def test_a_calibration_set_that_does_not_fit_is_named(tmp_path: Path) -> None:

@@ -40,7 +40,8 @@ def compare_parity(context: Context) -> None:
             "parity.failed",
             "; ".join([*_described(differing, errors), *undeclared])
             + (f" (with {', '.join(after.failed_on)})" if after.failed_on else "")
-            + (", first in this module" if module is not None else ""),
+            + (", first in this module" if module is not None else "")
+            + ("; no node could be led back to a module: was this made of the export?" if _is_foreign(context) else ""),
             module=module if module is not None else _maker(rows.get(failed[0])),
             before={name: _abs(old.get(name)) for name in failed},
             after={name: _abs(errors.get(name)) for name in failed},
@@ -79,6 +80,12 @@ def compare_parity(context: Context) -> None:
 def outputs_exchanged(context: Context) -> bool:
     """Whether outputs came in another order: what is compared with PyTorch by place is another value then."""
     return any(draft.code == "io.reordered" and "output" in draft.before for draft in context.drafts)
+
+
+def _is_foreign(context: Context) -> bool:
+    """Whether a stage's graph, of which nodes are tagged before, has no tag."""
+    coverage = context.after.coverage
+    return context.export is not None and coverage.none == coverage.total_nodes > 0
 
 
 def _described(failed: Sequence[str], errors: Mapping[str, OutputParityRow]) -> Iterator[str]:
