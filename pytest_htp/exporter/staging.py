@@ -298,11 +298,10 @@ def summary(before: Tagging, after: Tagging) -> str:
             inserted[facts.node.op_type] += 1
     parts = [f"{count} {text}" for text, count in _largest(replaced)]
     parts += [f"{count} {text} inserted" for text, count in _largest(inserted)]
-    lost = sum(facts.path is None for facts in after.nodes)
     nodes = f"{len(before.nodes)} → {len(after.nodes)} nodes"
-    causes = {facts.cause for facts in after.nodes if facts.path is None}
-    why = f" ({causes.pop()})" if len(causes) == 1 else ""
-    return "; ".join([nodes, *parts, f"{lost} without a module{why}"])
+    causes = Counter(facts.cause or "" for facts in after.nodes if facts.path is None)
+    why = next(iter(causes), "") if len(causes) == 1 else ", ".join(f"{n} {cause}" for cause, n in _largest(causes))
+    return "; ".join([nodes, *parts, f"{causes.total()} without a module{f' ({why})' if why else ''}"])
 
 
 def _largest(counts: Counter[str], most: int = 6) -> list[tuple[str, int]]:

@@ -15,7 +15,7 @@ import torch
 from htp_staged import make
 
 from pytest_htp import HTPExporter, HTPUsageError, Stage, compare_exports
-from pytest_htp.exporter.staging import StagesResult
+from pytest_htp.exporter.staging import StagesResult, summary
 from pytest_htp.parity import ParityResult
 
 Staged = Callable[..., StagesResult]
@@ -134,6 +134,14 @@ def test_no_module_is_made_responsible_for_the_values_of_an_unrelated_model(tmp_
     (finding,) = compare_exports(record, record).findings
     assert (finding.code, finding.module, finding.stage) == ("parity.failed", None, "other")
     assert finding.message.endswith("; no node could be led back to a module: was this made of the export?")
+
+
+def test_every_cause_of_a_node_without_a_module_is_in_the_line_of_its_stage(staged: Staged) -> None:
+    last = staged([Stage("other", other)], parity=ParityResult.not_measured("off")).last
+    assert last is not None
+    last.nodes[0].cause = "what it converts has no module"
+    said = summary(last, last)
+    assert "15 unrelated: it has other weights than the tagged graph, 1 what it converts has no module" in said
 
 
 def test_a_calibration_set_that_does_not_fit_is_named(tmp_path: Path) -> None:
