@@ -9,6 +9,7 @@ import onnx_ir as ir
 from pytest_htp.carry.anchors import anchor
 from pytest_htp.carry.correspondence import Correspondence, Inserted, StandsFor
 from pytest_htp.carry.operators import stored
+from pytest_htp.carry.order import named_elsewhere
 from pytest_htp.carry.passes import CarryPass, default_passes
 from pytest_htp.carry.related import unrelated
 from pytest_htp.tagging.computed import COMPUTED, computed_from_data
@@ -50,6 +51,7 @@ def carry(
     graph.merged_into = before.graph.merged_into
     graphs = Correspondence(before.graph, graph, values or {})
     anchor(graphs)
+    graphs.renumbered.update(named_elsewhere(graphs))
     cause = unrelated(graphs)
     if cause is None:
         for carry_pass in default_passes() if passes is None else passes:

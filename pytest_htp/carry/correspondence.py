@@ -44,6 +44,7 @@ class Correspondence:
         survivors: nodes of ``before`` that a node after it stands for, alone and under the same operator.
         causes: undecided node of ``after`` → why a pass could not decide it.
         relaid: values of ``after`` that may lie in another memory layout.
+        renumbered: nodes of ``after`` that have the names of other nodes before.
     """
 
     def __init__(self, before: GraphFacts, after: GraphFacts, measured: Mapping[str, str]) -> None:
@@ -54,6 +55,7 @@ class Correspondence:
         self.survivors: set[ir.Node] = set()
         self.causes: dict[ir.Node, str] = {}
         self.relaid: set[ir.Value] = set()
+        self.renumbered: set[ir.Node] = set()
 
     @cached_property
     def values_before(self) -> dict[str, ir.Value]:

@@ -427,3 +427,28 @@ def test_a_helper_at_the_end_of_a_region_belongs_to_the_node_that_read_or_made_i
     )
     assert is_(found["before"], "inferred", "first")
     assert is_(found["after"], "inferred", "act")
+
+
+def test_a_name_that_went_to_another_node_does_not_lead_to_it() -> None:
+    """An activation less, and all after it are numbered anew, as torch numbers its values."""
+
+    def written(*activations: str) -> list[onnx.NodeProto]:
+        nodes, last = [], "x"
+        numbers = {"Relu": 0, "Tanh": 0}
+        for place, kind in enumerate(activations):
+            nodes.append(node("MatMul", [last, f"w{place}"], [f"product_{place}"], f"node_MatMul_{place}"))
+            last = f"{kind.lower()}_{numbers[kind]}"
+            nodes.append(node(kind, [f"product_{place}"], [last], f"node_{last}"))
+            numbers[kind] += 1
+        nodes[-1].output[0] = "y"
+        return nodes
+
+    weights = [weight(f"w{place}", place) for place in range(3)]
+    old = written("Relu", "Relu", "Relu")
+    before = read_tagging(
+        graph(old, weights, dict(zip((each.name for each in old), ["first"] * 4 + ["act", "last"], strict=True)))
+    )
+    found = [facts.path for facts in carry(before, graph(written("Tanh", "Relu", "Relu"), weights)).nodes]
+    assert found == ["first", "first", "first", "first", "act", "last"]
+    moved = {facts.key: facts for facts in carry(before, graph(written("Relu", "Relu", "Relu"), weights)).nodes}
+    assert {facts.rule for facts in moved.values()} == {"same node"}

@@ -15,7 +15,8 @@ class PositionsPass:
 
     Rules, in order:
 
-    1. an unknown value that a conversion makes and a survivor reads is the value that its original read there;
+    1. an unknown value that a conversion makes, or a node that has another one's name, and that a survivor reads is the
+       value that its original read there;
     2. a known value that the survivor's original did not read replaced another: where the same operator made both,
        the two were duplicates of which one was kept, and its maker stands for both.
     """
@@ -27,7 +28,7 @@ class PositionsPass:
             for value, before in _inputs(node, original):
                 producer = value.producer()
                 if value not in graphs.values:
-                    if producer is not None and converts(producer):
+                    if producer is not None and (converts(producer) or producer in graphs.renumbered):
                         graphs.values[value] = before
                 elif producer is not None and graphs.values[value] is not before:
                     self._merged(graphs, producer, before)

@@ -15,7 +15,7 @@ class SameNodePass:
 
     1. names are keys: one that several nodes share says nothing;
     2. a tool that numbers anew gives a name to another node: weights that surely are other weights speak against
-       it;
+       it, and weights around it that lay on its other side;
     3. what the node makes is what the original made, unless it goes by the name of a value that the original did
        not make: then it also took over what came after the original (Conv that a following Add was folded into),
        and the region pass tells what.
@@ -30,6 +30,8 @@ class SameNodePass:
                 continue
             if _other_weights(graphs, facts.node, original.node):
                 graphs.causes[facts.node] = "a node of this name reads other weights before"
+                continue
+            if facts.node in graphs.renumbered:
                 continue
             taken_over = any(
                 own.name != its.name and own.name in graphs.values_before
