@@ -41,6 +41,19 @@ def plain_operator(node: ir.Node) -> str:
     return "::".join(map(plain_name, operator(node).split("::"))) if node.domain else plain_name(node.op_type)
 
 
+# Attributes that later opsets have as inputs (10: Slice, TopK; 11: Clip, Pad; 13: Split, Squeeze, Unsqueeze; 13 and 18:
+# reductions), and the input's place.
+_INPUTS_SINCE = {
+    "Clip": {"min": 1, "max": 2},
+    "Pad": {"pads": 1, "value": 2},
+    "Slice": {"starts": 1, "ends": 2, "axes": 3},
+    "Split": {"split": 1},
+    "Squeeze": {"axes": 1},
+    "TopK": {"k": 1},
+    "Unsqueeze": {"axes": 1},
+}
+_OF_REDUCTIONS = {"axes": 1}
+
 Values = list[ir.Value | None]
 
 
@@ -59,6 +72,21 @@ def body_outputs(node: ir.Node) -> list[tuple[str, Values]]:
         for name, attr in sorted(node.attributes.items())
         for place, body in enumerate(bodies_of(attr))
     ]
+
+
+def inputs_since(node: ir.Node) -> dict[str, tuple[int, str]]:
+    """Attributes of a node that are inputs in later opsets: name → the input's place, and its words."""
+    if not node.attributes or not is_onnx(node):
+        return {}
+    places = _OF_REDUCTIONS if node.op_type.startswith("Reduce") else _INPUTS_SINCE.get(node.op_type, {})
+    found = {}
+    for name, place in places.items():
+        attr = node.attributes.get(name)
+        if attr is not None and not attr.is_ref():
+            kind = np.float32 if attr.type == ir.AttributeType.FLOAT else np.int64
+            value = [attr.value] if name == "k" else attr.value
+            found[name] = place, constant(ir.tensor(np.array(value, kind)))
+    return found
 
 
 def attributes(node: ir.Node, opset: int | None) -> dict[str, str]:

@@ -32,6 +32,7 @@ from pytest_htp.describe.operands import (
     attributes,
     body_outputs,
     constant,
+    inputs_since,
     is_onnx,
     operator,
     plain_operator,
@@ -306,7 +307,11 @@ class _Writer:
         bias = self.programs.left_out.get(node)
         if bias is not None:
             inputs[2:] = ["parameter bias" if bias.own else f"{bias.dtype} of rank 1"]
-        details = [f"{name}={text}" for name, text in self.attributes[node].items()]
+        since = inputs_since(node)
+        for place, words in since.values():
+            inputs += ["-"] * (place + 1 - len(inputs))
+            inputs[place] = words
+        details = [f"{name}={text}" for name, text in self.attributes[node].items() if name not in since]
         epsilon = self.facts[node].epsilon
         details += [f"batch_norm_epsilon={epsilon:.6g}"] if epsilon is not None else []
         details += [f"{name}=({', '.join(map(self._described, given))})" for name, given in bodies]

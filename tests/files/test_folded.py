@@ -74,6 +74,32 @@ def test_a_small_file_that_asks_for_much_memory_gets_none(kind: str, tmp_path: P
     assert "ops.changed" in codes(*paths)
 
 
+@pytest.mark.parametrize(
+    ("opset", "old", "new", "stored", "changed"),
+    [
+        (17, "ReduceMean<axes = [1, 2]>(x)", "ReduceMean(x, a)", "int64[2] a = {1, 2}", "int64[2] a = {1, 0}"),
+        (10, "Clip<max = 6.0>(x)", "Clip(x, , val_1)", "float val_1 = {6.0}", "float val_1 = {7.0}"),
+        (10, "Pad<pads = [0, 1, 0, 0]>(x)", "Pad(x, a)", "int64[4] a = {0, 1, 0, 0}", "int64[4] a = {0, 0, 0, 1}"),
+        (9, "Slice<starts = [0], ends = [1]>(x)", "Slice(x, a, b)", "int64[1] a = {0}, int64[1] b = {1}",
+         "int64[1] a = {0}, int64[1] b = {2}"),
+        (12, "Unsqueeze<axes = [2]>(x)", "Unsqueeze(x, a)", "int64[1] a = {2}", "int64[1] a = {1}"),
+    ],
+)  # fmt: skip
+def test_an_attribute_that_a_later_opset_has_as_an_input_is_the_same(
+    opset: int, old: str, new: str, stored: str, changed: str, tmp_path: Path
+) -> None:
+    head = '<ir_version: 8, opset_import: ["" : {}]> g (float[2,3] x) => (float[d,e] y)'
+    later = head.format(opset + 1)
+    paths = written(
+        tmp_path,
+        old=f"{head.format(opset)} {{ y = {old} }}",
+        same=f"{later} <{stored}> {{ y = {new} }}",
+        other=f"{later} <{changed}> {{ y = {new} }}",
+    )
+    assert "ops.changed" not in codes(paths[0], paths[1])
+    assert "ops.changed" in codes(paths[0], paths[2])
+
+
 @pytest.fixture(scope="module")
 def optimized(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """By ONNX Runtime, of TorchScript's file."""
