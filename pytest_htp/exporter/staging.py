@@ -29,6 +29,7 @@ from pytest_htp.format.record import ParityRow, StageRecord
 from pytest_htp.format.serialize import dict_of
 from pytest_htp.parity import ParityResult
 from pytest_htp.parity.feeds import match_inputs
+from pytest_htp.parity.refusals import RuntimeRefused
 from pytest_htp.quality import Quality, QualityRequest, StageMeasurement, measure_quality, measure_stage
 from pytest_htp.stages import Stage, StageFailure, run_stage
 from pytest_htp.stages.portable import portable_model
@@ -137,6 +138,8 @@ def _one(
     except Exception as error:
         remove_model(destination)
         said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        if isinstance(error, RuntimeRefused):
+            said += "; if it is meant for another runtime, parity=False keeps it, with tags and without checks"
         raise StageFailure(
             name,
             f"stage {name} failed: it left a model that can't be used: {said}",

@@ -30,6 +30,23 @@ def test_half_precision_of_a_value_that_two_operators_in_float_read(tmp_path: Pa
     assert min(stage.output_quality.values()) > 50
 
 
+class Scattered(nn.Module):
+    """As mixtures of experts add up what each gives."""
+
+    def forward(self, x: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        return torch.zeros_like(x).scatter_add(0, places, x * 2)
+
+
+def test_what_the_runtime_can_not_run_is_kept_where_nothing_is_checked(tmp_path: Path) -> None:
+    """Its CPU provider adds no half precision by ScatterElements."""
+    inputs, path = (torch.randn(4, 8), torch.zeros(4, 8, dtype=torch.int64)), tmp_path / "m.onnx"
+    refused = HTPExporter(stages=["fp16"]).export(Scattered(), inputs, path).stage_failure
+    assert "ScatterElements" in str(refused)
+    assert "parity=False keeps it" in str(refused)
+    kept = HTPExporter(stages=["fp16"], parity=False).export(Scattered(), inputs, path).stages["fp16"]
+    assert kept.coverage.none == 0
+
+
 def test_static_quantization_of_a_shared_bias_whose_numbered_copy_has_the_name_of_a_value(tmp_path: Path) -> None:
     """The quantizer calls the copy of ``b`` ``b0``, which a node makes."""
     numbers = np.random.default_rng(0)
