@@ -95,13 +95,11 @@ def _graph_carried_over(before: dict[str, Any], current: dict[str, Any], quality
     today = _as_far_as(before, current)
     if any(before.get(section) != today.get(section) for section in _STRUCTURE):
         return merged
-    for section in ("parity", "attestation", "quality"):
-        if (
-            section in current
-            and not current[section]["measured"]
-            and before.get(section, current[section])["measured"]
-        ):
+    for section in ("parity", "attestation"):
+        if before[section].get("measured") and not current[section].get("measured"):
             merged[section] = before[section]
+    if was["measured"] and not current["parity"].get("measured"):  # which quality is measured with
+        merged["quality"] = was
     if before["weights"]["kept"] and not current["weights"]["kept"]:
         merged["weights"] = {**current["weights"], "kept": True, "duplicates": before["weights"]["duplicates"]}
     if (
