@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 import onnx_ir as ir
 
 from pytest_htp.carry.correspondence import Correspondence
+from pytest_htp.carry.operators import converts
 from pytest_htp.tagging.facts import NodeFacts
 
 
@@ -33,7 +34,7 @@ def named_elsewhere(graphs: Correspondence) -> set[ir.Node]:
         facts.node
         for facts in graphs.after.nodes
         if (namesake := _namesake(graphs, facts)) is not None
-        and not lowest[facts.node] < order[namesake] < highest[facts.node]
+        and not lowest[facts.node] <= order[namesake] <= highest[facts.node]
     }
 
 
@@ -46,9 +47,20 @@ def _places(graphs: Correspondence, node: ir.Node, order: dict[ir.Node, int]) ->
         if value is None or value.producer() is not None:
             continue
         for source in graphs.sources(value):
-            readers = [reader for reader in source.consumers() if reader in order]
-            if source.is_initializer() and len(readers) == 1:
-                yield order[readers[0]]
+            reader = _reader(source) if source.is_initializer() else None
+            if reader is not None and reader in order:
+                yield order[reader]
+
+
+def _reader(weight: ir.Value) -> ir.Node | None:
+    """The one node that computes with a weight: what converts one (DequantizeLinear) may stand anywhere before that."""
+    readers = set(weight.consumers())
+    while len(readers) == 1:
+        (reader,) = readers
+        if not converts(reader):
+            return reader
+        readers = {use for value in reader.outputs for use in value.consumers()}
+    return None
 
 
 def _namesake(graphs: Correspondence, facts: NodeFacts) -> ir.Node | None:
