@@ -101,6 +101,7 @@ def test_what_quantizes_belongs_to_the_value_or_weight_it_converts() -> None:
     assert is_(found["dq"], "inferred", "act")
     assert is_(found["w"], "inferred", "last")
     assert is_(found["node_MatMul_4"], "direct", "last")
+    assert found["node_MatMul_4"].rule == "same node"  # reading its own weight, it is on no side of it
 
 
 @pytest.mark.parametrize("name", ["last.weight_t", "any"])
