@@ -16,7 +16,7 @@ def named_elsewhere(graphs: Correspondence) -> set[ir.Node]:
 
     A weight that one node read before tells where its readers are. What leads to them came before them, what they lead
     to after them: a node whose namesake lay on the other side is another node (``relu_3``, with an activation less
-    before it).
+    before it). What was one node may be several now, of which one reads the weight and another has the name.
     """
     order = {facts.node: index for index, facts in enumerate(graphs.before.nodes)}
     places = {facts.node: sorted(_places(graphs, facts.node, order)) for facts in graphs.after.nodes}
