@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from unicodedata import combining, east_asian_width
 
 from pytest_htp.text import inert
 
@@ -66,10 +65,12 @@ def safe(text: object, encoding: str = "utf-8") -> str:
 
 
 def cells(text: str) -> int:
-    """Terminal columns that ``text`` (already :func:`safe`) takes; 2 per wide character."""
+    """Terminal columns that ``text`` (already :func:`safe`) takes, as rich counts them, which wraps lines."""
     if text.isascii():
         return len(text)
-    return sum(0 if combining(char) else 2 if east_asian_width(char) in "WF" else 1 for char in text)
+    from rich.cells import cell_len  # rich is imported where something is drawn
+
+    return cell_len(text)
 
 
 def shorten(text: str, width: int, dots: str = "…") -> str:
