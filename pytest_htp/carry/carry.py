@@ -30,6 +30,7 @@ def carry(
     *,
     values: Mapping[str, str] | None = None,
     passes: Sequence[CarryPass] | None = None,
+    may_differ: bool = False,
 ) -> Tagging:
     """The tags of ``before`` on ``after``, a graph that some tool made of it.
 
@@ -43,6 +44,8 @@ def carry(
         values: value name in ``after`` → value name in ``before`` that was equal when both were run on the same
             input (:func:`pytest_htp.carry.values.equal_values`); None where nothing was run.
         passes: in order; None runs the default ones.
+        may_differ: whether the tool may have had another version of the model, in which names went to other nodes
+            (:mod:`pytest_htp.carry.order`).
     """
     known = before.graph
     graph = GraphFacts(
@@ -51,7 +54,8 @@ def carry(
     graph.merged_into = before.graph.merged_into
     graphs = Correspondence(before.graph, graph, values or {})
     anchor(graphs)
-    graphs.renumbered.update(named_elsewhere(graphs))
+    if may_differ:
+        graphs.renumbered.update(named_elsewhere(graphs))
     cause = unrelated(graphs)
     if cause is None:
         for carry_pass in default_passes() if passes is None else passes:

@@ -46,10 +46,10 @@ def _places(graphs: Correspondence, node: ir.Node, order: dict[ir.Node, int]) ->
     for value in node.inputs:
         if value is None or value.producer() is not None:
             continue
-        for source in graphs.sources(value):
-            reader = _reader(source) if source.is_initializer() else None
-            if reader is not None and reader in order:
-                yield order[reader]
+        source = graphs.values.get(value)  # by its name: contents may be alike, as fresh norms' are
+        reader = _reader(source) if source is not None and source.is_initializer() else None
+        if reader is not None and reader in order:
+            yield order[reader]
 
 
 def _reader(weight: ir.Value) -> ir.Node | None:

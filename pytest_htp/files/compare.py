@@ -156,7 +156,7 @@ def _lend_modules(old: Here, new: Here) -> str:
     bare = new if new.known.source == ALONE or (new.known.optimized and old.known.source != ALONE) else old
     tagged = old if bare is new else new
     why = "names no modules" if bare.known.source == ALONE else "was optimized"
-    carried = carry(tagged.tagging, bare.file.model)
+    carried = carry(tagged.tagging, bare.file.model, may_differ=True)
     coverage = carried.coverage
     if coverage.direct + coverage.fused >= _MADE_OF * coverage.total_nodes:
         bare.look(ReadModules(carried, tagged.known.source))
