@@ -122,9 +122,10 @@ def _operators(node: ir.Node) -> Iterator[str]:
     more.
     """
     given = [value is not None and value.name != "" for value in node.inputs]
-    if node.op_type == "FusedConv":
+    activation = node.attributes.get("activation")
+    if node.op_type == "FusedConv" and activation is not None and activation.type == ir.AttributeType.STRING:
         yield "Conv"
-        yield node.attributes["activation"].as_string()
+        yield activation.as_string()
         yield from ["Add"] * given[3:].count(True)
     elif node.op_type == "Gemm" and not any(given[2:]):
         yield "MatMul"

@@ -170,6 +170,13 @@ def test_additions_that_a_fused_operator_took_in_count(bias: str, origins: tuple
     assert same_together(old, new)("skip") is same
 
 
+@pytest.mark.parametrize("attribute", ["", "<activation = 1>"])
+def test_a_fused_convolution_that_does_not_say_its_activation_is_another_operator(attribute: str) -> None:
+    old = graph("{ a = Conv(x, w) y = Relu(a) }", "conv", "act").nodes
+    new = graph(f"{{ y = com.microsoft.FusedConv{attribute}(x, w) }}", "conv", fused=("act", "conv")).nodes
+    assert not same_together(old, new)("conv")
+
+
 def test_what_is_fused_is_of_the_module_it_stands_in_too() -> None:
     old = graph("{ a = Add(x, w) y = Gelu(a) }", "dense", "act").nodes
     new = graph("{ y = com.microsoft.BiasGelu(x, w) }", "around", fused=("act", "dense")).nodes
