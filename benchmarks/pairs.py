@@ -40,7 +40,7 @@ from torch import nn
 from benchmarks._measure import ROOT, report
 from benchmarks.timm_models import RELEASED
 from fixtures import config_dir
-from pytest_htp.compare import Policy
+from pytest_htp.compare.policy import Policy
 from pytest_htp.files.compare import compare_files
 from pytest_htp.files.load import load_onnx
 from pytest_htp.format.paths import expand_pattern

@@ -49,7 +49,7 @@ from torch import nn
 
 from pytest_htp import HTPExporter, Stage
 from pytest_htp.baseline.stored import carried_over
-from pytest_htp.compare import compare_exports
+from pytest_htp.compare.engine import compare_exports
 from pytest_htp.exporter import verification
 from pytest_htp.exporter.exported import Exported
 from pytest_htp.exporter.result import HTPStage

@@ -32,7 +32,8 @@ import onnxruntime
 from benchmarks import many_valued
 from benchmarks.architectures import kinds, make
 from benchmarks.graph_edits import KINDS, Edit, Make, edits
-from pytest_htp.compare import Finding, compare_exports
+from pytest_htp.compare.engine import compare_exports
+from pytest_htp.compare.finding import Finding
 from pytest_htp.describe.build import RecordSource, build_record
 from pytest_htp.format.paths import expand_pattern
 from pytest_htp.format.serialize import dict_of

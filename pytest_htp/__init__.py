@@ -10,7 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pytest_htp.compare import Comparison, Finding, compare_exports
+    from pytest_htp.compare.engine import compare_exports
+    from pytest_htp.compare.finding import Comparison, Finding
     from pytest_htp.errors import HTPExportError, HTPUsageError
     from pytest_htp.exporter import HTPExport, HTPExporter, HTPStage
     from pytest_htp.format.load import load as load_baseline
@@ -52,9 +53,9 @@ _HOME = {
     "CompileRequest": "targets.messages",
     "CompileAnswer": "targets.messages",
     "CompiledNode": "targets.messages",
-    "compare_exports": "compare",
-    "Comparison": "compare",
-    "Finding": "compare",
+    "compare_exports": "compare.engine",
+    "Comparison": "compare.finding",
+    "Finding": "compare.finding",
     "HtpExportFixture": "session.gate",
     "handles": "monitor",
     "load_baseline": "format.load:load",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_htp.compare import compare_exports
+from pytest_htp.compare.engine import compare_exports
 from pytest_htp.compare.finding import finding_order
 from pytest_htp.compare.verdicts import at_or_above, severity
 from pytest_htp.report.result import ExportResult, FindingRow, Incomplete, Report

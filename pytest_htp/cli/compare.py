@@ -12,8 +12,11 @@ import shutil
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from pytest_htp.compare import Comparison, Policy, compare_exports, render_failure
+from pytest_htp.compare.engine import compare_exports
+from pytest_htp.compare.finding import Comparison
 from pytest_htp.compare.markdown import render_markdown
+from pytest_htp.compare.message import render_failure
+from pytest_htp.compare.policy import Policy
 from pytest_htp.compare.verdicts import VERDICTS
 from pytest_htp.cycles import no_search_for_cycles
 from pytest_htp.format.given import MAX_ONNX, ONNX_START, read_given

@@ -1,6 +1,6 @@
 """What changed between any two files: ONNX models or baselines, whoever made them.
 
-Records are compared as ever (:func:`pytest_htp.compare.compare_exports`). This module makes two files comparable
+Records are compared as ever (:func:`pytest_htp.compare.engine.compare_exports`). This module makes two files comparable
 first: one's modules get the other's names, what only one kind of file can tell is left out, and what two exporters
 merely write in other operators is told apart from what changed.
 """
@@ -14,10 +14,11 @@ from msgspec.structs import replace
 
 from pytest_htp.carry import carry
 from pytest_htp.carry.carry import STRUCTURAL
-from pytest_htp.compare import Comparison, Finding, Policy, compare_exports
 from pytest_htp.compare.changes import is_float
-from pytest_htp.compare.finding import finding_order
+from pytest_htp.compare.engine import compare_exports
+from pytest_htp.compare.finding import Comparison, Finding, finding_order
 from pytest_htp.compare.match import index_rows
+from pytest_htp.compare.policy import Policy
 from pytest_htp.files.align import new_names
 from pytest_htp.files.arithmetic import changed_arithmetic, computes_the_same, same_together
 from pytest_htp.files.folded import fold

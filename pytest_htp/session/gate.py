@@ -12,7 +12,7 @@ import pytest
 from msgspec import convert, to_builtins
 
 from pytest_htp.baseline.stored import carried_over
-from pytest_htp.compare import Finding
+from pytest_htp.compare.finding import Finding
 from pytest_htp.errors import HTPExportError, HTPUsageError
 from pytest_htp.format.record import TokensRow
 from pytest_htp.report.result import (

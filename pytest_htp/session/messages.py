@@ -5,7 +5,8 @@ from __future__ import annotations
 from msgspec import to_builtins
 
 from pytest_htp.baseline.stored import Stored
-from pytest_htp.compare import Comparison, render_failure
+from pytest_htp.compare.finding import Comparison
+from pytest_htp.compare.message import render_failure
 from pytest_htp.report.result import BaselineState, Commands, ExportResult
 from pytest_htp.session.judge import Judgement
 

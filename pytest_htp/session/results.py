@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec import convert
 
-from pytest_htp.compare import Finding
-from pytest_htp.compare.finding import Comparison
+from pytest_htp.compare.finding import Comparison, Finding
 from pytest_htp.errors import HTPExportError
 from pytest_htp.format.record import CoverageRow, TokensRow
 from pytest_htp.report.result import (

@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pytest_htp.compare import compare_exports
+from pytest_htp.compare.engine import compare_exports
 
 STORED = Path(__file__).parent / "faults.json"
 Record = dict[str, Any]

@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import convert, to_builtins
 
-from pytest_htp.compare import compare_exports
+from pytest_htp.compare.engine import compare_exports
 from pytest_htp.format.fold import fold_rows, unfold_rows
 from pytest_htp.format.record import SCHEMA, ModuleRow
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pytest_htp.compare import compare_exports
+from pytest_htp.compare.engine import compare_exports
 from tests.compare._records import Record, Row, add_ops, bert, changed, edited, model_rows, record_of
 from tests.compare.test_compare_stages import QUERY, quantized, staged
 

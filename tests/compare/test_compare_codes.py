@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from pytest_htp.compare import CODES, Finding, compare_exports
+from pytest_htp.compare.codes import CODES
+from pytest_htp.compare.engine import compare_exports
+from pytest_htp.compare.finding import Finding
 from tests.compare._records import (
     Record,
     add_ops,

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pytest_htp.compare import compare_exports
 from pytest_htp.compare.changes import is_float
+from pytest_htp.compare.engine import compare_exports
 from tests.compare._records import add_ops, bert, changed, codes, edited, row
 
 Record = dict[str, Any]

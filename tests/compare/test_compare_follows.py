@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_htp.compare import compare_exports
+from pytest_htp.compare.engine import compare_exports
 from tests.compare._records import Record, Row, add_ops, bert, changed, edited
 from tests.compare.test_compare_stages import staged
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from pytest_htp.compare import compare_exports, render_failure
+from pytest_htp.compare.engine import compare_exports
+from pytest_htp.compare.message import render_failure
 from tests.compare._records import bert, changed, linear, row
 
 

@@ -7,7 +7,8 @@ from difflib import SequenceMatcher
 
 import pytest
 
-from pytest_htp.compare import compare_exports, lines
+from pytest_htp.compare import lines
+from pytest_htp.compare.engine import compare_exports
 from pytest_htp.compare.lines import Differences, diff_programs
 from pytest_htp.format.program import Line
 from tests.compare._records import bert, changed

@@ -6,18 +6,13 @@ from typing import Any
 
 import pytest
 
-from pytest_htp.compare import (
-    CODES,
-    Comparison,
-    Finding,
-    Policy,
-    at_or_above,
-    compare_exports,
-    render_failure,
-    severity,
-    worst,
-)
+from pytest_htp.compare.codes import CODES
+from pytest_htp.compare.engine import compare_exports
+from pytest_htp.compare.finding import Comparison, Finding
 from pytest_htp.compare.markdown import render_markdown
+from pytest_htp.compare.message import render_failure
+from pytest_htp.compare.policy import Policy
+from pytest_htp.compare.verdicts import at_or_above, severity, worst
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.report import markdown as report_markdown
 from pytest_htp.text import markdown

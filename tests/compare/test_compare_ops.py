@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pytest_htp.compare import compare_exports
+from pytest_htp.compare.engine import compare_exports
 from tests.compare._records import add_ops, bert, changed, codes, edited, model_rows, record_of, row
 
 ACTIVATION, CONTAINER, LINEAR = "encoder.layer.1.act", "encoder.layer.1", "encoder.layer.1.dense"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pytest_htp.compare import compare_exports
+from pytest_htp.compare.engine import compare_exports
 from tests.compare._records import Record, Row, bert, changed
 from tests.compare.test_compare_stages import staged
 

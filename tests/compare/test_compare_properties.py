@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_htp.compare import VERDICTS, compare_exports
+from pytest_htp.compare.engine import compare_exports
 from pytest_htp.compare.finding import finding_order
+from pytest_htp.compare.verdicts import VERDICTS
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.format.paths import expand_pattern
 from tests.compare._records import Record, bert, record_of, row

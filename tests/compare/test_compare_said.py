@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pytest_htp.compare import compare_exports
+from pytest_htp.compare.engine import compare_exports
 from pytest_htp.errors import HTPUsageError
 from tests.compare._records import Record, Row, add_ops, bert, changed, edited, row
 from tests.compare.test_compare_stages import quality

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_htp.compare import compare_exports
+from pytest_htp.compare.engine import compare_exports
 from tests.compare._records import add_ops, bert, changed, edited
 
 Record = dict[str, Any]

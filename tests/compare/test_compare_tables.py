@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pytest_htp.compare import compare_exports
+from pytest_htp.compare.engine import compare_exports
 from pytest_htp.compare.rules.quantization import _Computed, _less
 from tests.compare._records import Record, add_ops, changed, edited
 

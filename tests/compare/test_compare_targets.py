@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from _records import bert
 
-from pytest_htp.compare import compare_exports
+from pytest_htp.compare.engine import compare_exports
 
 Target = dict[str, Any]
 

@@ -13,7 +13,7 @@ from transformers import BertConfig, BertModel
 from transformers.exporters import OnnxRuntimeDynamicConfig, OnnxRuntimeQuantizer
 
 from pytest_htp import HTPExporter, HTPExportError
-from pytest_htp.compare import compare_exports
+from pytest_htp.compare.engine import compare_exports
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.exporter.options import ExportOptions
 

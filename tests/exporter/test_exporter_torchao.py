@@ -13,7 +13,7 @@ from transformers import BertConfig, BertModel
 from transformers.exporters import PT2EQuantizer
 
 from pytest_htp import HTPExporter
-from pytest_htp.compare import compare_exports
+from pytest_htp.compare.engine import compare_exports
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of its own, on being imported

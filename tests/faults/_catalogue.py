@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from pytest_htp.compare import Finding, compare_exports
+from pytest_htp.compare.engine import compare_exports
+from pytest_htp.compare.finding import Finding
 from tests.faults import _changes as change
 from tests.faults import _edits as edit
 from tests.faults._exports import Edit, Export

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.semantic_mutations import Subject, subject_of
-from pytest_htp.compare import Finding, compare_exports
+from pytest_htp.compare.engine import compare_exports
+from pytest_htp.compare.finding import Finding
 from tests.faults._edits import constant
 
 Edit = Callable[[ir.Model, ir.Node], object]

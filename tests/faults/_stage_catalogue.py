@@ -10,7 +10,9 @@ from torch import nn
 
 from fixtures import config_dir
 from pytest_htp.capture.models import resolve_model
-from pytest_htp.compare import Finding, at_or_above, compare_exports
+from pytest_htp.compare.engine import compare_exports
+from pytest_htp.compare.finding import Finding
+from pytest_htp.compare.verdicts import at_or_above
 from tests.faults import _changes as change
 from tests.faults import _spellings as spell
 from tests.faults import _tools as tool

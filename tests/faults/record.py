@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from pytest_htp import compare
+from pytest_htp.compare.engine import compare_exports
+from pytest_htp.compare.finding import Comparison
 from tests.compare import _recorded
 
 _PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
@@ -15,12 +16,12 @@ _PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
 
 @pytest.fixture(autouse=True)
 def _recording(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    def recorded(before: dict[str, Any], after: dict[str, Any], **options: Any) -> compare.Comparison:
+    def recorded(before: dict[str, Any], after: dict[str, Any], **options: Any) -> Comparison:
         if not options:
             name = request.node.nodeid.partition("[")[2].removesuffix("]")
             name += f" ({sum(other.startswith(name) for other in _PAIRS) + 1})"
             _PAIRS[name] = copy.deepcopy(before), copy.deepcopy(after)
-        return compare.compare_exports(before, after, **options)
+        return compare_exports(before, after, **options)
 
     from tests.faults import _catalogue, _meaning
 

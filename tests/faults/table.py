@@ -7,7 +7,8 @@ import re
 import sys
 
 from pytest_htp import HTPExportError
-from pytest_htp.compare import CODES, at_or_above
+from pytest_htp.compare.codes import CODES
+from pytest_htp.compare.verdicts import at_or_above
 from pytest_htp.text import markdown
 from tests.faults import _stage_catalogue as stages
 from tests.faults._catalogue import FAULTS, outcome

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from pytest_htp import HTPExporter, HTPExportError, HTPExportStep
-from pytest_htp.compare import CODES, at_or_above
+from pytest_htp.compare.codes import CODES
+from pytest_htp.compare.verdicts import at_or_above
 from tests.faults._catalogue import FAULTS, Fault, outcome, vector
 
 TABLE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "faults.md"

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.semantic_mutations import Subject, run
-from pytest_htp.compare import at_or_above, compare_exports
+from pytest_htp.compare.engine import compare_exports
+from pytest_htp.compare.verdicts import at_or_above
 from tests.faults._meaning import MEANINGS, Edit, Meaning, attribute, exported, outcome, restored, swap
 
 TABLE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "faults.md"

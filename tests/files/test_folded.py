@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from pytest_htp.compare import Policy
+from pytest_htp.compare.policy import Policy
 from pytest_htp.files.compare import compare_files
 from pytest_htp.files.load import load_onnx
 from tests.files.htp_pairs import Encoder, save

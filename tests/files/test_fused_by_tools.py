@@ -13,7 +13,7 @@ import torch
 from onnxruntime.transformers.optimizer import optimize_model
 from torch import nn
 
-from pytest_htp.compare import Policy
+from pytest_htp.compare.policy import Policy
 from pytest_htp.files.arithmetic import same_together
 from pytest_htp.files.compare import compare_files
 from pytest_htp.files.load import load_onnx

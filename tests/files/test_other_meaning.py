@@ -11,8 +11,8 @@ import onnx
 import onnx.parser
 import pytest
 
-from pytest_htp.compare import Policy
 from pytest_htp.compare.finding import Finding
+from pytest_htp.compare.policy import Policy
 from pytest_htp.files.compare import compare_files
 from pytest_htp.files.load import load_onnx
 

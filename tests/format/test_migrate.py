@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from pytest_htp.compare import compare_exports
+from pytest_htp.compare.engine import compare_exports
 from pytest_htp.format.load import load, load_record
 from pytest_htp.format.migrate import to_edition_2
 from pytest_htp.format.record import SCHEMA

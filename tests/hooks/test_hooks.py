@@ -8,8 +8,8 @@ import pytest
 from htp_examples import CHANGED, project
 
 from pytest_htp import Finding, HTPExporter, HTPUsageError
-from pytest_htp.compare import Comparison
 from pytest_htp.compare.extra import with_findings
+from pytest_htp.compare.finding import Comparison
 from pytest_htp.compare.policy import Policy
 from pytest_htp.testing import Example
 

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from pytest_htp import HTPExporter
-from pytest_htp.compare import compare_exports
+from pytest_htp.compare.engine import compare_exports
 from pytest_htp.parity.references import Reference
 from pytest_htp.quality.absorbed import absorbed
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pytest_htp.baseline.stored import carried_over
-from pytest_htp.compare import compare_exports
+from pytest_htp.compare.engine import compare_exports
 from pytest_htp.format.serialize import dumps
 from tests.silence._exports import ALL, record, texts
 
