@@ -7,64 +7,17 @@ from pytest_htp.compare.context import Context
 from pytest_htp.format.tensors import list_tensors
 
 # Operators that read, build or apply shapes and masks; they may produce floats without computing any.
-_SHAPE_OPS = frozenset(
-    [
-        "Shape",
-        "Size",
-        "Gather",
-        "GatherND",
-        "GatherElements",
-        "Concat",
-        "Unsqueeze",
-        "Squeeze",
-        "Reshape",
-        "Expand",
-        "Slice",
-        "Range",
-        "ConstantOfShape",
-        "Constant",
-        "Identity",
-        "Split",
-        "Tile",
-        "Pad",
-        "Where",
-        "Transpose",
-        "Flatten",
-    ]
-)
+_SHAPE_OPS = frozenset((
+    "Shape", "Size", "Gather", "GatherND", "GatherElements", "Concat", "Unsqueeze", "Squeeze", "Reshape", "Expand",
+    "Slice", "Range", "ConstantOfShape", "Constant", "Identity", "Split", "Tile", "Pad", "Where", "Transpose",
+    "Flatten",
+))  # fmt: skip
 # Arithmetic of sizes and masks, where its results are integers or booleans.
-_INDEX_OPS = frozenset(
-    [
-        "Add",
-        "Sub",
-        "Mul",
-        "Div",
-        "Mod",
-        "Min",
-        "Max",
-        "Equal",
-        "And",
-        "Or",
-        "Not",
-        "Less",
-        "LessOrEqual",
-        "Greater",
-        "GreaterOrEqual",
-        "Cast",
-        "CastLike",
-        "CumSum",
-        "Trilu",
-        "ReduceMin",
-        "ReduceMax",
-        "ReduceProd",
-        "ReduceSum",
-        "Abs",
-        "Neg",
-        "Sign",
-        "Ceil",
-        "Floor",
-    ]
-)
+_INDEX_OPS = frozenset((
+    "Add", "Sub", "Mul", "Div", "Mod", "Min", "Max", "Equal", "And", "Or", "Not", "Less", "LessOrEqual", "Greater",
+    "GreaterOrEqual", "Cast", "CastLike", "CumSum", "Trilu", "ReduceMin", "ReduceMax", "ReduceProd", "ReduceSum",
+    "Abs", "Neg", "Sign", "Ceil", "Floor",
+))  # fmt: skip
 _AXES = ("io.dim_fixed", "io.dim_freed", "io.dim_changed", "io.dim_symbol")
 _TENSORS = (
     "io.input_added",
