@@ -99,8 +99,4 @@ class Comparison:
     def to_dict(self) -> dict[str, Any]:
         """JSON-able: ``{"verdict", "findings", "toolchain_changed": [{"name", "before", "after"}]}``."""
         changed = [{"name": name, "before": old, "after": new} for name, old, new in self.toolchain_changed]
-        return {
-            "verdict": self.verdict,
-            "findings": [dict(f) for f in self.findings],
-            "toolchain_changed": changed,
-        }
+        return {"verdict": self.verdict, "findings": [dict(f) for f in self.findings], "toolchain_changed": changed}

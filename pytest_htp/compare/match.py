@@ -151,10 +151,7 @@ def _match_wrapped(modules: Modules, accept: _Accept) -> None:
     """The whole model under another one, or taken out of it, whatever changed inside: all paths with one beginning more
     or less.
     """
-    for outer, inner, put_in in (
-        (modules.added, modules.before, True),
-        (modules.removed, modules.after, False),
-    ):
+    for outer, inner, put_in in ((modules.added, modules.before, True), (modules.removed, modules.after, False)):
         root = inner.get("")
         places = [path for path, row in outer.items() if root is not None and row.class_name == root.class_name]
         moved = topmost(modules.removed if put_in else modules.added)

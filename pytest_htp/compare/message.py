@@ -130,10 +130,7 @@ def _wrapped(text: str, width: int, first: str, following: str) -> list[str]:
 
 def _command_lines(commands: Mapping[str, str]) -> list[str]:
     lines: list[str] = []
-    for key, text in (
-        ("reproduce", "reproduce this one:"),
-        ("accept", "accept the change as the new baseline:"),
-    ):
+    for key, text in (("reproduce", "reproduce this one:"), ("accept", "accept the change as the new baseline:")):
         if commands.get(key):
             lines += ["", text, f"  {inert(commands[key])}"]
     return lines

@@ -123,11 +123,7 @@ class Fingerprints:
         return _digest("|".join((node.domain, node.op_type, *attributes, ">", *inputs, "<", *outputs)))
 
     def _input(
-        self,
-        value: ir.Value | None,
-        path: str,
-        described: Mapping[ir.Node, str],
-        outside: Mapping[ir.Value, int],
+        self, value: ir.Value | None, path: str, described: Mapping[ir.Node, str], outside: Mapping[ir.Value, int]
     ) -> str:
         if value is None:
             return "-"

@@ -31,10 +31,7 @@ def compare_modules(context: Context) -> None:
             context.report("module.class_changed", message, module=pair.path, before=old, after=new)
     _report_moves(context, modules.moves)
     inside = reclassified - {""}  # a changed root would hide everything
-    for code, rows, verb in (
-        ("module.added", modules.added, "new"),
-        ("module.removed", modules.removed, "removed"),
-    ):
+    for code, rows, verb in (("module.added", modules.added, "new"), ("module.removed", modules.removed, "removed")):
         roots = [path for path in topmost(rows) if nearest(path, inside) is None]
         totals, joins = _totals(rows), _claim_joins(context, roots, added=code == "module.added")
         for path in roots:

@@ -19,14 +19,7 @@ _INDEX_OPS = frozenset((
     "Abs", "Neg", "Sign", "Ceil", "Floor",
 ))  # fmt: skip
 _AXES = ("io.dim_fixed", "io.dim_freed", "io.dim_changed", "io.dim_symbol")
-_TENSORS = (
-    "io.input_added",
-    "io.input_removed",
-    "io.output_added",
-    "io.output_removed",
-    "io.rank",
-    "io.dtype",
-)
+_TENSORS = ("io.input_added", "io.input_removed", "io.output_added", "io.output_removed", "io.rank", "io.dtype")
 
 
 def claim_shape_code(context: Context) -> None:
