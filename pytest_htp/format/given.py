@@ -14,19 +14,12 @@ import stat
 from pathlib import Path
 
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.format.load import MAX_BYTES
+from pytest_htp.format.load import MAX_BYTES, unreadable
 
 # How every serialized ModelProto begins (field 1, the IR version), and no JSON does: a pipe's name tells nothing.
 ONNX_START = b"\x08"
 # protobuf itself can't hold more.
 MAX_ONNX = 2 * 1024 * 1024 * 1024
-
-_REASONS = {
-    errno.ENOENT: "does not exist: check the path",
-    errno.EISDIR: "is a folder: give the path of one file",
-    errno.EACCES: "can't be read: check its permissions",
-    errno.ELOOP: "is a symbolic link that leads in a circle: give the file itself",
-}
 
 
 def read_given(path: str, limit: int = MAX_BYTES) -> bytes:
@@ -39,14 +32,14 @@ def read_given(path: str, limit: int = MAX_BYTES) -> bytes:
     try:
         with Path(path).open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
-            if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
-                raise HTPUsageError(f"{name} is not a file: give the path of one file or pipe")
-            content = file.read(limit + 1)
-    except OSError as error:
-        reason = _REASONS.get(error.errno or 0, f"can't be read: {error.strerror or error}")
+            readable = stat.S_ISREG(mode) or stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
+            content = file.read(limit + 1) if readable else b""
+    except (OSError, ValueError) as error:
+        circle = isinstance(error, OSError) and error.errno == errno.ELOOP
+        reason = "is a symbolic link that leads in a circle: give the file itself" if circle else unreadable(error)
         raise HTPUsageError(f"{name} {reason}") from None
-    except ValueError as error:  # a null character in the path
-        raise HTPUsageError(f"{name} can't be read: {error}") from None
+    if not readable:
+        raise HTPUsageError(f"{name} is not a file: give the path of one file or pipe")
     if len(content) > limit:
         raise HTPUsageError(f"{name} is larger than {limit // 2**20} MiB; this is no file of pytest-htp")
     return content

@@ -15,7 +15,6 @@ from typing import Any, NoReturn
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.format.fold import unfold_rows
 from pytest_htp.format.read import record_of
-from pytest_htp.format.record import Record
 from pytest_htp.format.serialize import dict_of
 from pytest_htp.format.strict_json import strict_loads
 from pytest_htp.format.tensors import list_tensors
@@ -25,6 +24,12 @@ MAX_BYTES = 32 * 1024 * 1024
 # Records nest 5 deep; findings inside reports some more.
 MAX_DEPTH = 32
 
+_REASONS = {
+    errno.ENOENT: "does not exist: check the path",
+    errno.EISDIR: "is a folder: give the path of one file",
+    errno.EACCES: "can't be read: check its permissions",
+    errno.ELOOP: "is a symbolic link, which is not followed: give the file itself",
+}
 _RERECORD = "re-record it with pytest --snapshot-update, or restore it from version control"
 
 
@@ -34,12 +39,7 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         HTPUsageError: for everything that isn't a readable, valid baseline.
     """
-    return dict_of(load_record(path))
-
-
-def load_record(path: str | os.PathLike[str]) -> Record:
-    """:func:`load`, typed."""
-    return loads_record(read_regular_file(path), source=os.fspath(path))
+    return loads(read_regular_file(path), source=os.fspath(path))
 
 
 def loads(text: str | bytes, source: str = "baseline") -> dict[str, Any]:
@@ -52,11 +52,6 @@ def loads(text: str | bytes, source: str = "baseline") -> dict[str, Any]:
     Raises:
         HTPUsageError: too large, not UTF-8, not JSON, too deep, NaN, another schema, or wrong types.
     """
-    return dict_of(loads_record(text, source))
-
-
-def loads_record(text: str | bytes, source: str = "baseline") -> Record:
-    """:func:`loads`, typed."""
     values = parse_json(text, source)
     try:
         record = record_of(values)
@@ -66,7 +61,7 @@ def loads_record(text: str | bytes, source: str = "baseline") -> Record:
             list_tensors(graph.outputs)
     except HTPUsageError as error:
         raise HTPUsageError(f"{_name(source)}: {error}") from None
-    return record
+    return dict_of(record)
 
 
 def parse_json(text: str | bytes, source: str, limit: int = MAX_BYTES) -> Any:
@@ -105,30 +100,24 @@ def read_regular_file(path: str | os.PathLike[str], limit: int = MAX_BYTES) -> b
     name = _name(os.fspath(path))
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
-        if Path(path).is_symlink():  # for systems without O_NOFOLLOW, and for a message that says so
-            raise HTPUsageError(f"{name} is a symbolic link, which is not followed: give the file itself")
-        descriptor = os.open(path, flags)
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise HTPUsageError(f"{name} is not a file: give the path of one file")
-            content = file.read(limit + 1)
-    except HTPUsageError:
-        raise
-    except (OSError, ValueError) as error:  # ValueError: a null character in the path
-        reasons = {
-            errno.ENOENT: "does not exist: check the path",
-            errno.EISDIR: "is a folder: give the path of one file",
-            errno.EACCES: "can't be read: check its permissions",
-            errno.ELOOP: "is a symbolic link, which is not followed: give the file itself",
-        }
-        code = error.errno if isinstance(error, OSError) else None
-        detail = error.strerror if isinstance(error, OSError) else error
-        reason = reasons.get(code or 0, f"can't be read: {detail}")
-        raise HTPUsageError(f"{name} {reason}") from None
+        if Path(path).is_symlink():  # for systems without O_NOFOLLOW
+            raise OSError(errno.ELOOP, "a symbolic link")
+        with os.fdopen(os.open(path, flags), "rb") as file:
+            regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            content = file.read(limit + 1) if regular else b""
+    except (OSError, ValueError) as error:
+        raise HTPUsageError(f"{name} {unreadable(error)}") from None
+    if not regular:
+        raise HTPUsageError(f"{name} is not a file: give the path of one file")
     if len(content) > limit:
         raise HTPUsageError(f"{name} is larger than {limit // 2**20} MiB; this is no baseline")
     return content
+
+
+def unreadable(error: OSError | ValueError) -> str:
+    """Why a file can't be read, and the remedy (ValueError: there is a null character in its path)."""
+    known = _REASONS.get(error.errno or 0) if isinstance(error, OSError) else None
+    return known or f"can't be read: {getattr(error, 'strerror', None) or error}"
 
 
 def _refuse(source: str, reason: str) -> NoReturn:
