@@ -77,7 +77,7 @@ class Context:
         return Pair(path, path, Change(row, row))
 
     def report(
-        self, code: str, message: str, *, module: str | None = None, before: Any = None, after: Any = None,
+        self, code: str, message: str, *, module: str | None = None, before: object = None, after: object = None,
         stage: str | None = None,
     ) -> None:  # fmt: skip
         """Report a finding. ``module`` is a raw path; equal findings of repeated layers fold, so the message must not
@@ -89,7 +89,7 @@ class Context:
             reported.add(module)
 
     def report_once(
-        self, code: str, message: str, paths: Iterable[str], *, before: Any = None, after: Any = None
+        self, code: str, message: str, paths: Iterable[str], *, before: object = None, after: object = None
     ) -> None:
         """One finding however many modules it concerns: their common pattern, else the innermost module around them."""
         modules = set(paths)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
 
 from pytest_htp.compare.finding import KEYS, Comparison, Finding, finding_order
 from pytest_htp.compare.policy import IGNORE, Policy
 from pytest_htp.errors import HTPUsageError
 
 
-def with_findings(comparison: Comparison, found: Iterable[Mapping[str, Any]], policy: Policy) -> Comparison:
+def with_findings(comparison: Comparison, found: Iterable[Mapping[str, object]], policy: Policy) -> Comparison:
     """The comparison with more findings, in order, by the verdicts ``htp_policy`` gives their codes.
 
     Raises:

@@ -32,7 +32,7 @@ class Finding(dict[str, Any]):
     stage: str | None
 
     def __init__(
-        self, code: str, message: str, *, module: str | None = None, before: Any = None, after: Any = None,
+        self, code: str, message: str, *, module: str | None = None, before: object = None, after: object = None,
         verdict: str | None = None, stage: str | None = None,
     ) -> None:  # fmt: skip
         if is_plugin_code(code):
@@ -52,10 +52,10 @@ class Finding(dict[str, Any]):
             return self[name]
         raise AttributeError(f"a finding has no {name!r}; it has {', '.join(KEYS)}")
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"findings are read-only, {name!r} can't be set")
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return _restore, (dict(self),)
 
     @property

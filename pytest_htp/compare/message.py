@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from textwrap import wrap
-from typing import Any
 
 from pytest_htp.compare.codes import CODES
 from pytest_htp.compare.finding import OTHER_MODEL, Comparison, Finding, finding_order
@@ -108,7 +107,7 @@ def _finding_lines(finding: Finding, width: int) -> list[str]:
     return lines
 
 
-def _value(value: Any) -> str:
+def _value(value: object) -> str:
     """A finding's before or after in a few words; long ones are cut, the report has them whole."""
     if value is None:
         return ""

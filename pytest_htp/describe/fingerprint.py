@@ -21,8 +21,7 @@ difference. No names take part but those of modules and parameters relative to t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import onnx_ir as ir
@@ -160,8 +159,7 @@ class Fingerprints:
             return f"{value.dtype.name}{list(value.shape)} {small_values(value)}"
         if attr.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS):
             # The bodies' nodes are in the rows of the modules they belong to; here only that there are bodies.
-            graphs: Sequence[Any] = value if attr.type == ir.AttributeType.GRAPHS else (value,)
-            return f"graphs:{len(graphs)}"
+            return f"graphs:{len(value) if attr.type == ir.AttributeType.GRAPHS else 1}"
         return _plain(value)
 
 
@@ -181,7 +179,7 @@ def small_values(tensor: ir.TensorProtocol) -> str:
     return _plain(array.reshape(-1).tolist())
 
 
-def _plain(value: Any) -> str:
+def _plain(value: object) -> str:
     if isinstance(value, bool) or value is None:
         return str(value)
     if isinstance(value, float):

@@ -167,7 +167,7 @@ def _inferred(node: ir.Node, name: str) -> bool:
     return node.op_type == "BatchNormalization" and name == "momentum" and not (training and training.value)
 
 
-def _dims(node: ir.Node, index: int) -> list[Any]:
+def _dims(node: ir.Node, index: int) -> list[object]:
     value = node.inputs[index] if index < len(node.inputs) else None
     return list(value.shape) if value is not None and value.shape is not None else []
 
@@ -235,7 +235,7 @@ def _hex(array: np.ndarray[Any, Any]) -> str:
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:_HEX_DIGITS]
 
 
-def _plain(value: Any) -> str:
+def _plain(value: object) -> str:
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if isinstance(value, float):

@@ -159,7 +159,7 @@ def duplicates(graph: GraphFacts) -> list[DuplicateRow]:
 
     Candidates share element type, shape and 64 sampled elements; only those are compared in full.
     """
-    candidates: dict[tuple[Any, ...], list[ir.Value]] = {}
+    candidates: dict[tuple[object, ...], list[ir.Value]] = {}
     for value in initializers(graph):
         tensor = value.const_value
         assert tensor is not None

@@ -124,7 +124,7 @@ def _refuse(source: str, reason: str) -> NoReturn:
     raise HTPUsageError(f"{_name(source)} can't be used, it is {reason}: {_RERECORD}") from None
 
 
-def _deeper_than(value: Any, limit: int) -> bool:
+def _deeper_than(value: object, limit: int) -> bool:
     level = [value]
     for _ in range(limit):
         level = [

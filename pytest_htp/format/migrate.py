@@ -8,12 +8,11 @@ hold: :func:`pytest_htp.format.read.record_of` checks the result, so a step pass
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
-Step = Callable[[Mapping[str, Any]], dict[str, Any]]
+Step = Callable[[Mapping[str, object]], dict[str, object]]
 
 
-def to_edition_2(record: Mapping[str, Any]) -> dict[str, Any]:
+def to_edition_2(record: Mapping[str, object]) -> dict[str, object]:
     """Edition 1 said by ``"duplicates": null`` that the export was made without weights.
 
     ``fingerprint_version`` is 1 and no row has a ``program``: both are what the absence of the fields means.
@@ -31,7 +30,7 @@ def to_edition_2(record: Mapping[str, Any]) -> dict[str, Any]:
     return migrated
 
 
-def _with_copies(duplicates: Any) -> Any:
+def _with_copies(duplicates: object) -> object:
     """Edition 1 left out how often a group of parameters is stored where that was once for each name."""
     if not isinstance(duplicates, list):
         return duplicates

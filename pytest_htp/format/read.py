@@ -39,7 +39,7 @@ _KINDS = {
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]")
 
 
-def record_of(mapping: Any) -> Record:
+def record_of(mapping: object) -> Record:
     """The typed record that ``mapping`` describes, in today's edition whichever it was written in.
 
     Args:
@@ -50,13 +50,13 @@ def record_of(mapping: Any) -> Record:
     """
     if not isinstance(mapping, Mapping):
         raise HTPUsageError(f'expected an export record (an object with "schema": "{SCHEMA}"), got {_kind(mapping)}')
-    current: Mapping[str, Any] = mapping
+    current: Mapping[str, object] = mapping
     for edition in range(edition_of(mapping), EDITION):
         current = STEPS[edition](current)
     return typed(current, Record, remedy=REMEDY)
 
 
-def typed(value: Any, kind: type[T], *, remedy: str, whole: str = "the record") -> T:
+def typed(value: object, kind: type[T], *, remedy: str, whole: str = "the record") -> T:
     """``value``, JSON values, as an object of a type of ours.
 
     Args:
@@ -74,7 +74,7 @@ def typed(value: Any, kind: type[T], *, remedy: str, whole: str = "the record") 
         _explain(str(error), value, whole, remedy)
 
 
-def edition_of(mapping: Mapping[str, Any]) -> int:
+def edition_of(mapping: Mapping[str, object]) -> int:
     """The edition a record was written in.
 
     Raises:
@@ -93,7 +93,7 @@ def edition_of(mapping: Mapping[str, Any]) -> int:
     raise HTPUsageError(f"not a pytest-htp baseline: {shown}, expected {SCHEMA!r}: {REMEDY}")
 
 
-def _explain(message: str, value: Any, whole: str, remedy: str) -> NoReturn:
+def _explain(message: str, value: object, whole: str, remedy: str) -> NoReturn:
     """Raise what ``msgspec`` found in our own words."""
     if missing := _MISSING.fullmatch(message):
         place = missing["place"] or ""
@@ -147,7 +147,7 @@ def _at(value: Any, place: str) -> Any:
     return value
 
 
-def _kind(value: Any) -> str:
+def _kind(value: object) -> str:
     if value is None or isinstance(value, (bool, int, float)):
         return repr(value)[:40]
     if isinstance(value, str):

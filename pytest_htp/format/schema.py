@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from inspect import cleandoc
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -17,11 +16,11 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 def schema_text(kind: type[msgspec.Struct], title: str) -> str:
     """The JSON Schema of a type, as its file holds it."""
-    schema: dict[str, Any] = {"$schema": DIALECT, "title": title, **_without_indent(msgspec.json.schema(kind))}
-    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+    schema = {"$schema": DIALECT, "title": title, **msgspec.json.schema(kind)}
+    return json.dumps(_without_indent(schema), indent=2, ensure_ascii=False) + "\n"
 
 
-def _without_indent(value: Any) -> Any:
+def _without_indent(value: object) -> object:
     """Descriptions are docstrings, whose indent Python 3.13 takes away and earlier ones keep."""
     if isinstance(value, dict):
         return {

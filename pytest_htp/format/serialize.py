@@ -47,7 +47,7 @@ def _complete(values: dict[str, Any], graph: GraphRecord) -> None:
             values[section].update({name: msgspec.to_builtins(getattr(row, name)) for name in names})
 
 
-def dumps(record: Record | Mapping[str, Any]) -> str:
+def dumps(record: Record | Mapping[str, object]) -> str:
     """Canonical text of a record.
 
     Raises:
@@ -59,7 +59,7 @@ def dumps(record: Record | Mapping[str, Any]) -> str:
     return _HIDDEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
-def _write(value: Any, level: int = 0, indent: str = "") -> str:
+def _write(value: object, level: int = 0, indent: str = "") -> str:
     """``level`` counts from the record that the value is in, ``indent`` is that of its line."""
     inner = indent + "  "
     if isinstance(value, Mapping) and value and (level == 0 or (level == 1 and _holds_containers(value))):
@@ -71,20 +71,20 @@ def _write(value: Any, level: int = 0, indent: str = "") -> str:
     return _line(value)
 
 
-def _holds_containers(value: Mapping[str, Any]) -> bool:
+def _holds_containers(value: Mapping[str, object]) -> bool:
     return any(isinstance(item, (Mapping, list, tuple)) for item in value.values())
 
 
-def _holds_rows(value: Any) -> bool:
+def _holds_rows(value: object) -> bool:
     lists = value.values() if isinstance(value, Mapping) else ()
     return any(isinstance(items, (list, tuple)) and items and isinstance(items[0], Mapping) for items in lists)
 
 
-def _line(value: Any) -> str:
+def _line(value: object) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
-def _check(value: Any, where: str) -> None:
+def _check(value: object, where: str) -> None:
     """Refuse what ``json`` would write as something else: it turns keys into strings and writes NaN."""
     if value is None or isinstance(value, (str, bool, int)):
         return

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from pytest_htp.compare.context import Context
 from pytest_htp.format.fold import fold_paths
@@ -26,10 +25,10 @@ class _Differences:
     """Per code: messages, and values before and after by tensor name."""
 
     messages: dict[str, list[str]] = field(default_factory=dict)
-    before: dict[str, dict[str, Any]] = field(default_factory=dict)
-    after: dict[str, dict[str, Any]] = field(default_factory=dict)
+    before: dict[str, dict[str, object]] = field(default_factory=dict)
+    after: dict[str, dict[str, object]] = field(default_factory=dict)
 
-    def add(self, code: str, name: str, message: str, before: Any, after: Any) -> None:
+    def add(self, code: str, name: str, message: str, before: object, after: object) -> None:
         self.messages.setdefault(code, []).append(message)
         self.before.setdefault(code, {})[name] = before
         self.after.setdefault(code, {})[name] = after

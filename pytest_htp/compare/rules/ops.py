@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pytest_htp.compare.changes import differences
 from pytest_htp.compare.context import Context
 
@@ -42,8 +40,8 @@ def compare_ops(context: Context) -> None:
         if words:
             more = f"; {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
             text = "; ".join(each.words for each in words[:_SHOWN]) + more
-            before: Any = [each.before for each in words if each.before is not None]
-            after: Any = [each.after for each in words if each.after is not None]
+            before: object = [each.before for each in words if each.before is not None]
+            after: object = [each.after for each in words if each.after is not None]
         else:
             text = change.description
             before = change.counts(change.before) or {"fingerprint": change.before.fingerprint}
