@@ -20,7 +20,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from pytest_htp.describe.fingerprint import made_by_rewriting
+from pytest_htp.tagging.computed import computed_from_data
 from pytest_htp.tagging.facts import GraphFacts, NodeFacts
 
 Undo = Callable[[], None]
@@ -74,7 +74,7 @@ def edits(graph: GraphFacts) -> Iterator[tuple[str, Make]]:
             elif graph.parameter_names(value):
                 # What a parameter holds is data: no edit of the program. Which one is read is the program's.
                 yield "parameter", lambda g, f=facts, p=place: _edit_parameter(graph, f, p, g)
-            elif not (made_by_rewriting(value) or value.name in graph.unnamed_weights):
+            elif not (computed_from_data(value) or value.name in graph.unnamed_weights):
                 # What a rewrite folded of some (Conv with BatchNorm) is data too, and nameless.
                 yield "constant", lambda g, f=facts, p=place: _edit_constant(graph, f, p, g)
         for first, second in combinations(real, 2):

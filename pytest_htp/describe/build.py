@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -210,10 +211,7 @@ def _module_rows(programs: Programs, *, fingerprints: bool) -> list[ModuleRow]:
 
 
 def _histogram(words: Iterable[str]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for word in words:
-        counts[word] = counts.get(word, 0) + 1
-    return dict(sorted(counts.items())) if len(counts) > 1 else counts
+    return dict(sorted(Counter(words).items()))
 
 
 def _operators(nodes: Iterable[ir.Node]) -> dict[str, int]:

@@ -70,7 +70,7 @@ class Fingerprints:
         handed = self._handed(path, described, outside)
         if not described and not handed:
             return ""
-        return _digest("\n".join((*sorted(described.values()), *sorted(handed))))[:_HEX_DIGITS]
+        return digest("\n".join((*sorted(described.values()), *sorted(handed))))[:_HEX_DIGITS]
 
     def _reading(self, facts: NodeFacts) -> _Reading:
         makers = self._places.makers
@@ -119,7 +119,7 @@ class Fingerprints:
         inputs = [self._input(value, path, described, outside) for value in node.inputs]
         outputs = [value.dtype.name if value.dtype is not None else "?" for value in node.outputs]
         attributes = [f"{name}={self._attribute(attr)}" for name, attr in sorted(node.attributes.items())]
-        return _digest("|".join((node.domain, node.op_type, *attributes, ">", *inputs, "<", *outputs)))
+        return digest("|".join((node.domain, node.op_type, *attributes, ">", *inputs, "<", *outputs)))
 
     def _input(
         self, value: ir.Value | None, path: str, described: Mapping[ir.Node, str], outside: Mapping[ir.Value, int]
@@ -148,7 +148,7 @@ class Fingerprints:
             own = sorted(name for name in names if self._graph.owner_of(name) == path)
             local = own[0][len(path) :].lstrip(".") if own else "elsewhere"
             return f"parameter {local} {tensor.dtype.name} {rank}"
-        values = "" if made_by_rewriting(value) else small_values(tensor)
+        values = "" if computed_from_data(value) else small_values(tensor)
         return self._constants.setdefault(value, f"constant {tensor.dtype.name} {rank} {values}")
 
     def _attribute(self, attr: ir.Attr) -> str:
@@ -161,11 +161,6 @@ class Fingerprints:
             # The bodies' nodes are in the rows of the modules they belong to; here only that there are bodies.
             return f"graphs:{len(value) if attr.type == ir.AttributeType.GRAPHS else 1}"
         return _plain(value)
-
-
-def made_by_rewriting(value: ir.Value) -> bool:
-    """Whether a rewrite rule or a stage may have computed the constant from weights or values."""
-    return computed_from_data(value)
 
 
 def small_values(tensor: ir.TensorProtocol) -> str:
@@ -195,5 +190,6 @@ def _is_size(value: ir.Value) -> bool:
     return integers and value.shape is not None and len(value.shape) <= 1
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
+    """SHA-256 of a text in hexadecimal digits."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from pytest_htp.describe.fingerprint import small_values
+from pytest_htp.describe.fingerprint import digest, small_values
 from pytest_htp.format.program import plain_name
 from pytest_htp.tagging.computed import computed_from_data
 from pytest_htp.tagging.facts import bodies_of
@@ -204,7 +204,7 @@ def _digest(tensor: ir.TensorProtocol, digits: int = _FLOAT_DIGITS) -> str:
     except (TypeError, ValueError, NotImplementedError, FileNotFoundError):
         return ""
     if array.dtype.kind == "O":  # text
-        return hashlib.sha256(repr(array.tolist()).encode("utf-8", "surrogatepass")).hexdigest()[:_HEX_DIGITS]
+        return digest(repr(array.tolist()))[:_HEX_DIGITS]
     if not tensor.dtype.is_floating_point():
         return _hex(array)
     with np.errstate(all="ignore"):

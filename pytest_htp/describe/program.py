@@ -17,13 +17,12 @@ nodes, which follow depth first from what the module gives away; nor on values o
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
-from pytest_htp.describe.fingerprint import made_by_rewriting
+from pytest_htp.describe.fingerprint import digest
 from pytest_htp.describe.formal import formal_inputs
 from pytest_htp.describe.operands import (
     Sizes,
@@ -42,8 +41,8 @@ from pytest_htp.describe.places import Places
 from pytest_htp.describe.weights import left_out_biases
 from pytest_htp.format.paths import depth_of, parent_of, relative_to
 from pytest_htp.format.program import COMMUTATIVE, fold_calls, plain_name
+from pytest_htp.tagging.computed import computed_from_data
 
-_UNTAGGED = None  # the key of nodes without a module
 _Key = tuple[str, str, int, int]
 
 
@@ -86,7 +85,7 @@ class Programs:
         self.parts: dict[str | None, _Part] = {}
         chains = places.chains.values()
         inside = sorted({path for chain in chains for path in chain}, key=lambda path: -depth_of(path))
-        for path in (*(path for path in inside if path), _UNTAGGED, ""):
+        for path in (*(path for path in inside if path), None, ""):  # None: nodes without a module
             self.parts[path] = _Writer(self, path).write()
 
     def of(self, path: str | None) -> list[str]:
@@ -107,7 +106,7 @@ class Programs:
         assert tensor is not None
         names = graph.parameter_names(value)
         if not names:
-            return constant(tensor, values=not (made_by_rewriting(value) or value.name in graph.unnamed_weights))
+            return constant(tensor, values=not (computed_from_data(value) or value.name in graph.unnamed_weights))
         recipe = graph.recipe(value, lambda name: self._parameter(graph.shared_parameters.get(name, (name,)), path))
         return f"parameter {self._parameter(names, path)}{f' by {recipe}' if recipe else ''}"
 
@@ -193,7 +192,7 @@ class _Writer:
         for item in _postorder(self.facts, self._needs):
             if not isinstance(item, str):
                 operands = [self._deep_kind(value) for value in self._ordered(item)]
-                deep[item] = _digest("|".join((self.heads[item], *operands)))
+                deep[item] = digest("|".join((self.heads[item], *operands)))
 
     def _opset(self, node: ir.Node) -> int | None:
         return self.programs.graph.model.opset_imports.get(node.domain or "")
@@ -390,7 +389,3 @@ def _postorder(roots: Iterable[_Item], needs: Callable[[_Item], list[_Item]]) ->
                     break
             else:
                 yield stack.pop()[0]
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

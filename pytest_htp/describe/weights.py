@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from hashlib import sha256
 
 import numpy as np
 import onnx_ir as ir
@@ -18,12 +18,17 @@ from pytest_htp.tagging.facts import GraphFacts
 # Smaller tensors (axes, scales, zero biases) repeat by nature; a larger one is weight stored twice.
 _DUPLICATE_BYTES = 1024
 _SAMPLES = 64
+_Stored = tuple[ir.Value, ir.TensorProtocol]
+
 TAKE_A_BIAS = frozenset({"Conv", "ConvTranspose", "Gemm"})  # as an optional third input
 
 
-def initializers(graph: GraphFacts) -> list[ir.Value]:
-    """Every initializer of the main graph and its bodies that has a value."""
-    return [value for part in graph.graphs for value in part.initializers.values() if value.const_value is not None]
+def initializers(graph: GraphFacts) -> Iterator[_Stored]:
+    """Every initializer of the main graph and its bodies that has a value, and the value."""
+    for part in graph.graphs:
+        for value in part.initializers.values():
+            if value.const_value is not None:
+                yield value, value.const_value
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ def left_out_biases(graph: GraphFacts) -> dict[ir.Node, LeftOut]:
     if not graph.zero_biases:
         return {}
     left_out = {}
-    stored = {name for value in initializers(graph) for name in graph.parameter_names(value)}
+    stored = {name for value, _ in initializers(graph) for name in graph.parameter_names(value)}
     for facts in graph.nodes:
         node, weight = facts.node, facts.node.inputs[1] if len(facts.node.inputs) > 1 else None
         if node.op_type not in TAKE_A_BIAS or any(node.inputs[2:3]) or weight is None or weight.dtype is None:
@@ -69,11 +74,10 @@ def describe_initializers(graph: GraphFacts) -> StoredTensors:
     """
     count: Counter[str] = Counter()
     size = 0
-    for value in initializers(graph):
-        assert value.const_value is not None
+    for value, tensor in initializers(graph):
         times = len(_tensors(graph, value))
-        count[value.const_value.dtype.name] += times
-        size += times * int(value.const_value.nbytes)
+        count[tensor.dtype.name] += times
+        size += times * int(tensor.nbytes)
     for bias in set(left_out_biases(graph).values()):
         count[bias.dtype] += 1
         size += bias.nbytes
@@ -97,9 +101,7 @@ def weights_by_module(graph: GraphFacts) -> dict[str, dict[str, int]]:
     deepest module common to the nodes that read it.
     """
     owned: dict[str, dict[str, int]] = {}
-    for value in initializers(graph):
-        tensor = value.const_value
-        assert tensor is not None
+    for value, tensor in initializers(graph):
         for owner in _owners(graph, value):
             sizes = owned.setdefault(owner, {})
             sizes[tensor.dtype.name] = sizes.get(tensor.dtype.name, 0) + int(tensor.nbytes)
@@ -136,7 +138,7 @@ def ties(graph: GraphFacts) -> tuple[list[list[str]], list[list[str]]]:
     """
     groups = {names for names in graph.shared_parameters.values() if len(names) > 1}
     stored: Counter[tuple[str, ...]] = Counter()
-    for value in initializers(graph):
+    for value, _ in initializers(graph):
         for names in {graph.shared_parameters[name] for name in graph.parameter_names(value)}:
             stored[names] += 1
     tied = sorted(list(names) for names in groups)
@@ -147,7 +149,7 @@ def describe_tables(graph: GraphFacts, tables: Mapping[str, ir.TensorProtocol]) 
     """Of the buffers that code fills (by name), those that the graph reads or has folded; alike ones of repeated layers
     in one row.
     """
-    read = {name for value in initializers(graph) for name in graph.parameter_names(value)} if tables else set()
+    read = {name for value, _ in initializers(graph) for name in graph.parameter_names(value)} if tables else set()
     names: dict[str, list[str]] = {}
     for name in sorted(read & tables.keys()):
         names.setdefault(table(tables[name]), []).append(name)
@@ -159,63 +161,41 @@ def duplicates(graph: GraphFacts) -> list[DuplicateRow]:
 
     Candidates share element type, shape and 64 sampled elements; only those are compared in full.
     """
-    candidates: dict[tuple[object, ...], list[ir.Value]] = {}
-    for value in initializers(graph):
-        tensor = value.const_value
-        assert tensor is not None
-        if tensor.nbytes < _DUPLICATE_BYTES:
-            continue
-        candidates.setdefault((tensor.dtype, tuple(tensor.shape)), []).append(value)
-    found = []
-    for values in candidates.values():
-        if len(values) < 2:
-            continue
-        sampled: dict[bytes, list[ir.Value]] = {}
-        for value in values:
-            sampled.setdefault(_sample(value), []).append(value)
-        for same in sampled.values():
-            found.extend(_equal_groups(graph, same))
-    return sorted(found, key=lambda row: (row.names, row.bytes, row.copies))
+    groups = [[each for each in initializers(graph) if each[1].nbytes >= _DUPLICATE_BYTES]]
+    for look in (_kind, _sample, _content):
+        groups = [part for group in groups for part in _alike(group, look)]
+    rows = []
+    for group in groups:
+        tensor = group[0][1]
+        array = tensor.numpy()
+        if bool((array.flat[0] == array).all()):
+            continue  # a constant fill (ones, zeros) is equal by default initialisation, not by duplication
+        names = sorted(min(names) for value, _ in group if (names := graph.parameter_names(value)))
+        rows.append(DuplicateRow(names=names, copies=len(group), bytes=int(tensor.nbytes)))
+    return sorted(rows, key=lambda row: (row.names, row.bytes, row.copies))
 
 
-def _sample(value: ir.Value) -> bytes:
-    assert value.const_value is not None
-    array = value.const_value.numpy()
+def _alike(stored: list[_Stored], look: Callable[[ir.TensorProtocol], Hashable]) -> list[list[_Stored]]:
+    """Those that look like another one, by what they look like."""
+    groups: dict[Hashable, list[_Stored]] = {}
+    for each in stored if len(stored) > 1 else ():
+        groups.setdefault(look(each[1]), []).append(each)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _kind(tensor: ir.TensorProtocol) -> Hashable:
+    return tensor.dtype, tuple(tensor.shape)
+
+
+def _sample(tensor: ir.TensorProtocol) -> bytes:
+    array = tensor.numpy()
     # By coordinates: flattening a transposed weight would copy it.
     index = np.arange(0, array.size, max(1, array.size // _SAMPLES))
     return array[np.unravel_index(index, array.shape)].tobytes()
 
 
-def _raw(value: ir.Value) -> np.ndarray[Any, Any]:
-    assert value.const_value is not None
-    return np.ascontiguousarray(value.const_value.numpy())  # a transposed view has no bytes to compare
-
-
-def _equal_groups(graph: GraphFacts, values: list[ir.Value]) -> list[DuplicateRow]:
-    groups: list[list[ir.Value]] = []
-    for value in values:
-        for group in groups:
-            if np.array_equal(_raw(group[0]).view(np.uint8), _raw(value).view(np.uint8)):
-                group.append(value)
-                break
-        else:
-            groups.append([value])
-    rows = []
-    for group in groups:
-        if len(group) < 2:
-            continue
-        first = _raw(group[0])
-        if bool((first.reshape(-1)[:1] == first).all()):
-            continue  # a constant fill (ones, zeros) is equal by default initialisation, not by duplication
-        names = sorted(name for value in group for name in _public_names(graph, value))
-        size = int(group[0].const_value.nbytes)  # type: ignore[union-attr]
-        rows.append(DuplicateRow(names=names, copies=len(group), bytes=size))
-    return rows
-
-
-def _public_names(graph: GraphFacts, value: ir.Value) -> list[str]:
-    names = graph.parameter_names(value)
-    return [min(names)] if names else []
+def _content(tensor: ir.TensorProtocol) -> bytes:
+    return sha256(np.ascontiguousarray(tensor.numpy()).view(np.uint8).data).digest()
 
 
 def describe_parameters(parameters: Mapping[str, tuple[str, int, int]]) -> StoredTensors:

@@ -18,9 +18,7 @@ def weights_of(file: OnnxFile, graph: GraphFacts) -> list[Weight]:
     """The initializers of a file with the modules they belong to; small constants, which belong to nobody, left out."""
     missing = set(file.missing)
     found = []
-    for value in initializers(graph):
-        tensor = value.const_value
-        assert tensor is not None
+    for value, tensor in initializers(graph):
         if value.name in graph.shared_parameters or tensor.size >= FEWEST:
             found.append(Weight(value.name or "", tensor, _owner(graph, value), value.name in missing))
     return found

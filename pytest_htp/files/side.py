@@ -131,7 +131,7 @@ class Here:
         self.known.modules = self._modules()
 
     def forget(self, names: Collection[str]) -> None:
-        for value in initializers(self.tagging.graph):
+        for value, _ in initializers(self.tagging.graph):
             if value.name in names:
                 value.meta[COMPUTED] = True
 
