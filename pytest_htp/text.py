@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 
 # What Markdown, GFM's autolinks, GitHub's shortcodes and maths, or HTML give a meaning within a line; a
 # numeric reference never has one. An underscore inside a word has none, and most names are full of them.
@@ -26,6 +27,12 @@ def size(count: float) -> str:
 def plural(count: int, noun: str) -> str:
     """``1 node``, ``1,024 nodes``."""
     return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
+def some(words: Sequence[str], most: int, *, between: str = ", ", rest: str = " and {} more") -> str:
+    """The first ones of several, and how many more there are: ``a, b and 3 more``."""
+    left = len(words) - most
+    return between.join(words[:most]) + (rest.format(left) if left > 0 else "")
 
 
 def percent(value: float) -> str:

@@ -8,6 +8,7 @@ from operator import attrgetter
 
 from pytest_htp.compare.lines import diff_programs
 from pytest_htp.format.record import ModuleRow
+from pytest_htp.text import some
 
 Histogram = Mapping[str, int]
 
@@ -151,7 +152,7 @@ class Change:
             same = "same operators, other attributes or wiring"
             return f"{self.before.nodes} -> {self.after.nodes} nodes" if self.nodes else same
         parts = [f"{op} {self.before.ops.get(op, 0)} -> {self.after.ops.get(op, 0)}" for op in self.ops]
-        shown = ", ".join(parts[:8]) + (f", {len(parts) - 8} more operators" if len(parts) > 8 else "")
+        shown = some(parts, 8, rest=", {} more operators")
         return f"{shown}; {self.before.nodes} -> {self.after.nodes} nodes" if self.nodes else shown
 
 

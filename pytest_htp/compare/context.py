@@ -15,6 +15,7 @@ from pytest_htp.compare.policy import IGNORE, Policy
 from pytest_htp.format.fold import fold_paths
 from pytest_htp.format.paths import common_prefix, natural_key
 from pytest_htp.format.record import Record
+from pytest_htp.text import some
 
 
 class Draft(NamedTuple):
@@ -95,8 +96,7 @@ class Context:
         modules = set(paths)
         patterns = fold_paths(modules)
         if len(patterns) > 1:
-            more = f" and {len(patterns) - 4} more" if len(patterns) > 4 else ""
-            message += f", in {', '.join(pattern or 'the root' for pattern in patterns[:4])}{more}"
+            message += f", in {some([pattern or 'the root' for pattern in patterns], 4)}"
             outer = common_prefix(sorted(modules))
             self.modules_by_code.setdefault(code, set()).update(modules)
             modules = {outer}

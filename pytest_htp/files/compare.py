@@ -30,6 +30,7 @@ from pytest_htp.format.fold import fold_paths, fold_rows, unfold_rows
 from pytest_htp.format.paths import expand_pattern, parent_of
 from pytest_htp.format.record import ModuleRow, Record
 from pytest_htp.format.serialize import dict_of
+from pytest_htp.text import some
 
 # Findings that say that a module's operators are others.
 _OPERATORS = frozenset(
@@ -293,8 +294,7 @@ def _unsaid(
 
 
 def _listed(paths: Iterable[str]) -> str:
-    folded = [path or "the root" for path in fold_paths(paths)]
-    return ", ".join(folded[:4]) + (f" and {len(folded) - 4} more" if len(folded) > 4 else "")
+    return some([path or "the root" for path in fold_paths(paths)], 4)
 
 
 def _of_values(values: ValueChanges, policy: Policy) -> list[Finding]:
@@ -316,8 +316,7 @@ def _placed(finding: Finding, old: Side, new: Side) -> Finding:
     places = _differing_places(old, new)
     if not places:
         return finding
-    more = f" and {len(places) - 3} more" if len(places) > 3 else ""
-    return Finding(**{**finding, "message": f"{finding.message}; near {', '.join(places[:3])}{more}"})
+    return Finding(**{**finding, "message": f"{finding.message}; near {some(places, 3)}"})
 
 
 def _differing_places(old: Side, new: Side) -> list[str]:

@@ -6,6 +6,7 @@ One finding per code, whatever the number of tensors; ``before`` and ``after`` a
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ from pytest_htp.compare.context import Context
 from pytest_htp.format.fold import fold_paths
 from pytest_htp.format.record import Record, TensorRow
 from pytest_htp.format.tensors import list_tensors
+from pytest_htp.text import some
 
 _MADE_UP = re.compile(r"\bd\d+\b")  # symbols the record made up, alone or in an expression ("2*d0")
 _TOKEN = re.compile(r"\w+|[^\w\s]")
@@ -22,16 +24,18 @@ _SHOWN = 6  # differences of a kind, or names, in a message
 
 @dataclass
 class _Differences:
-    """Per code: messages, and values before and after by tensor name."""
+    """Of one code: messages, and values before and after by tensor name."""
 
-    messages: dict[str, list[str]] = field(default_factory=dict)
-    before: dict[str, dict[str, object]] = field(default_factory=dict)
-    after: dict[str, dict[str, object]] = field(default_factory=dict)
+    messages: list[str] = field(default_factory=list)
+    before: dict[str, object] = field(default_factory=dict)
+    after: dict[str, object] = field(default_factory=dict)
 
-    def add(self, code: str, name: str, message: str, before: object, after: object) -> None:
-        self.messages.setdefault(code, []).append(message)
-        self.before.setdefault(code, {})[name] = before
-        self.after.setdefault(code, {})[name] = after
+    def add(self, name: str, message: str, before: object, after: object) -> None:
+        self.messages.append(message)
+        self.before[name], self.after[name] = before, after
+
+
+_Found = defaultdict[str, _Differences]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,25 +46,25 @@ class _Match:
 
 
 def compare_io(context: Context) -> None:
-    found = _Differences()
+    found: _Found = defaultdict(_Differences)
     matches: list[_Match] = []
     for kind in ("input", "output"):
         old, new = (_tensors(record, kind) for record in (context.before, context.after))
         matches += _match(context, found, kind, old, new)
-    if "io.reordered" in found.messages:
+    if "io.reordered" in found:
         typed = _by_place_if_relabelled(context, found, matches)
     else:
         typed = matches = _matched_by_maker(context, found, matches)
     for match in typed:
         _compare_types(found, match)
     _compare_symbols(found, matches)
-    for code, messages in found.messages.items():
-        more = f"; {len(messages) - _SHOWN} more" if len(messages) > _SHOWN else ""
-        context.report(code, "; ".join(messages[:_SHOWN]) + more, before=found.before[code], after=found.after[code])
+    for code, of_code in found.items():
+        message = some(of_code.messages, _SHOWN, between="; ", rest="; {} more")
+        context.report(code, message, before=of_code.before, after=of_code.after)
 
 
 def _match(
-    context: Context, found: _Differences, kind: str, old: Sequence[TensorRow], new: Sequence[TensorRow]
+    context: Context, found: _Found, kind: str, old: Sequence[TensorRow], new: Sequence[TensorRow]
 ) -> list[_Match]:
     """Match tensors by name, then renamed ones by place; report added, removed, renamed, reordered."""
     old_names, new_names = _unique_names(old), _unique_names(new)
@@ -72,7 +76,7 @@ def _match(
     if not ordered:
         moved = [a for a, b in zip(common_old, common_new, strict=True) if a != b]
         message = f"{kind}s {', '.join(moved[:_SHOWN])} come in another order"
-        found.add("io.reordered", kind, message, common_old, common_new)
+        found["io.reordered"].add(kind, message, common_old, common_new)
     matches = [_Match(kind, old[old_at[name]], new[new_at[name]]) for name in common_old]
 
     gone = [name for name in old_names if name not in new_at]
@@ -84,7 +88,7 @@ def _match(
     unused = set(fresh) - set(renamed.values())
     for name, other in renamed.items():
         if old[old_at[name]].named or new[new_at[other]].named:
-            found.add("io.renamed", name, f"{kind} {name} is now called {other}", name, other)
+            found["io.renamed"].add(name, f"{kind} {name} is now called {other}", name, other)
         matches.append(_Match(kind, old[old_at[name]], new[new_at[other]]))
     added = [name for name in fresh if name in unused]
     removed = [name for name in gone if name not in renamed]
@@ -104,10 +108,9 @@ def _match(
     return matches
 
 
-def _by_place_if_relabelled(context: Context, found: _Differences, matches: list[_Match]) -> list[_Match]:
+def _by_place_if_relabelled(context: Context, found: _Found, matches: list[_Match]) -> list[_Match]:
     """Names in another order on tensors that stayed where they were: types are then compared by place."""
-    kinds = list(found.before.get("io.reordered", ()))
-    for kind in kinds:
+    for kind in found["io.reordered"].before:
         old, new = (_tensors(record, kind) for record in (context.before, context.after))
         if len(old) == len(new) and all(_alike(*pair) for pair in zip(old, new, strict=True)):
             others = [match for match in matches if match.kind != kind]
@@ -119,7 +122,7 @@ def _tensors(record: Record, kind: str) -> list[TensorRow]:
     return list_tensors(record.inputs if kind == "input" else record.outputs)
 
 
-def _matched_by_maker(context: Context, found: _Differences, matches: list[_Match]) -> list[_Match]:
+def _matched_by_maker(context: Context, found: _Found, matches: list[_Match]) -> list[_Match]:
     """Report outputs that keep their names and places but are now made by each other's modules.
 
     Types are then compared by what makes them: that they were exchanged too says nothing more. Which of several equal
@@ -137,7 +140,7 @@ def _matched_by_maker(context: Context, found: _Differences, matches: list[_Matc
     apart = {str(maker).partition(":")[0] for maker, other in zip(old, new, strict=True) if maker != other}
     whose = "made by each other's modules" if len(apart) > 1 else f"each other's values in {apart.pop() or 'the root'}"
     message = f"outputs {', '.join(moved[:_SHOWN])} are now {whose}"
-    found.add("io.reordered", "output", message, old, new)
+    found["io.reordered"].add("output", message, old, new)
     if len(set(new)) < len(new):
         return matches
     made = dict(zip(new, (match.new for match in outputs), strict=True))
@@ -204,21 +207,18 @@ def _signature(tensor: TensorRow) -> str:
     return f"{tensor.dtype}[{dims}]"
 
 
-def _compare_types(found: _Differences, match: _Match) -> None:
+def _compare_types(found: _Found, match: _Match) -> None:
     old, new = match.old, match.new
     name = f"{match.kind} {new.name}"
     if old.dtype != new.dtype:
-        message = f"{name}: {old.dtype} -> {new.dtype}"
-        found.add("io.dtype", new.name, message, old.dtype, new.dtype)
+        found["io.dtype"].add(new.name, f"{name}: {old.dtype} -> {new.dtype}", old.dtype, new.dtype)
     if _rank(old) != _rank(new):
-        message = f"{name}: {_axes(old)} -> {_axes(new)}"
-        found.add("io.rank", new.name, message, old.dims, new.dims)
+        found["io.rank"].add(new.name, f"{name}: {_axes(old)} -> {_axes(new)}", old.dims, new.dims)
         return
     for axis, (before, after) in enumerate(zip(old.dims or (), new.dims or (), strict=True)):
         code = _dim_code(before, after)
         if code:
-            message = f"{name} axis {axis}: {_dim(before)} -> {_dim(after)}"
-            found.add(code, new.name, message, old.dims, new.dims)
+            found[code].add(new.name, f"{name} axis {axis}: {_dim(before)} -> {_dim(after)}", old.dims, new.dims)
 
 
 def _axes(tensor: TensorRow) -> str:
@@ -238,7 +238,7 @@ def _dim_code(before: int | str | None, after: int | str | None) -> str | None:
     return "io.dim_symbol" if before is not None and after is None else None
 
 
-def _compare_symbols(found: _Differences, matches: Sequence[_Match]) -> None:
+def _compare_symbols(found: _Found, matches: Sequence[_Match]) -> None:
     """Canonical symbols are renumbered freely; what counts is which axes are equal, and the user's own names."""
     forward: dict[str, tuple[str, str]] = {}
     backward: dict[str, tuple[str, str]] = {}
@@ -257,17 +257,16 @@ def _compare_symbols(found: _Differences, matches: Sequence[_Match]) -> None:
             known_new, first = forward.setdefault(old, (new, place))
             known_old, other = backward.setdefault(new, (old, place))
             if known_new != new:
-                found.add("io.dim_symbol", name, f"{place} no longer equals {first}", *dims)
+                found["io.dim_symbol"].add(name, f"{place} no longer equals {first}", *dims)
             elif known_old != old:
-                found.add("io.dim_symbol", name, f"{place} now equals {other}", *dims)
+                found["io.dim_symbol"].add(name, f"{place} now equals {other}", *dims)
             elif old != new and first == place and not (_MADE_UP.fullmatch(old) and _MADE_UP.fullmatch(new)):
-                found.add("io.renamed", name, f"{place} is now called {new}, was {old}", *dims)
+                found["io.renamed"].add(name, f"{place} is now called {new}, was {old}", *dims)
     for place, old, new, old_tensor, new_tensor in computed:
         # The exporter orders terms by its own symbol names, so the order of terms means nothing.
         expected = _MADE_UP.sub(lambda symbol: forward.get(symbol[0], (symbol[0],))[0], old)
         if sorted(_TOKEN.findall(expected)) != sorted(_TOKEN.findall(new)):
-            message = f"{place}: {old} -> {new}"
-            found.add("io.dim_symbol", new_tensor.name, message, old_tensor.dims, new_tensor.dims)
+            found["io.dim_symbol"].add(new_tensor.name, f"{place}: {old} -> {new}", old_tensor.dims, new_tensor.dims)
 
 
 def _is_computed(dim: str) -> bool:

@@ -9,6 +9,7 @@ from pytest_htp.compare.changes import Pair, differences
 from pytest_htp.compare.context import Context
 from pytest_htp.format.fold import fold_paths
 from pytest_htp.format.paths import depth_of, path_template
+from pytest_htp.text import some
 
 
 def claim_lost_tags(context: Context) -> None:
@@ -96,5 +97,4 @@ def _report(context: Context, moves: list[tuple[Pair, list[Pair]]]) -> None:
 
 
 def _names(patterns: list[str]) -> str:
-    shown = ", ".join(pattern or "the root" for pattern in patterns[:3])
-    return shown + (f" and {len(patterns) - 3} more" if len(patterns) > 3 else "")
+    return some([pattern or "the root" for pattern in patterns], 3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pytest_htp.compare.changes import differences
 from pytest_htp.compare.context import Context
+from pytest_htp.text import some
 
 # ops.exploded in docs/reference/codes.md: more than doubled. Of no node or one that says little: an activation that
 # gains a mul and an add (1 -> 3), a container whose own code gains an operator or two (0 -> 2) are plain changes.
@@ -38,8 +39,7 @@ def compare_ops(context: Context) -> None:
             [] if change.ops else context.words.get(path) or (change.differences.found if change.differences else [])
         )
         if words:
-            more = f"; {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
-            text = "; ".join(each.words for each in words[:_SHOWN]) + more
+            text = some([each.words for each in words], _SHOWN, between="; ", rest="; {} more")
             before: object = [each.before for each in words if each.before is not None]
             after: object = [each.after for each in words if each.after is not None]
         else:

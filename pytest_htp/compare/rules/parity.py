@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pytest_htp.compare.context import Context
 from pytest_htp.format.paths import expand_pattern
 from pytest_htp.format.record import OutputParityRow, TensorRow
+from pytest_htp.text import some
 
 _DECADES = 2  # parity.worse in docs/reference/codes.md: by over two
 # Decades below which a difference is rounding noise and a record never goes, by the output's element type;
@@ -69,8 +70,12 @@ def compare_parity(context: Context) -> None:
     if worse and not context.reported("parity.worse"):
         context.report(
             "parity.worse",
-            "; ".join(f"output {name}: {_abs(old)} -> {_abs(new)}" for name, (old, new) in list(worse.items())[:4])
-            + (f"; {len(worse) - 4} more" if len(worse) > 4 else ""),
+            some(
+                [f"output {name}: {_abs(old)} -> {_abs(new)}" for name, (old, new) in worse.items()],
+                4,
+                between="; ",
+                rest="; {} more",
+            ),
             module=module,
             before={name: _abs(old) for name, (old, _) in worse.items()},
             after={name: _abs(new) for name, (_, new) in worse.items()},
@@ -94,12 +99,11 @@ def _described(failed: Sequence[str], errors: Mapping[str, OutputParityRow]) -> 
     for name in failed:
         by_size.setdefault(_abs(errors.get(name)), []).append(name)
     for size, names in by_size.items():
-        shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
         one = len(names) == 1
         how = f"differ{'s' if one else ''} by {size}"
         if size == "inf":
             how = f"{'has' if one else 'have'} another shape, no value, or infinities"
-        yield f"{'output' if one else 'outputs'} {shown} {how}"
+        yield f"{'output' if one else 'outputs'} {some(names, 4)} {how}"
 
 
 def _dims(dims: Sequence[int | str | None]) -> str:

@@ -9,6 +9,7 @@ from pytest_htp.compare.context import Context
 from pytest_htp.compare.rules.targets import changed_targets
 from pytest_htp.format.fold import fold_paths
 from pytest_htp.format.record import Record, TensorRow
+from pytest_htp.text import some
 
 # The others have thresholds of their own (coverage, parity) or depend on what is installed (attestation).
 _SECTIONS = ("model", "opset", "graph", "weights", "untagged")
@@ -29,8 +30,7 @@ def report_remainder(context: Context) -> None:
     if modules:
         parts.append("modules " + ", ".join(path or "the root" for path in modules[:4]))
     if parts:
-        more = f" and {len(parts) - 8} more" if len(parts) > 8 else ""
-        context.report("record.changed", f"differs without a finding: {', '.join(parts[:8])}{more}")
+        context.report("record.changed", f"differs without a finding: {some(parts, 8)}")
 
 
 def _outputs(record: Record, other: Record) -> list[TensorRow]:

@@ -14,7 +14,7 @@ from pytest_htp.compare.rules.weights import FEW_ELEMENTS, gained_elements, stor
 from pytest_htp.format.fold import fold_paths
 from pytest_htp.format.paths import ancestors, join_path, nearest, owner_of, relative_to, topmost
 from pytest_htp.format.record import DuplicateRow, Record
-from pytest_htp.text import size
+from pytest_htp.text import size, some
 
 # weights.grown in docs/reference/codes.md: by more than 1%.
 _GROWTH = 0.01
@@ -168,8 +168,7 @@ def _report_grown(context: Context, grown: dict[str, int], copied: Iterable[str]
         named = [path for path, total in unexplained.items() if total == largest]
         if len(fold_paths(path for path in named if path is not None)) > 1:
             named = named[:1]
-        where = [pattern or "the root" for pattern in fold_paths(unexplained)]
-        message += f", in {', '.join(where[:3])}" + (f" and {len(where) - 3} more" if len(where) > 3 else "")
+        message += f", in {some([pattern or 'the root' for pattern in fold_paths(unexplained)], 3)}"
         _claim_folded_constants(context, unexplained)
     for module in named:
         context.report("weights.grown", message, module=module, before=before, after=after)
