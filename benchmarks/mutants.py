@@ -141,15 +141,26 @@ def _ours() -> list[ModuleType]:
 
 
 def _exchange_value(name: str, assignment: ast.Assign | ast.AnnAssign) -> None:
-    """Also where another module has imported it; what was computed from it stays."""
+    """Also where another module has imported it, and as a default; what was computed from it stays."""
     (target,) = assignment.targets if isinstance(assignment, ast.Assign) else (assignment.target,)
     assert isinstance(target, ast.Name | ast.Tuple)
     before = {each.id: vars(sys.modules[name])[each.id] for each in ast.walk(target) if isinstance(each, ast.Name)}
     exec(ast.unparse(assignment), vars(sys.modules[name]))
     for word, old in before.items():
         for module in _ours():
+            new = vars(sys.modules[name])[word]
             if vars(module).get(word) is old:
-                setattr(module, word, vars(sys.modules[name])[word])
+                setattr(module, word, new)
+            if isinstance(old, float):  # small integers are the same object everywhere
+                _exchange_defaults(module, old, new)
+
+
+def _exchange_defaults(module: ModuleType, old: object, new: object) -> None:
+    owners = [module, *(each for each in vars(module).values() if isinstance(each, type))]
+    for function in (each for owner in owners for each in vars(owner).values() if isinstance(each, FunctionType)):
+        function.__defaults__ = tuple(new if value is old else value for value in function.__defaults__ or ())
+        given = function.__kwdefaults__ or {}
+        function.__kwdefaults__ = {key: new if value is old else value for key, value in given.items()}
 
 
 def _exchange_code(name: str, qualified: str, tree: ast.Module, function: Any, file: Path) -> None:
@@ -208,9 +219,13 @@ class Sample:
             return
         words = {each.id for each in ast.walk(whole) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}
         for other in sorted(Path(self.folder).rglob("*.py")):
-            for each in ast.walk(ast.parse(other.read_text("utf-8"))):
+            tree = ast.parse(other.read_text("utf-8"))
+            for each in ast.walk(tree):
                 if getattr(each, "id", getattr(each, "attr", None)) in words:
                     yield str(other), each.lineno  # type: ignore[attr-defined]
+            for function in (each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef)):
+                if any(getattr(each, "id", None) in words for each in ast.walk(function.args)):
+                    yield from ((str(other), line) for line in range(function.lineno, (function.end_lineno or 0) + 1))
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         from _pytest.runner import runtestprotocol

@@ -67,44 +67,35 @@ def _match(
     context: Context, found: _Found, kind: str, old: Sequence[TensorRow], new: Sequence[TensorRow]
 ) -> list[_Match]:
     """Match tensors by name, then renamed ones by place; report added, removed, renamed, reordered."""
-    old_names, new_names = _unique_names(old), _unique_names(new)
-    old_at = {name: index for index, name in enumerate(old_names)}
-    new_at = {name: index for index, name in enumerate(new_names)}
-    common_old = [name for name in old_names if name in new_at]
-    common_new = [name for name in new_names if name in old_at]
+    old_rows, new_rows = (dict(zip(_unique_names(rows), rows, strict=True)) for rows in (old, new))
+    common_old = [name for name in old_rows if name in new_rows]
+    common_new = [name for name in new_rows if name in old_rows]
     ordered = common_old == common_new
     if not ordered:
         moved = [a for a, b in zip(common_old, common_new, strict=True) if a != b]
         message = f"{kind}s {', '.join(moved[:_SHOWN])} come in another order"
         found["io.reordered"].add(kind, message, common_old, common_new)
-    matches = [_Match(kind, old[old_at[name]], new[new_at[name]]) for name in common_old]
-
-    gone = [name for name in old_names if name not in new_at]
-    fresh = [name for name in new_names if name not in old_at]
-    renamed: dict[str, str] = {}
-    for name, other in _candidates(old_names, new_names, ordered):
-        if _alike(old[old_at[name]], new[new_at[other]]):
-            renamed[name] = other
-    unused = set(fresh) - set(renamed.values())
+    matches = [_Match(kind, old_rows[name], new_rows[name]) for name in common_old]
+    renamed = {
+        name: other
+        for name, other in _candidates(list(old_rows), list(new_rows), ordered)
+        if _alike(old_rows[name], new_rows[other])
+    }
     for name, other in renamed.items():
-        if old[old_at[name]].named or new[new_at[other]].named:
+        match = _Match(kind, old_rows[name], new_rows[other])
+        if match.old.named or match.new.named:
             found["io.renamed"].add(name, f"{kind} {name} is now called {other}", name, other)
-        matches.append(_Match(kind, old[old_at[name]], new[new_at[other]]))
-    added = [name for name in fresh if name in unused]
-    removed = [name for name in gone if name not in renamed]
-    for code, names, text in (
-        (f"io.{kind}_added", added, f"new {kind} "),
-        (f"io.{kind}_removed", removed, f"removed {kind} "),
-    ):
-        if names:
-            values = {
-                name: _signature((new if names is added else old)[(new_at if names is added else old_at)[name]])
-                for name in names
-            }
-            context.report(
-                code, text + ", ".join(fold_paths(names)[:_SHOWN]),
-                before=None if names is added else values, after=values if names is added else None,
-            )  # fmt: skip
+        matches.append(match)
+    known = {*common_old, *renamed, *renamed.values()}
+    added, removed = (
+        {name: _signature(row) for name, row in rows.items() if name not in known} for rows in (new_rows, old_rows)
+    )
+    if added:
+        names = ", ".join(fold_paths(added)[:_SHOWN])
+        context.report(f"io.{kind}_added", f"new {kind} {names}", after=added)
+    if removed:
+        names = ", ".join(fold_paths(removed)[:_SHOWN])
+        context.report(f"io.{kind}_removed", f"removed {kind} {names}", before=removed)
     return matches
 
 
