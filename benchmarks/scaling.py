@@ -65,15 +65,17 @@ def graph(nodes: int) -> tuple[Any, dict[str, Any]]:
 def share(model: Any, modules: dict[str, Any]) -> None:
     """Everything we add between the exporter's result and the verdict."""
     from pytest_htp import compare_exports
-    from pytest_htp.describe.build import RecordSource, build_record
-    from pytest_htp.format.serialize import dumps
+    from pytest_htp.describe.build import build_record, describe_graph
+    from pytest_htp.format.record import ModelRow
+    from pytest_htp.format.serialize import dict_of, dumps
     from pytest_htp.tagging.embed import embed_tags
     from pytest_htp.tagging.tagger import tag_graph
 
     tagging = tag_graph(model, modules)
     assert tagging.coverage.coverage == 100.0
     embed_tags(tagging, "htp")
-    record = build_record(RecordSource(tagging, "Model", "torch", 0, {}, {}, named_outputs=False))
+    described = describe_graph(tagging, parameters={}, named_outputs=False)
+    record = dict_of(build_record(described, ModelRow(class_name="Model"), {}))
     dumps(record)
     assert not compare_exports(record, record).findings
 

@@ -34,8 +34,9 @@ from benchmarks.architectures import kinds, make
 from benchmarks.graph_edits import KINDS, Edit, Make, edits
 from pytest_htp.compare.engine import compare_exports
 from pytest_htp.compare.finding import Finding
-from pytest_htp.describe.build import RecordSource, build_record
+from pytest_htp.describe.build import build_record, describe_graph
 from pytest_htp.format.paths import expand_pattern
+from pytest_htp.format.record import ModelRow
 from pytest_htp.format.serialize import dict_of
 from pytest_htp.tagging.tagger import Tagging
 
@@ -54,14 +55,8 @@ class Subject:
         self.before, self.expected = self.record(), self.results() or []
 
     def record(self) -> dict[str, Any]:
-        return dict_of(
-            build_record(
-                RecordSource(
-                    tagging=self.tagging, model_class=self.name, exporter="torch", total_parameters=0, parameters={},
-                    toolchain={}, named_outputs=False,
-                )
-            )
-        )  # fmt: skip
+        described = describe_graph(self.tagging, parameters={}, named_outputs=False)
+        return dict_of(build_record(described, ModelRow(class_name=self.name), {}))
 
     def results(self) -> list[Any] | None:
         """What ONNX Runtime computes, None where it refuses; in a process of its own: on some edits it aborts."""
@@ -133,18 +128,18 @@ def subject_of(model: Any, inputs: Any, name: str, **options: Any) -> Subject:
 
     torch.manual_seed(0)
     kept: list[Tagging] = []
-    original = module.build_record
+    original = module.describe_graph
 
-    def keep(source: RecordSource) -> Any:
-        kept.append(source.tagging)
-        return original(source)
+    def keep(tagging: Tagging, **options: Any) -> Any:
+        kept.append(tagging)
+        return original(tagging, **options)
 
-    module.build_record = keep
+    module.describe_graph = keep
     try:
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
             HTPExporter(parity=False, **options).export(model, inputs, Path(folder) / "model.onnx")
     finally:
-        module.build_record = original
+        module.describe_graph = original
     return Subject(name, kept[-1], _random_feeds(kept[-1].graph.model))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import onnx_ir as ir
@@ -40,6 +39,7 @@ from pytest_htp.format.record import (
     ModuleRow,
     OutputParityRow,
     ParityRow,
+    QualityRow,
     Record,
     TensorRow,
     UntaggedRow,
@@ -53,61 +53,27 @@ from pytest_htp.tagging.tagger import Tagging
 _GENERATED_SYMBOL = re.compile(r"\b(?:[su]\d+|zuf\d+|unk__\d+)\b")
 
 _OFF = "parity was switched off"
-NO_ATTESTATION = AttestationRow(measured=False, reason=_OFF)
-NO_PARITY = ParityRow(measured=False, reason=_OFF)
+_NO_ATTESTATION = AttestationRow(measured=False, reason=_OFF)
+_NO_PARITY = ParityRow(measured=False, reason=_OFF)
 
 
-@dataclass(frozen=True)
-class RecordSource:
-    """Everything a record is made of.
-
-    Attributes:
-        parameters: each distinct parameter's first name → (element type name, elements, bytes per element).
-        tables: buffers that the model's code fills, by name.
-        named_outputs: as for :func:`describe_graph`.
-        real_weights: False where the tensors hold no real values, which leaves their content undescribed.
-        attestation, parity: what was found, in the record's terms.
-        unobserved: places of the exporter that could not be watched.
-    """
-
-    tagging: Tagging
-    model_class: str
-    exporter: str
-    total_parameters: int
-    parameters: Mapping[str, tuple[str, int, int]]
-    toolchain: Mapping[str, str]
-    tables: Mapping[str, ir.TensorProtocol] = field(default_factory=dict)
-    named_outputs: bool = True
-    real_weights: bool = True
-    attestation: AttestationRow = NO_ATTESTATION
-    parity: ParityRow = NO_PARITY
-    unobserved: Sequence[str] = ()
-
-
-def build_record(source: RecordSource) -> Record:
-    """The record of an export."""
-    graph = describe_graph(
-        source.tagging,
-        parameters=source.parameters,
-        tables=source.tables,
-        real_weights=source.real_weights,
-        named_outputs=source.named_outputs,
-        attestation=source.attestation,
-        parity=source.parity,
-    )
+def build_record(
+    graph: GraphRecord,
+    model: ModelRow,
+    toolchain: Mapping[str, str],
+    *,
+    unobserved: Sequence[str] = (),
+    quality: QualityRow | None = None,
+) -> Record:
+    """The record of an export, or of a file, whose graph is described."""
     return Record(
         **asdict(graph),
         schema=SCHEMA,
         program_version=PROGRAM_VERSION,
-        model=ModelRow(
-            class_name=source.model_class,
-            exporter=source.exporter,
-            modules=len(source.tagging.graph.modules),
-            executed=sum(len(expand_pattern(row.path)) for row in graph.modules if row.calls),
-            parameters=source.total_parameters,
-        ),
-        toolchain=dict(sorted(source.toolchain.items())),
-        unobserved=list(source.unobserved),
+        model=model,
+        toolchain=dict(sorted(toolchain.items())),
+        unobserved=list(unobserved),
+        quality=quality,
     )
 
 
@@ -120,16 +86,17 @@ def describe_graph(
     real_weights: bool = True,
     named_outputs: bool = True,
     fingerprints: bool = True,
-    attestation: AttestationRow = NO_ATTESTATION,
-    parity: ParityRow = NO_PARITY,
+    attestation: AttestationRow = _NO_ATTESTATION,
+    parity: ParityRow = _NO_PARITY,
 ) -> GraphRecord:
     """One tagged graph, an export's or a stage's, described.
 
     Args:
         tagging: the graph's.
-        parameters: of the PyTorch model, as in :class:`RecordSource`.
-        tables: of the PyTorch model, as in :class:`RecordSource`.
-        real_weights: as of :class:`RecordSource`.
+        parameters: of the PyTorch model: each distinct one's first name → (element type name, elements, bytes per
+            element).
+        tables: buffers that the PyTorch model's code fills, by name.
+        real_weights: False where the tensors hold no real values, which leaves their content undescribed.
         named_outputs: False where the exporter made the outputs' names up. Such a name (``linear_15``,
             ``linear_alias_1``) is nobody's contract and moves with every inserted node: outputs are numbered by
             place instead (``output.0``).

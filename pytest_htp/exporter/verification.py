@@ -10,12 +10,13 @@ from msgspec.structs import replace
 from onnx_ir.tensor_adapters import TorchTensor
 
 from pytest_htp.capture.parameters import tables_of_code
-from pytest_htp.describe.build import RecordSource, build_record
+from pytest_htp.describe.build import build_record, describe_graph
 from pytest_htp.exporter.exported import Exported
 from pytest_htp.exporter.options import ExportOptions
 from pytest_htp.exporter.staging import StagesResult, against_twin, precision_of, run_stages, within_precision
 from pytest_htp.exporter.twin import values_in_twin
-from pytest_htp.format.record import Record
+from pytest_htp.format.paths import expand_pattern
+from pytest_htp.format.record import ModelRow, Record
 from pytest_htp.format.serialize import dict_of
 from pytest_htp.parity import (
     InputSet,
@@ -94,23 +95,24 @@ def _further_inputs(exported: Exported) -> list[InputSet]:
 def _described(exported: Exported, measured: StageMeasurement) -> Record:
     data, parity, options = exported.data, measured.parity, exported.options
     found = parity.to_record()
-    record = build_record(
-        RecordSource(
-            tagging=exported.tagging,
-            model_class=data.model_class,
-            exporter=data.exporter,
-            named_outputs=exported.named_outputs,
-            total_parameters=data.total_parameters,
-            parameters=exported.parameters,
-            tables={name: TorchTensor(buffer, name=name) for name, buffer in tables_of_code(exported.model).items()},
-            toolchain=data.environment,
-            unobserved=data.unobserved,
-            real_weights=exported.real_weights,
-            attestation=parity.attestation_record(),
-            parity=within_precision(found, exported.program) if options.quantizer is not None else found,
-        )
+    graph = describe_graph(
+        exported.tagging,
+        parameters=exported.parameters,
+        tables={name: TorchTensor(buffer, name=name) for name, buffer in tables_of_code(exported.model).items()},
+        real_weights=exported.real_weights,
+        named_outputs=exported.named_outputs,
+        attestation=parity.attestation_record(),
+        parity=within_precision(found, exported.program) if options.quantizer is not None else found,
     )
-    return replace(record, quality=measured.quality.to_row()) if measured.quality.measured else record
+    model = ModelRow(
+        class_name=data.model_class,
+        exporter=data.exporter,
+        modules=len(exported.tagging.graph.modules),
+        executed=sum(len(expand_pattern(row.path)) for row in graph.modules if row.calls),
+        parameters=data.total_parameters,
+    )
+    quality = measured.quality.to_row() if measured.quality.measured else None
+    return build_record(graph, model, data.environment, unobserved=data.unobserved, quality=quality)
 
 
 def _compiled(exported: Exported, staged: StagesResult) -> dict[str, HTPTarget]:

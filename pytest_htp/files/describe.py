@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import onnx_ir as ir
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
-from pytest_htp.describe.build import describe_graph
+from pytest_htp.describe.build import build_record, describe_graph
 from pytest_htp.describe.weights import initializers
 from pytest_htp.files.load import OnnxFile
 from pytest_htp.files.values import FEWEST, Weight, duplicates
-from pytest_htp.format.record import PROGRAM_VERSION, SCHEMA, DuplicateRow, ModelRow, Record
+from pytest_htp.format.record import DuplicateRow, ModelRow, Record
 from pytest_htp.tagging.facts import GraphFacts
 from pytest_htp.tagging.tagger import Tagging
 
@@ -56,10 +56,6 @@ def describe_file(file: OnnxFile, tagging: Tagging, weights: list[Weight], *, na
         rows = [DuplicateRow(names=names, bytes=size, copies=copies) for names, size, copies in duplicates(weights)]
         described = replace(described, weights=replace(described.weights, kept=True, duplicates=rows))
     producer = model.producer_name or "unknown producer"
-    return Record(
-        **asdict(described),
-        schema=SCHEMA,
-        program_version=PROGRAM_VERSION,
-        model=ModelRow(class_name=graph.modules[""].class_name, modules=len(graph.modules)),
-        toolchain={producer: model.producer_version.partition("+")[0]} if model.producer_version else {},
-    )
+    model_row = ModelRow(class_name=graph.modules[""].class_name, modules=len(graph.modules))
+    version = (model.producer_version or "").partition("+")[0]
+    return build_record(described, model_row, {producer: version} if version else {})
