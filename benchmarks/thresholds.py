@@ -1,6 +1,6 @@
 """What parity's own constants decide: the same runs judged with other values of each.
 
-    python benchmarks/thresholds.py [--models a,b] [--limit N] [--spread]
+    python benchmarks/thresholds.py [--models a,b] [--limit N] [--spread [PRECISION]]
 
 Each model's export, its conversion to half precision, and exports with a numeric fault in one node (up to ``N`` of each
 list of ``faults.py``) run once. Then each constant is moved alone and everything is judged again:
@@ -13,8 +13,10 @@ list of ``faults.py``) run once. Then each constant is moved alone and everythin
 A constant is well placed where its neighbours give the same numbers.
 
 With ``--spread`` it is the share of ``localise`` that ``spread`` is, in the precision of stages: each healthy graph
-and each fault is converted to half precision, and quantized (``int8:dynamic``), before it runs. ``healthy`` is the
-largest share that any module's root mean square has where nothing is wrong.
+and each fault is converted to half precision, to bfloat16, and quantized (``int8:dynamic``), before it runs. ONNX
+Runtime's CPU provider has hardly a kernel for bfloat16, so every weight and every result is rounded to it and computed
+with in float, as kernels do that accumulate in float. ``healthy`` is the largest share that any module's root mean
+square has where nothing is wrong.
 """
 
 from __future__ import annotations
@@ -24,10 +26,13 @@ import logging
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
+import ml_dtypes
+import numpy as np
 import onnx
 import onnx_ir as ir
 from _measure import report
@@ -52,6 +57,7 @@ GRID = {
     (observe, "NOISE"): (0.0, 0.01, 0.1, 1.0),
 }
 
+LARGEST = float(ml_dtypes.finfo(ml_dtypes.bfloat16).max)
 SHARES = (0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 
 
@@ -86,16 +92,53 @@ def requests(name: str, folder: Path, limit: int) -> Iterator[tuple[ParityReques
             yield replace(request, onnx_path=folder / "faulty.onnx"), truth
 
 
-def coarse(name: str, folder: Path, limit: int) -> Iterator[tuple[ParityRequest, set[str] | None]]:
+def round_to_bfloat16(source: Path, destination: Path) -> None:
+    """Every weight, and every float that a node makes, by two Casts."""
+    model = onnx.load(source)
+    for tensor in model.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT:
+            held = onnx.numpy_helper.to_array(tensor).clip(-LARGEST, LARGEST)  # masks hold float's lowest
+            rounded = held.astype(ml_dtypes.bfloat16).astype(np.float32)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(rounded, tensor.name))
+    floats = {
+        value.name
+        for value in (*model.graph.value_info, *model.graph.output)
+        if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+    }
+    nodes = []
+    for node in model.graph.node:
+        nodes.append(node)
+        for place, name in enumerate(node.output):
+            if name in floats:
+                node.output[place] = f"{name}_float"
+                cast = partial(onnx.helper.make_node, "Cast")
+                nodes += [
+                    cast([f"{name}_float"], [f"{name}_rounded"], f"{name}_round", to=onnx.TensorProto.BFLOAT16),
+                    cast([f"{name}_rounded"], [name], f"{name}_back", to=onnx.TensorProto.FLOAT),
+                ]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.save(model, destination)
+
+
+STAGES: dict[Precision, Callable[[Path, Path], None]] = {
+    "float16": _half_precision,
+    "bfloat16": round_to_bfloat16,
+    "int8": _quantize_dynamic,
+}
+
+
+def coarse(
+    name: str, folder: Path, limit: int, precisions: Sequence[Precision]
+) -> Iterator[tuple[ParityRequest, set[str] | None]]:
     """The same graphs in the precision of stages, but for the one in float."""
-    stages: dict[Precision, Callable[[Path, Path], None]] = {"float16": _half_precision, "int8": _quantize_dynamic}
     for request, truth in requests(name, folder, limit):
         if request.precision is not None:
             continue
-        for precision, convert in stages.items():
+        for precision in precisions:
             path = folder / f"{precision}.onnx"
             try:
-                convert(request.onnx_path, path)
+                STAGES[precision](request.onnx_path, path)
             except (AssertionError, RuntimeError, ValueError):  # a fault that a converter stumbles over
                 continue
             program = ir.load(path)
@@ -154,12 +197,12 @@ def judged(run: Run) -> Counter[str]:
     return Counter(enclosing=1) if around else Counter(wrong=1)
 
 
-def measure_spread(chosen: list[str], limit: int) -> None:
+def measure_spread(chosen: list[str], limit: int, precisions: Sequence[Precision]) -> None:
     said: dict[str, dict[float, Counter[str]]] = {}
     healthy: dict[str, dict[str, float]] = {}
     for name in chosen:
         with tempfile.TemporaryDirectory() as folder:
-            for run in runs(coarse(name, Path(folder), limit)):
+            for run in runs(coarse(name, Path(folder), limit, precisions)):
                 precision = str(run.request.precision)
                 if run.truth is None:
                     healthy.setdefault(precision, {})[name] = round(largest_share(run), 3)
@@ -173,14 +216,14 @@ def main() -> None:
     parser.add_argument("--models", default="", help="comma-separated names; all families otherwise")
     parser.add_argument("--limit", type=int, default=20, help="faults of each list a model")
     parser.add_argument(
-        "--spread", action="store_true", help="of half precision and eight bits, instead of the constants"
+        "--spread", nargs="?", const="", choices=STAGES, help="of these, or of one, instead of the constants"
     )
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
     chosen = options.models.split(",") if options.models else names(plain=False)
-    if options.spread:
-        measure_spread(chosen, options.limit)
+    if options.spread is not None:
+        measure_spread(chosen, options.limit, [options.spread] if options.spread else [*STAGES])
         return
     found: dict[str, dict[float, Counter[str]]] = {
         name: {value: Counter() for value in values} for (_, name), values in GRID.items()
