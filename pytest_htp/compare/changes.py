@@ -47,6 +47,12 @@ def differences(before: Histogram, after: Histogram) -> dict[str, int]:
     return dict(sorted(changed.items())) if len(changed) > 1 else changed
 
 
+def moves(before: Mapping[str, int | str], after: Mapping[str, int | str], absent: int | str = 0) -> list[str]:
+    """``["Add 2 -> 3", "Mul 0 -> 1"]``: what differs, sorted by key."""
+    values = ((key, before.get(key, absent), after.get(key, absent)) for key in sorted({*before, *after}))
+    return [f"{key} {was} -> {now}" for key, was, now in values if was != now]
+
+
 def is_float(dtype: str) -> bool:
     """Whether an element type is a floating-point (or complex) one."""
     return dtype.startswith(("FLOAT", "BFLOAT", "DOUBLE", "COMPLEX"))
@@ -72,17 +78,9 @@ class Change:
     """
 
     __slots__ = (
-        "after",
-        "before",
-        "class_changed",
-        "differences",
-        "dtypes",
-        "new_floats",
-        "nodes",
-        "ops",
-        "structural",
+        "after", "before", "class_changed", "differences", "dtypes", "new_floats", "nodes", "ops", "structural",
         "weights",
-    )
+    )  # fmt: skip
 
     def __init__(self, before: ModuleRow, after: ModuleRow, known_floats: frozenset[str] = frozenset()) -> None:
         self.before, self.after = before, after
@@ -151,8 +149,7 @@ class Change:
         if not self.ops:
             same = "same operators, other attributes or wiring"
             return f"{self.before.nodes} -> {self.after.nodes} nodes" if self.nodes else same
-        parts = [f"{op} {self.before.ops.get(op, 0)} -> {self.after.ops.get(op, 0)}" for op in self.ops]
-        shown = some(parts, 8, rest=", {} more operators")
+        shown = some(moves(self.before.ops, self.after.ops), 8, rest=", {} more operators")
         return f"{shown}; {self.before.nodes} -> {self.after.nodes} nodes" if self.nodes else shown
 
 

@@ -60,8 +60,10 @@ def compare_exports(
     if before.fingerprint_version != after.fingerprint_version:
         before, after = (_without(record, fingerprint=None) for record in (before, after))
     if before.program_version != after.program_version:
-        before, after = (_without(record, program=None) for record in (before, after))
-        before, after = map(_without_tables, (before, after))
+        before, after = (
+            replace(_without(record, program=None), weights=replace(record.weights, tables=[]))
+            for record in (before, after)
+        )
     context = Context(
         before=before,
         after=after,
@@ -92,7 +94,3 @@ def _without(record: Record, **column: None) -> Record:
 
     stages = [replace(stage, modules=plain(stage.modules)) for stage in record.stages]
     return replace(record, modules=plain(record.modules), stages=stages)
-
-
-def _without_tables(record: Record) -> Record:
-    return replace(record, weights=replace(record.weights, tables=[]))

@@ -18,7 +18,7 @@ from pytest_htp.format.record import SCHEMA, Record
 
 T = TypeVar("T")
 REMEDY = "re-record the baseline with --snapshot-update"
-_PREFIX = "pytest-htp/baseline/"
+_SCHEMA = re.compile("pytest-htp/baseline/([1-9][0-9]{0,8})([0-9]*)")
 _SHOWN = 60  # characters of a wrong value
 
 _MISSING = re.compile(r"Object missing required field `(?P<name>.*?)`(?: - at `\$(?P<place>.*)`)?")
@@ -81,14 +81,15 @@ def edition_of(mapping: Mapping[str, object]) -> int:
         HTPUsageError: it is no baseline, or of an edition that this version can't read; says whether to update.
     """
     schema = mapping.get("schema")
-    if isinstance(schema, str) and (number := schema.removeprefix(_PREFIX)[:9]) and schema.startswith(_PREFIX):
-        if number.isdecimal() and int(number) > EDITION:
+    if isinstance(schema, str) and (found := _SCHEMA.fullmatch(schema)):
+        edition = int(found[1])
+        if edition > EDITION:
             raise HTPUsageError(
-                f"written with baseline schema {number}, newer than this pytest-htp reads ({EDITION}): "
+                f"written with baseline schema {edition}, newer than this pytest-htp reads ({EDITION}): "
                 "update pytest-htp"
             )
-        if number.isdecimal() and schema == f"{_PREFIX}{int(number)}" and (int(number) in STEPS or schema == SCHEMA):
-            return int(number)
+        if not found[2]:
+            return edition
     shown = f"its schema is {schema[:_SHOWN]!r}" if isinstance(schema, str) else 'it has no "schema"'
     raise HTPUsageError(f"not a pytest-htp baseline: {shown}, expected {SCHEMA!r}: {REMEDY}")
 
@@ -128,11 +129,7 @@ def _expected(kind: str, bound: str) -> str:
     return words
 
 
-class _Unknown:
-    pass
-
-
-_UNKNOWN = _Unknown()
+_UNKNOWN = object()
 
 
 def _at(value: Any, place: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_htp.compare.changes import Change, bare
+from pytest_htp.compare.changes import Change, bare, moves
 from pytest_htp.compare.context import Context
 from pytest_htp.compare.rules.shapes import casts_follow_io
 from pytest_htp.format.program import parse_line
@@ -30,10 +30,7 @@ def compare_precision(context: Context) -> None:
         if change.new_floats:
             parts.append(f"now computes in {', '.join(change.new_floats)}")
         elif change.dtypes:
-            old, new = change.before.dtypes, change.after.dtypes
-            counts = (f"{kind} {old.get(kind, 0)} -> {new.get(kind, 0)}"
-                      for kind in change.dtypes)  # fmt: skip
-            parts.append(f"node outputs: {', '.join(counts)}")
+            parts.append(f"node outputs: {', '.join(moves(change.before.dtypes, change.after.dtypes))}")
         context.report(
             "dtype.internal", "; ".join(parts) + context.source(pair), module=path,
             before=_state(change, change.before), after=_state(change, change.after),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_htp.compare.changes import differences
+from pytest_htp.compare.changes import differences, moves
 from pytest_htp.compare.context import Context
 from pytest_htp.text import some
 
@@ -94,9 +94,8 @@ def _report_untagged(context: Context) -> None:
     before, after = context.before.untagged, context.after.untagged
     changed = differences(before.ops, after.ops)
     if changed and before.nodes == after.nodes and not context.reported("io.dim_freed", "io.dim_fixed"):
-        parts = ", ".join(f"{op} {before.ops.get(op, 0)} -> {after.ops.get(op, 0)}" for op in changed)
         context.report(
-            "ops.changed", f"{parts} among nodes of no module",
+            "ops.changed", f"{', '.join(moves(before.ops, after.ops))} among nodes of no module",
             before={op: before.ops.get(op, 0) for op in changed},
             after={op: after.ops.get(op, 0) for op in changed},
         )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
+from pytest_htp.compare.changes import moves
 from pytest_htp.compare.context import Context
 from pytest_htp.format.paths import expand_pattern
 from pytest_htp.format.record import PlacementRow, Record, TargetRecord
@@ -100,19 +101,10 @@ def _elsewhere(devices: Counts, device: str) -> int:
 
 
 def _described(before: Counts, after: Counts) -> str:
-    return "nodes on " + ", ".join(
-        f"{name} {before.get(name, 0)} -> {after.get(name, 0)}"
-        for name in sorted({*before, *after})
-        if before.get(name, 0) != after.get(name, 0)
-    )
+    return f"nodes on {', '.join(moves(before, after))}"
 
 
 def _options(old: TargetRecord | None, after: TargetRecord) -> str:
     if old is None or old.options == after.options:
         return ""
-    changed = [
-        f"{name} {old.options.get(name, 'absent')} -> {after.options.get(name, 'absent')}"
-        for name in sorted({*old.options, *after.options})
-        if old.options.get(name) != after.options.get(name)
-    ]
-    return f" (options: {', '.join(changed)})"
+    return f" (options: {', '.join(moves(old.options, after.options, 'absent'))})"
