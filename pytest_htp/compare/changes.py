@@ -47,7 +47,7 @@ def differences(before: Histogram, after: Histogram) -> dict[str, int]:
     return dict(sorted(changed.items())) if len(changed) > 1 else changed
 
 
-def moves(before: Mapping[str, int | str], after: Mapping[str, int | str], absent: int | str = 0) -> list[str]:
+def transitions(before: Mapping[str, int | str], after: Mapping[str, int | str], absent: int | str = 0) -> list[str]:
     """``["Add 2 -> 3", "Mul 0 -> 1"]``: what differs, sorted by key."""
     values = ((key, before.get(key, absent), after.get(key, absent)) for key in sorted({*before, *after}))
     return [f"{key} {was} -> {now}" for key, was, now in values if was != now]
@@ -149,7 +149,7 @@ class Change:
         if not self.ops:
             same = "same operators, other attributes or wiring"
             return f"{self.before.nodes} -> {self.after.nodes} nodes" if self.nodes else same
-        shown = some(moves(self.before.ops, self.after.ops), 8, rest=", {} more operators")
+        shown = some(transitions(self.before.ops, self.after.ops), 8, rest=", {} more operators")
         return f"{shown}; {self.before.nodes} -> {self.after.nodes} nodes" if self.nodes else shown
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pytest_htp.errors import HTPUsageError
 
 VERDICTS = ("breaking", "regression", "drift", "improvement", "info", "unchanged")
-_SEVERITY = {verdict: len(VERDICTS) - 1 - position for position, verdict in enumerate(VERDICTS)}
+_SEVERITY = {verdict: place for place, verdict in enumerate(reversed(VERDICTS))}
 
 
 def severity(verdict: str) -> int:

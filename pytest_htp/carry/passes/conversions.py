@@ -19,11 +19,5 @@ class ConversionsPass:
         for facts in list(graphs.undecided()):
             if not converts_storage(facts.node) or not facts.node.inputs:
                 continue
-            value = facts.node.inputs[0]
-            sources = graphs.sources(value)
-            producer = value.producer() if value is not None else None
-            known = graphs.decided.get(producer) if producer is not None else None
-            if sources:
+            if sources := graphs.converted(facts.node.inputs[0]):
                 graphs.decided[facts.node] = Inserted(self.rule, sources[0])
-            elif isinstance(known, Inserted) and known.value is not None:
-                graphs.decided[facts.node] = Inserted(self.rule, known.value)

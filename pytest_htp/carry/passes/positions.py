@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import onnx_ir as ir
 
-from pytest_htp.carry.correspondence import Correspondence
+from pytest_htp.carry.correspondence import Correspondence, StandsFor
 from pytest_htp.carry.operators import converts, does_the_same, operator
 
 
@@ -36,15 +36,11 @@ class PositionsPass:
     def _merged(self, graphs: Correspondence, producer: ir.Node, before: ir.Value) -> None:
         duplicate = graphs.maker(before)
         kept = graphs.decided.get(producer)
-        if duplicate is None or duplicate.node in graphs.survivors or kept is None:
+        if duplicate is None or duplicate.node in graphs.survivors or not isinstance(kept, StandsFor):
             return
-        nodes = getattr(kept, "nodes", ())
-        if (
-            nodes
-            and operator(nodes[0].node) == operator(duplicate.node)
-            and does_the_same(nodes[0].node, duplicate.node)
-        ):
-            graphs.stand_for(producer, (*nodes, duplicate), self.rule)
+        first = kept.nodes[0].node
+        if operator(first) == operator(duplicate.node) and does_the_same(first, duplicate.node):
+            graphs.absorb(producer, duplicate, self.rule)
 
 
 def _survivors(graphs: Correspondence) -> list[tuple[ir.Node, ir.Node]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_htp.compare.changes import Change, bare, moves
+from pytest_htp.compare.changes import Change, bare, transitions
 from pytest_htp.compare.context import Context
 from pytest_htp.compare.rules.shapes import casts_follow_io
 from pytest_htp.format.program import parse_line
@@ -30,7 +30,7 @@ def compare_precision(context: Context) -> None:
         if change.new_floats:
             parts.append(f"now computes in {', '.join(change.new_floats)}")
         elif change.dtypes:
-            parts.append(f"node outputs: {', '.join(moves(change.before.dtypes, change.after.dtypes))}")
+            parts.append(f"node outputs: {', '.join(transitions(change.before.dtypes, change.after.dtypes))}")
         context.report(
             "dtype.internal", "; ".join(parts) + context.source(pair), module=path,
             before=_state(change, change.before), after=_state(change, change.after),

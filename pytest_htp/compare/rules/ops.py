@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_htp.compare.changes import differences, moves
+from pytest_htp.compare.changes import differences, transitions
 from pytest_htp.compare.context import Context
 from pytest_htp.text import some
 
@@ -95,7 +95,7 @@ def _report_untagged(context: Context) -> None:
     changed = differences(before.ops, after.ops)
     if changed and before.nodes == after.nodes and not context.reported("io.dim_freed", "io.dim_fixed"):
         context.report(
-            "ops.changed", f"{', '.join(moves(before.ops, after.ops))} among nodes of no module",
+            "ops.changed", f"{', '.join(transitions(before.ops, after.ops))} among nodes of no module",
             before={op: before.ops.get(op, 0) for op in changed},
             after={op: after.ops.get(op, 0) for op in changed},
         )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from pytest_htp.compare.changes import moves
+from pytest_htp.compare.changes import transitions
 from pytest_htp.compare.context import Context
 from pytest_htp.format.paths import expand_pattern
 from pytest_htp.format.record import PlacementRow, Record, TargetRecord
@@ -101,10 +101,10 @@ def _elsewhere(devices: Counts, device: str) -> int:
 
 
 def _described(before: Counts, after: Counts) -> str:
-    return f"nodes on {', '.join(moves(before, after))}"
+    return f"nodes on {', '.join(transitions(before, after))}"
 
 
 def _options(old: TargetRecord | None, after: TargetRecord) -> str:
     if old is None or old.options == after.options:
         return ""
-    return f" (options: {', '.join(moves(old.options, after.options, 'absent'))})"
+    return f" (options: {', '.join(transitions(old.options, after.options, 'absent'))})"
