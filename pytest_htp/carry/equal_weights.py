@@ -14,6 +14,7 @@ from pytest_htp.capture.valid import has_data
 
 # Smaller ones (scales, axes, a bias of zeros) are alike by chance.
 _FEWEST = 8
+# Bounds what a look costs; so many elements of unrelated weights correlate by 0.06 or so (1 / 16), never by _SAME.
 _SAMPLES = 256
 # Channels, and elements of each, that are looked at where each channel may have a scale of its own.
 _CHANNELS, _OF_EACH = 16, 64

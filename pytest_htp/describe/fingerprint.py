@@ -33,7 +33,8 @@ from pytest_htp.tagging.facts import NodeFacts
 
 # A constant of up to this many elements is part of the program (axes, shapes, a scale, the pads of eight axes); above
 # it is data.
-_SMALL = 16
+SMALL = 16
+# 48 bits, as edition 1 stores them: held against the same module's alone, a change is missed once in 10^14.
 _HEX_DIGITS = 12
 
 # A node, and the values that it reads and that aren't constants, with the nodes that make them.
@@ -165,7 +166,7 @@ class Fingerprints:
 
 def small_values(tensor: ir.TensorProtocol) -> str:
     """Values of a small constant as canonical text, ``""`` for a large one."""
-    if tensor.size > _SMALL:
+    if tensor.size > SMALL:
         return ""
     try:
         array = np.asarray(tensor.numpy())

@@ -14,13 +14,14 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from pytest_htp.describe.fingerprint import digest, small_values
+from pytest_htp.describe.fingerprint import SMALL, digest, small_values
 from pytest_htp.format.program import plain_name
 from pytest_htp.tagging.computed import computed_from_data
 from pytest_htp.tagging.facts import bodies_of
 
 _FLOAT_DIGITS = 3  # of a table's summary: the last bits of a sine differ between machines
-_HEX_DIGITS = 8
+_HEX_DIGITS = 8  # 32 bits: held against the same constant's alone, a change is missed once in 4 * 10^9
+_ZERO = 1e-6  # what rounding leaves of a sum that is zero
 _HUGE = 1e6  # masks hold the lowest number of some type: all alike
 _ONE_AXIS_MORE = frozenset({"OneHot"})  # their axis is one of the result's, which has one more than the input
 _ACTIVATIONS = {"RNN": ["Tanh"], "GRU": ["Sigmoid", "Tanh"], "LSTM": ["Sigmoid", "Tanh", "Tanh"]}
@@ -210,7 +211,7 @@ def _digest(tensor: ir.TensorProtocol, digits: int = _FLOAT_DIGITS) -> str:
     with np.errstate(all="ignore"):
         numbers = np.clip(np.nan_to_num(array.astype(np.float64), nan=_HUGE), -_HUGE, _HUGE)
         size = float(np.sqrt((numbers**2).mean()))
-    sums = (format(0.0 if abs(number) < 1e-6 else number, f".{digits}g") for number in (float(numbers.mean()), size))
+    sums = (format(0.0 if abs(number) < _ZERO else number, f".{digits}g") for number in (float(numbers.mean()), size))
     return "~" + "/".join((*sums, _by_places(numbers, size)))
 
 
@@ -221,7 +222,7 @@ def _by_places(numbers: np.ndarray[Any, np.dtype[np.float64]], size: float) -> s
         numbers: all elements.
         size: their root mean square.
     """
-    if size < 1e-6:
+    if size < _ZERO:
         return "0"
     whole = numbers.astype(np.int32)
     if np.array_equal(whole, numbers):
@@ -304,6 +305,6 @@ class Sizes:
 
 
 def _integers(value: ir.Value | None) -> list[int] | None:
-    if value is None or value.const_value is None or value.const_value.size > 16 or computed_from_data(value):
+    if value is None or value.const_value is None or value.const_value.size > SMALL or computed_from_data(value):
         return None
     return [int(number) for number in np.asarray(value.const_value.numpy()).reshape(-1)]

@@ -17,7 +17,7 @@ from pytest_htp.tagging.facts import GraphFacts
 
 # Smaller tensors (axes, scales, zero biases) repeat by nature; a larger one is weight stored twice.
 _DUPLICATE_BYTES = 1024
-_SAMPLES = 64
+_SAMPLES = 64  # choose what is compared in full, and decide nothing
 _Stored = tuple[ir.Value, ir.TensorProtocol]
 
 TAKE_A_BIAS = frozenset({"Conv", "ConvTranspose", "Gemm"})  # as an optional third input

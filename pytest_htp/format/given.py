@@ -18,8 +18,8 @@ from pytest_htp.format.load import MAX_BYTES, unreadable
 
 # How every serialized ModelProto begins (field 1, the IR version), and no JSON does: a pipe's name tells nothing.
 ONNX_START = b"\x08"
-# protobuf itself can't hold more.
-MAX_ONNX = 2 * 1024 * 1024 * 1024
+# protobuf itself can't hold more: its sizes are C's int.
+MAX_ONNX = 2**31 - 1
 
 
 def read_given(path: str, limit: int = MAX_BYTES) -> bytes:
@@ -31,15 +31,17 @@ def read_given(path: str, limit: int = MAX_BYTES) -> bytes:
     name = path if path.isprintable() else repr(path)
     try:
         with Path(path).open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
+            status = os.fstat(file.fileno())
+            mode = status.st_mode
             readable = stat.S_ISREG(mode) or stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
-            content = file.read(limit + 1) if readable else b""
+            too_large = status.st_size > limit  # a pipe has no size until it is read
+            content = file.read(limit + 1) if readable and not too_large else b""
     except (OSError, ValueError) as error:
         circle = isinstance(error, OSError) and error.errno == errno.ELOOP
         reason = "is a symbolic link that leads in a circle: give the file itself" if circle else unreadable(error)
         raise HTPUsageError(f"{name} {reason}") from None
     if not readable:
         raise HTPUsageError(f"{name} is not a file: give the path of one file or pipe")
-    if len(content) > limit:
+    if too_large or len(content) > limit:
         raise HTPUsageError(f"{name} is larger than {limit // 2**20} MiB; this is no file of pytest-htp")
     return content

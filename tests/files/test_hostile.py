@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from functools import partial
 from pathlib import Path
 
 import pytest
 from onnx import NodeProto, TensorProto, helper, save
 
 from pytest_htp.cli import main
+from pytest_htp.errors import HTPUsageError
+from pytest_htp.files.load import load_onnx
+from pytest_htp.format.given import MAX_ONNX, read_given
 
 X = helper.make_tensor_value_info("x", TensorProto.FLOAT, [2])
 NAME = "<script>\x1b[31m::error::x\n\u202e%0A"
@@ -17,6 +22,18 @@ def _save(path: Path, nodes: list[NodeProto], output: str) -> str:
     graph = helper.make_graph(nodes, "g", [X], [helper.make_tensor_value_info(output, TensorProto.FLOAT, [2])])
     save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]), path)
     return str(path)
+
+
+def test_more_than_protobuf_can_hold_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "large.onnx"
+    with path.open("wb") as file:
+        file.truncate(2**31)  # sparse
+    for read, reason in ((load_onnx, "2 GiB, which protobuf"), (partial(read_given, limit=MAX_ONNX), "2047 MiB")):
+        tracemalloc.start()
+        with pytest.raises(HTPUsageError, match=f"large.onnx is larger than {reason}"):
+            read(str(path))
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+        tracemalloc.stop()
 
 
 def _field(number: int, content: bytes) -> bytes:

@@ -12,8 +12,8 @@ _SIZES = {
     "INT32": 4.0, "UINT32": 4.0, "FLOAT16": 2.0, "BFLOAT16": 2.0, "INT16": 2.0, "UINT16": 2.0,
     "INT4": 0.5, "UINT4": 0.5, "FLOAT4E2M1": 0.5, "INT2": 0.25, "UINT2": 0.25, "FLOAT6E2M3": 0.75, "FLOAT6E3M2": 0.75,
 }  # fmt: skip
-# Up to this many elements are likely constants of the code and no parameter: they come, go and change type
-# whenever the code around them does.
+# Up to this many elements (the pads of eight axes, as in describe/fingerprint.py) are likely constants of the code and
+# no parameter: they come, go and change type whenever the code around them does.
 FEW_ELEMENTS = 16
 # Operators that convert between stored and computed types.
 CONVERSIONS = frozenset({"Cast", "CastLike", "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"})
