@@ -23,6 +23,10 @@ _FLOAT_DIGITS = 3  # of a table's summary: the last bits of a sine differ betwee
 _HEX_DIGITS = 8  # 32 bits: held against the same constant's alone, a change is missed once in 4 * 10^9
 _ZERO = 1e-6  # what rounding leaves of a sum that is zero
 _HUGE = 1e6  # masks hold the lowest number of some type: all alike
+_NUMBERS = {
+    ir.AttributeType.FLOAT: np.float32, ir.AttributeType.FLOATS: np.float32,
+    ir.AttributeType.INT: np.int64, ir.AttributeType.INTS: np.int64,
+}  # fmt: skip
 _ONE_AXIS_MORE = frozenset({"OneHot"})  # their axis is one of the result's, which has one more than the input
 _ACTIVATIONS = {"RNN": ["Tanh"], "GRU": ["Sigmoid", "Tanh"], "LSTM": ["Sigmoid", "Tanh", "Tanh"]}
 
@@ -41,19 +45,6 @@ def plain_operator(node: ir.Node) -> str:
     """An operator's name with nothing in it that means something in a program's line."""
     return "::".join(map(plain_name, operator(node).split("::"))) if node.domain else plain_name(node.op_type)
 
-
-# Attributes that later opsets have as inputs (10: Slice, TopK; 11: Clip, Pad; 13: Split, Squeeze, Unsqueeze; 13 and 18:
-# reductions), and the input's place.
-_INPUTS_SINCE = {
-    "Clip": {"min": 1, "max": 2},
-    "Pad": {"pads": 1, "value": 2},
-    "Slice": {"starts": 1, "ends": 2, "axes": 3},
-    "Split": {"split": 1},
-    "Squeeze": {"axes": 1},
-    "TopK": {"k": 1},
-    "Unsqueeze": {"axes": 1},
-}
-_OF_REDUCTIONS = {"axes": 1}
 
 Values = list[ir.Value | None]
 
@@ -76,18 +67,29 @@ def body_outputs(node: ir.Node) -> list[tuple[str, Values]]:
 
 
 def inputs_since(node: ir.Node) -> dict[str, tuple[int, str]]:
-    """Attributes of a node that are inputs in later opsets: name → the input's place, and its words."""
+    """Attributes of a node that are inputs in later opsets (``axes`` of a reduction): name → the input's place, and its
+    words.
+    """
+    found: dict[str, tuple[int, str]] = {}
     if not node.attributes or not is_onnx(node):
-        return {}
-    places = _OF_REDUCTIONS if node.op_type.startswith("Reduce") else _INPUTS_SINCE.get(node.op_type, {})
-    found = {}
-    for name, place in places.items():
-        attr = node.attributes.get(name)
-        if attr is not None and not attr.is_ref():
-            kind = np.float32 if attr.type == ir.AttributeType.FLOAT else np.int64
+        return found
+    places = _inputs(node.op_type)
+    for name, attr in node.attributes.items():
+        place = places.get("constant_value" if node.op_type == "Pad" and name == "value" else name)
+        kind = _NUMBERS.get(attr.type)
+        if place is not None and kind is not None and not attr.is_ref():
             value = [attr.value] if name == "k" else attr.value
             found[name] = place, constant(ir.tensor(np.array(value, kind)))
     return found
+
+
+@lru_cache(maxsize=1024)
+def _inputs(op_type: str) -> dict[str, int]:
+    """Input → its place, as onnx knows the newest version of its own operator."""
+    try:
+        return {given.name.lower(): place for place, given in enumerate(onnx.defs.get_schema(op_type).inputs)}
+    except onnx.defs.SchemaError:
+        return {}
 
 
 def attributes(node: ir.Node, opset: int | None) -> dict[str, str]:

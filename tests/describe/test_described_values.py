@@ -10,7 +10,7 @@ import onnx_ir as ir
 import pytest
 
 from pytest_htp.describe.fingerprint import Fingerprints, small_values
-from pytest_htp.describe.operands import Sizes, constant, table
+from pytest_htp.describe.operands import Sizes, constant, inputs_since, table
 from pytest_htp.describe.places import Places
 from pytest_htp.describe.weights import duplicates
 from pytest_htp.tagging.coverage import Evidence
@@ -119,3 +119,36 @@ def test_a_fingerprint_has_twelve_digits() -> None:
     )
     graph.nodes[0].decide(Evidence.DIRECT, "", "recorded")
     assert re.fullmatch("[0-9a-f]{12}", Fingerprints(Places(graph)).of(""))
+
+
+@pytest.mark.parametrize(
+    ("operator", "name", "value", "expected"),
+    [
+        ("Clip", "min", 0.5, (1, "FLOAT 0.5")),
+        ("Clip", "max", 6.0, (2, "FLOAT 6")),
+        ("Dropout", "ratio", 0.1, (1, "FLOAT 0.1")),
+        ("Pad", "pads", [0, 1], (1, "INT64 [0,1]")),
+        ("Pad", "value", 0.5, (2, "FLOAT 0.5")),
+        ("ReduceSum", "axes", [1], (1, "INT64 [1]")),
+        ("Reshape", "shape", [2, -1], (1, "INT64 [2,-1]")),
+        ("Slice", "starts", [0], (1, "INT64 [0]")),
+        ("Slice", "ends", [3], (2, "INT64 [3]")),
+        ("Slice", "axes", [1], (3, "INT64 [1]")),
+        ("Split", "split", [1, 2], (1, "INT64 [1,2]")),
+        ("Squeeze", "axes", [1], (1, "INT64 [1]")),
+        ("TopK", "k", 3, (1, "INT64 [3]")),
+        ("Unsqueeze", "axes", [1], (1, "INT64 [1]")),
+        ("Upsample", "scales", [1.0, 2.0], (1, "FLOAT [1,2]")),
+        ("Pad", "mode", "edge", None),
+        ("Softmax", "axis", 1, None),
+        ("ConstantOfShape", "value", 1.0, None),
+        ("NoOperatorOfOnnx", "axes", [1], None),
+    ],
+)
+def test_attributes_that_later_opsets_have_as_inputs(
+    operator: str, name: str, value: object, expected: tuple[int, str] | None
+) -> None:
+    x = ir.Value(name="x")
+    given = {name: value}
+    assert inputs_since(ir.node(operator, [x], given)).get(name) == expected  # type: ignore[arg-type]
+    assert inputs_since(ir.node(operator, [x], given, domain="of.others")) == {}  # type: ignore[arg-type]
