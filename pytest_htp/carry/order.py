@@ -14,7 +14,7 @@ from pytest_htp.tagging.facts import NodeFacts
 def named_elsewhere(graphs: Correspondence) -> set[ir.Node]:
     """Nodes of the graph after whose names are those of nodes that lay elsewhere before.
 
-    A weight that one node read before tells where its readers are. What leads to them came before them, what they lead
+    A weight that one node read before shows where its readers are. What leads to them came before them, what they lead
     to after them: a node whose namesake lay on the other side is another node (``relu_3``, with an activation less
     before it). What was one node may be several now, of which one reads the weight and another has the name.
     """
@@ -46,7 +46,7 @@ def _places(graphs: Correspondence, node: ir.Node, order: dict[ir.Node, int]) ->
     for value in node.inputs:
         if value is None or value.producer() is not None:
             continue
-        source = graphs.values.get(value)  # by its name: contents may be alike, as fresh norms' are
+        source = graphs.values.get(value)  # by its name: values may be equal, as fresh norms' are
         reader = _reader(source) if source is not None and source.is_initializer() else None
         if reader is not None and reader in order:
             yield order[reader]

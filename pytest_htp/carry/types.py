@@ -6,7 +6,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import ShapeInferencePass
 
 # Of operators outside of ONNX, which onnx can't infer: the input whose element type the first output has, where it is
-# not the first one, or further outputs have another; None: no input tells.
+# not the first one, or further outputs have another; None: no input has it.
 _TYPED_BY: dict[str, int | None] = {
     "BeamSearch": 1, "BiasDropout": 0, "BitmaskBiasDropout": 0, "BitmaskDropout": 0, "DequantizeBFP": None,
     "DequantizeLinear": 1, "DequantizeWithOrder": None, "DynamicTimeWarping": None, "EmbedLayerNormalization": 2,

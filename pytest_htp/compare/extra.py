@@ -20,7 +20,7 @@ def with_findings(comparison: Comparison, found: Iterable[Mapping[str, object]],
 
 
 def add_findings(comparison: Comparison, found: Iterable[Finding], policy: Policy) -> Comparison:
-    """The same for findings of the package's own that no two records tell: a stage that failed."""
+    """The same for findings of the package's own that no two records show: a stage that failed."""
     added = []
     for finding in found:
         verdict = policy.overrides.get(finding.code, finding.verdict)

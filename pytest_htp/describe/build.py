@@ -187,8 +187,8 @@ def _operators(nodes: Iterable[ir.Node]) -> dict[str, int]:
 
 
 def _untagged(nodes: list[NodeFacts], programs: Programs) -> UntaggedRow:
-    lost = [facts.node for facts in nodes if facts.path is None]
-    return UntaggedRow(nodes=len(lost), ops=_operators(lost), program=programs.of(None) or None)
+    untagged = [facts.node for facts in nodes if facts.path is None]
+    return UntaggedRow(nodes=len(untagged), ops=_operators(untagged), program=programs.of(None) or None)
 
 
 def _used_opsets(model: ir.Model, nodes: list[NodeFacts]) -> dict[str, int]:

@@ -4,7 +4,7 @@
 ``FlopCounterMode``'s table: the root's are the whole model's), on the inputs of the watched pass. They are left out
 where a size depends on a dynamic axis or on values: where a value that the module's nodes, or those inside of it,
 read or make has a symbolic axis, or where one of them is control flow. Once there is such a value anywhere in the
-graph, modules that it tells nothing of (no nodes, unknown shapes) are left out too. ``params_bytes`` depends on no
+graph, modules of which nothing is known (no nodes, unknown shapes) are left out too. ``params_bytes`` depends on no
 input.
 """
 

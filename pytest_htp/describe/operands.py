@@ -180,7 +180,7 @@ def constant(tensor: ir.TensorProtocol, *, values: bool = True) -> str:
 
     Integers and booleans are digested exactly, floats by what survives another machine's last bits: mean and root mean
     square to three digits, and what depends on places: a digest where all are whole numbers (masks), else a sum with
-    random signs to two decimals. ``values=False`` tells element type and rank alone.
+    random signs to two decimals. ``values=False`` gives element type and rank alone.
     """
     if not values:
         return f"{tensor.dtype.name} of rank {len(tensor.shape)}"
@@ -192,7 +192,7 @@ def constant(tensor: ir.TensorProtocol, *, values: bool = True) -> str:
 
 
 def table(tensor: ir.TensorProtocol) -> str:
-    """A buffer's content as :func:`constant` tells it, but floats always by their summary, and to one digit more: their
+    """A buffer's content as :func:`constant` describes it, but floats always by their summary, and to one digit more: their
     sixth digit may differ between machines, of the frequencies that a power gives.
     """
     if not tensor.dtype.is_floating_point():
@@ -250,7 +250,7 @@ def _plain(value: object) -> str:
     return plain_name(str(value))
 
 
-# Operators whose result may tell sizes alone; the last ones where what they are given does.
+# Operators whose result may hold sizes alone; the last ones where what they are given does.
 _KEEP_SIZES = ("Squeeze", "Unsqueeze", "Identity", "Cast")
 _OF_SIZES = frozenset(("Shape", "Gather", *_KEEP_SIZES))
 
@@ -258,7 +258,7 @@ Symbol = Callable[[str], "str | None"]
 
 
 class Sizes:
-    """Values that only tell sizes of tensors, evaluated: reading a batch size off another tensor is no difference.
+    """Values that only hold sizes of tensors, evaluated: reading a batch size off another tensor is no difference.
 
     Args:
         symbol: canonical name of a dynamic dimension, None for one that inputs and outputs don't have.

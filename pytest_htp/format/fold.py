@@ -37,12 +37,12 @@ def fold_rows(rows: Iterable[_R]) -> list[_R]:
     Raises:
         HTPUsageError: two rows have the same path.
     """
-    contents: dict[str, _R] = {}
+    representatives: dict[str, _R] = {}
     groups: dict[tuple[str, Template], list[Vector]] = {}
     for row in rows:
         content = replace(row, path="")
         key = repr([sorted(part.items()) if isinstance(part, dict) else part for part in astuple(content)])
-        contents.setdefault(key, content)
+        representatives.setdefault(key, content)
         template, vector = split_path(row.path)
         groups.setdefault((key, template), []).append(vector)
     folded: list[tuple[NaturalKey, str, str]] = []
@@ -51,7 +51,7 @@ def fold_rows(rows: Iterable[_R]) -> list[_R]:
             path = render_pattern(template, ((n,) for n in vectors[0]))
             raise HTPUsageError(f"two rows describe one module: {path!r}; every module has exactly one row")
         folded += ((*_placed(template, box), key) for box in _boxes(vectors))
-    return [replace(contents[key], path=pattern) for _, pattern, key in sorted(folded)]
+    return [replace(representatives[key], path=pattern) for _, pattern, key in sorted(folded)]
 
 
 def fold_paths(paths: Iterable[str]) -> list[str]:

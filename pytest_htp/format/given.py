@@ -16,7 +16,7 @@ from pathlib import Path
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.format.load import MAX_BYTES, unreadable
 
-# How every serialized ModelProto begins (field 1, the IR version), and no JSON does: a pipe's name tells nothing.
+# How every serialized ModelProto begins (field 1, the IR version), and no JSON does: a pipe's name says nothing.
 ONNX_START = b"\x08"
 # protobuf itself can't hold more: its sizes are C's int.
 MAX_ONNX = 2**31 - 1

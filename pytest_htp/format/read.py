@@ -133,7 +133,7 @@ _UNKNOWN = object()
 
 
 def _at(value: Any, place: str) -> Any:
-    """The value at a place as ``msgspec`` writes it; keys of free tables it does not tell."""
+    """The value at a place as ``msgspec`` writes it; it leaves out keys of free tables."""
     if "[...]" in place:
         return _UNKNOWN
     for name, index in _STEP.findall(place):

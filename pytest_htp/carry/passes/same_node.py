@@ -18,7 +18,7 @@ class SameNodePass:
        it, and weights around it that lay on its other side;
     3. what the node makes is what the original made, unless it goes by the name of a value that the original did
        not make: then it also took over what came after the original (Conv that a following Add was folded into),
-       and the region pass tells what.
+       and the region pass decides what.
     """
 
     rule = "same node"

@@ -87,7 +87,7 @@ def _is_read(values: tuple[str, str]) -> bool:
 
 
 def _renamed_inputs(context: Context) -> frozenset[tuple[str, str]]:
-    """Inputs as programs name them, before and after a change of name that io.renamed tells."""
+    """Inputs as programs name them, before and after a change of name that io.renamed reports."""
     return frozenset(
         (f"input {was}", f"input {now}")
         for draft in context.drafts

@@ -104,7 +104,7 @@ def _between(line: Line, lines: dict[int, Line]) -> bool:
 
 
 def _maker(value: str, lines: dict[int, Line]) -> str:
-    """The operator that made a value, ``_STORED`` for a constant, ``""`` where its module does not tell."""
+    """The operator that made a value, ``_STORED`` for a constant, ``""`` where its module's program does not say."""
     for _ in lines:
         line = lines.get(int(value[1:])) if value.startswith("%") and value[1:].isdecimal() else None
         if line is None or not line.inputs or bare(line.name) not in _PASSES:

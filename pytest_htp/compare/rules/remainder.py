@@ -46,5 +46,5 @@ def _expected(context: Context, name: str) -> bool:
         return not (before.weights.kept and after.weights.kept)
     if name == "untagged.program":
         return before.untagged.program is None or after.untagged.program is None
-    # toolchain.changed says the one; of the other, what both records have is told, and what one lacks did not change.
+    # toolchain.changed reports the one; of the other, what both records hold is compared, and nothing else.
     return name in ("model.exporter", "weights.tables")

@@ -7,11 +7,11 @@ from pytest_htp.compare.context import Context
 
 def report_unobserved(context: Context) -> None:
     before, after = (record.unobserved for record in (context.before, context.after))
-    lost = [place for place in after if place not in before]
-    if lost:
+    unwatched = [place for place in after if place not in before]
+    if unwatched:
         context.report(
             "evidence.unobserved",
-            f"{', '.join(lost)} can no longer be watched: evidence that rests on it is missing or no longer direct; "
+            f"{', '.join(unwatched)} can no longer be watched: evidence that rests on it is missing or no longer direct; "
             "update pytest-htp for this version of the exporter",
             before=before,
             after=after,

@@ -7,7 +7,7 @@ from pytest_htp.compare.context import Context
 from pytest_htp.compare.rules.attestation import newly_contradicted
 from pytest_htp.format.paths import Neighbourhood
 
-# A fingerprint names children by path and tells own values from foreign ones, so these change it from outside.
+# A fingerprint names children by path and separates own values from others', so these change it from outside.
 _CAUSES = ("tags.moved", "controlflow.added", "fusion.lost", "fusion.gained")
 
 
@@ -20,7 +20,7 @@ def claim_rewired(context: Context) -> None:
     for code in _CAUSES:
         causes.update(context.modules_by_code.get(code, ()))
     causes.update(newly_contradicted(context))
-    # Nodes that lost their tag are foreign to the module they belong to, and at home again once they have it back.
+    # Nodes without their tag no longer count for the module they belong to, and count again once they have it back.
     causes.update(pair.path for pair in modules.changed if pair.path not in context.open and pair.change.direct)
     # Another class with other operators, or a module that stopped or began to compute: what passes through it now
     # comes from elsewhere. The root encloses everything and would hide it.
