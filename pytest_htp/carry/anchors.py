@@ -7,6 +7,7 @@ import onnx_ir as ir
 from pytest_htp.carry.correspondence import Correspondence
 from pytest_htp.carry.equal_weights import WeightIndex, elements, equal_weights
 from pytest_htp.carry.names import extended_name
+from pytest_htp.carry.operators import initializers
 
 
 def anchor(graphs: Correspondence) -> None:
@@ -27,20 +28,16 @@ def anchor(graphs: Correspondence) -> None:
         if value.name in inputs and not value.is_initializer():
             graphs.values[value] = inputs[value.name]
     unknown: list[ir.Value] = []
-    for value in _initializers(graphs.after.model):
+    for value in initializers(graphs.after.model):
         if not _by_name(graphs, value):
             unknown.append(value)
     if unknown:
-        known = WeightIndex(_initializers(before))
+        known = WeightIndex(initializers(before))
         for value in unknown:
             array = elements(value)
             found = known.find(array) if array is not None else ()
             if found:
                 graphs.weights[value] = found
-
-
-def _initializers(model: ir.Model) -> list[ir.Value]:
-    return [value for graph in model.graphs() for value in graph.initializers.values()]
 
 
 def _by_name(graphs: Correspondence, value: ir.Value) -> bool:

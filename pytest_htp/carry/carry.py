@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from pytest_htp.carry.anchors import anchor
 from pytest_htp.carry.correspondence import Correspondence, Inserted, StandsFor
-from pytest_htp.carry.operators import stored
+from pytest_htp.carry.operators import initializers, stored
 from pytest_htp.carry.order import named_elsewhere
 from pytest_htp.carry.passes import CarryPass, default_passes
 from pytest_htp.carry.related import unrelated
@@ -75,13 +75,11 @@ def _remember_parameters(graphs: Correspondence) -> None:
     """Let weights that were made of parameters lead to them, as the exporter's optimizer does for what it folds;
     mark what was computed from weights or values.
     """
-    for graph in graphs.after.model.graphs():
-        for value in graph.initializers.values():
-            original = graphs.values.get(value)
-            if value.dtype in STRUCTURAL:
-                continue
-            if original is None or original.const_value is None or computed_from_data(original):
-                value.meta[COMPUTED] = True
+    for value in initializers(graphs.after.model):
+        original = graphs.values.get(value)
+        is_data = original is None or original.const_value is None or computed_from_data(original)
+        if value.dtype not in STRUCTURAL and is_data:
+            value.meta[COMPUTED] = True
     for value, originals in (*graphs.weights.items(), *((v, (o,)) for v, o in graphs.values.items())):
         if value.is_initializer() and value.name not in graphs.after.shared_parameters:
             size = sum(original.const_value.size for original in originals if original.const_value is not None)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Container
 
 # Where a tool's addition may begin or end. A longer number is another name: ``val_4`` is no part of ``val_47``.
 _BOUNDARY = re.compile(r"[^0-9A-Za-z]|(?<=[0-9])(?=[A-Za-z])|$")
@@ -18,7 +18,8 @@ def extended_name(name: str | None, known: Container[str]) -> str | None:
     """
     if not name:
         return None
-    for start in _starts(name):
+    word = _PREFIX.match(name)
+    for start in (0,) if word is None else (0, word.end()):
         for end in sorted((match.start() for match in _BOUNDARY.finditer(name, start + 1)), reverse=True):
             if name[start:end] in known:
                 return name[start:end]
@@ -29,10 +30,3 @@ def without_first_word(name: str) -> str | None:
     """What follows a tool's word in front of a name, None without one."""
     word = _PREFIX.match(name)
     return name[word.end() :] if word is not None else None
-
-
-def _starts(name: str) -> Iterator[int]:
-    yield 0
-    word = _PREFIX.match(name)
-    if word is not None:
-        yield word.end()

@@ -21,6 +21,11 @@ def operator(node: ir.Node) -> tuple[str, str]:
     return ("" if node.domain == "ai.onnx" else node.domain), node.op_type
 
 
+def initializers(model: ir.Model) -> list[ir.Value]:
+    """The stored constants of a model, those of bodies too."""
+    return [value for graph in model.graphs() for value in graph.initializers.values()]
+
+
 def stored(value: ir.Value | None) -> ir.Value | None:
     """The stored constant that a value is, straight or by another name; None where a node makes it of others."""
     while value is not None and (maker := value.producer()) is not None and maker.op_type == "Identity":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from pytest_htp.carry.correspondence import Correspondence
-from pytest_htp.carry.operators import converts_storage, operator
+from pytest_htp.carry.operators import converts_storage, initializers, operator
 
 # Below this share of its weights known, a graph was made of something else. Shares in between don't
 # occur: graphs made of one another share all but what was folded, others share a table of positions at most.
@@ -39,10 +39,7 @@ def unrelated(graphs: Correspondence) -> str | None:
 
 def _matrices(model: ir.Model) -> list[ir.Value]:
     return [
-        value
-        for graph in model.graphs()
-        for value in graph.initializers.values()
-        if value.const_value is not None and len(value.const_value.shape) > 1
+        value for value in initializers(model) if value.const_value is not None and len(value.const_value.shape) > 1
     ]
 
 

@@ -192,8 +192,8 @@ def constant(tensor: ir.TensorProtocol, *, values: bool = True) -> str:
 
 
 def table(tensor: ir.TensorProtocol) -> str:
-    """A buffer's content as :func:`constant` describes it, but floats always by their summary, and to one digit more: their
-    sixth digit may differ between machines, of the frequencies that a power gives.
+    """A buffer's content as :func:`constant` describes it, but floats always by their summary, and to one digit more:
+    their sixth digit may differ between machines, of the frequencies that a power gives.
     """
     if not tensor.dtype.is_floating_point():
         return constant(tensor)

@@ -11,8 +11,8 @@ def report_unobserved(context: Context) -> None:
     if unwatched:
         context.report(
             "evidence.unobserved",
-            f"{', '.join(unwatched)} can no longer be watched: evidence that rests on it is missing or no longer direct; "
-            "update pytest-htp for this version of the exporter",
+            f"{', '.join(unwatched)} can no longer be watched: evidence that rests on it is missing or no longer "
+            "direct; update pytest-htp for this version of the exporter",
             before=before,
             after=after,
         )
