@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from pytest_htp.compare.context import QUALITY_TOLERANCE, Context
 from pytest_htp.compare.finding import Comparison
 from pytest_htp.compare.policy import Policy
-from pytest_htp.compare.rules import LATER, RULES
+from pytest_htp.compare.rules import RULES
 from pytest_htp.compare.rules.quality import compare_quality
 from pytest_htp.compare.rules.toolchain import changed_versions
 from pytest_htp.compare.stages import compare_stages
@@ -79,8 +79,6 @@ def compare_exports(
             rule(context)
         compare_quality(context)  # of an export that is quantized itself
         compare_stages(context, RULES)
-        for rule in LATER:
-            rule(context)
         return Comparison(context.findings(), context.toolchain_changed)
 
 

@@ -59,7 +59,5 @@ RULES: tuple[Callable[[Context], None], ...] = (
     targets.compare_targets,
     cost.compare_flops,
     remainder.report_remainder,
+    cost.compare_tokens,
 )
-
-# Of what was made of an export.
-LATER: tuple[Callable[[Context], None], ...] = (cost.compare_tokens,)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from pytest_htp.compare.changes import Change, bare
+from pytest_htp.compare.changes import bare
 from pytest_htp.compare.context import Context
 from pytest_htp.format.program import Line, parse_line
 from pytest_htp.format.record import ModuleRow
@@ -52,7 +52,7 @@ def compare_quantization(context: Context) -> None:
             if not change.ops:
                 words += ": between conversions before" if code == CODES[0] else ": between conversions now"
             context.report(
-                code, words, module=path, before=_counts(change, change.before), after=_counts(change, change.after)
+                code, words, module=path, before=change.counts(change.before), after=change.counts(change.after)
             )
     context.claim(*lost, *gained)
     if lost or gained:  # conversions at a module's border are its neighbours' affair too
@@ -117,7 +117,3 @@ def _maker(value: str, lines: dict[int, Line]) -> str:
     if value.startswith("parameter "):
         return _STORED
     return bare(value.partition(":")[2].partition("#")[0])
-
-
-def _counts(change: Change, row: ModuleRow) -> dict[str, int]:
-    return change.counts(row)
