@@ -6,12 +6,17 @@ import itertools
 from pathlib import Path
 from typing import Any
 
+import onnx_ir as ir
 import pytest
 import torch
 from torch import nn
 
 from fixtures import config_dir
 from pytest_htp import HTPExport, HTPExporter, HTPExportError, compare_exports
+from pytest_htp.capture.inputs import make_inputs
+from pytest_htp.parity.further import derived_sets
+
+T = torch.Tensor
 
 
 class Mean(nn.Module):
@@ -142,3 +147,30 @@ def test_a_bad_set_is_named(sets: Any, message: str, tmp_path: Path) -> None:
         export(tmp_path, Mean().eval(), X, parity_inputs=sets)
     assert message in str(caught.value)
     assert not (tmp_path / "m.onnx").exists()
+
+
+class Refuses(nn.Module):
+    """Thirteen inputs, of which one alone may have another size."""
+
+    def __init__(self, free: int) -> None:
+        super().__init__()
+        self.free = free
+
+    def forward(self, a: T, b: T, c: T, d: T, e: T, f: T, g: T, h: T, i: T, j: T, k: T, m: T, n: T) -> T:
+        given = (a, b, c, d, e, f, g, h, i, j, k, m, n)
+        if any(len(x) != 4 + place for place, x in enumerate(given) if place != self.free):
+            raise ValueError("another size")
+        return torch.stack([x.sum() for x in given])
+
+
+@pytest.mark.parametrize(("free", "names"), [(11, ["other sizes"]), (12, [])])
+def test_twelve_groups_of_axes_are_tried_one_by_one(free: int, names: list[str]) -> None:
+    model = Refuses(free)
+    inputs = tuple(torch.ones(4 + place) for place in range(13))
+    prepared = make_inputs(model, inputs)
+    values = [
+        ir.Value(name=name, shape=ir.Shape([f"size_{name}"]), type=ir.TensorType(ir.DataType.FLOAT))
+        for name in prepared.named
+    ]
+    program = ir.Model(ir.Graph(values, [], nodes=[], opset_imports={"": 20}), ir_version=10)
+    assert [each.name for each in derived_sets(model, prepared, model(*inputs), program)] == names
