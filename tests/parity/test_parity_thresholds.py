@@ -9,9 +9,7 @@ from typing import Any, cast
 import onnx_ir as ir
 import pytest
 import torch
-from torch import nn
 
-from pytest_htp.parity import further
 from pytest_htp.parity.differences import difference, magnitude
 from pytest_htp.parity.divergence import Noise, _worst, is_off, locate
 from pytest_htp.parity.further import _masks, _pad, _resize
@@ -254,11 +252,3 @@ def test_masks_of_four_and_more_ones_are_padded() -> None:
     }
     masks = _masks(cast(Any, SimpleNamespace(named=named)))
     assert masks == [id(named["attention_mask"]), id(named["decoder_attention_mask"])]
-
-
-def test_twelve_groups_of_axes_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    tried: list[int] = []
-    monkeypatch.setattr(further, "_try", lambda model, name, example, changes: tried.append(len(changes)))
-    axes = {(0, size): {size: [0]} for size in range(13)}
-    assert further._resized(nn.Identity(), cast(Any, None), axes) is None
-    assert tried == [13] + [1] * 12
