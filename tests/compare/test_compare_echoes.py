@@ -81,6 +81,25 @@ def test_a_root_of_another_class_hides_no_rewiring() -> None:
     assert found(bert(), changed(change)) == [("module.class_changed", ""), ("ops.changed", "pooler")]
 
 
+@pytest.mark.parametrize(
+    ("ops", "expected"),
+    [
+        ({"Tanh": 1}, ["head", "pooler"]),
+        ({"Tanh": -1}, ["head", "pooler"]),
+        ({"Gather": -1, "Tanh": -1}, ["pooler"]),  # what passes through it comes from elsewhere now
+    ],
+)
+def test_a_neighbour_is_rewired_by_a_module_that_stops_and_by_no_other(
+    ops: dict[str, int], expected: list[str]
+) -> None:
+    def change(rows: dict[str, Any]) -> None:
+        add_ops(rows["pooler"], ops)
+        rows["head"]["fingerprint"] = "rewired"
+
+    for before, after in ((bert(), changed(change)), (changed(change), bert())):
+        assert sorted(found(before, after)) == [("ops.changed", path) for path in expected]
+
+
 # A child gone or new: the operators that joined its result to others'.
 
 

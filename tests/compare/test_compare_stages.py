@@ -304,3 +304,14 @@ def test_an_operator_whose_weight_is_no_longer_quantized_runs_in_float(
 
     of_quantization = [entry for entry in found(of(old), of(new)) if entry[0].startswith("quantization.")]
     assert of_quantization == ([] if code is None else [(code, QUERY, "int8:qdq")])
+
+
+@pytest.mark.parametrize(("nodes", "tagged", "foreign"), [(2, 0, True), (2, 1, False), (0, 0, False)])
+def test_of_a_stage_without_any_tag_it_is_asked_what_it_was_made_of(nodes: int, tagged: int, foreign: bool) -> None:
+    def fail(record: Record) -> None:
+        record["parity"]["failed"] = ["pooler_output"]
+        record["coverage"].update(total_nodes=nodes, direct=tagged, none=nodes - tagged)
+
+    before, after = staged(bert()), staged(bert(), of=edited(fail))
+    (failed,) = (each for each in compare_exports(before, after).findings if each.code == "parity.failed")
+    assert ("was this made of the export?" in failed.message) is foreign
