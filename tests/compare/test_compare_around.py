@@ -200,3 +200,18 @@ def test_an_output_of_another_layer_is_told_of_the_module_around_them_that_ran()
         return edited(edit)
 
     assert found(of(0), of(1)) == [("ops.changed", "encoder")]
+
+
+def test_what_several_modules_lost_and_others_gained_is_moved() -> None:
+    """Not one to one, but all of it in total."""
+
+    def change(rows: dict[str, Row]) -> None:
+        add_ops(rows["pooler"], {"Tanh": -1})
+        add_ops(rows["embeddings"], {"Add": -1})
+        add_ops(rows["encoder"], {"Tanh": 1, "Add": 1})
+
+    findings = compare_exports(bert(), changed(change)).findings
+    assert [(each.code, each.module, each.message) for each in findings] == [
+        ("tags.moved", "embeddings", "Add 1 of embeddings is now tagged encoder"),
+        ("tags.moved", "pooler", "Tanh 1 of pooler is now tagged encoder"),
+    ]

@@ -116,6 +116,25 @@ def test_shape_code_gone_with_an_axis_fixed_drops_no_coverage() -> None:
     assert codes(partly_tagged(12), edited(fixed, after)) == ["io.dim_fixed"]
 
 
+@pytest.mark.parametrize(
+    ("gone", "untagged", "dropped"),
+    [
+        ({"Expand": -2}, {"Shape": 3, "Size": 1}, True),  # fewer nodes, and one more than before without evidence
+        ({"Expand": -2, "Gather": 4}, {"Shape": 3, "Size": 1}, False),  # no more than there are new ones
+        ({"Expand": -2, "Gather": 1}, {"Shape": 3, "Size": 1}, True),
+    ],
+)
+def test_with_an_axis_fixed_as_many_nodes_may_lack_evidence_as_there_are_new_ones(
+    gone: dict[str, int], untagged: dict[str, int], dropped: bool
+) -> None:
+    def fixed(record: Record) -> None:
+        for tensor in record["inputs"] + record["outputs"]:
+            tensor["dims"][0] = 2
+
+    after = changed(lambda rows: add_ops(rows[""], gone, "BOOL"), untagged=untagged)
+    assert ("coverage.dropped" in codes(partly_tagged(12), edited(fixed, after))) is dropped
+
+
 def test_a_ratio_that_dropped_excuses_no_contradiction() -> None:
     after = changed(lost_in_pooler, untagged={"Shape": 3})
     after["attestation"]["contradicted"] = ["pooler.dense"]

@@ -136,7 +136,7 @@ def test_a_table_of_findings_names_the_toolchain_that_changed() -> None:
     found = Comparison((Finding("ops.changed", "m", module=""),), (("torch", "1", None), ("onnx", None, "2")))
     table = render_markdown(found, "net", "regression").replace("\\", "")
     assert "0 of 1 findings at or above regression." in table
-    assert "- torch 1 → absent\n- onnx absent → 2\n" in table
+    assert "\n\nLikely cause, the toolchain changed:\n\n- torch 1 → absent\n- onnx absent → 2\n\n| verdict" in table
     assert render_markdown(Comparison(), "net", "drift") == "### net: unchanged\n\nNothing changed."
 
 

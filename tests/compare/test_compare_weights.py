@@ -165,6 +165,23 @@ def test_a_constant_of_the_code_is_no_parameter_of_another_type() -> None:
     assert (finding.code, finding.module) == ("weights.dtype", "pooler")
 
 
+@pytest.mark.parametrize(("casts", "converts"), [((0, 1), True), ((1, 0), False), ((1, 1), False)])
+def test_a_module_that_converts_its_input_stores_its_parameters_converted(
+    casts: tuple[int, int], converts: bool
+) -> None:
+    """The model's own are what they were: the exporter stored them so."""
+    before, after = (
+        changed(lambda rows, count=count: add_ops(rows["pooler.dense"], {"Cast": count}) if count else None)
+        for count in casts
+    )
+    stored_in_half = changed(lambda rows: in_half(rows, "pooler.dense"), after)
+    stored_in_half["weights"]["parameters"] = before["weights"]["parameters"]
+    found = compare_exports(before, stored_in_half).at_or_above("drift")
+    assert [(each.code, each.module) for each in found] == [
+        ("dtype.internal" if converts else "weights.dtype", "pooler.dense")
+    ]
+
+
 def test_parameters_of_another_type_are_told_though_no_module_shows_them() -> None:
     after = edited(lambda r: r["weights"]["parameters"].update(dtypes={"FLOAT16": 60}))
     (finding,) = compare_exports(bert(), after).findings

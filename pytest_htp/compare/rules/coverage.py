@@ -95,7 +95,7 @@ def _losers(context: Context) -> list[str]:
 def _from_axes(context: Context, old: int, new: int) -> bool:
     """Axes were freed or fixed, and as many nodes lack evidence now as new shape code may, or no more than did."""
     grown = context.after.coverage.total_nodes - context.before.coverage.total_nodes
-    return context.reported(*_AXES) and grown != 0 and new - old <= max(grown, 0)
+    return context.reported(*_AXES) and new - old <= max(grown, 0)
 
 
 def _from_known_causes(context: Context) -> bool:
