@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from functools import lru_cache
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import Protocol
 from urllib.parse import unquote
 
@@ -193,27 +193,20 @@ def _compare(
     same_values = Counter(a.inputs) == Counter(inputs)
     if same_values and a.name in COMMUTATIVE:
         return
-    changed = [
-        (place, was, now)
-        for place, (was, now) in enumerate(_longest(list(a.inputs), inputs))
-        if was != now
-    ]  # fmt: skip
+    both = zip_longest(a.inputs, inputs, fillvalue="")
+    changed = [(place, was, now) for place, (was, now) in enumerate(both) if was != now]
     order = tuple(place for place, _, _ in changed) if same_values else ()
     head = f"{a.name} is given" if a.is_call else f"{a.name}:"
     if same_values:
-        what = (
-            " in another order: "
-            if a.is_call
-            else " order of inputs: "
-            if a.name == "Concat"
-            else " inputs exchanged: "
-        )
-        words = f"{head}{what}{_before_and_after(a.inputs, inputs, in_words)}"
+        of_node = "order of inputs" if a.name == "Concat" else "inputs exchanged"
+        what = "in another order" if a.is_call else of_node
+        words = f"{head} {what}: {_before_and_after(a.inputs, inputs, in_words)}"
     else:
         parts = []
         if a.name in COMMUTATIVE:
             left, right = Counter(a.inputs) - Counter(inputs), Counter(inputs) - Counter(a.inputs)
-            changed = [(0, x, y) for x, y in _longest(sorted(left.elements()), sorted(right.elements()))]
+            both = zip_longest(sorted(left.elements()), sorted(right.elements()), fillvalue="")
+            changed = [(0, was, now) for was, now in both]
         for place, was, now in changed:
             where = "" if a.name in COMMUTATIVE or len(a.inputs) == 1 else f" {place + 1}"
             name = "input" if not a.is_call else "value"
@@ -233,11 +226,6 @@ def _before_and_after(was: Sequence[str], now: Sequence[str], in_words: _InWords
 
 def _body(value: str, in_words: _InWords) -> str:
     return f"({', '.join(map(in_words, split_values(value[1:-1])))})" if value.startswith("(") else value
-
-
-def _longest(a: Sequence[str], b: Sequence[str]) -> Iterator[tuple[str, str]]:
-    for place in range(max(len(a), len(b))):
-        yield a[place] if place < len(a) else "", b[place] if place < len(b) else ""
 
 
 def _align(old: Sequence[Line], new: Sequence[Line]) -> tuple[list[tuple[Line, Line]], list[Line], list[Line]]:
