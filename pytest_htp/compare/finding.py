@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from pytest_htp.compare.codes import CODES, is_plugin_code
@@ -57,13 +56,17 @@ class Finding(dict[str, Any]):
         raise AttributeError(f"findings are read-only, {name!r} can't be set")
 
     def __reduce__(self) -> tuple[object, ...]:
-        return partial(Finding, **self), ()
+        return _restore, (dict(self),)  # values as arguments, so that a deep copy copies them
 
     @property
     def cause(self) -> str:
         """Who can cause findings of this code: ``exporter`` or ``model`` (see Code.cause)."""
         known = CODES.get(self["code"])
         return known.cause if known is not None else "model"
+
+
+def _restore(values: Mapping[str, Any]) -> Finding:
+    return Finding(**values)
 
 
 def finding_order(finding: Mapping[str, Any]) -> tuple[Any, ...]:
