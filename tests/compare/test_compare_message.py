@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import pytest
@@ -130,6 +132,14 @@ def test_who_can_cause_a_finding() -> None:
             Finding("x-vendor.what", "m", verdict=verdict)
     with pytest.raises(HTPUsageError, match=r"known: breaking, regression, drift, improvement, info, ignore$"):
         Policy.parse("ops.changed:unchanged")
+
+
+def test_a_finding_is_pickled_and_copied() -> None:
+    finding = Finding("ops.changed", "m", module="a", before={"nodes": [1]}, stage="fp16")
+    for other in (pickle.loads(pickle.dumps(finding)), copy.deepcopy(finding)):
+        assert type(other) is Finding
+        assert other == finding
+        assert other["before"]["nodes"] is not finding["before"]["nodes"]
 
 
 def test_a_table_of_findings_names_the_toolchain_that_changed() -> None:
