@@ -97,7 +97,7 @@ def _spread(size: int, most: int) -> npt.NDArray[np.int64]:
 
 
 def _alike(one: Vectors, others: Vectors) -> npt.NDArray[np.bool_]:
-    """Whether vectors correlate with each of others (…, channels, elements)."""
+    """Whether vectors correlate with each of others (…, channels, elements), of whose channels half must vary."""
     vary = one.any(-1) & others.any(-1)
     enough = vary.sum(-1) >= max(min(2, len(one)), len(one) // 2)
     products = np.abs(np.einsum("ce,...ce->...c", one, others))
@@ -179,7 +179,7 @@ def _sums(array: Array) -> Vectors:
 
 
 def _parts(array: Array) -> Iterator[list[Array]]:
-    """An array cut into two, three or four equal parts along each axis."""
+    """An array cut into two (gate, up), three (query, key, value) or four (an LSTM) equal parts along each axis."""
     for axis in range(array.ndim):
         for count in (2, 3, 4):
             if array.shape[axis] % count == 0 and array.shape[axis] > count:

@@ -12,7 +12,7 @@ from htp_graphs import graph, weight
 from onnx import helper
 
 from pytest_htp.carry import carry
-from pytest_htp.carry.equal_weights import equal_weights
+from pytest_htp.carry.equal_weights import WeightIndex, equal_weights
 from pytest_htp.carry.values import Samples, equal_values
 from pytest_htp.tagging.read import read_tagging
 
@@ -54,6 +54,22 @@ def test_a_copy_in_coarser_steps_correlates(correlation: float, same: bool) -> N
     channels = numbers(4, 64)
     scaled = correlated(channels, correlation) * np.array([[1.0], [-30.0], [900.0], [-5.0]])
     assert equal_weights(channels, scaled) is same
+
+
+@pytest.mark.parametrize(("vary", "same"), [(3, False), (4, True)])
+def test_half_of_the_channels_must_vary(vary: int, same: bool) -> None:
+    channels = numbers(8, 64) * (np.arange(8) < vary)[:, np.newaxis]
+    assert equal_weights(channels, channels * np.array([1, -30, 900, -5, 7, 70, -700, 2])[:, np.newaxis]) is same
+
+
+@pytest.mark.parametrize(("count", "found"), [(2, True), (3, True), (4, True), (5, False)])
+def test_two_to_four_weights_are_found_joined(count: int, found: bool) -> None:
+    weights = [ir.Value(name=f"w{place}") for place in range(5)]
+    for place, value in enumerate(weights):
+        value.const_value = ir.tensor(numbers(8, 12, seed=place).astype(np.float32))
+    arrays = [value.const_value.numpy() for value in weights[:count] if value.const_value is not None]
+    for axis in (0, 1):
+        assert WeightIndex(weights).find(np.concatenate(arrays, axis)) == (tuple(weights[:count]) if found else ())
 
 
 @pytest.mark.parametrize(("size", "same"), [(256, False), (257, True)])
