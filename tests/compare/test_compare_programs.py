@@ -139,6 +139,10 @@ def test_the_same_operators_of_another_type_are_another_precision() -> None:
     assert finding.message == "node outputs: INT32 0 -> 1, INT64 1 -> 0"
 
 
+READS = "%1 = Exp(in0) | %2 = Log(in1) | %3 = Div(%1, %2)"
+READS_BACKWARDS = "%1 = Log(in0) | %2 = Exp(in1) | %3 = Div(%1, %2)"
+
+
 @pytest.mark.parametrize(
     ("pooler", "dense", "expected"),
     [
@@ -155,6 +159,23 @@ def test_the_same_operators_of_another_type_are_another_precision() -> None:
          ("%1 = Sub(in0, in1)", "%1 = Sub(in0, in1)"), ["pooler.dense"]),
         (("call dense(x:f, y:f) | %1 = Tanh(dense:Sub)", "call dense(y:f, x:f) | %1 = Tanh(dense:Sub)"),
          ("%1 = Add(in0, in1)", "%1 = Add(in0, in1)"), [None]),  # record.changed: in whichever order
+        # it reads them in another order, and is given them so
+        (("call dense(x:f, y:f) | %1 = Tanh(dense:Div)", "call dense(y:f, x:f) | %1 = Tanh(dense:Div)"),
+         (READS, READS_BACKWARDS), ["pooler.dense"]),
+        (("call dense(x:f, y:f) | %1 = Tanh(dense:Div)", "call dense(x:f, y:f) | %1 = Tanh(dense:Div)"),
+         (READS, READS_BACKWARDS), ["pooler.dense"]),
+        # it is given two of three in another order, and reads two others so
+        (("call dense(x:f, y:f, z:f)", "call dense(x:f, z:f, y:f)"), (f"{READS} | %4 = Pow(%3, in2)",
+         f"{READS_BACKWARDS} | %4 = Pow(%3, in2)"), ["pooler", "pooler.dense"]),
+        # own values in another order, given to a child that changed by itself
+        (("%1 = Exp(in0) | %2 = Log(in0) | call dense(%1, %2)", "%1 = Log(in0) | %2 = Exp(in0) | call dense(%1, %2)"),
+         ("%1 = Gemm(in0, in1; alpha=2)", "%1 = Gemm(in0, in1; alpha=3)"), ["pooler", "pooler.dense"]),
+        # a call more, or one less, of a child that is what it was
+        (("%1 = Tanh(in0)", "call dense(x:f) | %1 = Tanh(in0)"), ("%1 = Relu(in0)", "%1 = Relu(in0)"), ["pooler"]),
+        (("call dense(x:f) | %1 = Tanh(in0)", "%1 = Tanh(in0)"), ("%1 = Relu(in0)", "%1 = Relu(in0)"), ["pooler"]),
+        # several children at once
+        (("call dense.{0..1}(x:f, y:f) | %1 = Tanh(in0)", "call dense.{0..1}(y:f, x:f) | %1 = Tanh(in0)"),
+         ("%1 = Relu(in0)", "%1 = Relu(in0)"), ["pooler"]),
         # other values
         (("call dense(x:f) | %1 = Tanh(in0)", "call dense(y:f) | %1 = Tanh(in0)"),
          ("%1 = Relu(in0)", "%1 = Relu(in0)"), ["pooler"]),
@@ -165,3 +186,49 @@ def test_the_finding_belongs_to_the_module_whose_own_lines_changed(
 ) -> None:
     before, after = (programs(pooler=pooler[side], pooler__dense=dense[side]) for side in (0, 1))
     assert [module for _, module in found(before, after)] == expected
+
+
+ATTENTION = "encoder.layer.1.attention"
+GIVEN = ("call self(x:f, y:f, z:f)", "call self(y:f, x:f, z:f)")
+
+
+@pytest.mark.parametrize(
+    ("inner", "query", "expected", "words"),
+    [
+        ("call query(in0, in1)", "%1 = Sub(in0, in1)", f"{ATTENTION}.self.query", "Sub: inputs exchanged: x:f, y:f"),
+        ("call query(in2, in1, in0)", "%1 = Concat(in1, in2)", f"{ATTENTION}.self.query", "Concat: order of inputs: "),
+        ("%1 = Sub(in0, in1)", "%1 = Sub(in0, in1)", f"{ATTENTION}.self", "Sub: inputs exchanged: x:f, y:f"),
+        # by two lines, by one that reads only one of them, by several children, by one that has no program
+        ("call query(in0, in1) | %1 = Exp(in0)", "%1 = Sub(in0, in1)", ATTENTION, "self is given in another order"),
+        ("%1 = Exp(in0)", "%1 = Sub(in0, in1)", ATTENTION, "self is given in another order"),
+        ("call q.{0..1}(in0, in1)", "%1 = Sub(in0, in1)", ATTENTION, "self is given in another order"),
+        ("call other(in0, in1)", "%1 = Sub(in0, in1)", ATTENTION, "self is given in another order"),
+    ],
+)
+def test_an_exchange_is_of_the_one_line_that_reads_both(inner: str, query: str, expected: str, words: str) -> None:
+    before, after = (
+        programs(**{f"{ATTENTION}": given, f"{ATTENTION}.self": inner, f"{ATTENTION}.self.query": query})
+        for given in GIVEN
+    )
+    (finding,) = compare_exports(before, after).findings
+    assert (finding.code, finding.module) == ("ops.changed", expected)
+    assert finding.message.startswith(words)
+
+
+def test_a_child_that_calls_itself_in_a_file_that_was_edited_is_followed_to_no_end() -> None:
+    before, after = (
+        programs(pooler=given.replace("self", "dense"), pooler__dense="call (in0, in1)") for given in GIVEN
+    )
+    assert found(before, after) == [("ops.changed", "pooler")]
+
+
+def test_a_renamed_input_changes_no_program() -> None:
+    def of(name: str, read: str) -> Record:
+        record = programs(
+            embeddings=f"call word(input {read}) | %1 = Relu(input {read})", embeddings__word="%1 = Abs(in0)"
+        )
+        record["inputs"][0]["name"] = name
+        return record
+
+    assert found(of("input_ids", "input_ids"), of("ids", "ids")) == [("io.renamed", None)]
+    assert found(of("ids", "ids"), of("ids", "attention_mask")) == [("ops.changed", "embeddings")]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pytest_htp.compare.changes import Pair
+from pytest_htp.compare.changes import Change, Pair
 from pytest_htp.compare.context import Context
 from pytest_htp.compare.lines import Difference, diff_programs
 from pytest_htp.compare.rules.attestation import newly_contradicted
@@ -99,28 +99,24 @@ def _renamed_inputs(context: Context) -> frozenset[tuple[str, str]]:
 
 def _echo(difference: Difference, path: str, tree: _Tree, context: Context) -> bool:
     """Whether another module's change accounts for a difference; one handed down is put on that module's account."""
-    if difference.callee is not None:
-        children = [join_path(path, name) for name in called_paths(difference.callee)]
-        if not difference.order and (tree.gone or tree.real - {path}):
-            # Which values a child is given follows from what came, went or changed around it; only an exchange of the
-            # same values is a change of its own.
+    called = called_paths(difference.callee) if difference.callee is not None else []
+    if called and not difference.order and (tree.gone or tree.real - {path}):
+        # Which values a child is given follows from what came, went or changed around it; only an exchange of the
+        # same values is a change of its own.
+        return True
+    if len(called) == 1 and difference.order:
+        child = join_path(path, called[0])
+        if child in tree.real and child in tree.pairs:
+            if _undone(difference, tree.pairs[child].change):
+                return True
+        elif (place := _followed(context, child, difference.order)) is not None:
+            reader, text = place
+            line = parse_line(text)
+            if line.name not in COMMUTATIVE:
+                what = "order of inputs" if line.name == "Concat" else "inputs exchanged"
+                words = f"{line.name}: {what}: {difference.words.partition('order: ')[2]}"
+                tree.handed.setdefault(reader, []).append(Difference(words, text, text))
             return True
-        if difference.before is None or difference.after is None:
-            return any(tree.changed(child) or _below(child, tree) for child in children)
-        child = children[0] if len(children) == 1 else None
-        pair = tree.pairs.get(child) if child is not None else None
-        if pair is not None and child in tree.real:
-            if _undone(difference, pair):
-                return True
-        elif difference.order:
-            places = _followed(context, child, difference.order) if child is not None else None
-            if places is not None:
-                reader, line = places
-                if parse_line(line).name not in COMMUTATIVE:
-                    what = "order of inputs" if parse_line(line).name == "Concat" else "inputs exchanged"
-                    words = f"{parse_line(line).name}: {what}: {difference.words.partition('order: ')[2]}"
-                    tree.handed.setdefault(reader, []).append(Difference(words, line, line))
-                return True
     return bool(difference.values) and all(
         _explained(was, now, path, tree) for was, now in difference.values if was != now
     )
@@ -132,21 +128,12 @@ def _explained(was: str, now: str, path: str, tree: _Tree) -> bool:
     return any(tree.changed(module) for value in (was, now) for module in _modules_of(value, path))
 
 
-def _below(path: str, tree: _Tree) -> bool:
-    return any(each.startswith(f"{path}.") for each in tree.gone)
-
-
-def _undone(difference: Difference, pair: Pair) -> bool:
+def _undone(difference: Difference, child: Change) -> bool:
     """Whether a child whose lines changed is given the same values, in the order in which it reads them now."""
-    if difference.before is None or difference.after is None or pair.change.differences is None:
-        return False
-    was, now = parse_line(difference.before).inputs, parse_line(difference.after).inputs
-    if len(was) != len(now):
-        return True  # it reads more or less than it did
-    order = pair.change.differences.outside
-    restored = {order.get(place, place): value for place, value in enumerate(now)}
-    same = [place for place, value in enumerate(was) if restored.get(place) != value]
-    return not same or (bool(order) and bool(difference.order))
+    order = child.differences.outside if child.differences is not None else {}
+    was = parse_line(difference.before or "").inputs
+    now = dict(enumerate(was)) | dict(zip(difference.order, (value for _, value in difference.values), strict=True))
+    return all(was[old : old + 1] == (now.get(new),) for new, old in {**{n: n for n in now}, **order}.items())
 
 
 def _followed(context: Context, path: str, places: Iterable[int]) -> tuple[str, str] | None:
