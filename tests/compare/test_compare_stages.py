@@ -315,3 +315,52 @@ def test_of_a_stage_without_any_tag_it_is_asked_what_it_was_made_of(nodes: int, 
     before, after = staged(bert()), staged(bert(), of=edited(fail))
     (failed,) = (each for each in compare_exports(before, after).findings if each.code == "parity.failed")
     assert ("was this made of the export?" in failed.message) is foreign
+
+
+def inferred(*paths: str, ops: dict[str, int] | None = None) -> Callable[[dict[str, Any]], None]:
+    """What modules' evidence is now, with operators that came or went."""
+
+    def change(rows: dict[str, Any]) -> None:
+        for path in paths:
+            if ops:
+                add_ops(rows[path], ops)
+            rows[path]["evidence"] = {"inferred": rows[path]["nodes"]}
+
+    return change
+
+
+def test_of_a_stage_only_nodes_that_it_left_as_they_were_lose_their_evidence() -> None:
+    lost = ("direct.dropped", "pooler", "int8:dynamic")
+    assert found(staged(bert()), staged(bert(), of=changed(inferred("pooler")))) == [lost]
+    fused = changed(inferred("pooler", ops={"Gather": -1, "Tanh": 1}))
+    assert lost not in found(staged(bert()), staged(bert(), of=fused))
+    # a module that is another in the export already
+    other = changed(lambda rows: add_ops(rows["pooler"], {"Mul": 1}))
+    assert found(staged(bert()), staged(other, of=changed(inferred("pooler")))) == [("ops.changed", "pooler", None)]
+    both = found(staged(bert()), staged(other, of=changed(inferred("pooler", "head"))))
+    assert [code for code, _, _ in both] == ["direct.dropped", "ops.changed"]
+
+
+def test_an_output_that_the_graph_does_not_have_is_worse_by_itself() -> None:
+    before, after = (staged(bert(), quality=quality({}, {"other": number})) for number in (36, 20))
+    (finding,) = compare_exports(before, after).findings
+    assert (finding.code, finding.module) == ("quality.worse", None)
+    assert finding.message == "output other: SQNR 36 -> 20 dB"
+
+
+def test_outputs_in_another_order_are_no_worse_than_they_were() -> None:
+    def exchanged(record: Record) -> None:
+        record["outputs"].reverse()
+
+    before = staged(bert(), quality=quality({}, {"pooler_output": 36, "last_hidden_state": 60}))
+    after = staged(edited(exchanged), quality=quality({}, {"pooler_output": 60, "last_hidden_state": 36}))
+    assert [code for code, _, _ in found(before, after)] == ["io.reordered"]
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, 20), (60, None)])
+def test_what_was_not_a_number_is_compared_with_none(before: int | None, after: int | None) -> None:
+    def of(number: int | None) -> Record:
+        row = {"path": "head", "sqnr": number, **({"reason": "too few values"} if number is None else {})}
+        return staged(bert(), quality={"measured": True, "modules": [row], "outputs": []})
+
+    assert found(of(before), of(after)) == []
