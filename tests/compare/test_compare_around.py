@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pytest_htp.compare.engine import compare_exports
-from tests.compare._records import Record, Row, add_ops, bert, changed, edited, model_rows, record_of
+from tests.compare._records import Record, Row, add_ops, bert, changed, edited, linear, model_rows, record_of, row
 from tests.compare.test_compare_stages import QUERY, quantized, staged
 
 ATTENTION = "encoder.layer.1.attention"
@@ -214,4 +214,18 @@ def test_what_several_modules_lost_and_others_gained_is_moved() -> None:
     assert [(each.code, each.module, each.message) for each in findings] == [
         ("tags.moved", "embeddings", "Add 1 of embeddings is now tagged encoder"),
         ("tags.moved", "pooler", "Tanh 1 of pooler is now tagged encoder"),
+    ]
+
+
+def test_a_subtree_that_moved_takes_what_is_inside_of_it_along() -> None:
+    """The module inside of it, which looks like another one that moved, is no candidate for that."""
+
+    def tree(outer: str, alone: str) -> Record:
+        rows = [row("", "Net"), row(outer, "Block", {"Exp": 1}), linear(f"{outer}.linear"), linear(alone)]
+        return record_of(rows, fold=False)
+
+    findings = compare_exports(tree("a", "w"), tree("c", "z")).findings
+    assert [(each.code, each.message) for each in findings] == [
+        ("module.added", "Block was a, is now c"),
+        ("module.added", "Linear was w, is now z"),
     ]

@@ -159,3 +159,30 @@ def test_new_operators_and_a_new_type_are_two_findings() -> None:
         ("dtype.internal", "pooler", "Cast 0 -> 1, Tanh 1 -> 0; now computes in FLOAT16"),
         ("ops.changed", "pooler", "Cast 0 -> 1, Tanh 1 -> 0"),
     ]
+
+
+def made(makers: list[str], types: dict[str, str] | None = None, names: str = "abc", **fields: Any) -> Record:
+    def edit(record: Record) -> None:
+        record["outputs"] = [
+            {"name": name, "dtype": (types or {}).get(name, "FLOAT"), "dims": [1], "module": module, **fields}
+            for name, module in zip(names, makers, strict=False)
+        ]
+        record["parity"] = {"measured": False}
+
+    return edited(edit)
+
+
+def test_types_of_outputs_that_changed_places_are_compared_by_maker_where_that_is_one() -> None:
+    types = {"b": "INT64"}, {"c": "INT64"}
+    exchanged = ("io.reordered", None, "outputs b, c are now made by each other's modules")
+    assert said(made(["head", "pooler", "encoder"], types[0]), made(["head", "encoder", "pooler"], types[1])) == [
+        exchanged
+    ]
+    both = said(made(["pooler", "pooler", "head"], types[0]), made(["pooler", "head", "pooler"], types[1]))
+    assert both == [exchanged, ("io.dtype", None, "output b: INT64 -> FLOAT; output c: FLOAT -> INT64")]
+
+
+@pytest.mark.parametrize(("named", "code"), [((True, False), "io.renamed"), ((False, False), "record.changed")])
+def test_a_name_that_the_exporter_made_up_is_not_renamed(named: tuple[bool, bool], code: str) -> None:
+    records = (made(["pooler"], names=name, named=known) for name, known in zip("ab", named, strict=True))
+    assert [found for found, _, _ in said(*records)] == [code]

@@ -232,3 +232,10 @@ def test_a_renamed_input_changes_no_program() -> None:
 
     assert found(of("input_ids", "input_ids"), of("ids", "ids")) == [("io.renamed", None)]
     assert found(of("ids", "ids"), of("ids", "attention_mask")) == [("ops.changed", "embeddings")]
+
+
+def test_values_that_are_made_in_a_circle_or_by_nobody_are_read_in_files_that_were_edited() -> None:
+    circle = programs(head="%1 = Transpose(%2) | %2 = Transpose(%1) | %3 = MatMul(in0, %1)")
+    assert of_stage(programs(head=QUANTIZED), circle) == [("quantization.lost", HEAD)]
+    (finding,) = compare_exports(programs(pooler="%1 = Relu(%9)"), programs(pooler="%1 = Relu(in0)")).findings
+    assert finding.message == "Relu: input %9 -> in0"

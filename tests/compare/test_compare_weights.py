@@ -263,3 +263,13 @@ def test_parameters_are_tied_as_long_as_the_graph_stores_them_once(
     twice = edited(lambda r: r["weights"].update(tied_apart=[["a.weight", "head.weight"]]), before)
     lost = [finding.code for finding in compare_exports(twice, after).findings if finding.code == "weights.untied"]
     assert lost == (["weights.untied"] if not tied else [])
+
+
+@pytest.mark.parametrize(("kept", "found"), [(True, ["weights.grown", "weights.untied"]), (False, ["weights.untied"])])
+def test_without_weights_a_second_copy_has_no_size(kept: bool, found: list[str]) -> None:
+    def untied(record: Record) -> None:
+        record["weights"] |= {"kept": kept, "tied": []}
+        record["weights"]["initializers"]["bytes"] += 1_000_000
+
+    base = edited(lambda record: record["weights"].update(kept=kept))
+    assert codes(base, edited(untied, base)) == found
