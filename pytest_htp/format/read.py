@@ -18,7 +18,7 @@ from pytest_htp.format.record import SCHEMA, Record
 
 T = TypeVar("T")
 REMEDY = "re-record the baseline with --snapshot-update"
-_SCHEMA = re.compile("pytest-htp/baseline/([1-9][0-9]{0,8})([0-9]*)")
+_SCHEMA = re.compile("pytest-htp/baseline/([1-9][0-9]{0,8})[0-9]*")
 _SHOWN = 60  # characters of a wrong value
 
 _MISSING = re.compile(r"Object missing required field `(?P<name>.*?)`(?: - at `\$(?P<place>.*)`)?")
@@ -88,8 +88,7 @@ def edition_of(mapping: Mapping[str, object]) -> int:
                 f"written with baseline schema {edition}, newer than this pytest-htp reads ({EDITION}): "
                 "update pytest-htp"
             )
-        if not found[2]:
-            return edition
+        return edition
     shown = f"its schema is {schema[:_SHOWN]!r}" if isinstance(schema, str) else 'it has no "schema"'
     raise HTPUsageError(f"not a pytest-htp baseline: {shown}, expected {SCHEMA!r}: {REMEDY}")
 
