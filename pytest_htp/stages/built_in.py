@@ -75,7 +75,7 @@ def _optimize(level: str, source: Path, destination: Path, without: Sequence[str
     options.optimized_model_filepath = str(destination)
     options.log_severity_level = _FATAL
     options.intra_op_num_threads = 1  # nothing is run but the folding of constants
-    if _is_large(source):
+    if _has_weights_beside(source):
         options.add_session_config_entry(
             "session.optimized_model_external_initializers_file_name", f"{destination.name}.data"
         )
@@ -100,7 +100,7 @@ def _renamed(source: Path, folder: Path) -> Path:
                 taken.add(name)
                 value.name = name
     path = folder / "renamed.onnx"
-    ir.save(model, path, external_data=f"{path.name}.data" if _is_large(source) else None)
+    ir.save(model, path, external_data=f"{path.name}.data" if _has_weights_beside(source) else None)
     return path
 
 
@@ -226,8 +226,17 @@ def _computed_weights(model: onnx.ModelProto) -> list[str]:
     return [node.name for node in model.graph.node if node.op_type == "Conv" and node.input[1] not in weights]
 
 
+def _has_weights_beside(source: Path) -> bool:
+    """Whether the result gets a file of weights of its own: what is left of the source's is found in its folder alone."""
+    return _is_large(source) or _data_of(source).exists()
+
+
+def _data_of(source: Path) -> Path:
+    return source.with_name(f"{source.name}.data")
+
+
 def _is_large(source: Path) -> bool:
-    data = source.with_name(f"{source.name}.data")
+    data = _data_of(source)
     return source.stat().st_size + (data.stat().st_size if data.exists() else 0) > _EXTERNAL_BYTES
 
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from pytest_htp import HTPExporter
 from pytest_htp.stages import run_stage
+from pytest_htp.stages.built_in import _optimize, _renamed
 
 
 class Positions(nn.Module):
@@ -67,3 +68,19 @@ def test_static_quantization_of_a_shared_bias_whose_numbered_copy_has_the_name_o
     run_stage("int8:qdq", source, made, calibration=[feeds])
     whole, quantized = (ort.InferenceSession(path).run(None, feeds)[0] for path in (source, made))
     assert np.abs(whole - quantized).max() < 0.05 * np.abs(whole).max()
+
+
+def test_weights_beside_the_export_are_found_from_every_folder(tmp_path: Path) -> None:
+    """What ONNX Runtime leaves untouched it refers to where it was; ``ort:all`` is described from another folder."""
+    model = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16 * 36, 100)).eval()
+    exporter = HTPExporter(stages=["ort:all"], external_data=True)
+    export = exporter.export(model, (torch.randn(1, 3, 8, 8),), tmp_path / "m.onnx")
+    assert (tmp_path / "m.onnx.data").exists()
+    assert export.stage_failure is None
+    assert export.stages["ort:all"].parity.first_divergence is None
+    (tmp_path / "elsewhere").mkdir()
+    made = tmp_path / "elsewhere/again.onnx"
+    _optimize("BASIC", _renamed(tmp_path / "m.onnx", tmp_path / "elsewhere"), made, [], [])
+    for file in tmp_path.glob("m.onnx*"):
+        file.unlink()
+    assert ort.InferenceSession(made).run(None, {"input": np.ones((1, 3, 8, 8), np.float32)})[0].shape == (1, 100)
