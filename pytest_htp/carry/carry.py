@@ -105,6 +105,7 @@ def _conclude(graphs: Correspondence, facts: NodeFacts) -> None:
 def _stand_for(graphs: Correspondence, facts: NodeFacts, known: StandsFor) -> None:
     facts.stands_for = tuple(original.key for original in known.nodes)
     facts.rewired = _rewired(graphs, facts, known)
+    facts.replayed = all(map(graphs.before.is_replayed, known.nodes))
     tagged = [original for original in known.nodes if original.path is not None]
     if not tagged:
         facts.cause = "what it stands for had no module"

@@ -227,7 +227,7 @@ def _computed_weights(model: onnx.ModelProto) -> list[str]:
 
 
 def _has_weights_beside(source: Path) -> bool:
-    """Whether the result gets a file of weights of its own: what is left of the source's is found in its folder alone."""
+    """Whether the result gets a file of weights of its own: what is left of its source's lies in its folder alone."""
     return _is_large(source) or _data_of(source).exists()
 
 

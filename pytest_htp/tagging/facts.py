@@ -31,8 +31,8 @@ class NodeFacts:
     ``call`` the 0-based call of that module where the exported program tells, ``rule`` the name of the rule that
     decided. Of a graph that was made of another one, ``stands_for`` are the keys of the nodes there that this one
     stands for, ``ends`` has those of them that read or made each of its values, ``rewired`` are the values it reads
-    that none of them did, and ``cause`` says why a node without evidence has none. ``epsilon`` is that of a batch norm
-    which was folded into the node's weights.
+    that none of them did, ``replayed`` that all of them were (:meth:`GraphFacts.is_replayed`), and ``cause`` says why a
+    node without evidence has none. ``epsilon`` is that of a batch norm which was folded into the node's weights.
     """
 
     key: str
@@ -47,6 +47,7 @@ class NodeFacts:
     stands_for: tuple[str, ...] = ()
     ends: Mapping[ir.Value, tuple[NodeFacts, ...]] = field(default_factory=dict)
     rewired: frozenset[ir.Value] = frozenset()
+    replayed: bool = False
     cause: str | None = None
     epsilon: float | None = None
 
@@ -165,7 +166,7 @@ class GraphFacts:
     def is_replayed(self, facts: NodeFacts) -> bool:
         """Whether the exporter recorded a view as its reader's (:attr:`FxOrigin.replayed`)."""
         origins = self.origin_stacks(facts)
-        return bool(origins) and all(origin.replayed for origin, _ in origins)
+        return facts.replayed or (bool(origins) and all(origin.replayed for origin, _ in origins))
 
     def _origins_by_name(self, node: ir.Node) -> tuple[FxOrigin, ...]:
         provenance = self.provenance

@@ -458,3 +458,23 @@ def test_a_name_that_went_to_another_node_does_not_lead_to_it() -> None:
         for facts in carry(before, graph(written("Relu", "Relu", "Relu"), weights), may_differ=True).nodes
     }
     assert {facts.rule for facts in moved.values()} == {"same node"}
+
+
+def test_a_node_named_after_a_value_that_is_gone_stands_for_what_made_it() -> None:
+    """As of a layout of blocks: each node's name is its old value's with the tool's word, no value keeps its name."""
+
+    def blocked(name: str) -> dict[str, NodeFacts]:
+        return carried(
+            [
+                node("FusedGemm", ["x", "first.weight", "first.bias"], ["a"], "sum_nchwc", domain="tool"),
+                node("Conv", ["a"], ["b"], name, domain="tool"),
+                node("MatMul", ["b", "last.weight"], ["y"], "node_MatMul_4"),
+            ]
+        )
+
+    found = blocked("active_nchwc")
+    assert is_(found["active_nchwc"], "direct", "act")
+    assert found["active_nchwc"].rule == "made name"
+    assert found["sum_nchwc"].stands_for == ("node_MatMul_1", "node_Add_2")
+    assert blocked("activenchwc")["activenchwc"].rule != "made name"
+    assert blocked("product_nchwc")["product_nchwc"].stands_for == ()  # its maker is in the first already

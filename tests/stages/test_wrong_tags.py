@@ -7,8 +7,10 @@ from pathlib import Path
 
 import onnx_ir as ir
 import pytest
+import torch
+from torch import nn
 
-from pytest_htp import Stage
+from pytest_htp import HTPExporter, Stage
 from pytest_htp.exporter.exported import Exported
 from pytest_htp.exporter.staging import StagesResult
 from pytest_htp.parity import ParityResult
@@ -59,3 +61,25 @@ def test_every_wrong_tag_of_a_node_that_stands_for_one_is_noticed(
                 missed.append((facts.key, *true[:1], path))
         facts.path, facts.origins, facts.call = true
     assert missed == []
+
+
+class Pooled(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 16, 8)
+        self.act = nn.Hardswish(inplace=True)
+        self.flat = nn.Flatten()
+        self.head = nn.Linear(16, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.head(self.flat(self.act(self.conv(x))))
+        return y
+
+
+def test_a_view_that_the_exporter_recorded_in_its_reader_contradicts_it_after_no_stage(tmp_path: Path) -> None:
+    """torch.export writes it again, behind what changed its tensor in place."""
+    exporter = HTPExporter(stages=["ort:basic", "ort:extended"])
+    export = exporter.export(Pooled().eval(), (torch.randn(2, 3, 8, 8),), tmp_path / "m.onnx")
+    for made in export.stages.values():
+        assert made.attestation["attested"] == 3
+        assert made.attestation["contradicted"] == []

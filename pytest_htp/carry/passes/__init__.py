@@ -8,6 +8,7 @@ from pytest_htp.carry.correspondence import Correspondence
 from pytest_htp.carry.passes.absorbed import AbsorbedPass
 from pytest_htp.carry.passes.conversions import ConversionsPass
 from pytest_htp.carry.passes.made_names import MadeNamesPass
+from pytest_htp.carry.passes.made_value_names import MadeValueNamesPass
 from pytest_htp.carry.passes.positions import PositionsPass
 from pytest_htp.carry.passes.regions import RegionsPass
 from pytest_htp.carry.passes.same_node import SameNodePass
@@ -32,6 +33,7 @@ def default_passes() -> tuple[CarryPass, ...]:
         RegionsPass(),
         MadeNamesPass(),
         WeightsPass(),
+        MadeValueNamesPass(),
         ConversionsPass(),
         AbsorbedPass(),
     )

@@ -1,4 +1,4 @@
-"""Pass 9: what disappeared into the node before it."""
+"""Pass 10: what disappeared into the node before it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pass 8: conversions of values that are known."""
+"""Pass 9: conversions of values that are known."""
 
 from __future__ import annotations
 
