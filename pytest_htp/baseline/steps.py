@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from pytest_htp.format.fold import fold_rows, unfold_rows
+from pytest_htp.format.peaks import same_signal
 from pytest_htp.format.record import SQNR_STEP, QualityRow
 
 
@@ -36,7 +37,12 @@ def with_stored_steps(before: dict[str, Any], current: dict[str, Any], tolerance
         for row in unfold_rows(new.modules)
         for was in [modules.get(row.path, row)]
     ]
-    given = [replace(row, sqnr=near(outputs.get(row.name, row).sqnr, row.sqnr)) for row in new.outputs]
+    same = same_signal(old, new)
+    given = [
+        replace(row, sqnr=near(was.sqnr, row.sqnr), peak=(same and was.peak) or row.peak)
+        for row in new.outputs
+        for was in [outputs.get(row.name, row)]
+    ]
     quality = replace(new, modules=sorted(fold_rows(kept), key=attrgetter("path")), outputs=given)
     values: dict[str, Any] = msgspec.to_builtins(quality)
     return values

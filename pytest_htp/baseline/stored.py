@@ -46,6 +46,10 @@ class Stored:
         if self.record is None:
             return False
         today = _as_far_as(self.record, current)
+        if "stages" in today:
+            before = {stage["name"]: stage for stage in self.record.get("stages", ())}
+            today["stages"] = [_measured_as_far_as(before.get(stage["name"], {}), stage) for stage in today["stages"]]
+        today = _measured_as_far_as(self.record, today)
         return dumps(self.record) == dumps(carried_over(self.record, today, quality_tolerance))
 
 
@@ -61,6 +65,15 @@ def _as_far_as(before: dict[str, Any], current: dict[str, Any]) -> dict[str, Any
                 [_without(row, unknown) for row in kept] if isinstance(kept, list) else _without(kept, unknown)
             )
     return today
+
+
+def _measured_as_far_as(before: dict[str, Any], current: dict[str, Any]) -> dict[str, Any]:
+    """A graph without what a quality measured by a version before did not hold."""
+    was, now = (graph.get("quality", {}) for graph in (before, current))
+    if not was.get("measured") or not now.get("measured") or any("peak" in row for row in was.get("outputs", ())):
+        return current
+    rows = {key: [_without(row, {"values", "peak"}) for row in now.get(key, ())] for key in ("modules", "outputs")}
+    return {**current, "quality": {**now, **rows}}
 
 
 def _without(row: dict[str, Any], names: set[str]) -> dict[str, Any]:

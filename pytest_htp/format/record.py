@@ -26,7 +26,10 @@ Decade = Annotated[
     str, Meta(pattern=r"^([0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?|inf)$", description="rounded up to a power of ten")
 ]
 SQNR_STEP: Final = 3  # dB
+# An SQNR of more values moves by chance (``compare.rules.quality``) by no more than a step, with other weights.
+FEW_VALUES: Final = 151
 Decibel = Annotated[int, Meta(ge=-3000, le=3000, description=f"SQNR in dB, rounded down to a multiple of {SQNR_STEP}")]
+Values = Annotated[int, Meta(ge=1, le=FEW_VALUES)]
 Histogram = dict[str, Count]
 PathPattern = Annotated[
     str,
@@ -248,19 +251,27 @@ class UntaggedRow(_Row, frozen=True, kw_only=True):
 class ModuleQualityRow(PathRow, frozen=True, kw_only=True):
     """SQNR of what a module returned, against PyTorch; None where undefined (``reason``).
 
-    ``entering`` is the worst of what it took: where that fell as well, the loss began before it.
+    ``entering`` is the worst of what it took: where that fell as well, the loss began before it. ``values`` is of how
+    many values the number is, where these are few.
     """
 
     sqnr: Decibel | None
     entering: Decibel | None = None
+    values: Values | None = None
     reason: str = ""
 
 
 class OutputQualityRow(_Row, frozen=True, kw_only=True):
-    """SQNR of a graph output against PyTorch; None where undefined (``reason``)."""
+    """SQNR of a graph output against PyTorch; None where undefined (``reason``).
+
+    ``values`` as of a module; ``peak`` is PyTorch's largest magnitude: where it is another one, so are the weights, or
+    what the model was run on, and each number is of other values.
+    """
 
     name: PathPattern
     sqnr: Decibel | None
+    values: Values | None = None
+    peak: Annotated[float, Meta(ge=0)] | None = None
     reason: str = ""
 
 

@@ -9,6 +9,7 @@ import onnx_ir as ir
 import torch
 
 from pytest_htp.parity import ParityRequest, ParityResult, measure_parity
+from pytest_htp.parity.differences import magnitude
 from pytest_htp.parity.feeds import match_outputs
 from pytest_htp.parity.flow import Flow, Placement
 from pytest_htp.parity.reasons import ABSENT, BODY, STORED, UNLIKE
@@ -16,7 +17,7 @@ from pytest_htp.parity.references import References
 from pytest_htp.quality.coarse import attested_coarsely
 from pytest_htp.quality.meter import Meter
 from pytest_htp.quality.modules import NO_NUMBERS, ModuleNumbers
-from pytest_htp.quality.result import Quality
+from pytest_htp.quality.result import MeasuredOutput, Quality
 from pytest_htp.quality.sqnr import Undefined, sqnr
 
 
@@ -75,7 +76,7 @@ class _Reader:
     def __init__(self, request: QualityRequest) -> None:
         self._request = request
         self._meter: Meter
-        self._outputs: dict[str, float | Undefined]
+        self._outputs: dict[str, MeasuredOutput | Undefined]
 
     def begin(
         self, references: References, flow: Flow, placement: Placement, places: Mapping[ir.Value, set[int]]
@@ -100,14 +101,14 @@ class _Reader:
             measured=True,
             details=details,
             undefined=undefined,
-            outputs={name: found for name, found in self._outputs.items() if not isinstance(found, Undefined)},
+            output_details={name: found for name, found in self._outputs.items() if not isinstance(found, Undefined)},
             undefined_outputs={
                 name: found.reason for name, found in self._outputs.items() if isinstance(found, Undefined)
             },
         )
 
 
-def _of_output(expected: torch.Tensor | None, got: torch.Tensor | None) -> float | Undefined:
+def _of_output(expected: torch.Tensor | None, got: torch.Tensor | None) -> MeasuredOutput | Undefined:
     if expected is None or got is None:
         return Undefined("no tensor")
     if torch.is_complex(expected):
@@ -116,4 +117,7 @@ def _of_output(expected: torch.Tensor | None, got: torch.Tensor | None) -> float
         return Undefined(f"shape {list(got.shape)} instead of {list(expected.shape)}")
     if not (expected.dtype.is_floating_point and got.dtype.is_floating_point):
         return Undefined(NO_NUMBERS)
-    return sqnr(expected, got)
+    found = sqnr(expected, got)
+    if isinstance(found, Undefined):
+        return found
+    return MeasuredOutput(found, expected.numel(), magnitude(expected).largest)

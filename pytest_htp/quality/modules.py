@@ -84,6 +84,7 @@ class ModuleNumbers:
         border = self._references.borders[call.order]
         reasons: list[str] = []
         worst: tuple[float, ir.Value] | None = None
+        values = 0
         for reference in border.outputs.references:
             reason = self._unmeasurable(reference, border.inputs.ids)
             found = self._found(reference) if reason is None else None
@@ -92,14 +93,14 @@ class ModuleNumbers:
             elif isinstance(found.number, Undefined):
                 return found.number.reason
             elif worst is None or found.number < worst[0]:
-                worst = found.number, found.at
+                worst, values = (found.number, found.at), reference.group[1]
         if worst is None and UNLIKE in reasons and (found := self._leaving(call)) is not None:
             if isinstance(found.number, Undefined):
                 return found.number.reason
             worst = found.number, found.at
         if worst is None:
             return reasons[0] if reasons else NO_TENSOR
-        return Measured(worst[0], self._entering(call), worst[1].name or "")
+        return Measured(worst[0], self._entering(call), worst[1].name or "", values)
 
     def _leaving(self, call: ModuleCall) -> Found | None:
         """What leaves the operators that a module was absorbed into, where that is another result."""

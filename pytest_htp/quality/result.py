@@ -9,7 +9,8 @@ from typing import Any
 
 from pytest_htp.format.fold import fold_rows
 from pytest_htp.format.paths import escape_path
-from pytest_htp.format.record import ModuleQualityRow, OutputQualityRow, QualityRow
+from pytest_htp.format.peaks import PEAK_DIGITS
+from pytest_htp.format.record import FEW_VALUES, ModuleQualityRow, OutputQualityRow, QualityRow
 from pytest_htp.quality.sqnr import stored
 
 
@@ -17,12 +18,23 @@ from pytest_htp.quality.sqnr import stored
 class Measured:
     """A module's SQNR in dB; ``entering`` the worst of what it took, None where that is not known.
 
-    Their difference is what the module itself lost. ``at`` is the value in the graph that was measured.
+    Their difference is what the module itself lost. ``at`` is the value in the graph that was measured, ``values`` how
+    many elements it has (0: not known).
     """
 
     sqnr: float
     entering: float | None = None
     at: str = ""
+    values: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredOutput:
+    """A graph output's SQNR in dB; of how many values, and the largest magnitude that PyTorch gave."""
+
+    sqnr: float
+    values: int
+    peak: float
 
 
 @dataclass
@@ -32,7 +44,7 @@ class Quality:
     Attributes:
         measured: False where nothing was run; ``reason`` says why.
         details: module path → what was measured of it, in execution order.
-        outputs: graph output → dB.
+        output_details: graph output → what was measured of it.
         undefined: module path → why an executed module has no number.
         undefined_outputs: the same by output.
     """
@@ -40,7 +52,7 @@ class Quality:
     measured: bool
     reason: str = ""
     details: dict[str, Measured] = field(default_factory=dict)
-    outputs: dict[str, float] = field(default_factory=dict)
+    output_details: dict[str, MeasuredOutput] = field(default_factory=dict)
     undefined: dict[str, str] = field(default_factory=dict)
     undefined_outputs: dict[str, str] = field(default_factory=dict)
 
@@ -53,6 +65,11 @@ class Quality:
     def modules(self) -> dict[str, float]:
         """Module path → dB."""
         return {path: found.sqnr for path, found in self.details.items()}
+
+    @property
+    def outputs(self) -> dict[str, float]:
+        """Graph output → dB."""
+        return {name: found.sqnr for name, found in self.output_details.items()}
 
     def to_row(self, names: Mapping[str, str] | None = None) -> QualityRow:
         """For a record: floors to multiples of 3 dB, equal modules folded.
@@ -67,14 +84,20 @@ class Quality:
                 path=path,
                 sqnr=stored(found.sqnr),
                 entering=None if found.entering is None else stored(found.entering),
+                values=_few(found.values),
             )
             for path, found in self.details.items()
         ]
         rows += [ModuleQualityRow(path=path, sqnr=None, reason=reason) for path, reason in self.undefined.items()]
         called = names or {}
         outputs = [
-            OutputQualityRow(name=escape_path(called.get(name, name)), sqnr=stored(value))
-            for name, value in self.outputs.items()
+            OutputQualityRow(
+                name=escape_path(called.get(name, name)),
+                sqnr=stored(found.sqnr),
+                values=_few(found.values),
+                peak=float(f"{found.peak:.{PEAK_DIGITS}g}"),
+            )
+            for name, found in self.output_details.items()
         ]
         outputs += [
             OutputQualityRow(name=escape_path(called.get(name, name)), sqnr=None, reason=reason)
@@ -92,6 +115,10 @@ class Quality:
             "outputs": dict(self.outputs),
             "undefined": {**self.undefined, **self.undefined_outputs},
         }
+
+
+def _few(values: int) -> int | None:
+    return values if 0 < values <= FEW_VALUES else None
 
 
 def _described(found: Measured) -> dict[str, float | None]:

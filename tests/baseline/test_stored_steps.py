@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec import convert, to_builtins
 
 from pytest_htp.baseline.steps import with_stored_steps
-from pytest_htp.baseline.stored import carried_over
+from pytest_htp.baseline.stored import Stored, carried_over
 from pytest_htp.format.record import QualityRow
 from tests.compare._records import add_ops, bert, edited
 
@@ -122,3 +123,25 @@ def test_what_today_could_not_measure_of_a_stage_stays_while_its_graph_does() ->
 def test_a_stage_that_is_new_is_stored_as_it_is() -> None:
     assert carried_over(bert(), with_stage(27), TOLERANCE) == with_stage(27)
     assert carried_over(with_stage(27), bert(), TOLERANCE) == bert()
+
+
+def measured(sqnr: int, peak: float | None) -> dict[str, Any]:
+    """A record with a stage whose output of two values peaks there; without a peak as a version before stored it."""
+    record = with_stage(sqnr)
+    known = {} if peak is None else {"values": 2}
+    output = {"name": "y", "sqnr": sqnr, **known, **({} if peak is None else {"peak": peak})}
+    record["stages"][0]["quality"] = quality([number(sqnr, **known)], [output])
+    return record
+
+
+@pytest.mark.parametrize(("now", "kept"), [(1.0005, 1.0), (1.002, 1.002)])
+def test_a_peak_that_is_the_same_on_another_machine_stays(now: float, kept: float) -> None:
+    assert carried_over(measured(30, 1.0), measured(27, now), TOLERANCE) == measured(30, kept)
+
+
+def test_a_baseline_of_a_version_before_holds_what_it_could_and_gets_peaks_when_it_is_stored_anew() -> None:
+    before = Stored(Path("b.json"), measured(30, None))
+    assert before.holds(measured(27, 1.0), TOLERANCE)
+    assert not before.holds(measured(24, 1.0), TOLERANCE)
+    assert not Stored(Path("b.json"), measured(30, 2.0)).holds(measured(30, 1.0), TOLERANCE)
+    assert carried_over(before.record, measured(27, 1.0), TOLERANCE) == measured(30, 1.0)

@@ -202,6 +202,60 @@ def test_six_decibels_are_tolerated_unless_asked_otherwise(number: int, codes: l
     assert [code for code, _, _ in found(staged(bert(), quality=GOOD), after)] == codes
 
 
+def of_few(number: int, peak: float | None, values: int | None = 4) -> Record:
+    """Quality of a head and the output it makes, which has so many values."""
+    few = {} if values is None else {"values": values}
+    output = {"name": "pooler_output", "sqnr": number, **few, **({} if peak is None else {"peak": peak})}
+    return {"measured": True, "modules": [{"path": "pooler", "sqnr": number, **few}], "outputs": [output]}
+
+
+def codes_of_few(before: Record, after: Record) -> list[str]:
+    one, other = staged(bert(), quality=before), staged(bert(), quality=after)
+    codes = [code for code, _, _ in found(one, other)]
+    back = [code for code, _, _ in found(other, one)]
+    assert back == [code.replace("worse", "better") for code in codes]
+    return codes
+
+
+# Three standard deviations of the logarithm of F(n, n) times F(n, n), and a step: 36.4, 23.9, 15.3 and 6.0 dB.
+@pytest.mark.parametrize(("values", "most"), [(2, 36), (4, 23), (10, 15), (151, 6), (None, 6)])
+def test_what_few_values_do_by_chance_with_other_weights_says_nothing(values: int | None, most: int) -> None:
+    for fall, codes in ((most, []), (most + 1, ["quality.worse"])):
+        assert codes_of_few(of_few(60, 1.0, values), of_few(60 - fall, 1.1, values)) == codes
+        same = codes_of_few(of_few(60, 1.0, values), of_few(60 - fall, 1.0, values))
+        assert same == ([] if fall <= 6 else ["quality.worse"])
+
+
+def test_an_output_of_few_values_of_which_no_number_is_left_is_said_with_other_weights_too() -> None:
+    gone = {**of_few(60, 1.1), "modules": [{"path": "pooler", "sqnr": None, "reason": "not finite"}]}
+    assert [code for code, _, _ in found(staged(bert(), quality=of_few(60, 1.0)), staged(bert(), quality=gone))] == [
+        "quality.worse"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "codes"),
+    [
+        (1.0, 1.0009, ["quality.worse"]), (1.0, 1.002, []), (0.0, 0.0, ["quality.worse"]),
+        (None, 1.0, ["quality.worse"]), (1.0, None, ["quality.worse"]),
+    ],
+)  # fmt: skip
+def test_weights_are_others_where_pytorch_gave_another_peak(
+    before: float | None, after: float | None, codes: list[str]
+) -> None:
+    assert codes_of_few(of_few(60, before), of_few(45, after)) == codes
+
+
+def test_a_number_moved_by_chance_is_no_beginning_of_another_loss() -> None:
+    def measured(gate: int, dense: int, peak: float) -> Record:
+        rows = [{"path": f"{LAYER}.dense", "sqnr": gate, "values": 4}, {"path": f"{LAYER}.act", "sqnr": dense}]
+        return {"measured": True, "modules": rows, "outputs": [{"name": "pooler_output", "sqnr": 60, "peak": peak}]}
+
+    before = staged(programmed(), quality=measured(60, 60, 1.0))
+    assert found(before, staged(programmed(), quality=measured(45, 40, 1.0)))[0][1] == f"{LAYER}.dense"
+    assert found(before, staged(programmed(), quality=measured(45, 40, 2.0)))[0][1] == f"{LAYER}.act"
+
+
 def test_quality_that_was_not_measured_or_is_undefined_says_nothing() -> None:
     undefined = quality({"embeddings.word": None}, {})
     for other in ({"measured": False, "reason": "no parity"}, undefined):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pytest_htp.quality import EXACT, Quality, Undefined, sqnr
-from pytest_htp.quality.result import Measured
+from pytest_htp.quality.result import Measured, MeasuredOutput
 from pytest_htp.quality.sqnr import stored
 
 X = torch.randn(64, 33, generator=torch.Generator().manual_seed(1))
@@ -79,9 +79,9 @@ def test_baselines_hold_steps_of_three(number: float, held: int) -> None:
 def test_equal_layers_share_a_row() -> None:
     quality = Quality(
         measured=True,
-        details={f"layer.{k}": Measured(31.2 + k, 40.0) for k in range(3)} | {"head": Measured(12.0)},
+        details={f"layer.{k}": Measured(31.2 + k, 40.0) for k in range(3)} | {"head": Measured(12.0, values=2)},
         undefined={"mask": "all zero in PyTorch"},
-        outputs={"logits": 20.5},
+        output_details={"logits": MeasuredOutput(20.5, 2, 0.123456), "hidden": MeasuredOutput(20.5, 152, 3.0)},
     )
     row = quality.to_row()
     assert [(r.path, r.sqnr, r.entering, r.reason) for r in row.modules] == [
@@ -90,5 +90,9 @@ def test_equal_layers_share_a_row() -> None:
         ("layer.{0..1}", 30, 39, ""),
         ("mask", None, None, "all zero in PyTorch"),
     ]
-    assert [(r.name, r.sqnr) for r in row.outputs] == [("logits", 18)]
+    assert [r.values for r in row.modules] == [2, None, None, None]
+    assert [(r.name, r.sqnr, r.values, r.peak) for r in row.outputs] == [
+        ("logits", 18, 2, 0.1235), ("hidden", 18, None, 3.0)
+    ]  # fmt: skip
+    assert quality.outputs == {"logits": 20.5, "hidden": 20.5}
     assert Quality.not_measured("parity was switched off").to_row().reason == "parity was switched off"

@@ -1,4 +1,11 @@
-"""quality.worse and quality.better: a stage's values are farther from PyTorch's, or nearer, than the baseline's."""
+"""quality.worse and quality.better: a stage's values are farther from PyTorch's, or nearer, than the baseline's.
+
+With other weights, or on other inputs, both the signal and the noise of an SQNR are drawn anew. Each is a sum of n
+squares: of independent normal values it is distributed as chi-squared, the ratio of two as F(n, n) (NIST/SEMATECH
+e-Handbook of Statistical Methods, 1.3.5.9), and the logarithm of one has the variance trigamma(n/2) (Bartlett and
+Kendall, 1946). So a number of few values moves by chance, that of two logits by 11 dB as standard deviation; what is
+within three of these (Shewhart's limits, e-Handbook 6.3.1) says nothing then. Measured: docs/explanation/quality.md.
+"""
 
 from __future__ import annotations
 
@@ -10,23 +17,32 @@ from pytest_htp.compare.context import Context
 from pytest_htp.compare.rules.parity import outputs_exchanged
 from pytest_htp.format.execution import execution_order
 from pytest_htp.format.paths import ancestors, expand_pattern
+from pytest_htp.format.peaks import same_signal
 from pytest_htp.format.record import SQNR_STEP, ModuleQualityRow, OutputQualityRow, PathRow, TensorRow
 
 # A stage's tensor that holds NaN or infinity, in the words of ``quality.sqnr``.
 _NOT_FINITE = "not finite"
 _SHOWN = 4  # outputs in a message
+_LIMIT = 3  # standard deviations
 
 
 class _Move(NamedTuple):
-    """A number before and after, and by how much the worst of what the module took rose; dB, None: not finite."""
+    """A number before and after, by how much the worst of what the module took rose, and how far it moves by chance;
+    dB, None: not finite.
+    """
 
     before: int
     after: int | None
     entering: float = 0.0
+    chance: float = 0.0
 
     @property
     def rise(self) -> float:
         return -math.inf if self.after is None else self.after - self.before
+
+    def is_beyond(self, least: float, sign: int) -> bool:
+        """Whether it rose (-1: fell) by more than ``least``, and by more than chance."""
+        return sign * self.rise > max(least, self.chance)
 
 
 _Moves = dict[str, _Move]
@@ -40,14 +56,15 @@ def compare_quality(context: Context) -> None:
         return
     renamed = context.modules.new_paths
     old = {renamed.get(path, path): row for path, row in _numbers(before.modules).items()}
-    modules = _moves(old, _numbers(after.modules))
-    outputs = _moves(_numbers(before.outputs), _numbers(after.outputs))
+    same = same_signal(before, after)
+    modules = _moves(old, _numbers(after.modules), same=same)
+    outputs = _moves(_numbers(before.outputs), _numbers(after.outputs), same=same)
     if outputs_exchanged(context):
         outputs = {}
     tolerance = context.quality_tolerance
     for code, sign in (("quality.worse", -1), ("quality.better", 1)):
-        inside = {path: move for path, move in modules.items() if sign * move.rise > tolerance}
-        given = {name: move for name, move in outputs.items() if sign * move.rise > tolerance}
+        inside = {path: move for path, move in modules.items() if move.is_beyond(tolerance, sign)}
+        given = {name: move for name, move in outputs.items() if move.is_beyond(tolerance, sign)}
         if not (inside or given) or (code == "quality.worse" and context.reported("parity.failed")):
             continue  # outputs beyond tolerance are worse by themselves
         makers = {module for name in given for module in _makers(context.after.outputs).get(name, ())}
@@ -80,7 +97,7 @@ def _numbers(rows: Sequence[_Row]) -> dict[str, _Row]:
     return {path: row for row in known for path in expand_pattern(row.path if isinstance(row, PathRow) else row.name)}
 
 
-def _moves(before: Mapping[str, _Row], after: Mapping[str, _Row]) -> _Moves:
+def _moves(before: Mapping[str, _Row], after: Mapping[str, _Row], *, same: bool) -> _Moves:
     moves = {}
     for name, now in after.items():
         was = before.get(name)
@@ -88,8 +105,21 @@ def _moves(before: Mapping[str, _Row], after: Mapping[str, _Row]) -> _Moves:
             continue
         entering = getattr(was, "entering", None), getattr(now, "entering", None)
         rise = 0.0 if entering[0] is None or entering[1] is None else entering[1] - entering[0]
-        moves[name] = _Move(was.sqnr, now.sqnr, rise)
+        chance = 0.0 if same or was.values is None or now.values is None else _by_chance(was.values, now.values)
+        moves[name] = _Move(was.sqnr, now.sqnr, rise, chance)
     return moves
+
+
+def _by_chance(before: int, after: int) -> float:
+    """How far an SQNR of so few values moves by chance, in dB; stored numbers may be a step farther apart."""
+    variance = 2 * (_of_logarithm(before) + _of_logarithm(after))
+    return _LIMIT * 10 / math.log(10) * math.sqrt(variance) + SQNR_STEP
+
+
+def _of_logarithm(values: int) -> float:
+    """The variance of the natural logarithm of a sum of squares: trigamma(values/2)."""
+    start = 2 - values % 2
+    return math.pi**2 / (2 if start == 1 else 6) - sum(4 / k**2 for k in range(start, values, 2))
 
 
 def _makers(outputs: Sequence[TensorRow]) -> dict[str, list[str]]:
@@ -122,7 +152,7 @@ def _begins(context: Context, modules: _Moves, beyond: Set[str], sign: int) -> s
     # By the export: where a stage absorbed a module, what is left of it is anywhere.
     place = execution_order((context.export or context.after).modules)
     first = min(_innermost(beyond), key=place)
-    moved = {path for path, move in modules.items() if sign * move.rise > least} | beyond
+    moved = {path for path, move in modules.items() if move.is_beyond(least, sign)} | beyond
     own = [path for path in moved if path not in modules or least >= sign * modules[path].entering]
     if first in own:
         return min(_innermost([path for path in own if path == first or first in ancestors(path)]), key=place)

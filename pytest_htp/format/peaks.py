@@ -1,0 +1,18 @@
+"""Whether two measurements are of the same values."""
+
+from __future__ import annotations
+
+import math
+
+from pytest_htp.format.record import QualityRow
+
+PEAK_DIGITS = 4
+# Peaks of one model differ by float32's rounding between machines, 1e-5 at most, and by what PEAK_DIGITS leave.
+_SAME = 1e-3
+
+
+def same_signal(one: QualityRow, other: QualityRow) -> bool:
+    """Whether PyTorch gave the same, as far as the peaks of outputs tell: the same weights on the same inputs."""
+    peaks = {row.name: row.peak for row in one.outputs}
+    pairs = [(peaks.get(row.name), row.peak) for row in other.outputs]
+    return all(was is None or now is None or math.isclose(was, now, rel_tol=_SAME) for was, now in pairs)
