@@ -116,10 +116,12 @@ def _one(
         extensions=exported.extensions,
         structure_only=not exported.real_weights,
     )
+    foreign = False
     try:
         program = ir.load(destination)
         complete_types(program)
         tagging = carry(before, program)
+        foreign = not tagging.tags
         if tagging.coverage.none and known.measured:
             tagging = carry(before, program, values=_equal_values(exported, source, before, destination, program))
         strip_tags(program, exported.options.tag_namespace)
@@ -140,6 +142,8 @@ def _one(
         said = f"{type(error).__name__}: {' '.join(str(error).split())}"
         if isinstance(error, RuntimeRefused):
             said += "; if it is meant for another runtime, parity=False keeps it, with tags and without checks"
+        if foreign:
+            said += "; no node could be led back to a module: was this made of the export?"
         raise StageFailure(
             name,
             f"stage {name} failed: it left a model that can't be used: {said}",

@@ -46,9 +46,9 @@ def match_inputs(program: ir.Model, tensors: Mapping[str, torch.Tensor]) -> dict
         if found is None:
             described = ", ".join(f"{name} {tensor.dtype} {list(tensor.shape)}" for name, tensor in tensors.items())
             raise HTPUsageError(
-                f"graph input {value.name!r} ({value.dtype}, {value.shape}) fits none of the tensors that "
-                f"the model was called with ({described or 'none'}); export with inputs of the shapes it is "
-                "meant for"
+                f"graph input {value.name!r} ({value.dtype}, {value.shape}) fits none of the tensors given "
+                f"({described or 'none'}); give one of its element type and shape, or export with inputs of the "
+                "shapes it is meant for"
             )
         feeds[value.name or ""] = _as_asked(value, left.pop(found))
     return feeds

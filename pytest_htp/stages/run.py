@@ -108,7 +108,8 @@ def _check(path: Path, notes: list[str], *, structure_only: bool) -> None:
     from pytest_htp.capture.valid import check_model
 
     if not path.is_file() or not path.stat().st_size:
-        raise HTPUsageError(f"it wrote no file; a stage must write the new model to its second argument ({path.name})")
+        wrote = "an empty file" if path.is_file() else "no file"
+        raise HTPUsageError(f"it wrote {wrote}; a stage must write the new model to its second argument ({path.name})")
     try:
         try:
             check_model(path, structure_only=structure_only)

@@ -92,6 +92,7 @@ def unsorted(source: Path, destination: Path) -> None:
         (wraps, "stage mine failed: RuntimeError: can't convert, because of KeyError: 'scale'"),
         (leaves, "stage mine failed: SystemExit: 3"),
         (lambda source, destination: None, "stage mine failed: it wrote no file"),
+        (lambda source, destination: destination.write_bytes(b""), "stage mine failed: it wrote an empty file"),
         (garbage, "stage mine failed: it wrote an invalid model"),
         (unsorted, "stage mine failed: it wrote an invalid model"),
     ],
@@ -134,6 +135,20 @@ def test_no_module_is_made_responsible_for_the_values_of_an_unrelated_model(tmp_
     (finding,) = compare_exports(record, record).findings
     assert (finding.code, finding.module, finding.stage) == ("parity.failed", None, "other")
     assert finding.message.endswith("; no node could be led back to a module: was this made of the export?")
+
+
+def test_an_unrelated_model_with_other_inputs_says_both(staged: Staged) -> None:
+    def another(source: Path, destination: Path) -> None:
+        weight = onnx.numpy_helper.from_array(torch.ones(9, 9).numpy(), "w")
+        ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [3, 9]) for name in "ab"]
+        nodes = [onnx.helper.make_node("MatMul", ["a", "w"], ["b"])]
+        graph = onnx.helper.make_graph(nodes, "g", ends[:1], ends[1:], [weight])
+        opsets = [onnx.helper.make_opsetid("", 18)]
+        onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=10), destination)
+
+    message = str(staged([Stage("other", another)]).failure)
+    assert "graph input 'a' (FLOAT, [3,9]) fits none of the tensors given" in message
+    assert message.endswith("; no node could be led back to a module: was this made of the export?")
 
 
 def test_every_cause_of_a_node_without_a_module_is_in_the_line_of_its_stage(staged: Staged) -> None:
