@@ -62,6 +62,26 @@ def test_a_fusion_lost_in_a_stage_alone_is_said_of_the_stage() -> None:
     assert found(before, after) == [("fusion.lost", "encoder.layer.1.attention.self", "ort:extended")]
 
 
+@pytest.mark.parametrize(("ops", "lost"), [({}, True), ({"LayerNormalization": -1, "Relu": 1}, False)])
+def test_a_norm_of_another_class_that_is_no_longer_fused_has_lost_its_fusion(ops: dict[str, int], lost: bool) -> None:
+    """Replaced by another operator it lost none: that is what the class is about."""
+    norm = "encoder.layer.1.attention.output.LayerNorm"
+
+    def fuse(rows: dict[str, Any]) -> None:
+        add_ops(rows[norm], {"LayerNormalization": -1, "com.microsoft::SkipLayerNormalization": 1})
+
+    def another(rows: dict[str, Any]) -> None:
+        rows[norm]["class"] = "Exact"
+
+    def apart(rows: dict[str, Any]) -> None:
+        another(rows)
+        add_ops(rows[norm], ops)
+
+    before = staged(bert(), "ort:extended", of=changed(fuse))
+    after = staged(changed(another), "ort:extended", of=changed(apart))
+    assert (("fusion.lost", norm, "ort:extended") in found(before, after)) is lost
+
+
 def test_what_is_already_in_the_export_is_not_repeated() -> None:
     def change(rows: dict[str, Any]) -> None:
         add_ops(rows["encoder.layer.1"], {"Mul": 1, "Add": 1})

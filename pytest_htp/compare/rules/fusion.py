@@ -41,8 +41,10 @@ def compare_fusions(context: Context) -> None:
             ("fusion.lost", lost, [family for family, count in families.items() if count < 0]),
             ("fusion.gained", gained, [family for family, count in families.items() if count > 0]),
         ):
-            # A module replaced by one of another class lost no fusion unless it now takes more nodes.
-            if not names or (code == "fusion.lost" and change.class_changed and change.nodes <= 0):
+            # A module replaced by one of another class lost no fusion unless it now takes more nodes, or computes the
+            # same in an operator that takes in less.
+            replaced = change.class_changed and change.nodes <= 0 and not _WIDER.keys() >= set(names)
+            if not names or (code == "fusion.lost" and replaced):
                 continue
             found.add(path)
             context.report(
