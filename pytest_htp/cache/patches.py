@@ -10,8 +10,8 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from operator import call, eq
-from types import FunctionType, MethodType, ModuleType
+from operator import attrgetter, call, eq, is_
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from pytest_htp.cache.constants import changed_constants
@@ -25,6 +25,7 @@ _COMPILES = "torch._inductor."  # makes functions from text, and no export runs 
 _NOT_RUN = (_COMPILES, "torch.distributed.", "torch.optim.", "torch.utils.data.", "torch.package.", "torch.testing.",
             "torch.return_types", "torch.profiler.")  # fmt: skip
 _DEEPEST = 3  # a registry that is an object, its table, and what stands in the table under one name
+_CODE_OF = attrgetter("__code__")
 _LARGEST = 64  # of lists; longer ones hold tests' samples, not code
 
 
@@ -33,16 +34,34 @@ class _Namespace:
     """A module's, class's, object's or table's names when last looked at.
 
     Attributes:
+        name: where it was found first.
         owner: kept, so that its identity remains its own.
         read: gives its values as they are now. values: as they were.
         foreign: names of those that are not the toolchain's. inner: namespaces among them.
     """
 
+    name: str
     owner: Any
     read: Callable[[], Iterable[Any]]
     values: list[Any]
     foreign: list[tuple[str, Any]]
     inner: list[tuple[str, Any]]
+
+    @classmethod
+    def of(cls, name: str, owner: Any) -> _Namespace:
+        names, read = _names(owner), _reader(owner)
+        return cls(name, owner, read, [*read()], list(_foreign(name, owner, names)), list(_inner(name, owner, names)))
+
+    def changed(self) -> bool:
+        return not _same([*self.read()], self.values)
+
+    def matters_as_before(self) -> bool:
+        """Whether what changed in it is neither foreign nor a namespace: exporting itself moves counters and caches."""
+        now = _Namespace.of(self.name, self.owner)
+        if not (_same(now.foreign, self.foreign) and _same(now.inner, self.inner)):
+            return False  # and it counts as changed until it is looked at again
+        self.values = now.values
+        return True
 
 
 class Patches:
@@ -53,11 +72,15 @@ class Patches:
         self._modules: list[Any] = []
         self._looked: dict[int, _Namespace] = {}
         self._reads: list[Callable[[], Iterable[Any]]] = []
+        self._functions: list[FunctionType] = []
+        self._codes: list[CodeType] = []
         self._found: dict[str, Any] = {}
 
     def find(self) -> dict[str, Any]:
         """``module.Class.name`` → the foreign function or class, in order of the names."""
         modules = list(sys.modules.values())
+        if not all(map(is_, map(_CODE_OF, self._functions), self._codes)):
+            self._known, self._modules = {}, []  # a function has got another code: no name says so
         if not (_same(modules, self._modules) and self._is_as_before()):
             self._looked = {}
             found: dict[str, Any] = {}
@@ -65,24 +88,24 @@ class Patches:
                 if _is_looked_through(name) and isinstance(module, ModuleType):
                     self._look(name, module, found, 0)
             self._reads = [each.read for each in self._looked.values()]
+            values = [_function_of(value) for each in self._looked.values() for value in each.values]
+            self._functions = [value for value in values if type(value) is FunctionType]
+            self._codes = [*map(_CODE_OF, self._functions)]
             self._modules, self._found = modules, dict(sorted(found.items()))
         return self._found
 
     def _is_as_before(self) -> bool:
         now, before = map(list, map(call, self._reads)), (each.values for each in self._looked.values())
         try:
-            return all(map(eq, now, before))
+            changed = [each for each, same in zip(self._looked.values(), map(eq, now, before), strict=True) if not same]
         except Exception:  # arrays don't say: one by one
-            return all(_same([*each.read()], each.values) for each in self._looked.values())
+            changed = [each for each in self._looked.values() if each.changed()]
+        return all(each.matters_as_before() for each in changed)
 
     def _look(self, name: str, owner: Any, found: dict[str, Any], depth: int) -> None:
         known = self._known.get(id(owner))
-        if known is None or not _same([*known.read()], known.values):
-            names, read = _names(owner), _reader(owner)
-            known = _Namespace(
-                owner, read, [*read()], list(_foreign(name, owner, names)), list(_inner(name, owner, names))
-            )
-            self._known[id(owner)] = known
+        if known is None or known.changed():
+            known = self._known[id(owner)] = _Namespace.of(name, owner)
         if not isinstance(owner, tuple):  # which can't change
             self._looked[id(owner)] = known
         found.update(known.foreign)
@@ -159,11 +182,16 @@ def _foreign(name: str, owner: Any, names: list[tuple[str, Any]]) -> Iterator[tu
     if isinstance(owner, ModuleType):
         yield from ((f"{name}.{key}", value) for key, value in changed_constants(owner))
     for key, value in names:
-        kind = type(value)
-        inner = value.__func__ if kind in (staticmethod, classmethod) else value.fget if kind is property else value
+        inner = _function_of(value)
         if _is_foreign(inner) and not _is_of_its_class(inner, key, vars(owner) if isinstance(owner, type) else {}):
             # A class made from text may say that it is the library's: told by what is in it.
             yield f"{name}.{key}", _identity(inner)
+
+
+def _function_of(value: Any) -> Any:
+    """The function in a static or class method or a property; any other value is itself."""
+    kind = type(value)
+    return value.__func__ if kind in (staticmethod, classmethod) else value.fget if kind is property else value
 
 
 def _identity(value: Any) -> Any:

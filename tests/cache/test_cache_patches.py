@@ -7,13 +7,14 @@ import importlib
 from typing import Any
 
 import pytest
+import torch
 import transformers
 
 from pytest_htp.cache.patches import Patches
 
 
 def names() -> list[str]:
-    """Found by a new look, and by one that was there before."""
+    """Found by a new look."""
     return list(Patches().find())
 
 
@@ -55,3 +56,31 @@ def test_a_patched_init_of_a_strict_dataclass_is_told(monkeypatch: pytest.Monkey
     with monkeypatch.context() as patch:
         patch.setattr(original, "__wrapped__", patched)  # below a wrapper of the library
         assert name in names()
+
+
+def forward(self: Any, given: torch.Tensor) -> torch.Tensor:
+    """Another one for a linear layer."""
+    return given
+
+
+@pytest.mark.parametrize("how", ["name", "code", "beside a counter", "in a new table"])
+def test_a_later_look_finds_what_was_put_in_since_and_no_more_once_it_is_gone(
+    how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patches = Patches()
+    before = patches.find().copy()
+    layer = torch.nn.modules.linear
+    with monkeypatch.context() as patch:
+        if how == "name":
+            patch.setattr(torch.nn.Linear, "forward", forward)
+        elif how == "code":  # the function is the library's own as before
+            patch.setattr(torch.nn.Linear.forward, "__code__", forward.__code__)
+        elif how == "beside a counter":  # one name of a module that exporting changes each time, and one that is code
+            patch.setattr(layer, "counter", 1, raising=False)
+            assert patches.find().keys() == before.keys()
+            patch.setattr(layer, "counter", 2)
+            patch.setattr(layer, "forward", forward, raising=False)
+        else:
+            patch.setattr(layer, "table", {"linear": forward}, raising=False)
+        assert sorted(patches.find().keys() - before.keys()) == sorted(set(names()) - before.keys()) != []
+    assert patches.find().keys() == before.keys()
