@@ -264,6 +264,15 @@ def _library_by_library(case: Case, rng: random.Random, stack: ExitStack) -> Non
     stack.enter_context(mock.patch.object(nn.functional, "gelu", getattr(nn.functional, name)))
 
 
+def _code_of_library(case: Case, rng: random.Random, stack: ExitStack) -> None:
+    """Put into the library's own function, in place: every name stands for what it stood for."""
+    function = rng.choice(
+        [nn.Linear.forward, nn.BatchNorm1d._check_input_dim, nn.functional.layer_norm, torch.onnx.export]
+    )
+    stack.callback(setattr, function, "__code__", function.__code__)
+    function.__code__ = eval(f"lambda *args, **kwargs: {_number(rng)}").__code__
+
+
 def _partial_in_library(case: Case, rng: random.Random, stack: ExitStack) -> None:
     """Of the library's own function: no code of the user's, and yet another function."""
     owner, name = rng.choice(
@@ -392,7 +401,8 @@ KINDS: dict[str, Change] = {
     "hook for all modules": _global_hook, "attribute of a module": _attribute, "config": _config,
     "patched method": _patched_method, "patched helper": _patched_helper, "patched instance": _instance_forward,
     "patched library": _library, "library patched by itself": _library_by_library,
-    "library patched from text": _library_from_text, "partial in the library": _partial_in_library,
+    "library patched from text": _library_from_text, "code of a library's function": _code_of_library,
+    "partial in the library": _partial_in_library,
     "mock in the library": _mock_in_library, "other function of torch": _renamed, "registry": _registry,
     "pytree": _pytree, "constant of the exporter": _constant_of_exporter, "option": _option,
     "stage": _stage, "target": _target, "environment variable": _variable, "setting of torch": _setting,
