@@ -17,7 +17,8 @@ def with_stored_steps(before: dict[str, Any], current: dict[str, Any], tolerance
     """The quality to store: today's, with the baseline's number wherever today's is within one step of it.
 
     Held against is what is stored, never what was measured since: where quality drifts slowly, the number moves as soon
-    as it is more than a step away.
+    as it is more than a step away. Where no number moves the baseline's stays whole, with the counts of values and the
+    peaks that it was measured with: other weights or sizes of a dynamic axis are no reason to rewrite it.
 
     Args:
         before: ``quality`` of the baseline.
@@ -44,5 +45,14 @@ def with_stored_steps(before: dict[str, Any], current: dict[str, Any], tolerance
         for was in [outputs.get(row.name, row)]
     ]
     quality = replace(new, modules=sorted(fold_rows(kept), key=attrgetter("path")), outputs=given)
+    if any(row.peak is not None for row in old.outputs) and _numbers(quality) == _numbers(old):
+        return before
     values: dict[str, Any] = msgspec.to_builtins(quality)
     return values
+
+
+def _numbers(quality: QualityRow) -> QualityRow:
+    """Without what the numbers were measured with."""
+    modules = [replace(row, values=None) for row in unfold_rows(quality.modules)]
+    outputs = [replace(row, values=None, peak=None) for row in quality.outputs]
+    return replace(quality, modules=sorted(modules, key=attrgetter("path")), outputs=outputs)

@@ -90,12 +90,14 @@ class Quality:
         ]
         rows += [ModuleQualityRow(path=path, sqnr=None, reason=reason) for path, reason in self.undefined.items()]
         called = names or {}
+        measured = [*self.details.values(), *self.output_details.values()]
+        known = any(_few(found.values) for found in measured)  # else it does not matter of which weights they are
         outputs = [
             OutputQualityRow(
                 name=escape_path(called.get(name, name)),
                 sqnr=stored(found.sqnr),
                 values=_few(found.values),
-                peak=float(f"{found.peak:.{PEAK_DIGITS}g}"),
+                peak=float(f"{found.peak:.{PEAK_DIGITS}g}") if known else None,
             )
             for name, found in self.output_details.items()
         ]

@@ -135,13 +135,25 @@ def measured(sqnr: int, peak: float | None) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("now", "kept"), [(1.0005, 1.0), (1.002, 1.002)])
-def test_a_peak_that_is_the_same_on_another_machine_stays(now: float, kept: float) -> None:
-    assert carried_over(measured(30, 1.0), measured(27, now), TOLERANCE) == measured(30, kept)
+def test_a_peak_that_is_the_same_on_another_machine_stays_where_a_number_moves(now: float, kept: float) -> None:
+    assert carried_over(measured(30, 1.0), measured(24, now), TOLERANCE) == measured(24, kept)
+
+
+def test_where_no_number_moves_other_weights_and_sizes_change_nothing() -> None:
+    other = measured(27, 2.0)
+    for row in [*other["stages"][0]["quality"]["modules"], *other["stages"][0]["quality"]["outputs"]]:
+        row["values"] = 6
+    assert carried_over(measured(30, 1.0), other, TOLERANCE) == measured(30, 1.0)
+    other["stages"][0]["quality"]["modules"][0]["sqnr"] = 24
+    stored = carried_over(measured(30, 1.0), other, TOLERANCE)["stages"][0]["quality"]
+    assert [(row["sqnr"], row["values"]) for row in [*stored["modules"], *stored["outputs"]]] == [(24, 6), (30, 6)]
+    assert stored["outputs"][0]["peak"] == 2.0
 
 
 def test_a_baseline_of_a_version_before_holds_what_it_could_and_gets_peaks_when_it_is_stored_anew() -> None:
     before = Stored(Path("b.json"), measured(30, None))
     assert before.holds(measured(27, 1.0), TOLERANCE)
     assert not before.holds(measured(24, 1.0), TOLERANCE)
-    assert not Stored(Path("b.json"), measured(30, 2.0)).holds(measured(30, 1.0), TOLERANCE)
+    assert Stored(Path("b.json"), measured(30, 2.0)).holds(measured(30, 1.0), TOLERANCE)
+    assert not Stored(Path("b.json"), measured(30, 2.0)).holds(measured(24, 1.0), TOLERANCE)
     assert carried_over(before.record, measured(27, 1.0), TOLERANCE) == measured(30, 1.0)

@@ -95,4 +95,6 @@ def test_equal_layers_share_a_row() -> None:
         ("logits", 18, 2, 0.1235), ("hidden", 18, None, 3.0)
     ]  # fmt: skip
     assert quality.outputs == {"logits": 20.5, "hidden": 20.5}
+    many = Quality(measured=True, output_details={"hidden": MeasuredOutput(20.5, 152, 3.0)}).to_row()
+    assert [(r.values, r.peak) for r in many.outputs] == [(None, None)]
     assert Quality.not_measured("parity was switched off").to_row().reason == "parity was switched off"
