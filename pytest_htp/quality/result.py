@@ -90,8 +90,8 @@ class Quality:
         ]
         rows += [ModuleQualityRow(path=path, sqnr=None, reason=reason) for path, reason in self.undefined.items()]
         called = names or {}
-        measured = [*self.details.values(), *self.output_details.values()]
-        known = any(_few(found.values) for found in measured)  # else it does not matter of which weights they are
+        counts = [found.values for rows in (self.details, self.output_details) for found in rows.values()]
+        known = any(map(_few, counts))  # else it does not matter of which weights they are
         outputs = [
             OutputQualityRow(
                 name=escape_path(called.get(name, name)),
