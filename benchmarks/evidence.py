@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.architectures import make  # noqa: E402
 from pytest_htp.capture.engines import EngineRequest, select_engine  # noqa: E402
 from pytest_htp.capture.hierarchy import watch_forward  # noqa: E402
-from pytest_htp.capture.inputs import make_inputs  # noqa: E402
+from pytest_htp.capture.inputs.prepare import make_inputs  # noqa: E402
 from pytest_htp.capture.marks import marks_of  # noqa: E402
 from pytest_htp.capture.parameters import shared_parameters  # noqa: E402
 from pytest_htp.capture.provenance import ProvenanceObserver  # noqa: E402

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from benchmarks import architectures
-from pytest_htp.capture.inputs import make_inputs
+from pytest_htp.capture.inputs.prepare import make_inputs
 
 Case = tuple[nn.Module, tuple[Any, ...], dict[str, Any]]
 

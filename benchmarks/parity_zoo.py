@@ -22,7 +22,7 @@ from fixtures.plain import MODELS
 from pytest_htp.capture.distinct import make_parameters_distinct
 from pytest_htp.capture.engines import EngineRequest, select_engine
 from pytest_htp.capture.hierarchy import watch_forward
-from pytest_htp.capture.inputs import PreparedInputs, make_inputs
+from pytest_htp.capture.inputs.prepare import PreparedInputs, make_inputs
 from pytest_htp.capture.marks import clear_marks
 from pytest_htp.capture.models import resolve_model
 from pytest_htp.capture.parameters import shared_parameters

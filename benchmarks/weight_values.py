@@ -32,7 +32,7 @@ from torch.utils import _pytree as pytree
 from fixtures import config_dir, config_names
 from fixtures.plain import MODELS
 from pytest_htp import HTPExporter, compare_exports
-from pytest_htp.capture.inputs import make_inputs
+from pytest_htp.capture.inputs.prepare import make_inputs
 from pytest_htp.capture.models import resolve_model
 from pytest_htp.capture.state import seeded
 

@@ -36,7 +36,7 @@ def measure(name: str, *, dynamic: bool) -> Row:
     from benchmarks.architectures import make
     from pytest_htp.capture.engines import EngineRequest, select_engine
     from pytest_htp.capture.hierarchy import class_name_of, watch_forward
-    from pytest_htp.capture.inputs import make_inputs
+    from pytest_htp.capture.inputs.prepare import make_inputs
     from pytest_htp.capture.parameters import shared_parameters
     from pytest_htp.capture.provenance import ProvenanceObserver
     from pytest_htp.tag import HierarchyTag

@@ -30,7 +30,7 @@ _PROGRAM = "program"  # fields of this name hold the graph of the file that thei
 _FILE = "onnx_path"
 
 
-def encode(export: HTPExport, folder: Path) -> dict[str, Any]:
+def encode(export: HTPExport, folder: Path) -> dict[str, object]:
     """The export as JSON values; ``folder`` holds its files."""
     encoded = _encode(export, str(folder))
     assert isinstance(encoded, dict)
@@ -65,7 +65,7 @@ def same(one: object, other: object) -> bool:
     return type(one) is type(other) and repr(one) == repr(other)  # nan is not equal to itself
 
 
-def _encode(value: Any, folder: str) -> Any:
+def _encode(value: object, folder: str) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return {
             field.name: None
@@ -84,7 +84,7 @@ def _encode(value: Any, folder: str) -> Any:
     return value if isinstance(value, bool | int | float | None) else msgspec.to_builtins(value)
 
 
-def _restored(value: Any, folder: str) -> Any:
+def _restored(value: object, folder: str) -> Any:
     """JSON values with the folder's name put in; most of an export is such values."""
     kind = type(value)
     if kind is str:
@@ -94,7 +94,7 @@ def _restored(value: Any, folder: str) -> Any:
     return [_restored(item, folder) for item in value] if kind is list else value
 
 
-def _decode(hint: Any, value: Any, folder: Path) -> Any:
+def _decode(hint: Any, value: object, folder: Path) -> Any:
     if hint is Any or hint is dict:
         return _restored(value, str(folder))
     origin, arguments = get_origin(hint), get_args(hint)
@@ -124,7 +124,7 @@ def _decode(hint: Any, value: Any, folder: Path) -> Any:
     return msgspec.convert(value, hint)
 
 
-def _decode_fields(cls: type, value: Any, folder: Path) -> Any:
+def _decode_fields(cls: type, value: object, folder: Path) -> Any:
     hints = _hints(cls)
     names = {field.name for field in fields(cls)}
     if not isinstance(value, dict) or set(value) != names:
@@ -147,9 +147,9 @@ def _graph(file: Path) -> ir.Model:
 
 
 @lru_cache(maxsize=64)
-def _hints(cls: type) -> dict[str, Any]:
+def _hints(cls: type) -> dict[str, object]:
     """Types of the fields; names that a module imports for type checkers only are looked for in the package."""
-    known: dict[str, Any] = {
+    known: dict[str, object] = {
         name: value
         for module in list(sys.modules)
         if module.startswith("pytest_htp.")

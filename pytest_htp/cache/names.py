@@ -10,7 +10,7 @@ from typing import Any
 from pytest_htp.cache.bytecode import Code
 
 
-def resolve(chain: tuple[str, ...], value: Any) -> tuple[str, Any]:
+def resolve(chain: tuple[str, ...], value: object) -> tuple[str, Any]:
     """What a chain of attributes of modules leads to, with its full name; stops at what is no module."""
     dotted = value.__name__ if isinstance(value, types.ModuleType) else ""
     for name in chain[1:]:
@@ -25,7 +25,7 @@ def resolve(chain: tuple[str, ...], value: Any) -> tuple[str, Any]:
     return dotted, value
 
 
-def public(dotted: str, value: Any) -> str:
+def public(dotted: str, value: object) -> str:
     """The name of something that a function may have imported by another one."""
     if isinstance(value, types.ModuleType) or dotted:
         return dotted
@@ -51,7 +51,7 @@ def cell_content(cell: types.CellType) -> object:
         return None
 
 
-def attributes_of(value: Any) -> Iterator[tuple[str, Any]]:
+def attributes_of(value: object) -> Iterator[tuple[str, Any]]:
     """An object's own attributes, those in slots first."""
     for cls in type(value).__mro__:
         slots = vars(cls).get("__slots__", ())

@@ -22,7 +22,7 @@ _PARTS = (
 )
 
 
-def describe_operator(value: Any) -> object | None:
+def describe_operator(value: object) -> object | None:
     """What says all about an operator, None for something else.
 
     Raises:

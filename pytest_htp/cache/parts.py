@@ -19,7 +19,7 @@ _OWN_LAYOUT = ("__dict__", "__weakref__")
 LRU_CACHE = functools._lru_cache_wrapper
 
 
-def parts_of(value: Any) -> tuple[str, list[Any]] | None:
+def parts_of(value: object) -> tuple[str, list[Any]] | None:
     """Kind and parts of a value that is made of others; None for other objects.
 
     Of a subclass of a collection, number or text the class and the attributes are parts, too.
@@ -53,12 +53,12 @@ def parts_of(value: Any) -> tuple[str, list[Any]] | None:
     return None
 
 
-def attributes(value: Any) -> dict[str, Any] | None:
+def attributes(value: object) -> dict[str, object] | None:
     """An object's ``__dict__``; None where it has none, or an empty one."""
     return getattr(value, "__dict__", None) or None
 
 
-def _content(value: Any, base: type) -> list[Any]:
+def _content(value: object, base: type) -> list[Any]:
     """By the methods of ``base``: a subclass may answer otherwise."""
     if base is dict:
         content: list[Any] = [each for pair in dict.items(value) for each in pair]

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-_SPACES: tuple[Any, ...] = (torch, torch.Tensor, torch.onnx, torch.export, torch.fx, torch.linalg, torch.special,
+_SPACES: tuple[object, ...] = (torch, torch.Tensor, torch.onnx, torch.export, torch.fx, torch.linalg, torch.special,
                             torch.fft)  # fmt: skip
 
 

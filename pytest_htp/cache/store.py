@@ -56,7 +56,7 @@ class Store:
         others = [path for path in self._root.glob("[0-9]*") if path.name.isdecimal()]
         return bool(others) and self._folder not in others
 
-    def read(self, kind: str, key: str) -> dict[str, Any] | None:
+    def read(self, kind: str, key: str) -> dict[str, object] | None:
         """The JSON object stored under a key; None where there is none.
 
         Raises:
@@ -78,7 +78,7 @@ class Store:
         _touch(path)
         return value
 
-    def write(self, kind: str, key: str, value: Mapping[str, Any]) -> None:
+    def write(self, kind: str, key: str, value: Mapping[str, object]) -> None:
         """Store a JSON object."""
         content = json.dumps({**value, "key": key}, separators=(",", ":"), ensure_ascii=False).encode(
             "utf-8", "replace"
@@ -173,7 +173,7 @@ def _files(folder: Path) -> list[tuple[float, int, Path]]:
     return found
 
 
-def checked_names(files: object) -> dict[str, Any]:
+def checked_names(files: object) -> dict[str, object]:
     """The files an entry names, by a path inside of the export's folder.
 
     Raises:

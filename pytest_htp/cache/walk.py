@@ -73,7 +73,7 @@ class Walk:
         self._of_models = {"torch"}  # packages whose code is followed, if it is that of a module
         self.packages: set[str] = set()
 
-    def digest(self, value: Any) -> str:
+    def digest(self, value: object) -> str:
         """Digest of a value; what it brings along of code waits for :meth:`code`.
 
         Raises:
@@ -138,7 +138,7 @@ class Walk:
 
     # values
 
-    def _say(self, value: Any, seen: dict[int, int], *, strict: bool) -> object:
+    def _say(self, value: object, seen: dict[int, int], *, strict: bool) -> object:
         """Something whose repr is the same for the same content; ``seen`` are the objects met on the way, numbered.
 
         What is unknown is an error if ``strict``; else its type is all that is said.
@@ -171,7 +171,7 @@ class Walk:
             return self._module(value, seen)
         return self._container(value, seen, strict=strict)
 
-    def _container(self, value: Any, seen: dict[int, int], *, strict: bool) -> object:
+    def _container(self, value: object, seen: dict[int, int], *, strict: bool) -> object:
         def say(inner: Any) -> object:
             return self._say(inner, seen, strict=strict)
 
@@ -198,7 +198,7 @@ class Walk:
             return "operator", say(operator)
         return self._object(value, seen, strict=strict)
 
-    def _object(self, value: Any, seen: dict[int, int], *, strict: bool) -> object:
+    def _object(self, value: object, seen: dict[int, int], *, strict: bool) -> object:
         array = describe_array(value)
         if array is not None:
             return array
@@ -307,7 +307,7 @@ class Walk:
             self._fact(file or cls.__module__, cls.__module__, (said, self._digests[identity]))
         return said, self._digests[identity]
 
-    def _member(self, cls: type, name: str, value: Any, place: Place) -> object:
+    def _member(self, cls: type, name: str, value: object, place: Place) -> object:
         if isinstance(value, staticmethod | classmethod):
             value = value.__func__
         if isinstance(value, types.FunctionType):
@@ -420,7 +420,7 @@ class Walk:
             for end in range(1, name.count(".") + 2):
                 self._whole_module(sys.modules[".".join(name.split(".")[:end])], strict=True)
 
-    def _named(self, function: types.FunctionType, module: str, name: str, value: Any, *, strict: bool) -> None:
+    def _named(self, function: types.FunctionType, module: str, name: str, value: object, *, strict: bool) -> None:
         """One thing that a function reads."""
         last = name.rpartition(".")[2]
         if value is os.environ or value is os.getenv:  # what is read under these names is known
@@ -447,7 +447,7 @@ class Walk:
             return
         self._fact(function.__code__.co_filename, module, ("global", module, name, said))
 
-    def _entry(self, value: Any) -> str:
+    def _entry(self, value: object) -> str:
         """What stands in a library's table of functions: which of its own, or what was put in their place."""
         if isinstance(value, functools.partial):
             return repr(self._say(value, {}, strict=False))

@@ -6,10 +6,11 @@ Left in, the compiler inlines a compiled module into its caller, and what the tr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import ExitStack, contextmanager
 
 from torch import nn
+
+from pytest_htp.capture.state import replaced
 
 
 @contextmanager
@@ -21,25 +22,18 @@ def uncompiled(model: nn.Module) -> Iterator[None]:
     """
     wrappers = [module for module in model.modules() if type(module).__name__ == "OptimizedModule"]
     compiled = [module for module in model.modules() if vars(module).get("_compiled_call_impl") is not None]
-    forwards = [vars(wrapper)["forward"] for wrapper in wrappers]
-    calls = [module._compiled_call_impl for module in compiled]
-    for wrapper in wrappers:
-        vars(wrapper)["forward"] = _calls_original(wrapper)
-    for module in compiled:
-        module._compiled_call_impl = None
-    try:
+    with ExitStack() as stack:
+        for wrapper in wrappers:
+            stack.enter_context(replaced(wrapper, "forward", _calls_original(wrapper)))
+        for module in compiled:
+            stack.enter_context(replaced(module, "_compiled_call_impl", None))
         yield
-    finally:
-        for wrapper, forward in zip(wrappers, forwards, strict=True):
-            vars(wrapper)["forward"] = forward
-        for module, call in zip(compiled, calls, strict=True):
-            module._compiled_call_impl = call
 
 
-def _calls_original(wrapper: nn.Module) -> Callable[..., Any]:
+def _calls_original(wrapper: nn.Module) -> Callable[..., object]:
     original: nn.Module = vars(wrapper)["_modules"]["_orig_mod"]
 
-    def forward(*args: Any, **kwargs: Any) -> Any:
+    def forward(*args: object, **kwargs: object) -> object:
         return original(*args, **kwargs)
 
     return forward

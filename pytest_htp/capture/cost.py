@@ -13,9 +13,9 @@ operators without one. It differs in three places, all of them on purpose:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 import torch
+from torch._ops import HigherOrderOperator, OpOverload
 from torch.utils import flop_counter
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -44,7 +44,7 @@ _QUESTIONS = frozenset(
     }
 )  # fmt: skip
 
-_attention_flops: Callable[..., Any] = flop_counter.sdpa_flop_count  # torch doesn't type it
+_attention_flops: Callable[..., object] = flop_counter.sdpa_flop_count  # torch doesn't type it
 
 
 class Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -68,7 +68,7 @@ class Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.attention = 0
         self.unknown = 0
         self._formulas = flop_counter.FlopCounterMode(display=False).flop_registry
-        self._primitive: set[Any] = set()  # operators that don't decompose: asking is slow
+        self._primitive: set[OpOverload] = set()  # operators that don't decompose: asking is slow
 
     @property
     def totals(self) -> tuple[int, int, int]:
@@ -82,10 +82,14 @@ class Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return Cost(counted if known else None, attention if known else None, tensor_bytes(returned))
 
     def __torch_dispatch__(
-        self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
+        self,
+        func: OpOverload | HigherOrderOperator,
+        types: Sequence[type],
+        args: tuple[object, ...] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
         kwargs = kwargs or {}
-        if not isinstance(func, torch._ops.OpOverload):  # control flow
+        if not isinstance(func, OpOverload):  # control flow
             return self._unseen(func, args, kwargs)
         name = func._schema.name
         if name in _QUESTIONS:
@@ -104,12 +108,13 @@ class Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if packet in self._formulas:
             self.counted += self._known(self._formulas[packet](*args, **kwargs, out_val=result))
         elif name in _ATTENTION:
-            self.attention += self._known(_attention_flops(*(tensor.shape for tensor in args[:3])))
+            shapes = (tensor.shape for tensor in args[:3] if isinstance(tensor, torch.Tensor))
+            self.attention += self._known(_attention_flops(*shapes))
         elif name in _OPAQUE:
             self.unknown += 1
         return result
 
-    def _unseen(self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    def _unseen(self, func: HigherOrderOperator, args: tuple[object, ...], kwargs: Mapping[str, object]) -> object:
         """Run what has operators inside that this mode is not shown."""
         if self._kept is None:
             return func(*args, **kwargs)
@@ -119,7 +124,7 @@ class Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
         finally:
             self._kept.blind = before
 
-    def _known(self, flops: Any) -> int:
+    def _known(self, flops: object) -> int:
         """The number; 0, and one more unknown, where a size depends on values."""
         if type(flops) is int:
             return flops
@@ -127,7 +132,7 @@ class Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return 0
 
 
-def _written(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Iterator[torch.Tensor]:
+def _written(func: OpOverload, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Iterator[torch.Tensor]:
     """Tensors that an operator writes to, by its schema."""
     for index, argument in enumerate(func._schema.arguments):
         if argument.alias_info is not None and argument.alias_info.is_write:

@@ -8,23 +8,27 @@ projector) is observed in the same call and added, so that the parts together ar
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from pytest_htp.capture.inputs import make_inputs, parse_spec
+from pytest_htp.capture.inputs.prepare import make_inputs
 from pytest_htp.capture.inputs.signature import by_name
-from pytest_htp.capture.inputs.spec import looks_like_spec
+from pytest_htp.capture.inputs.spec import looks_like_spec, parse_spec
 from pytest_htp.capture.kinds import is_transformers_model
 from pytest_htp.capture.models import resolve_model
 from pytest_htp.capture.state import preserved, seeded
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.vocabulary import Weights
 
-Components = dict[str, tuple[nn.Module, dict[str, Any]]]
+if TYPE_CHECKING:
+    from transformers import GenerationConfig, PreTrainedModel
+
+Components = dict[str, tuple[nn.Module, dict[str, object]]]
 
 # transformers finds projectors by these names; it has no accessor for them.
 _PROJECTORS = ("multi_modal_projector", "connector", "embed_vision", "embed_audio")
@@ -47,7 +51,7 @@ def generation_components(
     *,
     seed: int = 0,
     weights: Weights = "real",
-    generation_config: Any = None,
+    generation_config: GenerationConfig | None = None,
     multi_token_decode: bool = False,
     several_tokens: bool = False,
 ) -> Components:
@@ -100,14 +104,14 @@ def generation_components(
     return {name: components[name] for name in sorted(components, key=_position)}
 
 
-def options_of_part(module: nn.Module, options: Mapping[str, Any]) -> dict[str, Any]:
+def options_of_part(module: nn.Module, options: Mapping[str, object]) -> dict[str, object]:
     """What must replace options of the whole model where they can't be used for one of its parts.
 
     Parts that are plain modules (a projector) have only torch's exporter, whatever is asked for the model.
     """
     if is_transformers_model(module):
         return {}
-    replaced: dict[str, Any] = {}
+    replaced: dict[str, object] = {}
     if options.get("exporter") == "transformers":
         replaced["exporter"] = "auto"
     if options.get("ort_fusions") is not None:
@@ -128,7 +132,9 @@ def _check_generates(module: nn.Module) -> None:
     )
 
 
-def generate_arguments(module: Any, inputs: object, seed: int, *, several_tokens: bool = False) -> dict[str, Any]:
+def generate_arguments(
+    module: PreTrainedModel, inputs: object, seed: int, *, several_tokens: bool = False
+) -> dict[str, object]:
     """The arguments of ``module.generate`` by name, as tensors; equal ones for an equal seed.
 
     Args:
@@ -159,7 +165,7 @@ def generate_arguments(module: Any, inputs: object, seed: int, *, several_tokens
     return arguments
 
 
-def _decoder_start(module: Any, arguments: Mapping[str, Any], seed: int) -> torch.Tensor:
+def _decoder_start(module: PreTrainedModel, arguments: Mapping[str, object], seed: int) -> torch.Tensor:
     """Shape (batch, 3): the start token and two of the vocabulary."""
     config = module.generation_config
     start = config.decoder_start_token_id if config.decoder_start_token_id is not None else config.bos_token_id
@@ -170,11 +176,11 @@ def _decoder_start(module: Any, arguments: Mapping[str, Any], seed: int) -> torc
     return tokens
 
 
-def _encoders(module: Any) -> dict[str, nn.Module]:
+def _encoders(module: PreTrainedModel) -> dict[str, nn.Module]:
     """Submodules that ``generate`` may run before the first forward of the whole model."""
     found: dict[str, nn.Module] = {}
     for modality in _MODALITIES:
-        encoder = _or_none(lambda modality=modality: module.get_encoder(modality=modality))
+        encoder = _or_none(functools.partial(module.get_encoder, modality=modality))
         if isinstance(encoder, nn.Module) and encoder is not module and encoder not in found.values():
             found[f"{modality}_encoder"] = encoder
     for owner in (module, module.base_model):
@@ -189,7 +195,7 @@ def _encoders(module: Any) -> dict[str, nn.Module]:
     return found
 
 
-def _or_none(call: Any) -> Any:
+def _or_none(call: Callable[[], object]) -> object:
     try:
         return call()
     except (AttributeError, TypeError, NotImplementedError):  # no such modality, or no encoder at all
@@ -201,19 +207,14 @@ def _observed(modules: Mapping[str, nn.Module]) -> Iterator[Components]:
     """Filled with the arguments of each module's first call in the block; modules not called stay out."""
     seen: Components = {}
 
-    def watch(name: str, module: nn.Module) -> Any:
-        def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            if name not in seen:
-                seen[name] = (module, by_name(module, copy.deepcopy(args), copy.deepcopy(kwargs)))
+    def note(name: str, module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+        if name not in seen:
+            seen[name] = (module, by_name(module, copy.deepcopy(args), copy.deepcopy(kwargs)))
 
-        return module.register_forward_pre_hook(before, with_kwargs=True)
-
-    handles = [watch(name, module) for name, module in modules.items()]
-    try:
+    with ExitStack() as hooks:
+        for name, module in modules.items():
+            hooks.enter_context(module.register_forward_pre_hook(functools.partial(note, name), with_kwargs=True))
         yield seen
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _position(name: str) -> int:

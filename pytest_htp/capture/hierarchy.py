@@ -7,9 +7,8 @@ the tensors that parity and attestation hold against ONNX Runtime.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any
 
 import torch
 from torch import nn
@@ -17,9 +16,8 @@ from torch.nn.utils.parametrize import is_parametrized
 from torch.utils import _pytree as pytree
 
 from pytest_htp.capture.cost import Flops, tensor_bytes
-from pytest_htp.capture.kept import Kept, TensorRecord
+from pytest_htp.capture.kept import Kept, TensorRecord, writes_to
 from pytest_htp.capture.state import eager
-from pytest_htp.capture.writes import writes_to
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.format.paths import ancestors, join_path, last_segment
 from pytest_htp.tag import HierarchyTag
@@ -63,7 +61,7 @@ class Hierarchy:
     modules: dict[str, ModuleInfo]
     calls: list[ModuleCall] = field(default_factory=list)
     execution_steps: int = 0
-    result: Any = None
+    result: object = None
     aliases: tuple[tuple[str, ...], ...] = ()
     unwatched: Exception | None = None
 
@@ -218,7 +216,7 @@ def name_modules(table: dict[str, ModuleInfo], model: nn.Module, rule: NamingRul
     retag(table)
 
 
-def tensors_in(value: Any, where: str, _depth: int = 0) -> Iterator[TensorRecord]:
+def tensors_in(value: object, where: str, _depth: int = 0) -> Iterator[TensorRecord]:
     """Every tensor in nested tuples, lists, mappings, dataclasses and caches, with where it was found."""
     if isinstance(value, torch.Tensor):
         yield TensorRecord(where, value, writes_to(value))
@@ -275,7 +273,7 @@ class _Watcher:
         inside = [path for path in paths if not caller or path.startswith(f"{caller}.")]
         return min(inside or paths, key=lambda path: (path.count("."), paths.index(path)))
 
-    def enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def enter(self, module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         path = self._path_of(module)
         call = ModuleCall(
             path=path,
@@ -293,7 +291,7 @@ class _Watcher:
         self._open.append(call)
         self._begun[call.order] = self._flops.totals
 
-    def leave(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+    def leave(self, module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object], output: object) -> None:
         # A call whose forward raised inside a caught exception never leaves: drop what is still open above us.
         while self._open and self._open[-1].path not in self._paths[id(module)]:
             self._open.pop()
@@ -310,22 +308,9 @@ class _Watcher:
             call.outputs = [self._kept.keep(record) for record in outputs]
 
 
-@contextmanager
-def _hooked(model: nn.Module, watcher: _Watcher) -> Iterator[None]:
-    handles = []
-    try:
-        for module in model.modules():
-            # First, since what the user's own hooks make of the arguments crosses no border: exporters put their
-            # operators inside the module. Last on the way out, for the same reason.
-            handles.append(module.register_forward_pre_hook(watcher.enter, with_kwargs=True, prepend=True))
-            handles.append(module.register_forward_hook(watcher.leave, with_kwargs=True))
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def watch_forward(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, keep_tensors: bool) -> Hierarchy:
+def watch_forward(
+    model: nn.Module, args: tuple[object, ...], kwargs: Mapping[str, object], *, keep_tensors: bool
+) -> Hierarchy:
     """Run ``model(*args, **kwargs)`` once without gradients and describe what ran.
 
     Args:
@@ -343,8 +328,15 @@ def watch_forward(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any
         given = (record.tensor for record in tensors_in((args, kwargs), "given"))
         kept = Kept((*given, *model.parameters(), *model.buffers()))
     flops = Flops(kept)
-    with eager(), _hooked(model, _Watcher(model, hierarchy, flops, kept)), flops:
-        hierarchy.result = model(*args, **kwargs)
+    watcher = _Watcher(model, hierarchy, flops, kept)
+    with eager(), ExitStack() as hooks:
+        for module in model.modules():
+            # First, since what the user's own hooks make of the arguments crosses no border: exporters put their
+            # operators inside the module. Last on the way out, for the same reason.
+            hooks.enter_context(module.register_forward_pre_hook(watcher.enter, with_kwargs=True, prepend=True))
+            hooks.enter_context(module.register_forward_hook(watcher.leave, with_kwargs=True))
+        with flops:
+            hierarchy.result = model(*args, **kwargs)
     if keep_tensors:  # of what is returned, a copy: a stateful model may write to it in its next run
         hierarchy.result = pytree.tree_map_only(torch.Tensor, lambda tensor: tensor.detach().clone(), hierarchy.result)
     hierarchy._summarize()

@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from pytest_htp.capture.writes import writes_to
+
+def writes_to(tensor: torch.Tensor) -> int:
+    """How often a tensor was written in place, as torch counts; 0 for inference tensors, which keep no count."""
+    return 0 if tensor.is_inference() else tensor._version
 
 
 @dataclass(slots=True)

@@ -12,7 +12,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
+
+from pytest_htp.capture.state import replaced
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+    from onnxscript.rewriter._basics import MatchResult
+    from onnxscript.rewriter._matcher import SimplePatternMatcher
 
 
 @contextmanager
@@ -26,7 +33,13 @@ def linear_matching() -> Iterator[None]:
         yield
         return
 
-    def match(self: Any, model: Any, graph_or_function: Any, node: Any, **options: Any) -> Any:
+    def match(
+        self: SimplePatternMatcher,
+        model: ir.Model,
+        graph_or_function: ir.Graph | ir.Function,
+        node: ir.Node,
+        **options: object,
+    ) -> MatchResult:
         pattern = self.pattern
         if not pattern.has_single_output_node and not options.get("verbose") and options.get("tracer") is None:
             expected = pattern.output_nodes[0].op_identifier()
@@ -34,8 +47,5 @@ def linear_matching() -> Iterator[None]:
                 return failed().fail("The node is of another operator than the pattern's first output.")
         return original(self, model, graph_or_function, node, **options)
 
-    matcher.match = match
-    try:
+    with replaced(matcher, "match", match):
         yield
-    finally:
-        matcher.match = original

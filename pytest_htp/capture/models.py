@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import get_args
 
 import torch
 from torch import nn
@@ -17,8 +17,6 @@ from pytest_htp.capture.state import seeded
 from pytest_htp.capture.weightless import build_weightless
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.vocabulary import Weights
-
-Source = Literal["module", "config", "factory", "directory"]
 
 ACCEPTED = (
     "pass an nn.Module instance, a transformers model or config, a program of torch.export, a function without "
@@ -33,14 +31,10 @@ class ResolvedModel:
     Attributes:
         module: the user's own object, in the mode it is in, where one was given.
         name: folder name for a folder, class name otherwise.
-        source: what was given.
-        key: equal keys mean the same model with the same weights, as long as ``owner`` is alive.
-        owner: the object whose identity ``key`` relies on, or None; hold on to it for as long as the key is used.
     """
 
     module: nn.Module
     name: str
-    source: Source
 
 
 def resolve_model(model: object, *, weights: Weights = "real", seed: int = 0) -> ResolvedModel:
@@ -56,9 +50,9 @@ def resolve_model(model: object, *, weights: Weights = "real", seed: int = 0) ->
     if weights not in get_args(Weights):
         raise HTPUsageError(f"weights must be 'real' or 'none', got {weights!r}")
     if isinstance(model, torch.export.ExportedProgram):
-        return _given(model.module(), weights, "module")
+        return _given(model.module(), weights)
     if isinstance(model, nn.Module):
-        return _given(model, weights, "module")
+        return _given(model, weights)
     if isinstance(model, type) and issubclass(model, nn.Module) and not _required_arguments(model):
         return _from_factory(model, weights, seed)  # a class that needs no arguments is a factory
     if isinstance(model, type):
@@ -66,7 +60,8 @@ def resolve_model(model: object, *, weights: Weights = "real", seed: int = 0) ->
             f"got the class {model.__name__}, not an instance: make one ({model.__name__}(…)), or {ACCEPTED}"
         )
     if is_transformers_config(model):
-        return _from_config(model, weights, seed)
+        module = build_from_config(model, weights, seed)
+        return ResolvedModel(module, type(module).__name__)
     if isinstance(model, str | Path):
         return _from_directory(Path(model), weights, seed)
     if callable(model):
@@ -74,7 +69,7 @@ def resolve_model(model: object, *, weights: Weights = "real", seed: int = 0) ->
     raise HTPUsageError(f"not a model: {_describe(model)}; {ACCEPTED}")
 
 
-def _given(module: nn.Module, weights: Weights, source: Source) -> ResolvedModel:
+def _given(module: nn.Module, weights: Weights) -> ResolvedModel:
     for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
         if nn.parameter.is_lazy(tensor):
             raise HTPUsageError(
@@ -86,7 +81,7 @@ def _given(module: nn.Module, weights: Weights, source: Source) -> ResolvedModel
                 f"{type(module).__name__} is on the meta device ({name!r} has no values): use weights='none', or pass "
                 "a model with weights"
             )
-    return ResolvedModel(module, type(module).__name__, source)
+    return ResolvedModel(module, type(module).__name__)
 
 
 def _from_factory(factory: Callable[..., object], weights: Weights, seed: int) -> ResolvedModel:
@@ -102,10 +97,9 @@ def _from_factory(factory: Callable[..., object], weights: Weights, seed: int) -
     if isinstance(made, type) or (callable(made) and not isinstance(made, nn.Module)):
         raise HTPUsageError(f"the factory {name}() returned no model but {_describe(made)}")
     try:
-        resolved = resolve_model(made, weights=weights, seed=seed)
+        return resolve_model(made, weights=weights, seed=seed)
     except HTPUsageError as error:
         raise HTPUsageError(f"what the factory {name}() returned can't be exported: {error}") from error
-    return replace(resolved, source="factory")
 
 
 def _required_arguments(factory: Callable[..., object]) -> list[str]:
@@ -115,11 +109,6 @@ def _required_arguments(factory: Callable[..., object]) -> list[str]:
         return []
     optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return [p.name for p in parameters if p.default is p.empty and p.kind not in optional]
-
-
-def _from_config(config: Any, weights: Weights, seed: int) -> ResolvedModel:
-    module = build_from_config(config, weights, seed)
-    return ResolvedModel(module, type(module).__name__, "config")
 
 
 def _from_directory(directory: Path, weights: Weights, seed: int) -> ResolvedModel:
@@ -132,7 +121,7 @@ def _from_directory(directory: Path, weights: Weights, seed: int) -> ResolvedMod
             hint = "no config.json in it"
         raise HTPUsageError(f"{str(directory)!r} is no saved model: {hint}; {ACCEPTED}")
     module = build_from_directory(directory, weights, seed)
-    return ResolvedModel(module, directory.resolve().name, "directory")
+    return ResolvedModel(module, directory.resolve().name)
 
 
 def _describe(value: object) -> str:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from pytest_htp.capture.distinct import make_parameters_distinct
-from pytest_htp.capture.state import seeded
+from pytest_htp.capture.state import replaced, seeded
 from pytest_htp.capture.weightless import build_weightless
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.vocabulary import Weights
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack")
 _FLOATING = {
@@ -27,7 +30,9 @@ _FLOATING = {
 }  # safetensors
 
 
-def build_from_config(config: Any, weights: Weights, seed: int, dtype: torch.dtype | None = None) -> nn.Module:
+def build_from_config(
+    config: PreTrainedConfig, weights: Weights, seed: int, dtype: torch.dtype | None = None
+) -> nn.Module:
     """A model of a transformers config, in eval mode, with fresh weights (all different) or none.
 
     ``dtype`` replaces the config's own. The given config is not changed.
@@ -49,28 +54,29 @@ def build_from_config(config: Any, weights: Weights, seed: int, dtype: torch.dty
     return module.eval()
 
 
-def _model_class(config: Any) -> Any:
+def _model_class(config: PreTrainedConfig) -> type[PreTrainedModel]:
     """The class named in ``config.architectures``, else the bare model of the config's type.
 
     Only classes of the installed transformers, or registered with it, are taken; code in a folder is never run.
     """
     import transformers
 
-    found: Any
-    for name in getattr(config, "architectures", None) or ():
-        found = getattr(transformers, name, None) if isinstance(name, str) and name.isidentifier() else None
+    for name in config.architectures or ():
+        found: type[PreTrainedModel] | None = None
+        if isinstance(name, str) and name.isidentifier():
+            found = getattr(transformers, name, None)
         is_model = isinstance(found, type) and issubclass(found, transformers.PreTrainedModel)
-        if is_model and isinstance(config, found.config_class or ()):
+        if found is not None and is_model and isinstance(config, found.config_class or ()):
             return found
-    mapping = transformers.AutoModel._model_mapping
+    mapping: Mapping[type[PreTrainedConfig], type[PreTrainedModel]] = transformers.AutoModel._model_mapping
     if type(config) not in mapping:
         raise HTPUsageError(
             f"transformers {transformers.__version__} knows no model for a {type(config).__name__}"
             + (" (its own code is never run here)" if getattr(config, "auto_map", None) else "")
             + "; pass the model object instead"
         )
-    found = mapping[type(config)]
-    return found[0] if isinstance(found, tuple | list) else found
+    bare = mapping[type(config)]
+    return bare[0] if isinstance(bare, tuple | list) else bare
 
 
 def build_from_directory(directory: Path, weights: Weights, seed: int) -> nn.Module:
@@ -81,31 +87,8 @@ def build_from_directory(directory: Path, weights: Weights, seed: int) -> nn.Mod
     Raises:
         HTPUsageError: the config is unreadable or unknown, or the weights are pickled.
     """
-    config_file = directory / "config.json"
-    config = _load_config(config_file)
+    config = _load_config(directory / "config.json")
     stored = sorted(directory.glob("*.safetensors")) + sorted(directory.glob("*.safetensors.index.json"))
-    return _load(directory, config, stored, weights, seed)
-
-
-def _load_config(file: Path) -> Any:
-    from transformers import AutoConfig
-
-    try:
-        fields = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise HTPUsageError(f"{str(file)!r} can't be read as JSON: {error}") from error
-    if not isinstance(fields, dict) or not isinstance(fields.get("model_type"), str):
-        raise HTPUsageError(f'{str(file)!r} is no transformers config: it has no "model_type" that names a family')
-    try:
-        with _offline():
-            return AutoConfig.from_pretrained(str(file.parent), local_files_only=True, trust_remote_code=False)
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        own_code = " (its own code is never run here: pass the model object)" if "auto_map" in fields else ""
-        raise HTPUsageError(f"{str(file)!r} is not accepted by transformers{own_code}: {reason}") from error
-
-
-def _load(directory: Path, config: Any, stored: list[Path], weights: Weights, seed: int) -> nn.Module:
     if not stored:
         pickled = sorted(file.name for file in directory.iterdir() if file.suffix in _PICKLED)
         if pickled and weights == "real":
@@ -127,6 +110,24 @@ def _load(directory: Path, config: Any, stored: list[Path], weights: Weights, se
     return module
 
 
+def _load_config(file: Path) -> PreTrainedConfig:
+    from transformers import AutoConfig
+
+    try:
+        fields = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise HTPUsageError(f"{str(file)!r} can't be read as JSON: {error}") from error
+    if not isinstance(fields, dict) or not isinstance(fields.get("model_type"), str):
+        raise HTPUsageError(f'{str(file)!r} is no transformers config: it has no "model_type" that names a family')
+    try:
+        with _offline():
+            return AutoConfig.from_pretrained(str(file.parent), local_files_only=True, trust_remote_code=False)
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        own_code = " (its own code is never run here: pass the model object)" if "auto_map" in fields else ""
+        raise HTPUsageError(f"{str(file)!r} is not accepted by transformers{own_code}: {reason}") from error
+
+
 def _stored_dtype(stored: list[Path]) -> torch.dtype | None:
     """The first floating dtype in the files: what ``from_pretrained`` takes if the config has none."""
     from safetensors import safe_open
@@ -146,12 +147,11 @@ def _offline() -> Iterator[None]:
     import transformers.utils.logging as hf_logging
     from huggingface_hub import constants
 
-    offline, bars = constants.HF_HUB_OFFLINE, hf_logging.is_progress_bar_enabled()
-    constants.HF_HUB_OFFLINE = True
+    bars = hf_logging.is_progress_bar_enabled()
     hf_logging.disable_progress_bar()
     try:
-        yield
+        with replaced(constants, "HF_HUB_OFFLINE", True):
+            yield
     finally:
-        constants.HF_HUB_OFFLINE = offline
         if bars:
             hf_logging.enable_progress_bar()

@@ -9,14 +9,18 @@ stack is the caller's, extended by the owner of the parameters they use where th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import takewhile
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pytest_htp.capture.recipes import Recipes
 from pytest_htp.format.paths import join_path, lies_in, owner_of
+
+if TYPE_CHECKING:  # files are compared without torch
+    from torch import fx, nn
+    from torch.export import ExportedProgram
 
 _CALL_SUFFIX = re.compile(r"@(\d+)$")
 _FILES = re.compile(r'^ *File "([^"]+)", line \d+, in forward$', re.MULTILINE)
@@ -56,7 +60,7 @@ class FxOrigin:
     replayed: bool = False
 
 
-def frames_of(stack: Any) -> tuple[Frame, ...]:
+def frames_of(stack: Mapping[str, tuple[str, type | str]] | None) -> tuple[Frame, ...]:
     """Read an ``nn_module_stack``: ``{key: (path, class or its qualified name)}``, outermost first.
 
     Scopes that are no modules (``_empty_nn_module_stack_from_metadata_hook``) have a class that is no dotted
@@ -76,7 +80,7 @@ def frames_of(stack: Any) -> tuple[Frame, ...]:
     return tuple(frames)
 
 
-def generated_code(model: Any) -> dict[str, str]:
+def generated_code(model: nn.Module) -> dict[str, str]:
     """The made-up file of each traced module's forward → the module's path; of parts only, not of the model itself."""
     files: dict[str, str] = {}
     for path, module in model.named_modules():
@@ -90,7 +94,7 @@ def generated_code(model: Any) -> dict[str, str]:
 class ProgramIndex:
     """Origins by FX node for one exported program (all its graphs)."""
 
-    def __init__(self, exported_program: Any, generated: Mapping[str, str] | None = None) -> None:
+    def __init__(self, exported_program: ExportedProgram, generated: Mapping[str, str] | None = None) -> None:
         """``generated``: as :func:`generated_code` gives it for the model that was traced."""
         self._generated = generated or {}
         self.lifted: dict[str, str] = {}  # FX placeholder → name of the parameter or buffer it stands for
@@ -107,7 +111,7 @@ class ProgramIndex:
         self._index(exported_program.graph_module, "", (), {})
         self._complete(exported_program.graph_module.graph)
 
-    def origin_of(self, fx_node: Any) -> FxOrigin | None:
+    def origin_of(self, fx_node: object) -> FxOrigin | None:
         """The origin for an FX node object of this program; None for anything else."""
         return self._by_node.get(id(fx_node))
 
@@ -132,7 +136,9 @@ class ProgramIndex:
         """Every module call on some stack, in the order of its first FX node."""
         return tuple(dict.fromkeys(frame for origin in self.origins.values() for frame in origin.frames))
 
-    def _index(self, graph_module: Any, scope: str, enclosing: tuple[Frame, ...], owners: dict[str, str]) -> None:
+    def _index(
+        self, graph_module: fx.GraphModule, scope: str, enclosing: tuple[Frame, ...], owners: dict[str, str]
+    ) -> None:
         """Index one graph. ``owners``: placeholder name in this graph → parameter name it stands for."""
         owners = {**owners, **(self.lifted if not scope else {})}
         last_of = {_traced(node): node for node in graph_module.graph.nodes}
@@ -180,25 +186,27 @@ class ProgramIndex:
                 inside = path
         return tuple(found)
 
-    def _complete(self, graph: Any) -> None:
+    def _complete(self, graph: fx.Graph) -> None:
         """Nodes that passes of the exporter put into the main graph have no record; place those whose
         neighbours in the order of execution are of one module call.
         """
         nodes = [node for node in graph.nodes if node.op == "call_function"]
-        for node, (before, after) in zip(nodes, _recorded_neighbours(nodes, self._by_node), strict=True):
+        stacks = [self._by_node[id(node)].frames for node in nodes]
+        next_ones = reversed([*_last_before(reversed(stacks))])
+        for node, before, after in zip(nodes, _last_before(stacks), next_ones, strict=True):
             origin = self._by_node[id(node)]
             if not origin.frames and before and before == after:
                 origin = replace(origin, frames=before, rule="program order")
                 self.origins["", node.name] = self._by_node[id(node)] = origin
 
     def _index_bodies(
-        self, graph_module: Any, scope: str, node: Any, frames: tuple[Frame, ...], owners: dict[str, str]
+        self, graph_module: fx.GraphModule, scope: str, node: fx.Node, frames: tuple[Frame, ...], owners: dict[str, str]
     ) -> None:
         """Index the sub-graphs a higher-order operator calls; operands map to placeholders from the right."""
-        bodies = [arg for arg in node.args if getattr(arg, "op", "") == "get_attr"]
+        bodies = [arg for arg in node.all_input_nodes if arg.op == "get_attr" and arg in node.args]
         if not bodies:
             return
-        operands = [operand.name for operand in _flat_nodes(node.args) if operand not in bodies]
+        operands = [operand.name for operand in _nodes_in(node.args) if operand not in bodies]
         for body in bodies:
             submodule = getattr(graph_module, str(body.target), None)
             if submodule is None or not hasattr(submodule, "graph"):
@@ -213,7 +221,7 @@ class ProgramIndex:
 
     @staticmethod
     def _inside(
-        enclosing: tuple[Frame, ...], frames: tuple[Frame, ...], node: Any, owners: dict[str, str]
+        enclosing: tuple[Frame, ...], frames: tuple[Frame, ...], node: fx.Node, owners: dict[str, str]
     ) -> tuple[Frame, ...]:
         if frames and enclosing and len(frames) > len(enclosing):
             return frames
@@ -226,32 +234,24 @@ class ProgramIndex:
         return enclosing
 
 
-def _traced(node: Any) -> tuple[str, int] | None:
+def _traced(node: fx.Node) -> tuple[str, int] | None:
     """The node of the program before decomposition that this one was made for; None where that is not recorded."""
     sources = node.meta.get("from_node")
     return (sources[-1].name, sources[-1].graph_id) if sources else None
 
 
-def _is_replayed(node: Any, last: Any) -> bool:
+def _is_replayed(node: fx.Node, last: fx.Node) -> bool:
     """Whether a node stands before the one it was made for, ``last``, but was written on another line of code."""
     trace, other = node.meta.get("stack_trace"), last.meta.get("stack_trace")
     return bool(node is not last and trace and other and trace != other and _traced(node))
 
 
-def _recorded_neighbours(
-    nodes: Sequence[Any], origins: Mapping[int, FxOrigin]
-) -> list[tuple[tuple[Frame, ...], tuple[Frame, ...]]]:
-    """For each node the stacks of the nearest nodes before and after it that have one."""
-
-    def nearest(ordered: Iterable[Any]) -> list[tuple[Frame, ...]]:
-        found: list[tuple[Frame, ...]] = []
-        last: tuple[Frame, ...] = ()
-        for node in ordered:
-            found.append(last)
-            last = origins[id(node)].frames or last
-        return found
-
-    return list(zip(nearest(nodes), reversed(nearest(reversed(nodes))), strict=True))
+def _last_before(stacks: Iterable[tuple[Frame, ...]]) -> Iterator[tuple[Frame, ...]]:
+    """For each stack the nearest one before it that is not empty."""
+    last: tuple[Frame, ...] = ()
+    for frames in stacks:
+        yield last
+        last = frames or last
 
 
 def _common_frames(first: tuple[Frame, ...], second: tuple[Frame, ...]) -> tuple[Frame, ...]:
@@ -259,11 +259,9 @@ def _common_frames(first: tuple[Frame, ...], second: tuple[Frame, ...]) -> tuple
     return tuple(frame for frame, _ in pairs)
 
 
-def _flat_nodes(args: Any) -> list[Any]:
-    flat = []
-    for arg in args:
-        if isinstance(arg, (tuple, list)):
-            flat.extend(_flat_nodes(arg))
-        elif hasattr(arg, "op"):
-            flat.append(arg)
-    return flat
+def _nodes_in(args: object) -> list[fx.Node]:
+    """The nodes among the arguments of one, in order."""
+    from torch import fx
+    from torch.utils import _pytree as pytree
+
+    return [leaf for leaf in pytree.tree_leaves(args) if isinstance(leaf, fx.Node)]

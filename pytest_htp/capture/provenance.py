@@ -27,11 +27,11 @@ from __future__ import annotations
 
 import importlib
 import weakref
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import Any
+from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 from torch import fx
@@ -47,6 +47,12 @@ from pytest_htp.capture.marks import (
 )
 from pytest_htp.capture.program import FxOrigin, ProgramIndex, generated_code
 from pytest_htp.capture.scopes import read_stack
+from pytest_htp.capture.state import replaced
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.export import ExportedProgram
+    from torch.onnx import ONNXProgram
 
 _REGIONS = "torch._higher_order_ops.wrap"
 _CORE = "torch.onnx._internal.exporter._core"
@@ -103,7 +109,9 @@ class ProvenanceObserver:
         model: what is exported, for what the program does not tell of traced modules among its parts.
     """
 
-    def __init__(self, on_traced: Callable[[Any], None] | None = None, model: Any = None) -> None:
+    def __init__(
+        self, on_traced: Callable[[ExportedProgram], None] | None = None, model: nn.Module | None = None
+    ) -> None:
         self._generated = generated_code(model) if model is not None else {}
         self._marks = MarkKeeper()
         self.provenance = Provenance(fused_marks=self._marks.joined)
@@ -130,23 +138,19 @@ class ProvenanceObserver:
         self._stack.close()
 
     @contextmanager
-    def _wrapped(self, module: str, attribute: str, wrap: Callable[[Any], Any]) -> Iterator[None]:
-        owner: Any
+    def _wrapped(self, module: str, attribute: str, wrap: Callable[..., Callable[..., object]]) -> Iterator[None]:
+        *parents, name = attribute.split(".")
         try:
-            owner = importlib.import_module(module)
-            *parents, name = attribute.split(".")
+            owner: object = importlib.import_module(module)
             for parent in parents:
                 owner = getattr(owner, parent)
-            original = owner.__dict__[name]
+            original = vars(owner)[name]
         except (ImportError, AttributeError, KeyError):
             self.provenance.unobserved.append(f"{module}.{attribute}")
             yield
             return
-        setattr(owner, name, wrap(original))
-        try:
+        with replaced(owner, name, wrap(original)):
             yield
-        finally:
-            setattr(owner, name, original)
 
     @contextmanager
     def _merging_marks(self) -> Iterator[None]:
@@ -158,7 +162,7 @@ class ProvenanceObserver:
             yield
             return
 
-        def copy_merged_metadata(from_nodes: Any, to: Any) -> None:
+        def copy_merged_metadata(from_nodes: Sequence[ir.Node], to: Sequence[ir.Node]) -> None:
             bystanders: list[ir.Node] = []
             with self._observing():
                 bystanders = surviving(from_nodes)
@@ -182,29 +186,28 @@ class ProvenanceObserver:
             self.provenance.faults.append(error)
 
     @staticmethod
-    def _watch_region(original: Any) -> Any:
-        def call(operator: Any, *args: Any, **kwargs: Any) -> Any:
+    def _watch_region(original: Callable[..., object]) -> Callable[..., object]:
+        def call(operator: object, *args: object, **kwargs: object) -> object:
             interpreted = (fx.Interpreter(arg).run if isinstance(arg, fx.GraphModule) else arg for arg in args)
             return original(operator, *interpreted, **kwargs)
 
         return call
 
-    def _watch_traced(self, original: Any) -> Any:
-        def prepare(exported_program: Any, *args: Any, **kwargs: Any) -> Any:
+    def _watch_traced(self, original: Callable[..., object]) -> Callable[..., object]:
+        def prepare(exported_program: ExportedProgram, *args: object, **kwargs: object) -> object:
             if self._on_traced is not None:
                 self._on_traced(exported_program)
             return original(exported_program, *args, **kwargs)
 
         return prepare
 
-    def _watch_translation(self, original: Any) -> Any:
-        def translate(exported_program: Any, *args: Any, **kwargs: Any) -> Any:
+    def _watch_translation(self, original: Callable[..., ONNXProgram]) -> Callable[..., ONNXProgram]:
+        def translate(exported_program: ExportedProgram, *args: object, **kwargs: object) -> ONNXProgram:
             try:
                 onnx_program = original(exported_program, *args, **kwargs)
             except Exception:
-                self.provenance.program = ProgramIndex(
-                    exported_program, self._generated
-                )  # says where the node that failed is from
+                # It says where the node that failed is from.
+                self.provenance.program = ProgramIndex(exported_program, self._generated)
                 raise
             with self._observing():
                 self._stamp(onnx_program.model, exported_program)
@@ -212,7 +215,7 @@ class ProvenanceObserver:
 
         return translate
 
-    def _stamp(self, model: ir.Model, exported_program: Any) -> None:
+    def _stamp(self, model: ir.Model, exported_program: ExportedProgram) -> None:
         provenance = self.provenance
         provenance.program = ProgramIndex(exported_program, self._generated)
         marks: dict[FxOrigin, str] = {}
@@ -271,16 +274,16 @@ class ProvenanceObserver:
         program = self.provenance.program
         return program.named(stack.fx_name) if stack and program else None
 
-    def _watch_replacement(self, original: Any) -> Any:
-        def replace_all_uses_with(value: ir.Value, replacement: ir.Value, *args: Any, **kwargs: Any) -> Any:
+    def _watch_replacement(self, original: Callable[..., object]) -> Callable[..., object]:
+        def replace_all_uses_with(value: ir.Value, replacement: ir.Value, *args: object, **kwargs: object) -> object:
             with self._observing():
                 self._marks.replaced(value, replacement)
             return original(value, replacement, *args, **kwargs)
 
         return replace_all_uses_with
 
-    def _watch_deduplication(self, original: Any) -> Any:
-        def call(dedup_pass: Any, model: ir.Model) -> Any:
+    def _watch_deduplication(self, original: Callable[..., object]) -> Callable[..., object]:
+        def call(dedup_pass: object, model: ir.Model) -> object:
             # After the pass, a reader tells what replaced a value.
             reads: list[tuple[str, ir.Value, weakref.ref[ir.Node], int]] = []
             with self._observing():
@@ -302,8 +305,8 @@ class ProvenanceObserver:
 
         return call
 
-    def _watch_conversion(self, original: Any) -> Any:
-        def call(convert_pass: Any, model: ir.Model) -> Any:
+    def _watch_conversion(self, original: Callable[..., ir.passes.PassResult]) -> Callable[..., ir.passes.PassResult]:
+        def call(convert_pass: object, model: ir.Model) -> ir.passes.PassResult:
             before: dict[str, str] = {}
             with self._observing():
                 for node in all_nodes(model):

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_htp.format.program import plain_name
 
 if TYPE_CHECKING:  # files are compared without torch
+    import torch
     from torch import fx
+    from torch.export import ExportedProgram
 
 # Longer ones are told by the names of their operators and a digest.
 _LONGEST = 120
@@ -24,18 +26,16 @@ _NO_MEANING = frozenset(["device", "layout", "pin_memory", "memory_format", "non
 
 
 class Recipes:
-    """Recipes of one exported program's main graph.
+    """Recipes of the main graph of one exported program, decomposed."""
 
-    Args:
-        program: the decomposed ``torch.export.ExportedProgram``.
-    """
-
-    def __init__(self, program: Any) -> None:
+    def __init__(self, program: ExportedProgram) -> None:
         signature = program.graph_signature
         self._nodes: dict[str, fx.Node] = {node.name: node for node in program.graph_module.graph.nodes}
         self._named: dict[str, str] = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
         lifted = signature.inputs_to_lifted_tensor_constants.items()
-        self._constants: dict[str, Any] = {node: program.constants.get(name) for node, name in lifted}
+        self._constants: dict[str, torch.Tensor] = {
+            node: tensor for node, name in lifted if hasattr(tensor := program.constants.get(name), "tolist")
+        }
 
     def of(self, names: Iterable[str], word: Callable[[str], str]) -> str:
         """``sub(weight, select(^scale, 0, 0))``; empty where no operator is known.
@@ -60,7 +60,7 @@ class Recipes:
         if node.name in self._named:
             return word(self._named[node.name])
         tensor = self._constants.get(node.name)
-        if tensor is None or not hasattr(tensor, "tolist") or tensor.numel() > _FEW or tensor.device.type == "meta":
+        if tensor is None or tensor.numel() > _FEW or tensor.device.type == "meta":
             return "constant"
         return _plain(tensor.tolist())
 
@@ -111,12 +111,14 @@ def operator_name(node: fx.Node) -> str:
     return str(getattr(packet, "__name__", packet))
 
 
-def _meaningful(node: fx.Node) -> Iterator[tuple[str, Any]]:
+def _meaningful(node: fx.Node) -> Iterator[tuple[str, object]]:
     return ((name, value) for name, value in sorted(node.kwargs.items()) if name not in _NO_MEANING)
 
 
-def _plain(value: Any, text: Callable[[fx.Node], str] = str) -> str:
-    if hasattr(value, "all_input_nodes"):
+def _plain(value: object, text: Callable[[fx.Node], str] = str) -> str:
+    from torch import fx
+
+    if isinstance(value, fx.Node):
         return text(value)
     if isinstance(value, (list, tuple)):
         return f"[{','.join(_plain(item, text) for item in value)}]"

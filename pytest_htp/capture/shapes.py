@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import nn
@@ -21,8 +20,8 @@ from torch.utils import _pytree as pytree
 
 @contextmanager
 def shapes_only(
-    module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
+    module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]
+) -> Iterator[tuple[tuple[object, ...], dict[str, object]]]:
     """Inside, calling ``module`` with the yielded arguments runs its ``forward`` and hooks on fake tensors.
 
     Parameters and buffers are swapped and put back, the very same objects. A forward that looks at values (``if x.sum()

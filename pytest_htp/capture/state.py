@@ -16,14 +16,13 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import FunctionType, ModuleType
-from typing import Any
 
 import torch
 from torch import nn
 
+from pytest_htp.capture.kept import writes_to
 from pytest_htp.capture.ties import TiesInOrder
 from pytest_htp.capture.wrapped import is_wrapper, plain_parts
-from pytest_htp.capture.writes import writes_to
 
 BUFFER_COPY_LIMIT = 64 * 2**20
 """Bytes of one buffer's storage up to which its values are copied and restored.
@@ -44,18 +43,9 @@ def preserved(model: nn.Module) -> Iterator[None]:
     Warns (``RuntimeWarning``) when values that were not copied were written in place, unless an exception
     is already on its way.
     """
-    with preserved_globals():
-        restore_modules = _modules(model)
-        tensors = _Tensors(model)
-        try:
-            yield
-        except BaseException:
-            restore_modules()
-            tensors.restore()
-            raise
-        restore_modules()
-        tensors.restore()
-        written = tensors.written()
+    with preserved_globals(), put_back(model) as tensors:
+        yield
+    written = tensors.written()
     if written:
         names = ", ".join(repr(name) for name in written[:5]) + (", …" if len(written) > 5 else "")
         warnings.warn(
@@ -64,6 +54,17 @@ def preserved(model: nn.Module) -> Iterator[None]:
             RuntimeWarning,
             stacklevel=3,
         )
+
+
+@contextmanager
+def replaced(owner: object, name: str, value: object) -> Iterator[None]:
+    """While it lasts, an attribute that ``owner`` itself has is another one."""
+    before = vars(owner)[name]  # as it stands there: getattr would bind it
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
 
 
 def to_eval_mode(model: nn.Module) -> None:
@@ -76,11 +77,11 @@ def to_eval_mode(model: nn.Module) -> None:
 
 
 @contextmanager
-def put_back(model: nn.Module) -> Iterator[None]:
+def put_back(model: nn.Module) -> Iterator[_Tensors]:
     """Give the model alone back as it was: what one pass leaves in it must not show in the next."""
     restore_modules, tensors = _modules(model), _Tensors(model)
     try:
-        yield
+        yield tensors
     finally:
         restore_modules()
         tensors.restore()
@@ -213,7 +214,7 @@ def _modules(model: nn.Module) -> _Restore:
     return restore
 
 
-def _attributes(owner: Any) -> _Restore:
+def _attributes(owner: object) -> _Restore:
     attributes = dict(vars(owner))
     containers = [value for value in attributes.values() if isinstance(value, dict | list | set)]
     contents = [container.copy() for container in containers]
@@ -233,9 +234,9 @@ def _attributes(owner: Any) -> _Restore:
     return restore
 
 
-def _same(left: dict[Any, Any], right: Any) -> bool:
+def _same(left: dict[str, object], right: object) -> bool:
     """Same keys in the same order, with the identical values."""
-    return list(left) == list(right) and all(left[key] is right[key] for key in left)
+    return isinstance(right, dict) and list(left) == list(right) and all(left[key] is right[key] for key in left)
 
 
 class _Tensors:

@@ -14,16 +14,19 @@ from __future__ import annotations
 import math
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from pytest_htp.capture.kinds import is_transformers_model
+from pytest_htp.capture.state import replaced
 from pytest_htp.errors import HTPUsageError
 
 T = TypeVar("T")
@@ -135,8 +138,8 @@ def _values_from_config(module: nn.Module) -> dict[str, torch.Tensor]:
     """The buffers of a weightless twin of a transformers model."""
     if not is_transformers_model(module):
         return {}
-    config: Any = module.config
-    twin = build_weightless(lambda: type(module)(type(config).from_dict(config.to_dict())))
+    config = module.config
+    twin: nn.Module = build_weightless(lambda: type(module)(type(config).from_dict(config.to_dict())))
     dtypes = {name: buffer.dtype for name, buffer in module.named_buffers()}
     return {name: buffer.to(dtypes.get(name, buffer.dtype)) for name, buffer in twin.named_buffers()}
 
@@ -144,13 +147,13 @@ def _values_from_config(module: nn.Module) -> dict[str, torch.Tensor]:
 def _expand(module: nn.Module, slots: list[_Slot]) -> None:
     """Replace the given parameters; one object stays one, those that share storage share their element."""
     stand_ins = _StandIns()
-    replaced: dict[int, nn.Parameter] = {}
+    stood_for: dict[int, nn.Parameter] = {}
     for owner, name, parameter, path in slots:
         if nn.parameter.is_lazy(parameter):
             raise HTPUsageError(f"parameter {path!r} has no shape yet: call the model once before it is exported")
-        if id(parameter) not in replaced:
-            replaced[id(parameter)] = nn.Parameter(stand_ins.of(parameter), requires_grad=False)
-        setattr(owner, name, replaced[id(parameter)])
+        if id(parameter) not in stood_for:
+            stood_for[id(parameter)] = nn.Parameter(stand_ins.of(parameter), requires_grad=False)
+        setattr(owner, name, stood_for[id(parameter)])
 
 
 class _StandIns:
@@ -200,21 +203,14 @@ def _weights_stay_expanded() -> Iterator[None]:
 
     original = TorchTensor.numpy
 
-    def numpy(self: TorchTensor) -> Any:
-        replaced = vars(torch.Tensor).get("view")
-        if replaced is None:
+    def numpy(self: TorchTensor) -> npt.NDArray[np.generic]:
+        if "view" not in vars(torch.Tensor):
             return original(self)
-        torch.Tensor.view = torch._C.TensorBase.view  # type: ignore[method-assign]
-        try:
+        with replaced(torch.Tensor, "view", torch._C.TensorBase.view):
             return original(self)
-        finally:
-            torch.Tensor.view = replaced  # type: ignore[method-assign]
 
-    TorchTensor.numpy = numpy  # type: ignore[method-assign]
-    try:
+    with replaced(TorchTensor, "numpy", numpy):
         yield
-    finally:
-        TorchTensor.numpy = original  # type: ignore[method-assign]
 
 
 @contextmanager
@@ -246,16 +242,15 @@ def _parameters_on_meta() -> Iterator[WeakTensorKeyDictionary]:
             tensor = torch.empty(tensor.shape, dtype=tensor.dtype, device=torch.device("cpu"))
         register_buffer(self, name, tensor, persistent)
 
-    nn.Module.register_parameter = on_meta  # type: ignore[method-assign]
-    nn.Module.register_buffer = real  # type: ignore[method-assign]
-    try:
-        with _LargeEmptyOnMeta(), warnings.catch_warnings():
-            # A factory that loads a state dict: "copying from a non-meta parameter …, which is a no-op".
-            warnings.filterwarnings("ignore", message=".*copying from a non-meta parameter")
-            yield made
-    finally:
-        nn.Module.register_parameter = register_parameter  # type: ignore[method-assign]
-        nn.Module.register_buffer = register_buffer  # type: ignore[method-assign]
+    with (
+        replaced(nn.Module, "register_parameter", on_meta),
+        replaced(nn.Module, "register_buffer", real),
+        _LargeEmptyOnMeta(),
+        warnings.catch_warnings(),
+    ):
+        # A factory that loads a state dict: "copying from a non-meta parameter …, which is a no-op".
+        warnings.filterwarnings("ignore", message=".*copying from a non-meta parameter")
+        yield made
 
 
 class _LargeEmptyOnMeta(TorchFunctionMode):
@@ -264,10 +259,10 @@ class _LargeEmptyOnMeta(TorchFunctionMode):
     def __torch_function__(
         self,
         func: Callable[..., Any],
-        types: Any,
+        types: object,
         args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> object:
         kwargs = dict(kwargs or {})
         if func is not torch.empty or kwargs.get("device") is not None or "out" in kwargs:
             return func(*args, **kwargs)

@@ -6,7 +6,6 @@ Such a tensor has shape and element type, but no memory of its own: asking for i
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
@@ -19,9 +18,8 @@ def is_wrapper(tensor: torch.Tensor) -> bool:
 
 def plain_parts(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
     """The tensors with memory of their own that hold a tensor's values: itself, for an ordinary one."""
-    wrapper: Any = tensor
     if not is_wrapper(tensor):
         yield tensor
         return
-    for name in wrapper.__tensor_flatten__()[0]:
-        yield from plain_parts(getattr(wrapper, name))
+    for name in tensor.__tensor_flatten__()[0]:  # type: ignore[attr-defined]
+        yield from plain_parts(getattr(tensor, name))

@@ -12,7 +12,7 @@ import onnx_ir as ir
 import torch
 
 from pytest_htp.capture.hierarchy import Hierarchy
-from pytest_htp.capture.inputs import PreparedInputs
+from pytest_htp.capture.inputs.prepare import PreparedInputs
 from pytest_htp.capture.parameters import distinct_parameters
 from pytest_htp.exporter.options import ExportOptions
 from pytest_htp.quality import QualityRequest

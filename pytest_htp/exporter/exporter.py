@@ -25,7 +25,7 @@ from pytest_htp.capture.hierarchy import (
     name_modules,
     watch_forward,
 )
-from pytest_htp.capture.inputs import PreparedInputs, make_inputs
+from pytest_htp.capture.inputs.prepare import PreparedInputs, make_inputs
 from pytest_htp.capture.matching import linear_matching
 from pytest_htp.capture.models import ResolvedModel, resolve_model
 from pytest_htp.capture.parameters import shared_parameters

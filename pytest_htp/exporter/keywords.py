@@ -28,17 +28,17 @@ class ExportKeywords(TypedDict, total=False):
     parity: bool
     rtol: float | None
     atol: float | None
-    parity_inputs: Sequence[Any]
+    parity_inputs: Sequence[object]
     providers: Sequence[str]
     ort_extensions: Sequence[str | PathLike[str]]
-    stages: Sequence[Any]
-    calibration: Iterable[Any] | None
+    stages: Sequence[object]
+    calibration: Iterable[object] | None
     quantizer: Any
     reference: Any
     targets: Any
     target_timeout: float
     seed: int
-    config: Mapping[str, Any] | None
+    config: Mapping[str, object] | None
     verbose: bool
 
 

@@ -74,17 +74,17 @@ class ExportOptions:
     parity: bool = True
     rtol: float | None = None
     atol: float | None = None
-    parity_inputs: Sequence[Any] = ()
+    parity_inputs: Sequence[object] = ()
     providers: tuple[str, ...] = ("CPUExecutionProvider",)
     ort_extensions: Sequence[str | PathLike[str]] = ()
     targets: Any = ()
     target_timeout: float = 300.0
     stages: Sequence[str | Stage] = ()
-    calibration: Iterable[Any] | None = None
+    calibration: Iterable[object] | None = None
     quantizer: Any = None
     reference: Any = None
     seed: int = 0
-    config: Mapping[str, Any] | None = None
+    config: Mapping[str, object] | None = None
     verbose: bool = False
 
     def __post_init__(self) -> None:
@@ -202,7 +202,7 @@ class ExportOptions:
         return tuple(field.name for field in fields(cls))
 
     @classmethod
-    def from_mapping(cls, options: Mapping[str, Any]) -> ExportOptions:
+    def from_mapping(cls, options: Mapping[str, object]) -> ExportOptions:
         """Build from keyword options; an unknown name is a :class:`HTPUsageError` that suggests the nearest one."""
         for name in options:
             if name not in cls.known():

@@ -36,7 +36,7 @@ def explain(
     model_name: str,
     error: BaseException,
     *,
-    inputs: Sequence[Mapping[str, Any]] = (),
+    inputs: Sequence[Mapping[str, object]] = (),
     place: Place | None = None,
     fake: str | None = None,
 ) -> str:

@@ -36,13 +36,13 @@ class ExportedGraph:
     tags: dict[str, str]
     coverage: Coverage
     parity: ParityResult
-    record: dict[str, Any]
+    record: dict[str, object]
     program: ir.Model
     quality: dict[str, float] = field(default_factory=dict)
     output_quality: dict[str, float] = field(default_factory=dict)
 
     @property
-    def attestation(self) -> dict[str, Any]:
+    def attestation(self) -> dict[str, object]:
         """``{"attested", "contradicted", "unmatched"}``, in a stage's precision, or not measured with the reason."""
         return self.parity.attestation
 
@@ -61,7 +61,7 @@ class HTPStage(ExportedGraph):
 
     name: str
     seconds: float
-    nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    nodes: dict[str, dict[str, object]] = field(default_factory=dict)
     summary: str = ""
     notes: list[str] = field(default_factory=list)
 
@@ -88,7 +88,7 @@ class HTPExport(ExportedGraph):
     report_path: Path
     console_path: Path
     data: HTPExportData
-    metadata: dict[str, Any]
+    metadata: dict[str, object]
     console: str
     sources: dict[str, dict[str, str]] = field(default_factory=dict)
     console_html: str = ""

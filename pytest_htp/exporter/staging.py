@@ -14,7 +14,7 @@ import torch
 from msgspec import structs
 
 from pytest_htp.capture.hierarchy import Hierarchy
-from pytest_htp.capture.inputs import make_inputs
+from pytest_htp.capture.inputs.prepare import make_inputs
 from pytest_htp.capture.marks import all_nodes
 from pytest_htp.carry import carry
 from pytest_htp.carry.types import complete_types
@@ -57,7 +57,7 @@ class StagesResult:
 
     stages: dict[str, HTPStage] = field(default_factory=dict)
     failure: StageFailure | None = None
-    described: list[dict[str, Any]] = field(default_factory=list)
+    described: list[dict[str, object]] = field(default_factory=list)
     records: list[StageRecord] = field(default_factory=list)
     last: Tagging | None = None
 
@@ -168,7 +168,7 @@ def _one(
     return made, tagging, record
 
 
-def _calibration(exported: Exported) -> list[dict[str, Any]]:
+def _calibration(exported: Exported) -> list[dict[str, object]]:
     """Samples for static quantization: graph input → array."""
     options, program = exported.options, exported.program
     if options.calibration is None:
@@ -183,7 +183,7 @@ def _calibration(exported: Exported) -> list[dict[str, Any]]:
     return samples
 
 
-def _arrays(feeds: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+def _arrays(feeds: Mapping[str, torch.Tensor]) -> dict[str, object]:
     return {name: tensor.detach().cpu().numpy() for name, tensor in feeds.items()}
 
 
@@ -274,7 +274,7 @@ def _record(
     return StageRecord(**structs.asdict(graph), name=name, quality=quality)
 
 
-def described(stage: HTPStage) -> dict[str, Any]:
+def described(stage: HTPStage) -> dict[str, object]:
     """A stage for metadata and reports, JSON-able; numbers as measured."""
     return {
         "name": stage.name,

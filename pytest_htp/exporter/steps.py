@@ -155,7 +155,7 @@ class _NoteHandler(logging.Handler):
 def refused_path(path: Path) -> HTPExportError:
     """The error for an output path that names no file; no step was begun."""
     cause = HTPUsageError(f"output_path must name a file, like 'exports/model.onnx'; {str(path)!r} is a folder")
-    steps: Mapping[str, dict[str, Any]] = {
+    steps: Mapping[str, dict[str, object]] = {
         step.value: {"status": "failed" if step is HTPExportStep.SAVE else "skipped", "seconds": 0.0}
         for step in HTPExportStep
     }

@@ -10,7 +10,7 @@ from torch.utils import _pytree as pytree
 
 from pytest_htp.capture.compiled import uncompiled
 from pytest_htp.capture.hierarchy import Hierarchy, watch_forward
-from pytest_htp.capture.inputs import PreparedInputs
+from pytest_htp.capture.inputs.prepare import PreparedInputs
 from pytest_htp.capture.models import resolve_model
 from pytest_htp.capture.state import preserved, to_eval_mode
 from pytest_htp.errors import HTPUsageError

@@ -37,7 +37,7 @@ class Verified:
 
     parity: ParityResult
     quality: Quality
-    record: dict[str, Any]
+    record: dict[str, object]
     staged: StagesResult
     targets: dict[str, HTPTarget]
 

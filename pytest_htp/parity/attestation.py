@@ -71,7 +71,7 @@ class Attestation:
         """Paths of the modules whose tag the values contradict."""
         return [path for path, verdict in self.by_module.items() if verdict == CONTRADICTED]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """As the record has it."""
         verdicts = self.by_module
         return {

@@ -54,7 +54,7 @@ def match_inputs(program: ir.Model, tensors: Mapping[str, torch.Tensor]) -> dict
     return feeds
 
 
-def match_outputs(program: ir.Model, result: Any) -> list[tuple[str, torch.Tensor | None]]:
+def match_outputs(program: ir.Model, result: object) -> list[tuple[str, torch.Tensor | None]]:
     """``(graph output name, what PyTorch returned there)``, in graph order; None where nothing corresponds.
 
     ``torch.export`` flattens a result as a pytree, and the exporter keeps that order, so position decides;

@@ -24,7 +24,7 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
-from pytest_htp.capture.inputs import PreparedInputs, make_inputs
+from pytest_htp.capture.inputs.prepare import PreparedInputs, make_inputs
 from pytest_htp.capture.state import eager, put_back
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.parity.feeds import match_inputs
@@ -40,7 +40,7 @@ Change = Callable[[torch.Tensor], torch.Tensor]
 Place = tuple[int, int]
 
 
-def given_sets(model: nn.Module, sets: Sequence[Any], *, seed: int = 0) -> list[InputSet]:
+def given_sets(model: nn.Module, sets: Sequence[object], *, seed: int = 0) -> list[InputSet]:
     """The user's own sets, run in PyTorch: ``given 1``, ``given 2``, ….
 
     Raises:
@@ -60,7 +60,7 @@ def given_sets(model: nn.Module, sets: Sequence[Any], *, seed: int = 0) -> list[
     return found
 
 
-def derived_sets(model: nn.Module, example: PreparedInputs, result: Any, program: ir.Model) -> list[InputSet]:
+def derived_sets(model: nn.Module, example: PreparedInputs, result: object, program: ir.Model) -> list[InputSet]:
     """Sets by rules 2 and 3.
 
     Args:
@@ -150,7 +150,7 @@ def _pad(mask: torch.Tensor) -> torch.Tensor:
     return padded
 
 
-def _answers_again(model: nn.Module, example: PreparedInputs, result: Any) -> bool:
+def _answers_again(model: nn.Module, example: PreparedInputs, result: object) -> bool:
     try:
         again = _run(model, "", example).result
     except Exception:
@@ -159,14 +159,14 @@ def _answers_again(model: nn.Module, example: PreparedInputs, result: Any) -> bo
     return len(before) == len(now) and all(torch.equal(one, other) for one, other in zip(before, now, strict=True))
 
 
-def _tensors(result: Any) -> list[torch.Tensor]:
+def _tensors(result: object) -> list[torch.Tensor]:
     return [leaf for leaf in pytree.tree_leaves(result) if isinstance(leaf, torch.Tensor)]
 
 
 def _try(model: nn.Module, name: str, example: PreparedInputs, changes: dict[int, Change]) -> InputSet | None:
     left = set(changes)
 
-    def change(leaf: Any) -> Any:
+    def change(leaf: object) -> Any:
         if id(leaf) not in changes:
             return leaf
         left.discard(id(leaf))

@@ -195,7 +195,7 @@ def _somewhere(hierarchy: Hierarchy, outputs: Sequence[Difference]) -> Divergenc
     return Divergence(hierarchy.calls[0].path, *size)
 
 
-def _anchors(program: ir.Model, result: Any, references: References) -> dict[ir.Value, int]:
+def _anchors(program: ir.Model, result: object, references: References) -> dict[ir.Value, int]:
     """Graph output → the reference that it must be, whatever it holds."""
     anchors: dict[ir.Value, int] = {}
     for value, (_, tensor) in zip(program.graph.outputs, match_outputs(program, result), strict=True):
@@ -206,7 +206,7 @@ def _anchors(program: ir.Model, result: Any, references: References) -> dict[ir.
 
 
 def _outputs(
-    result: Any,
+    result: object,
     got: Mapping[str, torch.Tensor],
     feeds: Mapping[str, torch.Tensor],
     request: ParityRequest,

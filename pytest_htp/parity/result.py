@@ -29,8 +29,8 @@ class InputSet:
     """
 
     name: str
-    inputs: Mapping[str, Any]
-    result: Any
+    inputs: Mapping[str, object]
+    result: object
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class ParityRequest:
 
     onnx_path: Path
     program: ir.Model
-    inputs: Mapping[str, Any]
+    inputs: Mapping[str, object]
     hierarchy: Hierarchy
     tagging: Tagging
     rtol: float | None = None
@@ -124,7 +124,7 @@ class ParityResult:
     modules: dict[str, Difference] = field(default_factory=dict)
     input_sets: dict[str, list[Difference]] = field(default_factory=dict)
     first_divergence: Divergence | None = None
-    attestation: dict[str, Any] = field(default_factory=dict)
+    attestation: dict[str, object] = field(default_factory=dict)
     values: dict[int, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -138,12 +138,12 @@ class ParityResult:
         """Module path → why it is not attested, of those that nothing contradicts."""
         return {entry["module"]: entry["reason"] for entry in self.attestation["unmatched"]}
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """JSON-able, with measured numbers, for metadata and reports; infinite differences are null."""
         if not self.measured:
             return {"measured": False, "reason": self.reason}
         entering = self.first_divergence
-        described: dict[str, Any] = {
+        described: dict[str, object] = {
             "measured": True,
             "outputs": [_described(output) for output in self.outputs],
             "modules": {path: _described(found, named=False) for path, found in self.modules.items()},
@@ -211,8 +211,8 @@ class ParityResult:
         return [output.name for output in self.outputs if output.name in names]
 
 
-def _described(found: Difference, *, named: bool = True) -> dict[str, Any]:
-    described: dict[str, Any] = {"name": found.name} if named else {}
+def _described(found: Difference, *, named: bool = True) -> dict[str, object]:
+    described: dict[str, object] = {"name": found.name} if named else {}
     described |= {
         "max_abs": _number(found.max_abs),
         "max_rel": _number(found.max_rel),

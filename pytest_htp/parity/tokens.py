@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from pytest_htp.capture.inputs import make_inputs
+from pytest_htp.capture.inputs.prepare import make_inputs
 from pytest_htp.capture.inputs.signature import by_name
 from pytest_htp.capture.state import preserved, seeded
 from pytest_htp.errors import HTPUsageError
@@ -41,7 +41,7 @@ class Component:
 
 
 def equal_tokens(
-    model: nn.Module, arguments: Mapping[str, Any], components: Mapping[str, Component], count: int, *, seed: int
+    model: nn.Module, arguments: Mapping[str, object], components: Mapping[str, Component], count: int, *, seed: int
 ) -> int:
     """How many of ``count`` greedy tokens agree before the first difference; the worst sequence of the batch.
 
@@ -57,7 +57,7 @@ def equal_tokens(
     """
     forms: dict[str, tuple[list[Any], pytree.TreeSpec]] = {}
 
-    def keep_form(name: str, call: Callable[[], Any], given: Mapping[str, Any]) -> Any:
+    def keep_form(name: str, call: Callable[[], Any], given: Mapping[str, object]) -> Any:
         result = call()
         forms.setdefault(name, pytree.tree_flatten(result))  # at once: a caller may write to the result
         return result
@@ -70,7 +70,7 @@ def equal_tokens(
         if name in forms
     }
 
-    def run(name: str, call: Callable[[], Any], given: Mapping[str, Any]) -> Any:
+    def run(name: str, call: Callable[[], Any], given: Mapping[str, object]) -> Any:
         feeds = match_inputs(components[name].program, make_inputs(components[name].module, given).named)
         arrays = sessions[name].run(None, {key: tensor.detach().numpy() for key, tensor in feeds.items()})
         return _filled(*forms[name], [torch.from_numpy(array) for array in arrays])
@@ -87,7 +87,7 @@ def equal_tokens(
     return int(same.min())
 
 
-def _generate(model: Any, arguments: Mapping[str, Any], count: int, seed: int) -> Tensor:
+def _generate(model: Any, arguments: Mapping[str, object], count: int, seed: int) -> Tensor:
     """Shape (batch, count): the new tokens."""
     with preserved(model), seeded(seed), torch.no_grad():
         model.eval()
@@ -97,7 +97,7 @@ def _generate(model: Any, arguments: Mapping[str, Any], count: int, seed: int) -
 
 
 # Component, the call as the module would do it, its arguments by name → what the call returns.
-_Run = Callable[[str, Callable[[], Any], Mapping[str, Any]], Any]
+_Run = Callable[[str, Callable[[], Any], Mapping[str, object]], Any]
 
 
 @contextmanager
@@ -125,7 +125,7 @@ def _forward(
     original = module.forward
 
     @functools.wraps(original)  # generate looks at its parameters
-    def forward(*args: Any, **kwargs: Any) -> Any:
+    def forward(*args: object, **kwargs: object) -> Any:
         name = name_of_call()
         if name not in components:
             return original(*args, **kwargs)

@@ -27,7 +27,7 @@ _NAME_TAKEN = "Attempt to replace the existing tensor"
 _NO_SCALE = 1e30  # what masks write as "minus infinity" (the lowest finite number) is far beyond it, no signal is
 _SHAPE = 16  # elements of a constant that may be a shape
 
-Feeds = Sequence[dict[str, Any]]
+Feeds = Sequence[dict[str, object]]
 
 
 def run(name: str, source: Path, destination: Path, calibration: Feeds, extensions: Sequence[str]) -> None:
@@ -148,9 +148,9 @@ def _quantize_static(source: Path, destination: Path, calibration: Feeds) -> Non
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
-            self._feeds: Iterator[dict[str, Any]] = iter(calibration)
+            self._feeds: Iterator[dict[str, object]] = iter(calibration)
 
-        def get_next(self) -> dict[str, Any] | None:
+        def get_next(self) -> dict[str, object] | None:
             return next(self._feeds, None)
 
     def quantize(excluded: list[str]) -> None:

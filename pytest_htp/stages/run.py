@@ -53,7 +53,7 @@ def run_stage(
     source: Path,
     destination: Path,
     *,
-    calibration: Sequence[dict[str, Any]] = (),
+    calibration: Sequence[dict[str, object]] = (),
     extensions: Sequence[str] = (),
     structure_only: bool = False,
 ) -> StageRun:
@@ -90,7 +90,7 @@ def run_stage(
 
 
 def _built_in(
-    name: str, source: Path, destination: Path, calibration: Sequence[dict[str, Any]], extensions: Sequence[str]
+    name: str, source: Path, destination: Path, calibration: Sequence[dict[str, object]], extensions: Sequence[str]
 ) -> None:
     try:
         module = import_module("pytest_htp.stages.built_in")

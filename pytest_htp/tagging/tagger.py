@@ -40,7 +40,7 @@ class Tagging:
         return Coverage.of((facts.evidence, facts.path == "") for facts in self.nodes)
 
     @property
-    def details(self) -> dict[str, dict[str, Any]]:
+    def details(self) -> dict[str, dict[str, object]]:
         """Every node's key → ``{"op_type", "domain", "evidence", "rule", "origins", "graph", "call"}``.
 
         Of a graph made of another one also ``"stands_for"`` (keys of the nodes there) or ``"cause"`` (why a node has

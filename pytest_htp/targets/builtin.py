@@ -38,7 +38,7 @@ def resolve_targets(given: object, known: Mapping[str, Target] = BUILT_IN) -> tu
     Raises:
         HTPUsageError: an unknown name (lists what is known), one given twice, a bad option.
     """
-    entries: list[tuple[object, Mapping[str, Any]]]
+    entries: list[tuple[object, Mapping[str, object]]]
     if isinstance(given, Mapping):
         entries = [(name, {} if options is None else options) for name, options in given.items()]
     elif isinstance(given, str | Target):

@@ -66,7 +66,7 @@ class HTPTarget:
             unplaced=self.unplaced,
         )
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, object]:
         """JSON values for the metadata and reports, with the line that logs show."""
         return {
             "compiled": self.compiled,

@@ -37,7 +37,7 @@ class Target:
     name: str
     library: str | None = None
     provider: str | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict)
     compiler: str = ORT
     package: str = "onnxruntime"
     extra: str = "parity"
@@ -67,7 +67,7 @@ class Target:
         if self.provider == QNN:
             check_qnn_options(self.name, self.options, own_library=self.library is not None)
 
-    def with_options(self, options: Mapping[str, Any]) -> Target:
+    def with_options(self, options: Mapping[str, object]) -> Target:
         """The same target with further options; those given win.
 
         Raises:

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from fixtures import config_dir
 from fixtures.plain import MODELS
 from pytest_htp.capture.hierarchy import Hierarchy, watch_forward
-from pytest_htp.capture.inputs import make_inputs
+from pytest_htp.capture.inputs.prepare import make_inputs
 from pytest_htp.capture.models import resolve_model
 from pytest_htp.capture.shapes import shapes_only
 from pytest_htp.vocabulary import Cost

@@ -44,7 +44,7 @@ def test_a_module_is_returned_as_it_is() -> None:
     resolved = resolve_model(model)
     assert resolved.module is model
     assert model.training
-    assert (resolved.name, resolved.source, is_transformers_model(model)) == ("MLP", "module", False)
+    assert (resolved.name, is_transformers_model(model)) == ("MLP", False)
 
 
 @pytest.mark.parametrize("name", config_names())
@@ -53,7 +53,7 @@ def test_every_config_builds_with_distinct_weights(name: str) -> None:
     resolved = resolve_model(folder)
     architectures = json.loads((folder / "config.json").read_text(encoding="utf-8"))["architectures"]
     assert [type(resolved.module).__name__] == architectures
-    assert (resolved.name, resolved.source, is_transformers_model(resolved.module)) == (name, "directory", True)
+    assert (resolved.name, is_transformers_model(resolved.module)) == (name, True)
     assert not resolved.module.training
     parameters = list(resolved.module.parameters())
     assert len({(p.shape, sample(p)) for p in parameters}) == len(parameters)
@@ -85,7 +85,6 @@ def test_factories_may_return_anything(tmp_path: Path) -> None:
     saved = save(model, tmp_path / "saved")
     for made in (MODELS["mlp"].make(), bert_config(), saved, str(saved)):
         resolved = resolve_model(lambda made=made: made)
-        assert resolved.source == "factory"
         assert isinstance(resolved.module, nn.Module)
 
     def new() -> nn.Module:
@@ -105,7 +104,7 @@ def test_saved_weights_are_loaded(tmp_path: Path, dtype: str | None, capsys: pyt
     config.pop("torch_dtype", None)
     (folder / "config.json").write_text(json.dumps(config))
     resolved = resolve_model(str(folder))
-    assert (resolved.name, resolved.source) == ("my-model", "directory")
+    assert resolved.name == "my-model"
     assert _weights(resolved.module) == _weights(model)
     none = resolve_model(folder, weights="none").module
     assert {p.dtype for p in none.parameters()} == {p.dtype for p in resolved.module.parameters()}
@@ -139,7 +138,6 @@ def test_what_is_no_model_is_explained(model: object, message: str) -> None:
 def test_a_class_without_arguments_is_a_factory() -> None:
     resolved = resolve_model(MLP)
     assert isinstance(resolved.module, MLP)
-    assert resolved.source == "factory"
 
 
 def test_weights_is_checked() -> None:

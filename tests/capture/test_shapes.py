@@ -10,7 +10,7 @@ from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from fixtures import config_dir, config_names
 from fixtures.plain import MODELS
-from pytest_htp.capture.inputs import make_inputs
+from pytest_htp.capture.inputs.prepare import make_inputs
 from pytest_htp.capture.models import resolve_model
 from pytest_htp.capture.shapes import shapes_only
 

@@ -18,7 +18,7 @@ from torch import nn
 from fixtures import config_dir, config_names
 from fixtures.plain import MODELS
 from pytest_htp import HTPUsageError
-from pytest_htp.capture.inputs import make_inputs
+from pytest_htp.capture.inputs.prepare import make_inputs
 from pytest_htp.capture.models import resolve_model
 from pytest_htp.capture.state import preserved
 from pytest_htp.capture.weightless import SMALL, build_weightless, weightless

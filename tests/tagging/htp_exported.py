@@ -21,7 +21,7 @@ from pytest_htp.capture.compiled import uncompiled
 from pytest_htp.capture.distinct import make_parameters_distinct
 from pytest_htp.capture.engines import EngineRequest, select_engine
 from pytest_htp.capture.hierarchy import Hierarchy, watch_forward
-from pytest_htp.capture.inputs import make_inputs
+from pytest_htp.capture.inputs.prepare import make_inputs
 from pytest_htp.capture.models import resolve_model
 from pytest_htp.capture.parameters import shared_parameters, zero_biases
 from pytest_htp.capture.provenance import Provenance, ProvenanceObserver

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import onnx_ir as ir
 from torch import nn
 
 from pytest_htp.capture.kinds import is_transformers_model
 from pytest_htp.capture.provenance import ProvenanceObserver
+
+if TYPE_CHECKING:
+    from transformers.exporters import ExportQuantizer
 
 
 @dataclass(frozen=True)
@@ -22,16 +25,16 @@ class EngineRequest:
     """
 
     model: nn.Module
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
+    args: tuple[object, ...]
+    kwargs: dict[str, object]
     dynamic: bool = False
-    dynamic_shapes: Any = None
+    dynamic_shapes: dict[str, object] | tuple[object, ...] | list[object] | None = None
     opset_version: int | None = None
     optimize: bool = True
     ort_fusions: str | None = None
     axis_names: Mapping[str, Mapping[int, str]] | None = None
-    translations: Mapping[Callable[..., Any], Any] | None = None
-    quantizer: Any = None
+    translations: Mapping[Callable[..., object], object] | None = None
+    quantizer: ExportQuantizer | None = None
 
 
 class Engine(Protocol):
@@ -43,7 +46,9 @@ class Engine(Protocol):
         """Export inside of the observer's context; the graph's nodes carry its marks."""
 
 
-def select_engine(name: str, model: nn.Module, *, ort_fusions: str | None = None, quantizer: Any = None) -> Engine:
+def select_engine(
+    name: str, model: nn.Module, *, ort_fusions: str | None = None, quantizer: ExportQuantizer | None = None
+) -> Engine:
     """The engine for ``exporter="auto" | "transformers" | "torch"``.
 
     Raises:

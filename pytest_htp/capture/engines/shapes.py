@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import onnx_ir as ir
 import torch
@@ -18,7 +17,7 @@ from pytest_htp.errors import HTPUsageError
 AxisNames = Mapping[str, Mapping[int, str]]
 
 
-def bound_arguments(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+def bound_arguments(model: nn.Module, args: tuple[object, ...], kwargs: Mapping[str, object]) -> dict[str, object]:
     """Arguments by parameter name of ``forward``, in call order; ``*args`` and ``**kwargs`` stay nested."""
     bound = inspect.signature(model.forward).bind(*args, **kwargs)
     return dict(bound.arguments)
@@ -26,19 +25,19 @@ def bound_arguments(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str
 
 def auto_shapes(
     model: nn.Module,
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
+    args: tuple[object, ...],
+    kwargs: Mapping[str, object],
     names: AxisNames | None,
     *,
     every_axis: bool,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """``dynamic_shapes`` by parameter name: named axes by their name, the others ``Dim.AUTO`` or static.
 
     ``Dim.AUTO`` lets torch.export find out which axes can vary; axes named by the user must be able to.
     """
 
-    def shapes_for(name: str, value: Any) -> Any:
-        def shape_of(path: tuple[Any, ...], leaf: Any) -> Any:
+    def shapes_for(name: str, value: object) -> object:
+        def shape_of(path: pytree.KeyPath, leaf: object) -> object:
             if not isinstance(leaf, torch.Tensor):
                 return None
             named = (names or {}).get(f"{name}{pytree.keystr(path)}", {})
@@ -52,7 +51,7 @@ def auto_shapes(
     return {name: shapes_for(name, value) for name, value in bound_arguments(model, args, kwargs).items()}
 
 
-def check_axes(shapes: Any, model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+def check_axes(shapes: object, model: nn.Module, args: tuple[object, ...], kwargs: Mapping[str, object]) -> None:
     """Refuse axes that an input doesn't have; of these torch raises an ``IndexError`` or leaves them out in silence.
 
     Args:
@@ -65,7 +64,7 @@ def check_axes(shapes: Any, model: nn.Module, args: tuple[Any, ...], kwargs: Map
         HTPUsageError: an axis that is no whole number from 0 to the number of axes of its tensor.
     """
 
-    def check(shape: Any, value: Any, where: str) -> None:
+    def check(shape: object, value: object, where: str) -> None:
         if isinstance(value, torch.Tensor) and isinstance(shape, Mapping):
             odd = [axis for axis in shape if axis not in range(value.dim())]
             if odd:
@@ -82,7 +81,7 @@ def check_axes(shapes: Any, model: nn.Module, args: tuple[Any, ...], kwargs: Map
     check(shapes, list(given.values()) if isinstance(shapes, (list, tuple)) else given, "dynamic_shapes")
 
 
-def batch_of_two(inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+def batch_of_two(inputs: Mapping[str, object]) -> Mapping[str, object]:
     """The same inputs twice over where all of them have a first axis of one: ``torch.export`` fixes axes of size 1.
 
     Inputs that hold anything but tensors and plain values are left as they are.
@@ -92,27 +91,21 @@ def batch_of_two(inputs: Mapping[str, Any]) -> Mapping[str, Any]:
     plain = all(leaf is None or isinstance(leaf, torch.Tensor | bool | int | float | str) for leaf in leaves)
     if not tensors or not plain or any(tensor.dim() == 0 or tensor.shape[0] != 1 for tensor in tensors):
         return inputs
-    twice: Mapping[str, Any] = pytree.tree_map_only(torch.Tensor, lambda tensor: torch.cat([tensor] * 2), inputs)
+    twice: Mapping[str, object] = pytree.tree_map_only(torch.Tensor, lambda tensor: torch.cat([tensor] * 2), inputs)
     return twice
 
 
-def without_names(shapes: Any) -> Any:
+def without_names(shapes: object) -> object:
     """The same shapes with every axis name as ``Dim.DYNAMIC``, for exporters that take no strings."""
-    if isinstance(shapes, str):
-        return Dim.DYNAMIC
-    if isinstance(shapes, Mapping):
-        return {key: without_names(value) for key, value in shapes.items()}
-    if isinstance(shapes, (list, tuple)):
-        return type(shapes)(without_names(value) for value in shapes)
-    return shapes
+    return pytree.tree_map_only(str, lambda name: Dim.DYNAMIC, shapes)
 
 
-def names_in(shapes: Any) -> dict[str, dict[int, str]]:
+def names_in(shapes: object) -> dict[str, dict[int, str]]:
     """Axis names in shapes given by input name: ``{input: {axis: name}}``; other nestings name nothing."""
     found: dict[str, dict[int, str]] = {}
     if isinstance(shapes, Mapping):
         for name, shape in shapes.items():
-            items: Any = ()
+            items: Iterable[tuple[object, object]] = ()
             if isinstance(shape, Mapping):
                 items = shape.items()
             elif isinstance(shape, (list, tuple)):

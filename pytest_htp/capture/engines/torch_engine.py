@@ -19,7 +19,7 @@ class TorchEngine:
     name = "torch"
 
     def export(self, request: EngineRequest, observer: ProvenanceObserver) -> ir.Model:
-        dynamic_shapes: Any = request.dynamic_shapes
+        dynamic_shapes = request.dynamic_shapes
         if dynamic_shapes is None and (request.dynamic or request.axis_names):
             dynamic_shapes = auto_shapes(
                 request.model, request.args, request.kwargs, request.axis_names, every_axis=request.dynamic

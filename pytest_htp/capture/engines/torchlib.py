@@ -13,9 +13,10 @@ import importlib
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
-_SIGNATURES: weakref.WeakKeyDictionary[Any, dict[tuple[Any, ...], Any]] = weakref.WeakKeyDictionary()
+from pytest_htp.capture.state import replaced
+
+_SIGNATURES: weakref.WeakKeyDictionary[object, dict[tuple[object, ...], object]] = weakref.WeakKeyDictionary()
 
 
 @contextmanager
@@ -26,25 +27,23 @@ def signatures_read_once() -> Iterator[None]:
     """
     try:
         function = importlib.import_module("onnxscript._internal.values").TracedOnnxFunction
-        schemas: Any = importlib.import_module("torch.onnx._internal.exporter._schemas")
-        header, signature = function.function_ir, schemas.op_signature_from_function
-        once = functools.cached_property(header.fget)
-    except (ImportError, AttributeError):
+        schemas = importlib.import_module("torch.onnx._internal.exporter._schemas")
+        once = functools.cached_property(vars(function)["function_ir"].fget)
+        signature = schemas.op_signature_from_function
+    except (ImportError, AttributeError, KeyError):
         yield
         return
     once.__set_name__(function, "function_ir")
-    function.function_ir = once
-    schemas.op_signature_from_function = _remembered(signature)
-    try:
+    # A property goes before what an instance holds: outside of exports nothing is remembered.
+    with (
+        replaced(function, "function_ir", once),
+        replaced(schemas, "op_signature_from_function", _remembered(signature)),
+    ):
         yield
-    finally:
-        # A property goes before what an instance holds: outside of exports nothing is remembered.
-        function.function_ir = header
-        schemas.op_signature_from_function = signature
 
 
-def _remembered(original: Callable[..., Any]) -> Callable[..., Any]:
-    def op_signature_from_function(function: Any, *args: Any, **kwargs: Any) -> Any:
+def _remembered(original: Callable[..., object]) -> Callable[..., object]:
+    def op_signature_from_function(function: object, *args: object, **kwargs: object) -> object:
         try:
             known = _SIGNATURES.setdefault(function, {})
         except TypeError:  # a function that can't be referred to weakly, or hashed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
@@ -19,14 +19,17 @@ from pytest_htp.capture.engines.shapes import (
 from pytest_htp.capture.engines.torchlib import signatures_read_once
 from pytest_htp.capture.provenance import ProvenanceObserver
 
+if TYPE_CHECKING:
+    from transformers.exporters import ExportQuantizer
 
-def _watched(quantizer: Any, observer: ProvenanceObserver) -> Any:
+
+def _watched(quantizer: ExportQuantizer, observer: ProvenanceObserver) -> ExportQuantizer:
     """A copy of the quantizer that keeps the ONNX graph it is given; one of the FX graph is left alone."""
     if quantizer.quantizes_fx_graph:
         return quantizer
     watched, original = copy.copy(quantizer), quantizer.quantize
 
-    def quantize(model: ir.Model, *args: Any, **kwargs: Any) -> ir.Model:
+    def quantize(model: ir.Model, *args: object, **kwargs: object) -> ir.Model:
         observer.provenance.unquantized = model.clone()
         quantized: ir.Model = original(model, *args, **kwargs)
         return quantized
@@ -44,7 +47,7 @@ class TransformersEngine:
         from transformers.exporters import OnnxConfig
         from transformers.exporters.exporter_onnx import OnnxExporter
 
-        inputs: dict[str, Any] = request.kwargs
+        inputs: dict[str, object] = request.kwargs
         if request.args:
             inputs = bound_arguments(request.model, request.args, request.kwargs)
         shapes = request.dynamic_shapes
@@ -53,7 +56,7 @@ class TransformersEngine:
         if shapes is None and request.axis_names:
             shapes = auto_shapes(request.model, (), inputs, request.axis_names, every_axis=request.dynamic)
         # Older versions know fewer options: only what was asked for is passed on.
-        asked: dict[str, Any] = {"ort_fusions": request.ort_fusions} if request.ort_fusions is not None else {}
+        asked: dict[str, object] = {"ort_fusions": request.ort_fusions} if request.ort_fusions is not None else {}
         if request.quantizer is not None:
             asked["quantizer"] = _watched(request.quantizer, observer)
         config = OnnxConfig(

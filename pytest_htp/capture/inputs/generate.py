@@ -8,14 +8,16 @@ config's size, and as much audio as the model's convolutions need for 16 frames.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 
 from pytest_htp.capture.inputs.signature import example, forward_signature
 from pytest_htp.capture.inputs.values import random_tokens, vocabulary
 from pytest_htp.errors import HTPUsageError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 BATCH = 2
 TOKENS = 16
@@ -24,7 +26,7 @@ FRAMES = 16
 IMAGE = 64  # for models that take any size
 
 
-def generate(model: nn.Module, seed: int) -> dict[str, torch.Tensor]:
+def generate(model: PreTrainedModel, seed: int) -> dict[str, torch.Tensor]:
     """Keyword inputs for a transformers model, on its device, floating ones in its dtype.
 
     Raises:
@@ -52,15 +54,15 @@ def generate(model: nn.Module, seed: int) -> dict[str, torch.Tensor]:
 class _Wanted:
     """What makers look at: arguments of ``forward``, modalities, fields of the config or its parts."""
 
-    def __init__(self, model: nn.Module, seed: int) -> None:
+    def __init__(self, model: PreTrainedModel, seed: int) -> None:
         self.model = model
-        self.config = cast(Any, model.config)
+        self.config = model.config
         signature = forward_signature(model)
         self.arguments = list(signature.parameters) if signature else []
         modalities = getattr(model, "input_modalities", "text")
         self.modalities = {modalities} if isinstance(modalities, str) else set(modalities)
         self.generator = torch.Generator().manual_seed(seed)
-        self.text: Any = self.config.get_text_config()
+        self.text = self.config.get_text_config()
         # Vision towers that take flattened patches with their grid need a processor.
         self.unsupported = [name for name in self.arguments if name.endswith("grid_thw")]
 

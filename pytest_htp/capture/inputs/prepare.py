@@ -6,7 +6,7 @@ import copy
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, TypeGuard
 
 import torch
 from torch import nn
@@ -19,6 +19,10 @@ from pytest_htp.capture.inputs.spec import TensorSpec, looks_like_spec, parse_sp
 from pytest_htp.capture.inputs.values import value_for
 from pytest_htp.capture.kinds import is_transformers_model
 from pytest_htp.errors import HTPUsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 @dataclass(frozen=True)
@@ -33,13 +37,13 @@ class PreparedInputs:
             is called ``pair['a'][0]``.
     """
 
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
+    args: tuple[object, ...]
+    kwargs: Mapping[str, object]
     generated: bool = False
     named: dict[str, torch.Tensor] = field(default_factory=dict)
     dynamic_axes: dict[str, dict[int, str]] = field(default_factory=dict)
 
-    def copies(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def copies(self) -> tuple[tuple[object, ...], dict[str, object]]:
         """Arguments that a call may write to: caches grow, exporters pop entries. The originals stay."""
         args, kwargs = pytree.tree_map(_copy, (self.args, self.kwargs))
         return args, kwargs
@@ -56,14 +60,13 @@ def make_inputs(model: nn.Module, inputs: object, *, seed: int = 0) -> PreparedI
         HTPUsageError: they don't fit ``forward`` (names the argument), or can't be made (shows an example).
     """
     if inputs is None:
-        kwargs = _generated(model, seed)
-        return _prepared(model, (), dict(kwargs), generated=True, dynamic_axes={})
+        return _prepared(model, (), _generated(model, seed), generated=True, dynamic_axes={})
     if isinstance(inputs, Mapping):
         if odd := [key for key in inputs if not isinstance(key, str)]:
             raise HTPUsageError(f"names of inputs must be strings, got {odd[0]!a}")
-        given: dict[str, Any] = dict(inputs)
+        given: dict[str, object] = dict(inputs)
         check_arguments(model, (), given)
-        args: tuple[Any, ...] = ()
+        args: tuple[object, ...] = ()
     else:
         args = _positional(model, inputs)
         check_arguments(model, args, {})
@@ -83,8 +86,8 @@ def make_inputs(model: nn.Module, inputs: object, *, seed: int = 0) -> PreparedI
 
 def _prepared(
     model: nn.Module,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
+    args: tuple[object, ...],
+    kwargs: Mapping[str, object],
     *,
     generated: bool,
     dynamic_axes: dict[str, dict[int, str]],
@@ -107,7 +110,7 @@ def _generated(model: nn.Module, seed: int) -> dict[str, torch.Tensor]:
     )
 
 
-def _positional(model: nn.Module, inputs: object) -> tuple[Any, ...]:
+def _positional(model: nn.Module, inputs: object) -> tuple[object, ...]:
     if isinstance(inputs, tuple | list):
         return tuple(inputs)
     if isinstance(inputs, torch.Tensor | str) or _is_array(inputs):
@@ -128,7 +131,7 @@ def _names_by_position(model: nn.Module, count: int) -> list[str]:
     return [names[i] if i < len(names) else f"arg{i}" for i in range(count)]
 
 
-def _specs(model: nn.Module, values: dict[str, Any]) -> dict[str, TensorSpec]:
+def _specs(model: nn.Module, values: dict[str, object]) -> dict[str, TensorSpec]:
     """Parse the strings among the inputs; an axis has the same size wherever its name stands."""
     signature = forward_signature(model)
     specs: dict[str, TensorSpec] = {}
@@ -153,24 +156,24 @@ def _specs(model: nn.Module, values: dict[str, Any]) -> dict[str, TensorSpec]:
     return specs
 
 
-def _leaves(name: str, value: Any) -> list[tuple[str, Any]]:
+def _leaves(name: str, value: object) -> list[tuple[str, object]]:
     """An input's values by their places in it: ``pair['a'][0]``; one that is no container is its own."""
     return [(f"{name}{pytree.keystr(path)}", leaf) for path, leaf in pytree.tree_flatten_with_path(value)[0]]
 
 
-def _filled(name: str, value: Any, made: Mapping[str, torch.Tensor]) -> Any:
+def _filled(name: str, value: object, made: Mapping[str, torch.Tensor]) -> object:
     """An input with tensors in place of descriptions; without any, the user's own object."""
     if not any(place in made for place, _ in _leaves(name, value)):
         return _tensor(name, value)
     return pytree.tree_map_with_path(lambda path, leaf: made.get(f"{name}{pytree.keystr(path)}", leaf), value)
 
 
-def _is_array(value: object) -> bool:
+def _is_array(value: object) -> TypeGuard[npt.NDArray[np.generic]]:
     numpy = sys.modules.get("numpy")
     return numpy is not None and isinstance(value, numpy.ndarray)
 
 
-def _tensor(name: str, value: Any) -> Any:
+def _tensor(name: str, value: object) -> object:
     """Arrays of numpy become tensors; everything else stays the user's object."""
     if not _is_array(value):
         return value
@@ -180,7 +183,7 @@ def _tensor(name: str, value: Any) -> Any:
         raise HTPUsageError(f"input {name!a} is an array of {value.dtype}, which no tensor can hold") from error
 
 
-def _refuse_lists(model: nn.Module, kwargs: dict[str, Any]) -> None:
+def _refuse_lists(model: nn.Module, kwargs: Mapping[str, object]) -> None:
     """Tokenizers give lists unless told otherwise, and transformers fails on them far from the cause."""
     if not hasattr(model, "main_input_name"):
         return
@@ -192,5 +195,5 @@ def _refuse_lists(model: nn.Module, kwargs: dict[str, Any]) -> None:
             )
 
 
-def _copy(value: Any) -> Any:
+def _copy(value: object) -> object:
     return value.detach().clone() if isinstance(value, torch.Tensor) else copy.deepcopy(value)

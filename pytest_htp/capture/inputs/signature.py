@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import get_args
 
 from torch import nn
 
@@ -26,7 +26,7 @@ def forward_signature(model: nn.Module) -> inspect.Signature | None:
         return None
 
 
-def check_arguments(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+def check_arguments(model: nn.Module, args: tuple[object, ...], kwargs: Mapping[str, object]) -> None:
     """Raise HTPUsageError, naming the argument, where ``forward`` would not accept these."""
     signature = forward_signature(model)
     if signature is None:
@@ -95,10 +95,10 @@ def _extra_names(parameters: Mapping[str, inspect.Parameter]) -> set[str]:
     return names
 
 
-def by_name(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+def by_name(module: nn.Module, args: tuple[object, ...], kwargs: Mapping[str, object]) -> dict[str, object]:
     """The arguments of a call of ``module`` by the names that its forward gives them."""
     signature = inspect.signature(module.forward)
-    named: dict[str, Any] = {}
+    named: dict[str, object] = {}
     for name, value in signature.bind(*args, **kwargs).arguments.items():
         kind = signature.parameters[name].kind
         if kind is inspect.Parameter.VAR_KEYWORD:

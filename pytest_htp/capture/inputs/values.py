@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 
 def vocabulary(model: nn.Module) -> int:
@@ -19,7 +22,12 @@ def vocabulary(model: nn.Module) -> int:
 
 
 def random_tokens(
-    config: Any, vocab_size: int, shape: tuple[int, ...], generator: torch.Generator, *, whole: Any = None
+    config: PreTrainedConfig,
+    vocab_size: int,
+    shape: tuple[int, ...],
+    generator: torch.Generator,
+    *,
+    whole: PreTrainedConfig | None = None,
 ) -> torch.Tensor:
     """Random token ids without the special ones (padding, begin, end) of ``config``, nor those of the ``whole``
     config it is a part of, which has the placeholders of images.

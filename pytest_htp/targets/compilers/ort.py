@@ -52,7 +52,7 @@ def compile_graph(request: CompileRequest) -> CompileAnswer:
     return CompileAnswer(outcome="compiled", device=device, nodes=nodes, partitions=pieces)
 
 
-def _assigned(request: CompileRequest, options: Any, more: dict[str, Any]) -> tuple[list[CompiledNode], int]:
+def _assigned(request: CompileRequest, options: Any, more: dict[str, object]) -> tuple[list[CompiledNode], int]:
     """The nodes as providers got them, and how many pieces the target got. The session is gone then."""
     session = ort.InferenceSession(request.model, options, **more)
     subgraphs = session.get_provider_graph_assignment_info()
@@ -75,7 +75,7 @@ def short_name(provider: str) -> str:
     return provider.removesuffix("ExecutionProvider")
 
 
-def _add_provider(options: Any, request: CompileRequest) -> dict[str, Any]:
+def _add_provider(options: Any, request: CompileRequest) -> dict[str, object]:
     provider = request.provider
     library, given = request.library, dict(request.options)
     if provider == QNN and library is None:
