@@ -110,7 +110,7 @@ def _mutations(
         if facts.evidence is Evidence.DIRECT and not examined.flow.shape_only.issuperset(facts.node.outputs)
     ]  # fmt: skip
     diverged = [facts for facts in eligible if evidences.diverged.issuperset(facts.node.outputs)]
-    silent = evidences.constant | examined.flow.shape_only
+    silent = evidences.observation.constant | examined.flow.shape_only
     constant = [
         facts for facts in eligible
         if silent.issuperset(v for v in (*facts.node.inputs, *facts.node.outputs) if v and not v.is_initializer())
@@ -146,7 +146,7 @@ def tells_nothing(facts: NodeFacts, evidences: Evidences, tagging: Tagging) -> b
             for left, entered in placement.crossings(edge, later=True)
         )
         for edge in evidences.flow.edges
-        if position in (edge.producer, edge.consumer) and edge.value not in evidences.constant
+        if position in (edge.producer, edge.consumer) and edge.value not in evidences.observation.constant
     )
 
 

@@ -179,8 +179,8 @@ def largest_share(run: Run) -> float:
 def judged(run: Run) -> Counter[str]:
     request, seen = run.request, run.seen
     anchors = _anchors(request.program, request.hierarchy.result, seen.references)
-    located = locate(seen.references, seen.observation, seen.flow, anchors, seen.placement)
-    passed_on = locate_passed_on(seen.references, seen.observation, seen.flow, seen.placement)
+    located = locate(seen.observation, seen.flow, anchors, seen.placement)
+    passed_on = locate_passed_on(seen.observation, seen.flow, seen.placement)
     found = first_divergence(request.hierarchy, seen.references, located, passed_on)
     if run.truth is None:
         evidences = replace(seen, located=located).evidences(request.hierarchy)

@@ -6,13 +6,12 @@ import dis
 from collections.abc import Iterator
 from contextlib import suppress
 from types import CodeType, ModuleType
-from typing import Any
 
 _EXPORTERS = ("onnxscript", "onnx_ir", "torch.onnx", "torch.export", "transformers.exporters")
 _PLAIN = (bool, int, float, str, type(None))
 
 
-def changed_constants(module: ModuleType) -> Iterator[tuple[str, Any]]:
+def changed_constants(module: ModuleType) -> Iterator[tuple[str, object]]:
     """Those whose value is not the one that the module's own code gives them."""
     if not module.__name__.startswith(_EXPORTERS):
         return
@@ -26,13 +25,13 @@ def changed_constants(module: ModuleType) -> Iterator[tuple[str, Any]]:
             yield name, now[name]
 
 
-def _given(code: CodeType) -> Iterator[tuple[str, Any]]:
+def _given(code: CodeType) -> Iterator[tuple[str, object]]:
     """Names that the code stores a constant under, and nothing else."""
-    stored: dict[str, list[Any]] = {}
+    stored: dict[str, list[tuple[object] | None]] = {}
     before = None
     for instruction in dis.get_instructions(code):
         if instruction.opname == "STORE_NAME":
             constant = before is not None and before.opname == "LOAD_CONST"
-            stored.setdefault(instruction.argval, []).append([before.argval] if constant and before else None)
+            stored.setdefault(instruction.argval, []).append((before.argval,) if constant and before else None)
         before = instruction
     yield from ((name, values[0][0]) for name, values in stored.items() if len(values) == 1 and values[0] is not None)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from pytest_htp.cache.codec import decode, encode, same
+from pytest_htp.cache.codec import FOLDER, decode, encode, same
 from pytest_htp.cache.lines import anchored, as_of_today
 from pytest_htp.cache.request import Request, difference
 from pytest_htp.cache.store import Broken, Store, checked_names
@@ -19,7 +18,6 @@ from pytest_htp.errors import HTPUsageError
 if TYPE_CHECKING:
     from pytest_htp.exporter import HTPExport
 
-_FOLDER = "\x00folder\x00"
 _STORY = ("record", "tags", "coverage", "attestation", "sources")  # what reports and findings are made of
 _TEXTS = "*_htp_*"  # the monitor's files, which name the folder they lie in
 
@@ -46,7 +44,8 @@ class ExportCache:
                 return None
             for name, described in checked_names(entry.get("files")).items():
                 self._store.copy_file(described, folder / name)
-            self._texts(folder, _FOLDER, str(folder))
+            for file in folder.rglob(_TEXTS):
+                file.write_text(file.read_text(encoding="utf-8").replace(FOLDER, str(folder)), encoding="utf-8")
             export = decode(entry.get("export"), folder)
         except (Broken, OSError) as error:
             self._clear(folder)
@@ -62,20 +61,17 @@ class ExportCache:
         folder = export.onnx_path.parent
         kept = replace(export, sources=anchored(export.sources, request.codes))
         try:
-            value = json.loads(json.dumps(encode(kept, folder)))  # as it will be read
-            files = {}
+            value, files = encode(kept, folder), {}
             for file in sorted(path for path in folder.rglob("*") if path.is_file()):
                 text = None
                 if file.match(_TEXTS):
-                    text = file.read_text(encoding="utf-8").replace(str(folder), _FOLDER).encode("utf-8")
+                    text = file.read_text(encoding="utf-8").replace(str(folder), FOLDER).encode("utf-8")
                 files[file.relative_to(folder).as_posix()] = self._store.add_file(file, text)
-            if not self._comes_back(kept, value, files):
-                return
             self._store.write("entries", request.key, {"files": files, "export": value})
         except (OSError, HTPUsageError) as error:
             self._writable = not isinstance(error, OSError)
             self._problem(f"nothing can be kept in it: {getattr(error, 'strerror', None) or error}")
-        except (Broken, ValueError, TypeError, UnicodeError) as error:
+        except (ValueError, TypeError, UnicodeError) as error:
             self._problem(f"an export can't be kept: {error}")
 
     def contradiction(self, request: Request, export: HTPExport) -> str:
@@ -97,44 +93,24 @@ class ExportCache:
 
     def explain(self, who: str, request: Request) -> str:
         """Why there was no entry: ``miss: net.py changed``; ``who`` names the test and its export."""
-        key = hashlib.sha256(who.encode("utf-8", "surrogatepass")).hexdigest()
         try:
-            known = self._store.read("last", key)
+            known = self._store.read("last", _key(who)) or {}
         except Broken:
-            known = None
-        before = known.get("ingredients") if known is not None else None
+            known = {}
+        before = known.get("ingredients")
         if not isinstance(before, dict):
             return "miss: not seen before"
-        known = {str(name): str(digest) for name, digest in before.items()}
-        return f"miss: {difference(known, request.ingredients) or 'no longer kept'}"
+        before = {str(name): str(digest) for name, digest in before.items()}
+        return f"miss: {difference(before, request.ingredients) or 'no longer kept'}"
 
     def remember(self, who: str, request: Request) -> None:
         """Keep a request's ingredients, by which the next miss is explained."""
-        key = hashlib.sha256(who.encode("utf-8", "surrogatepass")).hexdigest()
         if self._writable:
             try:
-                self._store.write("last", key, {"ingredients": request.ingredients})
+                self._store.write("last", _key(who), {"ingredients": request.ingredients})
             except (OSError, HTPUsageError) as error:
                 self._writable = False
                 self._problem(f"nothing can be kept in it: {getattr(error, 'strerror', None) or error}")
-
-    def _comes_back(self, export: HTPExport, value: object, files: dict[str, list[object]]) -> bool:
-        """Whether what would be kept gives the same export again."""
-        with TemporaryDirectory(prefix="htp-") as place:
-            folder = Path(place)
-            graphs = [name for name in files if not Path(name).match(_TEXTS)]
-            for name in graphs:
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                (folder / name).symlink_to(export.onnx_path.parent / name)
-            again = json.loads(json.dumps(encode(decode(value, folder), folder)))
-        if not same(again, value):
-            self._problem("an export can't be kept: it would come back as another one")
-            return False
-        return True
-
-    def _texts(self, folder: Path, old: str, new: str) -> None:
-        for file in folder.rglob(_TEXTS):
-            file.write_text(file.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
 
     def _clear(self, folder: Path) -> None:
         for path in folder.iterdir():
@@ -143,3 +119,7 @@ class ExportCache:
     def _problem(self, text: str) -> None:
         if text not in self.problems:
             self.problems.append(text)
+
+
+def _key(who: str) -> str:
+    return hashlib.sha256(who.encode("utf-8", "surrogatepass")).hexdigest()

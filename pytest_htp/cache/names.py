@@ -5,12 +5,11 @@ from __future__ import annotations
 import types
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
 
 from pytest_htp.cache.bytecode import Code
 
 
-def resolve(chain: tuple[str, ...], value: object) -> tuple[str, Any]:
+def resolve(chain: tuple[str, ...], value: object) -> tuple[str, object]:
     """What a chain of attributes of modules leads to, with its full name; stops at what is no module."""
     dotted = value.__name__ if isinstance(value, types.ModuleType) else ""
     for name in chain[1:]:
@@ -51,7 +50,7 @@ def cell_content(cell: types.CellType) -> object:
         return None
 
 
-def attributes_of(value: object) -> Iterator[tuple[str, Any]]:
+def attributes_of(value: object) -> Iterator[tuple[str, object]]:
     """An object's own attributes, those in slots first."""
     for cls in type(value).__mro__:
         slots = vars(cls).get("__slots__", ())

@@ -19,7 +19,7 @@ _OWN_LAYOUT = ("__dict__", "__weakref__")
 LRU_CACHE = functools._lru_cache_wrapper
 
 
-def parts_of(value: object) -> tuple[str, list[Any]] | None:
+def parts_of(value: Any) -> tuple[str, list[Any]] | None:
     """Kind and parts of a value that is made of others; None for other objects.
 
     Of a subclass of a collection, number or text the class and the attributes are parts, too.
@@ -58,10 +58,10 @@ def attributes(value: object) -> dict[str, object] | None:
     return getattr(value, "__dict__", None) or None
 
 
-def _content(value: object, base: type) -> list[Any]:
+def _content(value: Any, base: type) -> list[Any]:
     """By the methods of ``base``: a subclass may answer otherwise."""
     if base is dict:
-        content: list[Any] = [each for pair in dict.items(value) for each in pair]
+        content: list[object] = [each for pair in dict.items(value) for each in pair]
         return [*content, value.default_factory] if isinstance(value, defaultdict) else content
     if base in DERIVABLE:
         return [str.__str__(value) if base is str else base.__repr__(value)]
@@ -69,11 +69,11 @@ def _content(value: object, base: type) -> list[Any]:
     return [*content, value.maxlen] if base is deque else content
 
 
-def kept_by(cache: Any) -> list[Any]:
+def kept_by(cache: functools._lru_cache_wrapper[object]) -> list[object]:
     """What an ``lru_cache`` will answer without calling its function: arguments and results."""
     if not cache.cache_info().currsize:
         return []
-    kept: list[Any] = []
+    kept: list[object] = []
     for each in gc.get_referents(cache):
         if type(each) is not dict:
             kept.append(each)

@@ -7,7 +7,7 @@ transformers or replaces a method of ``nn.Linear`` leaves no other trace than th
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from operator import attrgetter, call, eq, is_
@@ -22,6 +22,7 @@ _OF_DATACLASSES = ("__init__", "__repr__", "__eq__", "__lt__", "__le__", "__gt__
                    "__delattr__", "__replace__")  # fmt: skip
 _OF_EVERY_CLASS = ("__dict__", "__weakref__", "_abc_impl")
 _COMPILES = "torch._inductor."  # makes functions from text, and no export runs them
+_COMPILED = "__compiled_fn_"  # what dynamo compiled has such a name, in the module of the function that called it
 _NOT_RUN = (_COMPILES, "torch.distributed.", "torch.optim.", "torch.utils.data.", "torch.package.", "torch.testing.",
             "torch.return_types", "torch.profiler.")  # fmt: skip
 _DEEPEST = 3  # a registry that is an object, its table, and what stands in the table under one name
@@ -41,14 +42,14 @@ class _Namespace:
     """
 
     name: str
-    owner: Any
-    read: Callable[[], Iterable[Any]]
-    values: list[Any]
-    foreign: list[tuple[str, Any]]
-    inner: list[tuple[str, Any]]
+    owner: object
+    read: Callable[[], Iterable[object]]
+    values: list[object]
+    foreign: list[tuple[str, object]]
+    inner: list[tuple[str, object]]
 
     @classmethod
-    def of(cls, name: str, owner: Any) -> _Namespace:
+    def of(cls, name: str, owner: object) -> _Namespace:
         names, read = _names(owner), _reader(owner)
         return cls(name, owner, read, [*read()], list(_foreign(name, owner, names)), list(_inner(name, owner, names)))
 
@@ -69,21 +70,21 @@ class Patches:
 
     def __init__(self) -> None:
         self._known: dict[int, _Namespace] = {}
-        self._modules: list[Any] = []
+        self._modules: list[ModuleType] = []
         self._looked: dict[int, _Namespace] = {}
-        self._reads: list[Callable[[], Iterable[Any]]] = []
+        self._reads: list[Callable[[], Iterable[object]]] = []
         self._functions: list[FunctionType] = []
         self._codes: list[CodeType] = []
-        self._found: dict[str, Any] = {}
+        self._found: dict[str, object] = {}
 
-    def find(self) -> dict[str, Any]:
+    def find(self) -> dict[str, object]:
         """``module.Class.name`` → the foreign function or class, in order of the names."""
         modules = list(sys.modules.values())
         if not all(map(is_, map(_CODE_OF, self._functions), self._codes)):
             self._known, self._modules = {}, []  # a function has got another code: no name says so
         if not (_same(modules, self._modules) and self._is_as_before()):
             self._looked = {}
-            found: dict[str, Any] = {}
+            found: dict[str, object] = {}
             for name, module in list(sys.modules.items()):
                 if _is_looked_through(name) and isinstance(module, ModuleType):
                     self._look(name, module, found, 0)
@@ -102,7 +103,7 @@ class Patches:
             changed = [each for each in self._looked.values() if each.changed()]
         return all(each.matters_as_before() for each in changed)
 
-    def _look(self, name: str, owner: Any, found: dict[str, Any], depth: int) -> None:
+    def _look(self, name: str, owner: object, found: dict[str, object], depth: int) -> None:
         known = self._known.get(id(owner))
         if known is None or known.changed():
             known = self._known[id(owner)] = _Namespace.of(name, owner)
@@ -118,7 +119,7 @@ def _is_looked_through(module: str) -> bool:
     return module.partition(".")[0] in _LOOKED_THROUGH and not module.startswith(_NOT_RUN)
 
 
-def _names(owner: Any) -> list[tuple[str, Any]]:
+def _names(owner: object) -> list[tuple[str, object]]:
     if isinstance(owner, dict):
         return [(_label(key), value) for key, value in dict.items(owner)]
     if isinstance(owner, list | tuple):
@@ -126,20 +127,20 @@ def _names(owner: Any) -> list[tuple[str, Any]]:
     return list(vars(owner).items())
 
 
-def _reader(owner: Any) -> Callable[[], Iterable[Any]]:
+def _reader(owner: object) -> Callable[[], Iterable[object]]:
     """By the methods of ``dict`` itself: transformers' lazy tables import what they are asked for."""
     if isinstance(owner, list | tuple):
         return partial(list, owner)
     return partial(dict.values, owner) if isinstance(owner, dict) else vars(owner).values
 
 
-def _label(key: Any) -> str:
+def _label(key: object) -> str:
     """A key's name, the same in every process."""
     name = getattr(key, "__qualname__", None)
     return key if type(key) is str else name if isinstance(name, str) else str(key)
 
 
-def _same(now: list[Any], before: list[Any]) -> bool:
+def _same(now: Sequence[object], before: Sequence[object]) -> bool:
     """Whether they are the same objects; lists compare identities first, so others are rarely asked."""
     try:
         return bool(now == before)
@@ -147,7 +148,7 @@ def _same(now: list[Any], before: list[Any]) -> bool:
         return len(now) == len(before) and all(one is other for one, other in zip(now, before, strict=True))
 
 
-def _inner(name: str, owner: Any, names: list[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+def _inner(name: str, owner: object, names: list[tuple[str, object]]) -> Iterator[tuple[str, object]]:
     for key, value in names:
         kind = type(value)
         if issubclass(kind, type):
@@ -174,17 +175,19 @@ def _table(value: Any) -> Any:
     return attributes if any(issubclass(type(each), dict) for each in attributes.values()) else None
 
 
-def _is_code(value: Any) -> bool:
+def _is_code(value: object) -> bool:
     return type(value) is FunctionType or issubclass(type(value), type)
 
 
-def _foreign(name: str, owner: Any, names: list[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+def _foreign(name: str, owner: object, names: list[tuple[str, object]]) -> Iterator[tuple[str, object]]:
     if isinstance(owner, ModuleType):
         yield from ((f"{name}.{key}", value) for key, value in changed_constants(owner))
     for key, value in names:
+        if key.startswith(_COMPILED):
+            continue
         inner = _function_of(value)
         if _is_foreign(inner) and not _is_of_its_class(inner, key, vars(owner) if isinstance(owner, type) else {}):
-            # A class made from text may say that it is the library's: told by what is in it.
+            # A class made from text may say that it is the library's: recognised by what is in it.
             yield f"{name}.{key}", _identity(inner)
 
 
@@ -194,7 +197,7 @@ def _function_of(value: Any) -> Any:
     return value.__func__ if kind in (staticmethod, classmethod) else value.fget if kind is property else value
 
 
-def _identity(value: Any) -> Any:
+def _identity(value: object) -> object:
     if not _is_made_from_text(value):
         return value
     return value, [(name, each) for name, each in vars(value).items() if name not in _OF_EVERY_CLASS]
@@ -234,7 +237,7 @@ def _is_foreign_code(function: FunctionType) -> bool:
     return not is_installed(function.__code__.co_filename)
 
 
-def _is_made_from_text(value: Any) -> bool:
+def _is_made_from_text(value: object) -> bool:
     """Whether a class has a method of no file that Python did not make for it."""
     if not issubclass(type(value), type) or str(value.__module__).startswith(_COMPILES):
         return False
@@ -248,7 +251,7 @@ def _is_made_from_text(value: Any) -> bool:
     )
 
 
-def _is_of_its_class(value: Any, name: str, names: Any) -> bool:
+def _is_of_its_class(value: object, name: str, names: Mapping[str, object]) -> bool:
     """Methods that dataclasses and named tuples make from text for the classes of a library."""
     if name in _OF_DATACLASSES:  # reprlib wraps __repr__, huggingface_hub's strict dataclasses wrap __init__
         while type(value) is FunctionType and "__wrapped__" in vars(value) and not _is_foreign_code(value):

@@ -52,7 +52,7 @@ def file_name(path: str) -> str:
 
 
 def is_generated(function: FunctionType) -> bool:
-    """Whether its code was made from text at run time, of which no file tells."""
+    """Whether its code was made from text at run time, which is in no file."""
     return function.__code__.co_filename.startswith(_GENERATED)
 
 

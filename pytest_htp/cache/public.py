@@ -8,7 +8,6 @@ import hashlib
 from functools import partial
 from itertools import chain
 from types import ModuleType
-from typing import Any
 
 import torch
 
@@ -20,7 +19,7 @@ class PublicNames:
     """Of modules that come with ``import torch``, so that no other import changes what is said."""
 
     def __init__(self) -> None:
-        self._values: list[Any] = []
+        self._values: list[object] = []
         self._digest = ""
 
     def digest(self) -> str:
@@ -33,7 +32,7 @@ class PublicNames:
         return self._digest
 
 
-def _said(item: tuple[str, Any]) -> tuple[str, str] | None:
+def _said(item: tuple[str, object]) -> tuple[str, str] | None:
     name, value = item
     if name.startswith("__") and name.endswith("__") and isinstance(value, str | dict | type(None)):
         return None  # of every module

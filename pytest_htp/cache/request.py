@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 from types import CodeType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_htp.cache import surroundings
 from pytest_htp.cache.patches import Patches
@@ -40,7 +40,7 @@ class Request:
     def of(
         cls,
         resolved: ResolvedModel,
-        inputs: Any,
+        inputs: object,
         options: ExportOptions,
         *,
         names: Mapping[str, str | None] | None = None,

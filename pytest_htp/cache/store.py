@@ -19,7 +19,6 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.format.atomic import AtomicFiles
@@ -87,7 +86,7 @@ class Store:
             raise HTPUsageError(f"an entry has {len(content)} bytes, more than the cache takes")
         self._put(self._entry(kind, key), content)
 
-    def add_file(self, source: Path, content: bytes | None = None) -> list[Any]:
+    def add_file(self, source: Path, content: bytes | None = None) -> list[object]:
         """Store a file (or what it shall contain); returns what :meth:`copy_file` needs: digest and size."""
         digest = hashlib.sha256(content).hexdigest() if content is not None else _digest(source)
         size = len(content) if content is not None else source.stat().st_size

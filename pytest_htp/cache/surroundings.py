@@ -13,6 +13,7 @@ from contextlib import suppress
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from importlib.util import find_spec
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from torch.utils._config_module import _UNSET_SENTINEL
 
 from pytest_htp.cache import Uncertain
 
-# Trees whose files are read: people work on the exporter in place, and no version tells that.
+# Trees whose files are read: people work on the exporter in place, which changes no version.
 _READ_WHOLE = ("pytest_htp", "onnxscript", "onnx_ir", "transformers.exporters", "torch.onnx", "torch.export",
                "torch._export", "torch._decomp", "torch._refs", "torch.fx")  # fmt: skip
 _ALWAYS = ("torch", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "onnxruntime-qnn", "openvino", "numpy",
@@ -34,6 +35,20 @@ _PLACES = re.compile(r"(HOME|DIR|DIRECTORY|PATH|CACHE|CACHE_ROOT|TOKEN|ENDPOINT|
 _OF_TORCH = ("Meta", "CUDA", "MPS", "XPU", "HPU", "MTIA", "PrivateUse1")
 _CONFIGS = ("torch._dynamo.config", "torch._functorch.config", "torch.fx.experimental._config", "torch._export.config",
             "torch._inductor.config")  # fmt: skip
+
+
+# What torch is set to: values, and functions that return them.
+_READ = ("backends.cudnn.enabled", "backends.cudnn.benchmark", "backends.cudnn.deterministic",
+         "backends.mkldnn.enabled",
+         "backends.mkldnn.fp32_precision", "backends.opt_einsum.enabled", "backends.opt_einsum.strategy",
+         "backends.quantized.engine", "utils.deterministic.fill_uninitialized_memory",
+         "nn.modules.module._EXTRA_STATE_KEY_SUFFIX", "nn.utils.parametrize._cache_enabled")  # fmt: skip
+_ASKED = ("get_default_dtype", "get_default_device", "is_grad_enabled", "is_inference_mode_enabled",
+          "is_anomaly_enabled", "are_deterministic_algorithms_enabled", "is_deterministic_algorithms_warn_only_enabled",
+          "get_float32_matmul_precision", "backends.mha.get_fastpath_enabled", "backends.cuda.flash_sdp_enabled",
+          "backends.cuda.mem_efficient_sdp_enabled", "backends.cuda.math_sdp_enabled",
+          "backends.cuda.cudnn_sdp_enabled", "__future__.get_overwrite_module_params_on_conversion",
+          "__future__.get_swap_module_params_on_conversion")  # fmt: skip
 
 
 def versions(packages: set[str]) -> dict[str, str]:
@@ -140,64 +155,13 @@ def _is_other_code(registered: str) -> bool:
     return namespace == "aten" and key.rpartition("/")[2] not in _OF_TORCH
 
 
-def _settings() -> Iterator[tuple[str, Any]]:
-    backends, modules = torch.backends, torch.nn.modules.module
-    cuda: Any = backends.cuda
-    yield "default dtype", torch.get_default_dtype()
-    yield "default device", torch.get_default_device()
-    yield "gradients", (torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_anomaly_enabled())
-    yield (
-        "deterministic algorithms",
-        (
-            torch.are_deterministic_algorithms_enabled(),
-            torch.is_deterministic_algorithms_warn_only_enabled(),
-            getattr(torch.utils.deterministic, "fill_uninitialized_memory"),  # noqa: B009 - mypy does not know it
-        ),
-    )
-    yield "matmul precision", torch.get_float32_matmul_precision()
+def _settings() -> Iterator[tuple[str, object]]:
+    yield from ((f"torch.{name}", attrgetter(name)(torch)) for name in _READ)
+    yield from ((f"torch.{name}", attrgetter(name)(torch)()) for name in _ASKED)
     yield "flush denormal", float(torch.tensor(1e-40).mul(1)) == 0
-    yield (
-        "autocast",
-        [
-            (
-                kind,
-                torch.is_autocast_enabled(kind),
-                torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None,
-            )
-            for kind in ("cpu", "cuda")
-        ],
-    )
-    yield (
-        "attention kernels",
-        (
-            backends.mha.get_fastpath_enabled(),
-            cuda.flash_sdp_enabled(),
-            cuda.mem_efficient_sdp_enabled(),
-            cuda.math_sdp_enabled(),
-            cuda.cudnn_sdp_enabled(),
-        ),
-    )
-    yield (
-        "backends",
-        (
-            backends.cudnn.enabled,
-            backends.cudnn.benchmark,
-            backends.cudnn.deterministic,
-            backends.mkldnn.enabled,
-            backends.mkldnn.fp32_precision,
-            backends.opt_einsum.enabled,
-            backends.opt_einsum.strategy,
-            backends.quantized.engine,
-        ),
-    )
-    yield (
-        "swapping of tensors",
-        (
-            torch.__future__.get_overwrite_module_params_on_conversion(),
-            torch.__future__.get_swap_module_params_on_conversion(),
-        ),
-    )
-    yield "parametrization", (modules._EXTRA_STATE_KEY_SUFFIX, torch.nn.utils.parametrize._cache_enabled)
+    for kind in ("cpu", "cuda"):
+        if torch.is_autocast_enabled(kind):
+            yield f"autocast on {kind}", torch.get_autocast_dtype(kind)
     for name in _CONFIGS:
         config: Any = sys.modules.get(name)
         if config is not None:
@@ -215,7 +179,7 @@ def _settings() -> Iterator[tuple[str, Any]]:
     yield "warnings that are errors", sorted(map(repr, errors))
 
 
-def global_hooks() -> list[Any]:
+def global_hooks() -> list[object]:
     """Hooks that torch runs for every module."""
     module = torch.nn.modules.module
     names = sorted(name for name in vars(module) if name.startswith("_global_") and "hooks" in name)

@@ -23,16 +23,15 @@ class Tensors:
         self._apart: list[str] | None = None
 
     @contextmanager
-    def contents_apart(self) -> Iterator[list[str]]:
+    def values_apart(self) -> Iterator[list[str]]:
         """Values met in the block go to a list of their own, in order of appearance, and not into what is said."""
-        contents: list[str] = []
-        self._apart = contents
+        self._apart = values = list[str]()
         try:
-            yield contents
+            yield values
         finally:
             self._apart = None
 
-    def describe(self, tensor: torch.Tensor, describe_other: Callable[[Any], object]) -> object:
+    def describe(self, tensor: torch.Tensor, describe_other: Callable[[object], object]) -> object:
         """Everything of a tensor that an export can depend on, with the same repr for the same.
 
         Args:

@@ -33,7 +33,6 @@ from pytest_htp.cache.operators import describe_operator
 from pytest_htp.cache.parts import LRU_CACHE, keeps_more, kept_by, parts_of
 from pytest_htp.cache.places import Place, file_name, is_generated, is_installed, made_by_library, place_of
 from pytest_htp.cache.running import Function, doubt_of, first_doubt, is_way_in, may_run, variables_of
-from pytest_htp.cache.simple import digest_of_simple, is_simple
 from pytest_htp.cache.tensors import Tensors
 
 _OF_EVERY_CLASS = ("__dict__", "__weakref__", "__doc__", "__module__", "__annotations__", "__abstractmethods__",
@@ -87,9 +86,9 @@ class Walk:
         Raises:
             Uncertain: it holds something whose content can't be determined.
         """
-        with self._tensors.contents_apart() as contents:
+        with self._tensors.values_apart() as values:
             said = self.digest(module)
-        return said, _hash(contents)
+        return said, _hash(values)
 
     def codes(self) -> dict[str, types.CodeType]:
         """Code of the user's functions by module and qualified name; inner functions too."""
@@ -138,7 +137,7 @@ class Walk:
 
     # values
 
-    def _say(self, value: object, seen: dict[int, int], *, strict: bool) -> object:
+    def _say(self, value: Any, seen: dict[int, int], *, strict: bool) -> object:
         """Something whose repr is the same for the same content; ``seen`` are the objects met on the way, numbered.
 
         What is unknown is an error if ``strict``; else its type is all that is said.
@@ -172,7 +171,7 @@ class Walk:
         return self._container(value, seen, strict=strict)
 
     def _container(self, value: object, seen: dict[int, int], *, strict: bool) -> object:
-        def say(inner: Any) -> object:
+        def say(inner: object) -> object:
             return self._say(inner, seen, strict=strict)
 
         parts = parts_of(value)
@@ -255,11 +254,8 @@ class Walk:
             if place is not Place.USER and function.__module__:
                 self.packages.add(function.__module__.partition(".")[0])
             inner = place is Place.USER
-            if is_simple(function):
-                self._digests[identity] = digest_of_simple(code.digest, said, function.__defaults__)
-            else:
-                with self._opened(identity):
-                    self._digests[identity] = _hash((said, self._parts_of(function, code.digest, strict=inner)))
+            with self._opened(identity):
+                self._digests[identity] = _hash((said, self._parts_of(function, code.digest, strict=inner)))
             if inner:
                 label = f"{function.__qualname__} in {file_name(function.__code__.co_filename)}"
                 self._by_identity[identity] = function
@@ -447,7 +443,7 @@ class Walk:
             return
         self._fact(function.__code__.co_filename, module, ("global", module, name, said))
 
-    def _entry(self, value: object) -> str:
+    def _entry(self, value: Any) -> str:
         """What stands in a library's table of functions: which of its own, or what was put in their place."""
         if isinstance(value, functools.partial):
             return repr(self._say(value, {}, strict=False))

@@ -51,7 +51,7 @@ class Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts while it is entered; a module's share is what was added between its call and its return.
 
     Args:
-        kept: is told of writes before they happen, since no other mode sees every operator.
+        kept: is notified of writes before they happen, since no other mode sees every operator.
 
     Attributes:
         counted: floating-point operations so far, one multiply-add is two.

@@ -47,7 +47,7 @@ class _Shared:
 
 
 class Kept:
-    """Keeps what a pass makes; to be told before anything is written to (:meth:`before_write`).
+    """Keeps what a pass makes; to be notified before anything is written to (:meth:`before_write`).
 
     One tensor serves all records of the same one seen unchanged, so that memory holds each activation once. What was
     there before the pass (inputs, buffers) can be written to after it, by the next run of the model, and is copied at

@@ -22,7 +22,6 @@ from contextlib import contextmanager
 from weakref import WeakKeyDictionary, ref
 
 import onnx_ir as ir
-from onnx_ir.traversal import RecursiveGraphIterator
 
 ORIGIN_KEY = "pkg.htp.origin"
 
@@ -45,9 +44,9 @@ def join_marks(first: str, second: str) -> str:
 
 def all_nodes(model: ir.Model) -> Iterator[ir.Node]:
     """Every node of the model: main graph, bodies of control flow, model-local functions."""
-    yield from RecursiveGraphIterator(model.graph)
+    yield from model.graph.all_nodes()
     for function in model.functions.values():
-        yield from RecursiveGraphIterator(function)
+        yield from function.all_nodes()
 
 
 def clear_marks(model: ir.Model) -> None:
@@ -81,18 +80,10 @@ def without_marks(nodes: Iterable[ir.Node]) -> Iterator[None]:
 
 
 class MarkKeeper:
-    """Keeps marks right while values replace one another; ``joined`` lists every union it made."""
+    """Keeps marks right while values replace one another."""
 
     def __init__(self) -> None:
-        self.joined: list[tuple[int, ...]] = []
         self._made_together: WeakKeyDictionary[ir.Node, list[ref[ir.Node]]] = WeakKeyDictionary()
-
-    def join(self, first: str, second: str) -> str:
-        """Union of two marks; noted where it is more than either."""
-        union = join_marks(first, second)
-        if union not in (first, second):
-            self.joined.append(tuple(int(mark) for mark in union.split(",")))
-        return union
 
     def replaced(self, old: ir.Value, new: ir.Value) -> None:
         """``new`` is about to take the place of ``old``."""
@@ -107,15 +98,14 @@ class MarkKeeper:
             for node in (after, *packed):
                 kept = node.metadata_props.get(ORIGIN_KEY)
                 if kept:
-                    node.metadata_props[ORIGIN_KEY] = self.join(kept, mark)
+                    node.metadata_props[ORIGIN_KEY] = join_marks(kept, mark)
 
     def _inherit(self, made: ir.Node, mark: str) -> None:
         together = [made]
         made.metadata_props[ORIGIN_KEY] = mark
         for node in together:
-            for value in node.inputs:
-                source = value.producer() if value is not None else None
-                if source is not None and ORIGIN_KEY not in source.metadata_props:
+            for source in node.predecessors():
+                if ORIGIN_KEY not in source.metadata_props:
                     source.metadata_props[ORIGIN_KEY] = mark
                     together.append(source)
         references = [ref(node) for node in together]
@@ -132,11 +122,10 @@ def _feeds(source: ir.Node, node: ir.Node) -> bool:
     seen = {node}
     todo = [node]
     for current in todo:
-        for value in current.inputs:
-            producer = value.producer() if value is not None else None
+        for producer in current.predecessors():
             if producer is source:
                 return True
-            if producer is not None and producer not in seen and len(seen) < _MAX_CHAIN:
+            if producer not in seen and len(seen) < _MAX_CHAIN:
                 seen.add(producer)
                 todo.append(producer)
     return False

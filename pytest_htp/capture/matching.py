@@ -9,12 +9,11 @@ collecting; what does match, and in which order, is unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from typing import TYPE_CHECKING
 
-from pytest_htp.capture.state import replaced
+from pytest_htp.capture.state import wrapped
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -25,13 +24,12 @@ if TYPE_CHECKING:
 @contextmanager
 def linear_matching() -> Iterator[None]:
     """Refuse early while the block runs; does nothing where onnxscript is built differently."""
-    try:
-        matcher = import_module("onnxscript.rewriter._matcher").SimplePatternMatcher
-        failed = import_module("onnxscript.rewriter._basics").MatchResult
-        original = matcher.__dict__["match"]
-    except (ImportError, AttributeError, KeyError):
+    with wrapped("onnxscript.rewriter._matcher", "SimplePatternMatcher.match", _refusing_early):
         yield
-        return
+
+
+def _refusing_early(original: Callable[..., MatchResult]) -> Callable[..., MatchResult]:
+    from onnxscript.rewriter._basics import MatchResult
 
     def match(
         self: SimplePatternMatcher,
@@ -44,8 +42,7 @@ def linear_matching() -> Iterator[None]:
         if not pattern.has_single_output_node and not options.get("verbose") and options.get("tracer") is None:
             expected = pattern.output_nodes[0].op_identifier()
             if expected is not None and tuple(expected)[:2] != (node.domain, node.op_type):
-                return failed().fail("The node is of another operator than the pattern's first output.")
+                return MatchResult().fail("The node is of another operator than the pattern's first output.")
         return original(self, model, graph_or_function, node, **options)
 
-    with replaced(matcher, "match", match):
-        yield
+    return match

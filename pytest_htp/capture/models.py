@@ -37,7 +37,7 @@ class ResolvedModel:
     name: str
 
 
-def resolve_model(model: object, *, weights: Weights = "real", seed: int = 0) -> ResolvedModel:
+def resolve_model(model: object, weights: Weights = "real", seed: int = 0) -> ResolvedModel:
     """Find or make the module. Never touches the network, the global random state, or a given model.
 
     Models made from a config get seeded weights, all different. With ``weights="none"`` whatever is made

@@ -47,7 +47,7 @@ from pytest_htp.capture.marks import (
 )
 from pytest_htp.capture.program import FxOrigin, ProgramIndex, generated_code
 from pytest_htp.capture.scopes import read_stack
-from pytest_htp.capture.state import replaced
+from pytest_htp.capture.state import wrapped
 
 if TYPE_CHECKING:
     from torch import nn
@@ -74,7 +74,6 @@ class Provenance:
         marks_by_value: output value name right after translation → mark, for nodes that lost theirs.
         merged_initializers: name of an initializer dropped by deduplication → name of the one kept.
         merged_reads: node → place of an input → the initializer it read there before deduplication.
-        fused_marks: marks that rewriting or elimination joined (for checks of completeness).
         unquantized: the graph, with its marks, that a quantizer of the exporter's was given; None without one.
         unobserved: places that could not be watched, by dotted name.
         faults: what our own code raised while it watched.
@@ -85,7 +84,6 @@ class Provenance:
     marks_by_value: dict[str, str] = field(default_factory=dict)
     merged_initializers: dict[str, str] = field(default_factory=dict)
     merged_reads: MutableMapping[ir.Node, dict[int, ir.Value]] = field(default_factory=weakref.WeakKeyDictionary)
-    fused_marks: list[tuple[int, ...]] = field(default_factory=list)
     unquantized: ir.Model | None = None
     unobserved: list[str] = field(default_factory=list)
     faults: list[Exception] = field(default_factory=list)
@@ -114,7 +112,7 @@ class ProvenanceObserver:
     ) -> None:
         self._generated = generated_code(model) if model is not None else {}
         self._marks = MarkKeeper()
-        self.provenance = Provenance(fused_marks=self._marks.joined)
+        self.provenance = Provenance()
         self._on_traced = on_traced
         self._stack = ExitStack()
 
@@ -129,28 +127,14 @@ class ProvenanceObserver:
                 (_DEDUP, "DeduplicateInitializersPass.call", self._watch_deduplication),
                 (_CONVERT, "ConvertVersionPass.call", self._watch_conversion),
             ):
-                stack.enter_context(self._wrapped(module, attribute, wrap))
+                if not stack.enter_context(wrapped(module, attribute, wrap)):
+                    self.provenance.unobserved.append(f"{module}.{attribute}")
             stack.enter_context(self._merging_marks())
             self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self._stack.close()
-
-    @contextmanager
-    def _wrapped(self, module: str, attribute: str, wrap: Callable[..., Callable[..., object]]) -> Iterator[None]:
-        *parents, name = attribute.split(".")
-        try:
-            owner: object = importlib.import_module(module)
-            for parent in parents:
-                owner = getattr(owner, parent)
-            original = vars(owner)[name]
-        except (ImportError, AttributeError, KeyError):
-            self.provenance.unobserved.append(f"{module}.{attribute}")
-            yield
-            return
-        with replaced(owner, name, wrap(original)):
-            yield
 
     @contextmanager
     def _merging_marks(self) -> Iterator[None]:
@@ -169,7 +153,7 @@ class ProvenanceObserver:
             with without_marks(bystanders):
                 original(from_nodes, to)
 
-        mergers[ORIGIN_KEY] = self._marks.join
+        mergers[ORIGIN_KEY] = join_marks
         merger.copy_merged_metadata = copy_merged_metadata
         try:
             yield
@@ -249,7 +233,7 @@ class ProvenanceObserver:
             mark = node.metadata_props.get(ORIGIN_KEY)
             if not mark or not (node.op_type == "Constant" or _is_size(node)):
                 continue
-            readers = {use.node for output in node.outputs for use in output.uses()}
+            readers = set(node.successors())
             marks = [joined.get(reader, reader.metadata_props.get(ORIGIN_KEY, "")) for reader in readers]
             union = reduce(join_marks, marks, mark)
             if node.op_type != "Constant" and self._inside(int(mark), union):
@@ -260,7 +244,6 @@ class ProvenanceObserver:
             node.metadata_props[ORIGIN_KEY] = ""
             for output in node.outputs:
                 names[output.name or ""] = {union}
-            self.provenance.fused_marks.append(tuple(int(part) for part in union.split(",")))
 
     def _inside(self, mark: int, union: str) -> bool:
         """Whether all these origins are in the module of one: it may have passed a size to its children."""

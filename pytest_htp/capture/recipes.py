@@ -16,9 +16,9 @@ if TYPE_CHECKING:  # files are compared without torch
     from torch import fx
     from torch.export import ExportedProgram
 
-# Longer ones are told by the names of their operators and a digest.
+# Longer ones are written as the names of their operators and a digest.
 _LONGEST = 120
-_FEW = 16  # elements of a constant that are told
+_FEW = 16  # elements up to which a constant is written out
 _HEX_DIGITS = 8
 _COMMUTATIVE = frozenset(["add", "mul", "maximum", "minimum", "logical_and", "logical_or", "eq", "ne"])
 _PASS_ON = frozenset(["clone", "detach", "alias", "lift_fresh_copy", "scalar_tensor"])

@@ -15,6 +15,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from types import FunctionType, ModuleType
 
 import torch
@@ -65,6 +66,22 @@ def replaced(owner: object, name: str, value: object) -> Iterator[None]:
         yield
     finally:
         setattr(owner, name, before)
+
+
+@contextmanager
+def wrapped(module: str, attribute: str, wrap: Callable[..., object]) -> Iterator[bool]:
+    """While it lasts, what a library has at a dotted place is what ``wrap`` makes of it; false where there is none."""
+    *parents, name = attribute.split(".")
+    try:
+        owner: object = import_module(module)
+        for parent in parents:
+            owner = getattr(owner, parent)
+        other = wrap(vars(owner)[name])
+    except (ImportError, AttributeError, KeyError):
+        yield False
+        return
+    with replaced(owner, name, other):
+        yield True
 
 
 def to_eval_mode(model: nn.Module) -> None:

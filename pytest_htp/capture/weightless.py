@@ -90,11 +90,11 @@ def weightless(module: nn.Module) -> Iterator[nn.Module]:
         HTPUsageError: another kind of module has buffers on the meta device: their values are gone.
     """
     slots = list(_slots(module))
-    lost = list(_buffers_on_meta(module))
-    values = _values_from_config(module) if lost and hasattr(module, "config") else {}
-    _refuse_meta_buffers(slot for slot in lost if slot[3] not in values)
+    missing = list(_buffers_on_meta(module))
+    values = _values_from_config(module) if missing and hasattr(module, "config") else {}
+    _refuse_meta_buffers(slot for slot in missing if slot[3] not in values)
     try:
-        for owner, name, _, path in lost:
+        for owner, name, _, path in missing:
             owner._buffers[name] = values[path]
         _expand(module, slots)
         with _weights_stay_expanded():
@@ -102,7 +102,7 @@ def weightless(module: nn.Module) -> Iterator[nn.Module]:
     finally:
         for owner, name, parameter, _ in slots:
             setattr(owner, name, parameter)
-        for owner, name, buffer, _ in lost:
+        for owner, name, buffer, _ in missing:
             owner._buffers[name] = buffer
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import torch
 from onnx_ir.tensor_adapters import from_torch_dtype
@@ -87,7 +87,7 @@ class HTPExporter:
         self._progress = progress
         self._module_name = module_name
 
-    def export(self, model: Any, inputs: Any = None, output_path: str | Path = "model.onnx") -> HTPExport:
+    def export(self, model: object, inputs: object = None, output_path: str | Path = "model.onnx") -> HTPExport:
         """Export ``model`` to ``output_path``.
 
         Args:
@@ -132,7 +132,7 @@ class _Export:
         self.saved: SavedModel
         self.verified: Verified
 
-    def run(self, model: Any, inputs: Any) -> HTPExport:
+    def run(self, model: object, inputs: object) -> HTPExport:
         started = time.perf_counter()
         try:
             with self.steps.listening():
@@ -164,10 +164,9 @@ class _Export:
 
     # 1. model preparation
 
-    def _prepare_model(self, model: Any) -> None:
-        resolved = model
-        if not isinstance(model, ResolvedModel):
-            resolved = resolve_model(model, weights=self.options.weights, seed=self.options.seed)
+    def _prepare_model(self, model: object) -> None:
+        options = self.options
+        resolved = model if isinstance(model, ResolvedModel) else resolve_model(model, options.weights, options.seed)
         self.model = resolved.module
         self.engine = select_engine(
             self.options.exporter, self.model, ort_fusions=self.options.ort_fusions, quantizer=self.options.quantizer
@@ -203,7 +202,7 @@ class _Export:
 
     # 2. input generation
 
-    def _make_inputs(self, inputs: Any) -> None:
+    def _make_inputs(self, inputs: object) -> None:
         self.inputs = make_inputs(self.model, inputs, seed=self.options.seed)
         self.data.inputs = [
             {"name": name, "dtype": from_torch_dtype(tensor.dtype).name, "shape": list(tensor.shape)}

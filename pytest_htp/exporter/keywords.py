@@ -34,7 +34,7 @@ class ExportKeywords(TypedDict, total=False):
     stages: Sequence[object]
     calibration: Iterable[object] | None
     quantizer: Any
-    reference: Any
+    reference: object
     targets: Any
     target_timeout: float
     seed: int

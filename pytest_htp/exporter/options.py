@@ -74,17 +74,17 @@ class ExportOptions:
     parity: bool = True
     rtol: float | None = None
     atol: float | None = None
-    parity_inputs: Sequence[object] = ()
+    parity_inputs: Sequence[Any] = ()
     providers: tuple[str, ...] = ("CPUExecutionProvider",)
     ort_extensions: Sequence[str | PathLike[str]] = ()
     targets: Any = ()
     target_timeout: float = 300.0
     stages: Sequence[str | Stage] = ()
-    calibration: Iterable[object] | None = None
+    calibration: Iterable[Any] | None = None
     quantizer: Any = None
-    reference: Any = None
+    reference: object = None
     seed: int = 0
-    config: Mapping[str, object] | None = None
+    config: Mapping[str, Any] | None = None
     verbose: bool = False
 
     def __post_init__(self) -> None:
@@ -202,7 +202,7 @@ class ExportOptions:
         return tuple(field.name for field in fields(cls))
 
     @classmethod
-    def from_mapping(cls, options: Mapping[str, object]) -> ExportOptions:
+    def from_mapping(cls, options: Mapping[str, Any]) -> ExportOptions:
         """Build from keyword options; an unknown name is a :class:`HTPUsageError` that suggests the nearest one."""
         for name in options:
             if name not in cls.known():

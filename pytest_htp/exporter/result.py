@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import onnx_ir as ir
+
+from pytest_htp.parity import ParityResult
+from pytest_htp.stages import StageFailure
+from pytest_htp.tagging.coverage import Coverage
+from pytest_htp.targets import HTPTarget
 from pytest_htp.vocabulary import HTPExportData
-
-if TYPE_CHECKING:
-    import onnx_ir as ir
-
-    from pytest_htp.parity import ParityResult
-    from pytest_htp.stages import StageFailure
-    from pytest_htp.tagging.coverage import Coverage
-    from pytest_htp.targets import HTPTarget
 
 
 @dataclass(kw_only=True)
@@ -36,13 +34,13 @@ class ExportedGraph:
     tags: dict[str, str]
     coverage: Coverage
     parity: ParityResult
-    record: dict[str, object]
+    record: dict[str, Any]
     program: ir.Model
     quality: dict[str, float] = field(default_factory=dict)
     output_quality: dict[str, float] = field(default_factory=dict)
 
     @property
-    def attestation(self) -> dict[str, object]:
+    def attestation(self) -> dict[str, Any]:
         """``{"attested", "contradicted", "unmatched"}``, in a stage's precision, or not measured with the reason."""
         return self.parity.attestation
 
@@ -61,7 +59,7 @@ class HTPStage(ExportedGraph):
 
     name: str
     seconds: float
-    nodes: dict[str, dict[str, object]] = field(default_factory=dict)
+    nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
     summary: str = ""
     notes: list[str] = field(default_factory=list)
 
@@ -88,7 +86,7 @@ class HTPExport(ExportedGraph):
     report_path: Path
     console_path: Path
     data: HTPExportData
-    metadata: dict[str, object]
+    metadata: dict[str, Any]
     console: str
     sources: dict[str, dict[str, str]] = field(default_factory=dict)
     console_html: str = ""

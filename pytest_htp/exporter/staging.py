@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import onnx_ir as ir
 import torch
@@ -38,6 +38,9 @@ from pytest_htp.tagging.coverage import Evidence
 from pytest_htp.tagging.embed import embed_tags, strip_tags
 from pytest_htp.tagging.tagger import Tagging
 
+if TYPE_CHECKING:
+    from pytest_htp.stages.built_in import Feed
+
 # Quantized values are within a few percent of their scale; a coarser match has too many candidates to be one.
 _SAME_VALUE = 2e-2
 
@@ -57,7 +60,7 @@ class StagesResult:
 
     stages: dict[str, HTPStage] = field(default_factory=dict)
     failure: StageFailure | None = None
-    described: list[dict[str, object]] = field(default_factory=list)
+    described: list[dict[str, Any]] = field(default_factory=list)
     records: list[StageRecord] = field(default_factory=list)
     last: Tagging | None = None
 
@@ -168,7 +171,7 @@ def _one(
     return made, tagging, record
 
 
-def _calibration(exported: Exported) -> list[dict[str, object]]:
+def _calibration(exported: Exported) -> list[Feed]:
     """Samples for static quantization: graph input → array."""
     options, program = exported.options, exported.program
     if options.calibration is None:
@@ -183,7 +186,7 @@ def _calibration(exported: Exported) -> list[dict[str, object]]:
     return samples
 
 
-def _arrays(feeds: Mapping[str, torch.Tensor]) -> dict[str, object]:
+def _arrays(feeds: Mapping[str, torch.Tensor]) -> Feed:
     return {name: tensor.detach().cpu().numpy() for name, tensor in feeds.items()}
 
 
@@ -235,7 +238,7 @@ def within_precision(parity: ParityRow, program: ir.Model) -> ParityRow:
 
 
 def precision_of(program: ir.Model) -> Literal["float16", "int8"] | None:
-    """What a graph computes in, where that is coarser than what PyTorch did: told by its operators and types, since a
+    """What a graph computes in, where that is coarser than what PyTorch did, by its operators and types, since a
     stage of the user's own may quantize as well.
     """
     nodes = list(all_nodes(program))
@@ -274,7 +277,7 @@ def _record(
     return StageRecord(**structs.asdict(graph), name=name, quality=quality)
 
 
-def described(stage: HTPStage) -> dict[str, object]:
+def described(stage: HTPStage) -> dict[str, Any]:
     """A stage for metadata and reports, JSON-able; numbers as measured."""
     return {
         "name": stage.name,
@@ -311,8 +314,8 @@ def summary(before: Tagging, after: Tagging) -> str:
     return "; ".join([nodes, *parts, f"{causes.total()} without a module{f' ({why})' if why else ''}"])
 
 
-def _largest(counts: Counter[str], most: int = 6) -> list[tuple[str, int]]:
-    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:most]
+def _largest(counts: Counter[str]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:6]
 
 
 def moved_to(stage: HTPStage, folder: Path) -> HTPStage:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 from pytest_htp.errors import HTPExportError, HTPUsageError
 from pytest_htp.exporter.place import Place
@@ -38,8 +37,8 @@ class StepRunner:
 
     Args:
         data: filled in place.
-        on_start: told when a step begins (a progress display).
-        on_done: told when a step is complete (the monitor).
+        on_start: called when a step begins (a progress display).
+        on_done: called when a step is complete (the monitor).
     """
 
     def __init__(

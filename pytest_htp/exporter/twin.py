@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-import torch
-from torch.utils import _pytree as pytree
 
 from pytest_htp.capture.compiled import uncompiled
 from pytest_htp.capture.hierarchy import Hierarchy, watch_forward
@@ -14,13 +10,14 @@ from pytest_htp.capture.inputs.prepare import PreparedInputs
 from pytest_htp.capture.models import resolve_model
 from pytest_htp.capture.state import preserved, to_eval_mode
 from pytest_htp.errors import HTPUsageError
+from pytest_htp.parity.feeds import tensors_of
 from pytest_htp.parity.references import References
 from pytest_htp.vocabulary import ModuleInfo
 
 _SHOWN = 4
 
 
-def watch_twin(reference: Any, inputs: PreparedInputs, hierarchy: Hierarchy, *, seed: int) -> Hierarchy:
+def watch_twin(reference: object, inputs: PreparedInputs, hierarchy: Hierarchy, *, seed: int) -> Hierarchy:
     """Run the twin once, with the model's inputs; it comes back as it was given.
 
     Args:
@@ -48,11 +45,8 @@ def watch_twin(reference: Any, inputs: PreparedInputs, hierarchy: Hierarchy, *, 
     return watched
 
 
-def _check_outputs(twin: Any, model: Any) -> None:
-    given, expected = (
-        [list(leaf.shape) for leaf in pytree.tree_leaves(result) if isinstance(leaf, torch.Tensor)]
-        for result in (twin, model)
-    )
+def _check_outputs(twin: object, model: object) -> None:
+    given, expected = ([list(tensor.shape) for tensor in tensors_of(result)] for result in (twin, model))
     if model is not None and given != expected:
         raise HTPUsageError(
             f"reference= gives outputs of shapes {given}, the model of {expected}; it must be the float model that was "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from dataclasses import replace as changed
-from typing import Any
 
 from msgspec.structs import replace
 from onnx_ir.tensor_adapters import TorchTensor

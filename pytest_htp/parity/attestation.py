@@ -19,52 +19,34 @@ with (``joined``): a reason of its own, since no value of the graph is the modul
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import onnx_ir as ir
 
 from pytest_htp.capture.hierarchy import ModuleCall
 from pytest_htp.format.paths import lies_in
+from pytest_htp.parity import reasons
 from pytest_htp.parity.boundary import bad_crossings
 from pytest_htp.parity.evidences import Evidences
-from pytest_htp.parity.flow import Edge, Flow, Placement, bodies_of
+from pytest_htp.parity.flow import Edge, Flow, Placement
 from pytest_htp.parity.joined import agrees_jointly
-from pytest_htp.parity.reasons import (
-    ABSENT,
-    BODY,
-    CONSTANT,
-    ELSEWHERE,
-    FOLDED,
-    JOINED,
-    NO_TENSOR,
-    OVERWRITTEN,
-    PASS_THROUGH,
-    REASONS,
-    ROOT,
-    STORED,
-    UNLIKE,
-    UNSEEN,
-    UNTAGGED,
-    VALUES_DIFFER,
-)
 from pytest_htp.parity.references import Reference
 from pytest_htp.tagging.coverage import Evidence
+from pytest_htp.tagging.facts import bodies_in
 
 ATTESTED = "attested"
 CONTRADICTED = "contradicted"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Attestation:
-    """Verdicts per call (by :attr:`ModuleCall.order`) and per module path.
+    """Verdicts per module path.
 
     ``crossings`` are the edges that failed the boundary check, with the orders of the calls they contradict.
     """
 
-    by_call: dict[int, str] = field(default_factory=dict)
-    by_module: dict[str, str] = field(default_factory=dict)
-    crossings: list[tuple[Edge, tuple[int, ...]]] = field(default_factory=list)
+    by_module: dict[str, str]
+    crossings: list[tuple[Edge, tuple[int, ...]]]
 
     @property
     def contradicted(self) -> list[str]:
@@ -79,63 +61,54 @@ class Attestation:
             "attested": sum(verdict == ATTESTED for verdict in verdicts.values()),
             "contradicted": self.contradicted,
             "unmatched": [
-                {"module": path, "reason": verdict} for path, verdict in verdicts.items() if verdict in REASONS
+                {"module": path, "reason": verdict} for path, verdict in verdicts.items() if verdict in reasons.REASONS
             ],
         }
 
 
 def attest(evidences: Evidences, placement: Placement) -> Attestation:
     """Run both checks for the tags in ``placement``."""
-    result = Attestation()
-    for call in evidences.hierarchy.calls:
-        result.by_call[call.order] = _check_outputs(call, evidences, placement)
-    result.crossings = list(bad_crossings(evidences, placement))
-    for _, orders in result.crossings:
-        for order in orders:
-            result.by_call[order] = CONTRADICTED
+    crossings = list(bad_crossings(evidences, placement))
+    contradicted = {order for _, orders in crossings for order in orders}
     verdicts: dict[str, list[str]] = {}
     for call in evidences.hierarchy.calls:
-        verdicts.setdefault(call.path, []).append(result.by_call[call.order])
-    result.by_module = {path: _overall(found) for path, found in verdicts.items()}
-    return result
+        verdict = CONTRADICTED if call.order in contradicted else _check_outputs(call, evidences, placement)
+        verdicts.setdefault(call.path, []).append(verdict)
+    return Attestation({path: _overall(found) for path, found in verdicts.items()}, crossings)
 
 
 def _overall(verdicts: Iterable[str]) -> str:
-    order = (*REASONS, ATTESTED, CONTRADICTED)
+    order = (*reasons.REASONS, ATTESTED, CONTRADICTED)
     return max(verdicts, key=order.index)
 
 
 def _check_outputs(call: ModuleCall, evidences: Evidences, placement: Placement) -> str:
     if call.parent is None:
-        return ROOT
+        return reasons.ROOT
     border = evidences.references.borders[call.order]
-    verdicts = [OVERWRITTEN] * min(border.outputs.overwritten, 1)
+    verdicts = [reasons.OVERWRITTEN] * min(border.outputs.overwritten, 1)
     verdicts += [_check_output(reference, call, evidences, placement) for reference in border.outputs.references]
-    return _overall(verdicts) if verdicts else NO_TENSOR
+    return _overall(verdicts) if verdicts else reasons.NO_TENSOR
 
 
 def _check_output(reference: Reference, call: ModuleCall, evidences: Evidences, placement: Placement) -> str:
     if reference.index in evidences.references.borders[call.order].inputs.ids:
-        return PASS_THROUGH
+        return reasons.PASS_THROUGH
     if reference.constant:
-        return CONSTANT
+        return reasons.CONSTANT
     chains = placement.calls.chain
-    others = [
-        other
-        for other in evidences.computed_by[reference.index]
-        if other.order not in chains(call.order) and call.order not in chains(other.order)
-    ]
-    if others:
-        return ELSEWHERE
+    makers = evidences.references.makers(reference.index)
+    if any(order not in chains(call.order) and call.order not in chains(order) for order in makers):
+        return reasons.ELSEWHERE
     values = evidences.matching.get(reference.index, [])
     if not values and reference.index in evidences.stored:
-        return STORED
+        return reasons.STORED
     if not values:
         return _why_absent(call, evidences, placement)
     verdicts = {_check_producer(value, call, evidences, placement) for value in _first_made(values, evidences.flow)}
     if verdicts == {CONTRADICTED} and _may_be_made_inside(reference, call, evidences, placement):
-        return ELSEWHERE
-    return verdicts.pop() if len(verdicts) == 1 else ELSEWHERE
+        return reasons.ELSEWHERE
+    return verdicts.pop() if len(verdicts) == 1 else reasons.ELSEWHERE
 
 
 def _may_be_made_inside(reference: Reference, call: ModuleCall, evidences: Evidences, placement: Placement) -> bool:
@@ -163,23 +136,23 @@ def _first_made(values: list[ir.Value], flow: Flow) -> list[ir.Value]:
 def _check_producer(value: ir.Value, call: ModuleCall, evidences: Evidences, placement: Placement) -> str:
     producer = value.producer()
     if producer is None:
-        return PASS_THROUGH  # a graph input
+        return reasons.PASS_THROUGH  # a graph input
     position = evidences.flow.position[producer]
     chains = placement.chains[position]
     if chains.include(call.order):
         return ATTESTED
     facts = placement.facts[position]
     if facts.path is None:
-        return UNTAGGED
+        return reasons.UNTAGGED
     if not chains.own:
-        return UNSEEN
-    if any(bodies_of(producer)):
-        return BODY
+        return reasons.UNSEEN
+    if any(bodies_in(producer)):
+        return reasons.BODY
     if value in evidences.diverged:
-        return VALUES_DIFFER
+        return reasons.VALUES_DIFFER
     if position in placement.replayed:
-        return ELSEWHERE
-    return FOLDED if facts.evidence is Evidence.FUSED else CONTRADICTED
+        return reasons.ELSEWHERE
+    return reasons.FOLDED if facts.evidence is Evidence.FUSED else CONTRADICTED
 
 
 def _why_absent(call: ModuleCall, evidences: Evidences, placement: Placement) -> str:
@@ -188,10 +161,10 @@ def _why_absent(call: ModuleCall, evidences: Evidences, placement: Placement) ->
         in_body = any(
             facts.graph and facts.path is not None and lies_in(facts.path, call.path) for facts in placement.everywhere
         )
-        return BODY if in_body else ABSENT
+        return reasons.BODY if in_body else reasons.ABSENT
     if any(value in evidences.diverged for i in region for value in evidences.flow.nodes[i].outputs):
-        return VALUES_DIFFER
+        return reasons.VALUES_DIFFER
     joint = [i for i in region if placement.facts[i].evidence is Evidence.FUSED]
     if joint:
-        return JOINED if agrees_jointly(call, joint, evidences, placement) else FOLDED
-    return UNLIKE
+        return reasons.JOINED if agrees_jointly(call, joint, evidences, placement) else reasons.FOLDED
+    return reasons.UNLIKE

@@ -17,7 +17,7 @@ def bad_crossings(evidences: Evidences, placement: Placement) -> Iterator[tuple[
     Only between nodes that have exactly one place each: of several, one would do, and which is not known.
     """
     for edge in evidences.flow.edges:
-        if edge.value in evidences.diverged or edge.value in evidences.constant:
+        if not evidences.proves(edge.value):
             continue
         failures = []
         for left, entered in placement.crossings(edge, later=True):
@@ -38,9 +38,10 @@ def _unrecorded(value: ir.Value, left: Chain, entered: Chain, evidences: Evidenc
     crosses it has the elements of what was recorded there, in whatever order.
     """
     borders = evidences.references.borders
+    reordered = evidences.observation.in_any_order.get(value, set())
 
     def lacks(side: Side) -> bool:
-        return evidences.lacks(value, side) and not (moved and evidences.in_any_order.get(value, set()) & side.ids)
+        return evidences.lacks(value, side) and not (moved and reordered & side.ids)
 
     bad = [order for order in entered if lacks(borders[order].inputs) and not _left_out(value, borders[order].inputs)]
     if left and not evidences.equal.get(value, set()) & evidences.references.result:

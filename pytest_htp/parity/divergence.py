@@ -55,18 +55,15 @@ class Located:
 
 
 def locate(
-    references: References,
-    observation: Observation,
-    flow: Flow,
-    anchors: Mapping[ir.Value, int],
-    placement: Placement,
+    observation: Observation, flow: Flow, anchors: Mapping[ir.Value, int], placement: Placement
 ) -> dict[int, Located]:
     """Reference index → where it is in the graph, for those that were found; ``anchors`` surely are there."""
+    references = observation.references
     moved = _moved(placement)
     located: dict[int, Located] = {}
     anchored = {index: value for value, index in anchors.items()}
     doubtful: dict[int, Located] = {}
-    equal = observation.equal_values(references)
+    equal = observation.equal_values()
     by_place = _by_reference(observation.expected)
     taken: dict[ir.Value, set[int]] = {}
     for index, found in equal.items():
@@ -145,18 +142,16 @@ def _unmoved(
     return found
 
 
-def locate_passed_on(
-    references: References, observation: Observation, flow: Flow, placement: Placement
-) -> dict[int, Located]:
+def locate_passed_on(observation: Observation, flow: Flow, placement: Placement) -> dict[int, Located]:
     """Call → the value that leaves its nodes, for calls whose one result equals what they took, where that value
     does not.
     """
     passing = {
         order: border.outputs.references[0].index
-        for order, border in enumerate(references.borders)
+        for order, border in enumerate(observation.references.borders)
         if len(border.outputs.references) == 1 and border.outputs.references[0].index in border.inputs.ids
     }
-    equal = observation.equal_values(references) if passing else {}
+    equal = observation.equal_values() if passing else {}
     found: dict[int, Located] = {}
     for edge in flow.edges if passing else ():
         row = observation.expected.get(edge.value, {})

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import numpy as np
 import onnx_ir as ir
 import torch
 
-from pytest_htp.capture.hierarchy import Hierarchy, ModuleCall
+from pytest_htp.capture.hierarchy import Hierarchy
 from pytest_htp.parity.differences import compare_flat
 from pytest_htp.parity.divergence import Located
 from pytest_htp.parity.flow import Flow
@@ -17,22 +17,37 @@ from pytest_htp.parity.observe import Observation
 from pytest_htp.parity.references import References, Side, matches
 
 
-@dataclass
 class Evidences:
-    """What attestation knows besides the tags: it stays the same when only tags change."""
+    """What attestation knows besides the tags: it stays the same when only tags change.
 
-    hierarchy: Hierarchy
-    references: References
-    flow: Flow
-    matching: dict[int, list[ir.Value]]  # reference → values that equal it, in graph order
-    equal: dict[ir.Value, set[int]]  # the same, by value
-    possible: dict[ir.Value, set[int]]  # references that a value is within tolerance of
-    in_any_order: dict[ir.Value, set[int]]  # references that a value at a moved border has the elements of
-    shapes: dict[ir.Value, tuple[int, ...]]
-    stored: set[int]  # references that an initializer or a constant of the graph equals
-    constant: set[ir.Value]  # values whose elements are all equal
-    diverged: set[ir.Value]  # numerically wrong values and all that is computed from them
-    computed_by: dict[int, list[ModuleCall]]  # reference → calls that returned it without having taken it
+    Attributes:
+        hierarchy: what PyTorch called.
+        references, observation, flow: what it recorded, the graph's values held against that, and the graph.
+        matching: reference → values that equal it, in graph order.
+        equal: the same, by value.
+        possible: value → references that it is within tolerance of.
+        stored: references that an initializer or a constant of the graph equals.
+        diverged: numerically wrong values and all that is computed from them.
+    """
+
+    def __init__(
+        self, hierarchy: Hierarchy, observation: Observation, flow: Flow, located: Mapping[int, Located]
+    ) -> None:
+        self.hierarchy, self.observation, self.flow = hierarchy, observation, flow
+        self.references = references = observation.references
+        self.matching = {index: sorted(found, key=flow.order) for index, found in observation.equal_values().items()}
+        self.equal: dict[ir.Value, set[int]] = {}
+        for index, found in self.matching.items():
+            for value in found:
+                self.equal.setdefault(value, set()).add(index)
+        self.possible = observation.may_be()
+        self.stored = _stored(references, flow)
+        wrong = {item.value for index, item in located.items() if not matches(references.items[index], item.difference)}
+        self.diverged = wrong | flow.downstream(wrong)
+
+    def proves(self, value: ir.Value) -> bool:
+        """Whether a value says anything about tags: neither numerically wrong nor all equal."""
+        return value not in self.diverged and value not in self.observation.constant
 
     def is_on(self, value: ir.Value, side: Side) -> bool:
         """Whether a value equals a tensor on one side of a call's border.
@@ -42,7 +57,8 @@ class Evidences:
         """
         for index in self.equal.get(value, set()) & side.ids:
             shapes = side.shapes[index]
-            if self.shapes[value] in shapes or not any(self.shapes[v] in shapes for v in self.matching[index]):
+            seen = self.observation.shapes
+            if seen[value] in shapes or not any(seen[other] in shapes for other in self.matching[index]):
                 return True
         return False
 
@@ -57,43 +73,6 @@ class Evidences:
         if len(self.possible.get(value, ())) > 1 and self.possible[value] & side.ids:
             return False  # of several tensors that are nearly equal, it may be this one
         return not side.references or any(reference.index in self.matching for reference in side.references)
-
-    @classmethod
-    def gather(
-        cls,
-        hierarchy: Hierarchy,
-        references: References,
-        observation: Observation,
-        flow: Flow,
-        located: dict[int, Located],
-    ) -> Evidences:
-        """Bring together what is known of each call from both sides."""
-        matching: dict[int, list[ir.Value]] = {}
-        equal: dict[ir.Value, set[int]] = {}
-        for index, found in observation.equal_values(references).items():
-            matching[index] = sorted(found, key=flow.order)
-            for value in found:
-                equal.setdefault(value, set()).add(index)
-        wrong = {item.value for index, item in located.items() if not matches(references.items[index], item.difference)}
-        computed_by: dict[int, list[ModuleCall]] = {}
-        for call in hierarchy.calls:
-            border = references.borders[call.order]
-            for index in border.outputs.ids - border.inputs.ids:
-                computed_by.setdefault(index, []).append(call)
-        return cls(
-            hierarchy,
-            references,
-            flow,
-            matching,
-            equal,
-            observation.may_be(references),
-            observation.in_any_order,
-            observation.shapes,
-            _stored(references, flow),
-            observation.constant,
-            wrong | flow.downstream(wrong),
-            computed_by,
-        )
 
 
 def _stored(references: References, flow: Flow) -> set[int]:

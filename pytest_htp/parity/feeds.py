@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 import onnx_ir as ir
 import torch
@@ -54,6 +53,11 @@ def match_inputs(program: ir.Model, tensors: Mapping[str, torch.Tensor]) -> dict
     return feeds
 
 
+def tensors_of(result: object) -> list[torch.Tensor]:
+    """The tensors in what a model returned, in the order of ``torch.export``."""
+    return [leaf for leaf in pytree.tree_leaves(result) if isinstance(leaf, torch.Tensor)]
+
+
 def match_outputs(program: ir.Model, result: object) -> list[tuple[str, torch.Tensor | None]]:
     """``(graph output name, what PyTorch returned there)``, in graph order; None where nothing corresponds.
 
@@ -61,7 +65,7 @@ def match_outputs(program: ir.Model, result: object) -> list[tuple[str, torch.Te
     names never do: outputs whose names were mixed up must differ. Leaves that are no tensors (None, numbers)
     are no graph outputs.
     """
-    leaves = [leaf for leaf in pytree.tree_leaves(result) if isinstance(leaf, torch.Tensor)]
+    leaves = tensors_of(result)
     names = [value.name or "" for value in program.graph.outputs]
     expected: list[torch.Tensor | None] = [*leaves, *([None] * max(0, len(names) - len(leaves)))]
     return list(zip(names, expected[: len(names)], strict=True))

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import onnx_ir as ir
-from onnx_ir.traversal import RecursiveGraphIterator
 
 from pytest_htp.capture.hierarchy import Hierarchy, ModuleCall
 from pytest_htp.tagging.coverage import Evidence
-from pytest_htp.tagging.facts import NodeFacts
+from pytest_htp.tagging.facts import NodeFacts, bodies_in
+from pytest_htp.tagging.reached import reached
 from pytest_htp.tagging.tagger import Tagging
 
 _SHAPE_SOURCES = frozenset({"Shape", "Size"})
@@ -93,7 +93,7 @@ class Flow:
     def __init__(self, program: ir.Model) -> None:
         self.nodes = list(program.graph)
         self.position = {node: index for index, node in enumerate(self.nodes)}
-        self._runners = {inner: node for node in self.nodes for body in bodies_of(node) for inner in _within(body)}
+        self._runners = {inner: node for node in self.nodes for body in bodies_in(node) for inner in body.all_nodes()}
         self.shape_only: set[ir.Value] = set()
         for node in self.nodes:
             data = [value for value in _reads(node) if not _is_constant(value)]
@@ -122,16 +122,14 @@ class Flow:
 
     def downstream(self, sources: Iterable[ir.Value], stop: frozenset[ir.Value] = frozenset()) -> set[ir.Value]:
         """Values computed from ``sources`` (without themselves), not going on beyond those in ``stop``."""
-        reached: set[ir.Value] = set()
-        todo = list(sources)
-        while todo:
-            for node in self.readers(todo.pop()):
-                for output in node.outputs:
-                    if output not in reached:
-                        reached.add(output)
-                        if output not in stop:
-                            todo.append(output)
-        return reached
+        start = set(sources)
+
+        def computed_from(value: ir.Value) -> Iterator[ir.Value]:
+            if value in start or value not in stop:
+                for node in self.readers(value):
+                    yield from node.outputs
+
+        return set(reached(start, computed_from))
 
     def readers(self, value: ir.Value) -> Iterator[ir.Node]:
         """Nodes of the main graph that read a value; a body's reads count as its control-flow node's."""
@@ -199,25 +197,12 @@ class Placement:
         return edge.consumer is not None and edge.value in self.facts[edge.consumer].rewired
 
 
-def bodies_of(node: ir.Node) -> Iterator[ir.Graph]:
-    """The graphs a control-flow node runs."""
-    for attribute in node.attributes.values():
-        if attribute.type is ir.AttributeType.GRAPH:
-            yield attribute.as_graph()
-        elif attribute.type is ir.AttributeType.GRAPHS:
-            yield from attribute.as_graphs()
-
-
-def _within(body: ir.Graph) -> Iterator[ir.Node]:
-    return iter(RecursiveGraphIterator(body))
-
-
 def _reads(node: ir.Node) -> Iterator[ir.Value]:
     """Inputs of a node, and what its bodies read from outside."""
     for value in node.inputs:
         if value is not None:
             yield value
-    for body in bodies_of(node):
+    for body in bodies_in(node):
         inside = set(body.inputs)
         for inner in body:
             yield from (value for value in _reads(inner) if value not in inside)

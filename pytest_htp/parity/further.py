@@ -17,7 +17,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any
 
 import onnx_ir as ir
 import torch
@@ -27,7 +26,7 @@ from torch.utils import _pytree as pytree
 from pytest_htp.capture.inputs.prepare import PreparedInputs, make_inputs
 from pytest_htp.capture.state import eager, put_back
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.parity.feeds import match_inputs
+from pytest_htp.parity.feeds import match_inputs, tensors_of
 from pytest_htp.parity.result import InputSet
 
 OTHER_SIZES = "other sizes"
@@ -155,24 +154,20 @@ def _answers_again(model: nn.Module, example: PreparedInputs, result: object) ->
         again = _run(model, "", example).result
     except Exception:
         return False
-    before, now = _tensors(result), _tensors(again)
+    before, now = tensors_of(result), tensors_of(again)
     return len(before) == len(now) and all(torch.equal(one, other) for one, other in zip(before, now, strict=True))
-
-
-def _tensors(result: object) -> list[torch.Tensor]:
-    return [leaf for leaf in pytree.tree_leaves(result) if isinstance(leaf, torch.Tensor)]
 
 
 def _try(model: nn.Module, name: str, example: PreparedInputs, changes: dict[int, Change]) -> InputSet | None:
     left = set(changes)
 
-    def change(leaf: object) -> Any:
+    def change(leaf: torch.Tensor) -> torch.Tensor:
         if id(leaf) not in changes:
             return leaf
         left.discard(id(leaf))
         return changes[id(leaf)](leaf)
 
-    args, kwargs = pytree.tree_map(change, (example.args, example.kwargs))
+    args, kwargs = pytree.tree_map_only(torch.Tensor, change, (example.args, example.kwargs))
     if left:  # inside of an object that can't be rebuilt
         return None
     try:

@@ -62,7 +62,7 @@ def _before(call: ModuleCall, joined: Sequence[ModuleCall], evidences: Evidences
 def _telling(values: Iterable[ir.Value | None], evidences: Evidences) -> Iterator[ir.Value]:
     """Values that prove something."""
     for value in values:
-        if value is not None and value not in evidences.diverged and value not in evidences.constant:
+        if value is not None and evidences.proves(value):
             yield value
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import onnx_ir as ir
 import torch
@@ -132,7 +132,7 @@ class Examination:
 
     def evidences(self, hierarchy: Hierarchy) -> Evidences:
         """What the values say of each module's tag."""
-        return Evidences.gather(hierarchy, self.references, self.observation, self.flow, self.located)
+        return Evidences(hierarchy, self.observation, self.flow, self.located)
 
 
 def examine(request: ParityRequest, onlooker: Onlooker | None = None) -> Examination:
@@ -155,13 +155,14 @@ def examine(request: ParityRequest, onlooker: Onlooker | None = None) -> Examina
         extensions=request.extensions,
     )
     values = {value.name: value for node in flow.nodes for value in node.outputs}
-    observation = Observation(moved=frozenset(value for facts in request.tagging.nodes for value in facts.rewired))
+    moved = frozenset(value for facts in request.tagging.nodes for value in facts.rewired)
+    observation = Observation(references, moved=moved)
     got: dict[str, torch.Tensor] = {}
     if onlooker is not None:
         onlooker.begin(references, flow, placement, places)
 
     def see(value: ir.Value, tensor: torch.Tensor) -> None:
-        observation.add(value, tensor, references, places)
+        observation.add(value, tensor, places)
         if onlooker is not None:
             onlooker.value(value, tensor, observation.hits.get(value, ()))
 
@@ -181,8 +182,8 @@ def examine(request: ParityRequest, onlooker: Onlooker | None = None) -> Examina
         further.name: _further_outputs(session, further, request, references.computed_in)
         for further in request.extra_inputs
     }
-    located = locate(references, observation, flow, anchors, placement)
-    passed_on = locate_passed_on(references, observation, flow, placement)
+    located = locate(observation, flow, anchors, placement)
+    passed_on = locate_passed_on(observation, flow, placement)
     return Examination(flow, references, placement, observation, located, passed_on, outputs, input_sets)
 
 

@@ -15,7 +15,7 @@ from pytest_htp.parity.differences import compare_flat, flat, is_constant
 from pytest_htp.parity.flow import Flow, Placement
 from pytest_htp.parity.references import Reference, References, group_of, matches, stored_shape
 from pytest_htp.parity.result import Difference
-from pytest_htp.parity.shapes import axis_sizes
+from pytest_htp.parity.shapes import axis_sizes, size_of
 
 # What these decide is measured by benchmarks/thresholds.py: docs/reference/parity.md, "First divergence".
 # Of several values within tolerance of one reference, those count that are no more than this many times further
@@ -30,6 +30,7 @@ class Observation:
     """Graph values against recorded references.
 
     Attributes:
+        references: what PyTorch recorded.
         hits: value → references whose sample it agrees with to a percent, with the full difference.
         expected: value → references that it should be by its place (it crosses the border of a call that took
             or returned one of such a shape), with the full difference.
@@ -39,6 +40,7 @@ class Observation:
         shapes: value → its shape.
     """
 
+    references: References
     hits: dict[ir.Value, dict[int, Difference]] = field(default_factory=dict)
     expected: dict[ir.Value, dict[int, Difference]] = field(default_factory=dict)
     moved: frozenset[ir.Value] = frozenset()
@@ -46,9 +48,7 @@ class Observation:
     constant: set[ir.Value] = field(default_factory=set)
     shapes: dict[ir.Value, tuple[int, ...]] = field(default_factory=dict)
 
-    def add(
-        self, value: ir.Value, tensor: torch.Tensor, references: References, places: Mapping[ir.Value, set[int]]
-    ) -> None:
+    def add(self, value: ir.Value, tensor: torch.Tensor, places: Mapping[ir.Value, set[int]]) -> None:
         """Compare one value. ``places``: indices of the references it should be by its place."""
         self.shapes[value] = tuple(tensor.shape)
         elements = flat(tensor)
@@ -56,20 +56,20 @@ class Observation:
         if is_constant(elements):
             self.constant.add(value)  # all zero, or infinite: it may still be a reference gone wrong
         else:
-            hits = {reference.index: _compare(reference, tensor) for reference in references.candidates(tensor)}
+            hits = {reference.index: _compare(reference, tensor) for reference in self.references.candidates(tensor)}
         if hits:
             self.hits[value] = hits
         if value in self.moved:
-            self.in_any_order[value] = references.in_any_order(tensor)
+            self.in_any_order[value] = self.references.in_any_order(tensor)
         by_place = {}
         for index in sorted(places.get(value, ())):
-            reference = references.items[index]
+            reference = self.references.items[index]
             if reference.group == group_of(tensor) and mergeable(stored_shape(reference.tensor), tensor.shape):
                 by_place[index] = hits[index] if index in hits else _compare(reference, tensor)
         if by_place:
             self.expected[value] = by_place
 
-    def may_be(self, references: References) -> dict[ir.Value, set[int]]:
+    def may_be(self) -> dict[ir.Value, set[int]]:
         """Value → references that it is within tolerance of, and not much further off than of the closest, whether or
         not another value is closer to them.
         """
@@ -79,12 +79,12 @@ class Observation:
             possible[value] = {
                 index
                 for index, found in hits.items()
-                if matches(reference := references.items[index], found)
+                if matches(reference := self.references.items[index], found)
                 and found.max_rel <= max(NOISE * reference.tolerance.localise, limit)
             }
         return possible
 
-    def equal_values(self, references: References) -> dict[int, dict[ir.Value, Difference]]:
+    def equal_values(self) -> dict[int, dict[ir.Value, Difference]]:
         """Reference index → values that equal it: within tolerance, and not much further off than the best on
         either side.
 
@@ -94,7 +94,7 @@ class Observation:
         pairs = [
             (reference, value, found)
             for value, hits in self.hits.items()
-            for reference, found in ((references.items[index], found) for index, found in hits.items())
+            for reference, found in ((self.references.items[index], found) for index, found in hits.items())
             if matches(reference, found)
         ]
         best_value: dict[ir.Value, float] = {}
@@ -174,14 +174,5 @@ def _may_be_returned(value: ir.Value, node: ir.Node) -> bool:
 
 
 def _elements(value: ir.Value, sizes: Mapping[str, int]) -> int | None:
-    if value.shape is None:
-        return None
-    count = 1
-    for dim in value.shape:
-        if isinstance(dim, int):
-            count *= dim
-        elif (size := sizes.get(dim.value or "")) is not None:
-            count *= size
-        else:
-            return None
-    return count
+    dims = [size_of(dim, sizes) for dim in value.shape] if value.shape is not None else [None]
+    return math.prod(dim for dim in dims if dim is not None) if None not in dims else None

@@ -7,12 +7,11 @@ graph's: an export that computes in fp16 what the model doesn't must fail.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 
 from pytest_htp.capture.hierarchy import ModuleCall
-from pytest_htp.capture.kept import TensorRecord
 
 _FINE_TO_COARSE = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
@@ -35,7 +34,10 @@ def precision_at_borders(calls: Sequence[ModuleCall]) -> tuple[list[torch.dtype 
         nonlocal coarsest
         while around and around[-1].order != outer:
             call = around.pop()
-            coarsest = after[call.order] = _coarsest(call.outputs, coarsest)
+            for record in call.outputs:
+                dtype = record.tensor.dtype
+                coarsest = coarser(dtype, coarsest) if dtype in _FINE_TO_COARSE else coarsest
+            after[call.order] = coarsest
 
     for call in calls:  # in the order of their beginning
         leave(call.parent)
@@ -43,13 +45,3 @@ def precision_at_borders(calls: Sequence[ModuleCall]) -> tuple[list[torch.dtype 
         around.append(call)
     leave(None)
     return before, after
-
-
-def _coarsest(records: Iterable[TensorRecord], found: torch.dtype | None) -> torch.dtype | None:
-    for dtype in _floats(records):
-        found = coarser(dtype, found)
-    return found
-
-
-def _floats(records: Iterable[TensorRecord]) -> Iterator[torch.dtype]:
-    return (record.tensor.dtype for record in records if record.tensor.dtype in _FINE_TO_COARSE)

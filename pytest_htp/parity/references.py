@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import torch
-from torch.utils import _pytree as pytree
 
 from pytest_htp.capture.hierarchy import Hierarchy
 from pytest_htp.capture.kept import TensorRecord
 from pytest_htp.capture.wrapped import is_wrapper
 from pytest_htp.parity.differences import Magnitude, flat, is_constant, magnitude
+from pytest_htp.parity.feeds import tensors_of
 from pytest_htp.parity.precision import coarser, precision_at_borders
 from pytest_htp.parity.result import Difference
 from pytest_htp.parity.tolerance import Precision, Tolerance, tolerance_for
@@ -103,8 +103,8 @@ class References:
             Border(self._side(call.inputs, before[call.order]), self._side(call.outputs, after[call.order]))
             for call in hierarchy.calls
         ]
-        leaves = [leaf for leaf in pytree.tree_leaves(hierarchy.result) if isinstance(leaf, torch.Tensor)]
-        self.result = {self._reference_of(leaf, None).index for leaf in leaves if _is_dense(leaf)}
+        returned = (tensor for tensor in tensors_of(hierarchy.result) if _is_dense(tensor))
+        self.result = {self._reference_of(tensor, None).index for tensor in returned}
         self.groups: dict[Group, list[Reference]] = {}
         for reference in self.items:
             self.groups.setdefault(reference.group, []).append(reference)
@@ -121,15 +121,17 @@ class References:
         }
 
     def innermost_makers(self, index: int) -> set[int]:
-        """Orders of the calls that returned a reference without having taken it, and that no call inside of them gave
-        it.
-        """
-        orders = set(self._makers.get(index, []))
+        """Those of its makers that no call inside of them gave it."""
+        orders = set(self.makers(index))
         return orders - {self._parents[order] for order in orders}
 
+    def makers(self, index: int) -> list[int]:
+        """Orders of the calls that returned a reference without having taken it."""
+        return self._makers.get(index, [])
+
     def given_to_makers(self, index: int) -> set[int]:
-        """What the calls took that returned a reference without having taken it."""
-        return set().union(*(self.borders[order].inputs.ids for order in self._makers.get(index, ())))
+        """What its makers took."""
+        return set().union(*(self.borders[order].inputs.ids for order in self.makers(index)))
 
     def has_size(self, count: int) -> bool:
         """Whether any reference has so many elements."""

@@ -16,6 +16,7 @@ from pytest_htp.parity.tolerance import Precision
 
 if TYPE_CHECKING:
     import onnx_ir as ir
+    import torch
 
     from pytest_htp.capture.hierarchy import Hierarchy
     from pytest_htp.tagging.tagger import Tagging
@@ -29,7 +30,7 @@ class InputSet:
     """
 
     name: str
-    inputs: Mapping[str, object]
+    inputs: Mapping[str, torch.Tensor]
     result: object
 
 
@@ -53,7 +54,7 @@ class ParityRequest:
 
     onnx_path: Path
     program: ir.Model
-    inputs: Mapping[str, object]
+    inputs: Mapping[str, torch.Tensor]
     hierarchy: Hierarchy
     tagging: Tagging
     rtol: float | None = None
@@ -124,7 +125,7 @@ class ParityResult:
     modules: dict[str, Difference] = field(default_factory=dict)
     input_sets: dict[str, list[Difference]] = field(default_factory=dict)
     first_divergence: Divergence | None = None
-    attestation: dict[str, object] = field(default_factory=dict)
+    attestation: dict[str, Any] = field(default_factory=dict)
     values: dict[int, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
     @classmethod

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import onnx
@@ -112,7 +113,7 @@ class ValueSession:
         for index in range(len(self.batches) if self.gated else 0):
             end = torch.tensor([int(index == open_gate)])
             values[f"{_PREFIX}.end.{index}"] = _to_ort(end)
-        with _Refusals("run"):
+        with _refusals("run"):
             results = self._session.run_with_ort_values(list(fetched.values()), values)
         results.reverse()
         for name in fetched:
@@ -184,7 +185,7 @@ def _open(
     # Packed copies of the weights pay off over many runs; this session has one.
     options.add_session_config_entry("session.disable_prepacking", "1")
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    with _Refusals("load"):
+    with _refusals("load"):
         return ort.InferenceSession(proto.SerializeToString(), options, providers=list(providers))
 
 
@@ -196,25 +197,18 @@ def _register(options: ort.SessionOptions, library: str) -> None:
         raise HTPUsageError(f"ort_extensions: onnxruntime can't register {library!r}: {said[:300]}") from error
 
 
-class _Refusals:
+@contextmanager
+def _refusals(doing: str) -> Iterator[None]:
     """Turn what ONNX Runtime raises into :class:`RuntimeRefused` with one short line."""
-
-    def __init__(self, doing: str) -> None:
-        self._doing = doing
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if error is None or not isinstance(error, Exception):
-            return
-        if isinstance(error, ort_errors.NotImplemented):
-            missing = KernelMissing(_missing_kernel(str(error)))
-            missing.said = str(error)
-            raise missing from error
+    try:
+        yield
+    except ort_errors.NotImplemented as error:
+        missing = KernelMissing(_missing_kernel(str(error)))
+        missing.said = str(error)
+        raise missing from error
+    except Exception as error:
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        message = f"onnxruntime can't {self._doing} the exported model: {line[:500]}"
-        raise RuntimeRefused(message) from error
+        raise RuntimeRefused(f"onnxruntime can't {doing} the exported model: {line[:500]}") from error
 
 
 def _missing_kernel(text: str) -> str:

@@ -30,11 +30,12 @@ def fits_declared(value: ir.Value, shape: Sequence[int], sizes: Mapping[str, int
         return True
     if len(value.shape) != len(shape):
         return False
-    declared = (_size(dim, sizes) for dim in value.shape)
+    declared = (size_of(dim, sizes) for dim in value.shape)
     return all(want is None or want == got for want, got in zip(declared, shape, strict=True))
 
 
-def _size(dim: int | ir.SymbolicDim, sizes: Mapping[str, int]) -> int | None:
+def size_of(dim: int | ir.SymbolicDim, sizes: Mapping[str, int]) -> int | None:
+    """A dimension with its symbols at these sizes; None where they don't tell."""
     if isinstance(dim, int):
         return dim
     if dim.value is None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 import onnxruntime as ort
@@ -26,6 +26,9 @@ from pytest_htp.capture.inputs.signature import by_name
 from pytest_htp.capture.state import preserved, seeded
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.parity.feeds import match_inputs
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 # Calls of the generating model itself; every other component is one of its submodules.
 _PREFILL, _DECODE = "prefill", "decode"
@@ -41,7 +44,12 @@ class Component:
 
 
 def equal_tokens(
-    model: nn.Module, arguments: Mapping[str, object], components: Mapping[str, Component], count: int, *, seed: int
+    model: PreTrainedModel,
+    arguments: Mapping[str, object],
+    components: Mapping[str, Component],
+    count: int,
+    *,
+    seed: int,
 ) -> int:
     """How many of ``count`` greedy tokens agree before the first difference; the worst sequence of the batch.
 
@@ -55,9 +63,9 @@ def equal_tokens(
     Raises:
         HTPUsageError: a component can't be run on what generate gives it (fixed sizes, another kind of cache).
     """
-    forms: dict[str, tuple[list[Any], pytree.TreeSpec]] = {}
+    forms: dict[str, tuple[list[object], pytree.TreeSpec]] = {}
 
-    def keep_form(name: str, call: Callable[[], Any], given: Mapping[str, object]) -> Any:
+    def keep_form(name: str, call: Callable[[], object], given: Mapping[str, object]) -> object:
         result = call()
         forms.setdefault(name, pytree.tree_flatten(result))  # at once: a caller may write to the result
         return result
@@ -70,7 +78,7 @@ def equal_tokens(
         if name in forms
     }
 
-    def run(name: str, call: Callable[[], Any], given: Mapping[str, object]) -> Any:
+    def run(name: str, call: Callable[[], object], given: Mapping[str, object]) -> object:
         feeds = match_inputs(components[name].program, make_inputs(components[name].module, given).named)
         arrays = sessions[name].run(None, {key: tensor.detach().numpy() for key, tensor in feeds.items()})
         return _filled(*forms[name], [torch.from_numpy(array) for array in arrays])
@@ -87,7 +95,7 @@ def equal_tokens(
     return int(same.min())
 
 
-def _generate(model: Any, arguments: Mapping[str, object], count: int, seed: int) -> Tensor:
+def _generate(model: PreTrainedModel, arguments: Mapping[str, object], count: int, seed: int) -> Tensor:
     """Shape (batch, count): the new tokens."""
     with preserved(model), seeded(seed), torch.no_grad():
         model.eval()
@@ -97,7 +105,7 @@ def _generate(model: Any, arguments: Mapping[str, object], count: int, seed: int
 
 
 # Component, the call as the module would do it, its arguments by name → what the call returns.
-_Run = Callable[[str, Callable[[], Any], Mapping[str, object]], Any]
+_Run = Callable[[str, Callable[[], object], Mapping[str, object]], object]
 
 
 @contextmanager
@@ -120,12 +128,12 @@ def _replaced(model: nn.Module, components: Mapping[str, Component], run: _Run) 
 
 @contextmanager
 def _forward(
-    module: Any, name_of_call: Callable[[], str], components: Mapping[str, Component], run: _Run
+    module: nn.Module, name_of_call: Callable[[], str], components: Mapping[str, Component], run: _Run
 ) -> Iterator[None]:
     original = module.forward
 
     @functools.wraps(original)  # generate looks at its parameters
-    def forward(*args: object, **kwargs: object) -> Any:
+    def forward(*args: object, **kwargs: object) -> object:
         name = name_of_call()
         if name not in components:
             return original(*args, **kwargs)
@@ -138,7 +146,7 @@ def _forward(
         del module.forward
 
 
-def _filled(leaves: list[Any], form: pytree.TreeSpec, tensors: list[Tensor]) -> Any:
+def _filled(leaves: list[object], form: pytree.TreeSpec, tensors: list[Tensor]) -> object:
     """A result of PyTorch with other tensors, in the order in which an exporter makes them outputs."""
     left = iter(tensors)
     return pytree.tree_unflatten([next(left) if isinstance(leaf, Tensor) else leaf for leaf in leaves], form)

@@ -1,18 +1,5 @@
 """How close is close enough, by element type.
 
-====== ===== ===== ======== ====== ====== ====== ===============================================================
-dtype  rtol  atol  localise match  floor  spread where the numbers come from
-====== ===== ===== ======== ====== ====== ====== ===============================================================
-fp64   1e-6  1e-7  1e-9     1e-6   1e-08  3e-10  constants that an exporter rounded to fp32 stay visible
-fp32   1e-3  1e-4  1e-5     1e-4   1e-05  3e-6   rtol: ``torch.onnx.verification``; localise: a prototype's 770
-                                                 faults, 0 wrong (84 machine epsilons); spread: 25
-fp16   1e-2  1e-2  5e-3     2e-2   1e-02  5e-3   5 to 20 machine epsilons (9.8e-4)
-bf16   5e-2  5e-2  4e-2     1e-1   1e-01  4e-2   5 to 13 machine epsilons (7.8e-3)
-int8   1e-1  1e-1  1e-1     1e-1   1e-01  1e-1   a quantized stage's: 20 dB between peak and error; spread, here and
-                                                 of fp16: measured, docs/reference/parity.md
-ints   0     0     0        0      0      0      exact; so are booleans
-====== ===== ===== ======== ====== ====== ====== ===============================================================
-
 An element is beyond tolerance where ``|got - expected| > rtol * |expected| + atol * max(1, max|expected|)``:
 the absolute part grows with the tensor, since the error of an element near zero comes from sums of elements
 that are not. A user's own ``atol`` is taken as it is. The type that counts is the one a value was computed in
@@ -47,11 +34,15 @@ class Tolerance:
     scaled: bool = True
 
 
-_EXACT = Tolerance(0.0, 0.0, 0.0, 0.0, "0", 0.0)
+_EXACT = Tolerance(0.0, 0.0, 0.0, 0.0, "0", 0.0)  # integers and booleans
 _BY_DTYPE = {
+    # Constants that an exporter rounded to fp32 stay visible.
     torch.float64: Tolerance(1e-6, 1e-7, 1e-9, 1e-6, "1e-08", 3e-10),
+    # rtol: torch.onnx.verification; localise: a prototype's 770 faults, 0 wrong (84 machine epsilons); spread: 25.
     torch.float32: Tolerance(1e-3, 1e-4, 1e-5, 1e-4, "1e-05", 3e-6),
+    # 5 to 20 machine epsilons (9.8e-4); spread: measured, docs/reference/parity.md.
     torch.float16: Tolerance(1e-2, 1e-2, 5e-3, 2e-2, "1e-02", 5e-3),
+    # 5 to 13 machine epsilons (7.8e-3).
     torch.bfloat16: Tolerance(5e-2, 5e-2, 4e-2, 1e-1, "1e-01", 4e-2),
 }
 Precision = Literal["float16", "bfloat16", "int8"]
@@ -59,6 +50,7 @@ Precision = Literal["float16", "bfloat16", "int8"]
 _BY_PRECISION: dict[Precision, Tolerance] = {
     "float16": _BY_DTYPE[torch.float16],
     "bfloat16": _BY_DTYPE[torch.bfloat16],
+    # 20 dB between peak and error; spread: measured, docs/reference/parity.md.
     "int8": Tolerance(1e-1, 1e-1, 1e-1, 1e-1, "1e-01", 1e-1),
 }
 _COMPLEX = {torch.complex64: torch.float32, torch.complex128: torch.float64, torch.complex32: torch.float16}

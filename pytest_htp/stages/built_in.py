@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import onnx_ir as ir
 import onnxruntime as ort
@@ -27,10 +27,10 @@ _NAME_TAKEN = "Attempt to replace the existing tensor"
 _NO_SCALE = 1e30  # what masks write as "minus infinity" (the lowest finite number) is far beyond it, no signal is
 _SHAPE = 16  # elements of a constant that may be a shape
 
-Feeds = Sequence[dict[str, object]]
+Feed = dict[str, npt.NDArray[np.generic]]
 
 
-def run(name: str, source: Path, destination: Path, calibration: Feeds, extensions: Sequence[str]) -> None:
+def run(name: str, source: Path, destination: Path, calibration: Sequence[Feed], extensions: Sequence[str]) -> None:
     """Run the stage ``name``; the rest as in :func:`pytest_htp.stages.run_stage`. Raises what the library raises, and
     HTPUsageError.
     """
@@ -135,7 +135,7 @@ def _quantize_dynamic(source: Path, destination: Path) -> None:
     )
 
 
-def _quantize_static(source: Path, destination: Path, calibration: Feeds) -> None:
+def _quantize_static(source: Path, destination: Path, calibration: Sequence[Feed]) -> None:
     """Unsigned values and weights, for the reason given at :func:`_quantize_dynamic`.
 
     What holds a mask's "minus infinity" stays in float: a scale that reaches there leaves 0 for all else. Measured on
@@ -148,9 +148,9 @@ def _quantize_static(source: Path, destination: Path, calibration: Feeds) -> Non
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
-            self._feeds: Iterator[dict[str, object]] = iter(calibration)
+            self._feeds: Iterator[Feed] = iter(calibration)
 
-        def get_next(self) -> dict[str, object] | None:
+        def get_next(self) -> Feed | None:
             return next(self._feeds, None)
 
     def quantize(excluded: list[str]) -> None:

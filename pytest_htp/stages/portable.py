@@ -13,7 +13,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import onnx_ir as ir
-from onnx_ir.traversal import RecursiveGraphIterator
 
 _BLOCKED = "com.microsoft.nchwc"
 
@@ -23,7 +22,7 @@ def portable_model(stage: str, source: Path, made: ir.Model, extensions: Sequenc
 
     Its weights are in memory. ``extensions``: as of :func:`pytest_htp.stages.run_stage`.
     """
-    if stage != "ort:all" or not any(node.domain == _BLOCKED for node in RecursiveGraphIterator(made.graph)):
+    if stage != "ort:all" or not any(node.domain == _BLOCKED for node in made.graph.all_nodes()):
         return None
     from pytest_htp.stages.built_in import MACHINE_DEPENDENT, optimize
 

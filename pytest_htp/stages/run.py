@@ -12,10 +12,13 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.stages.stage import BUILT_IN, Stage, name_of
+
+if TYPE_CHECKING:  # which needs onnxruntime
+    from pytest_htp.stages.built_in import Feed
 
 _MAX_NOTES = 20
 # Said by the quantizers of every model.
@@ -53,7 +56,7 @@ def run_stage(
     source: Path,
     destination: Path,
     *,
-    calibration: Sequence[dict[str, object]] = (),
+    calibration: Sequence[Feed] = (),
     extensions: Sequence[str] = (),
     structure_only: bool = False,
 ) -> StageRun:
@@ -90,7 +93,7 @@ def run_stage(
 
 
 def _built_in(
-    name: str, source: Path, destination: Path, calibration: Sequence[dict[str, object]], extensions: Sequence[str]
+    name: str, source: Path, destination: Path, calibration: Sequence[Feed], extensions: Sequence[str]
 ) -> None:
     try:
         module = import_module("pytest_htp.stages.built_in")

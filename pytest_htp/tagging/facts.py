@@ -28,7 +28,7 @@ class NodeFacts:
     """One node: where it lives, which module the passes gave it, and why.
 
     ``path`` is the tagged module (None while undecided), ``origins`` the paths of all modules it was made of,
-    ``call`` the 0-based call of that module where the exported program tells, ``rule`` the name of the rule that
+    ``call`` the 0-based call of that module where the exported program knows it, ``rule`` the name of the rule that
     decided. Of a graph that was made of another one, ``stands_for`` are the keys of the nodes there that this one
     stands for, ``ends`` has those of them that read or made each of its values, ``rewired`` are the values it reads
     that none of them did, ``replayed`` that all of them were (:meth:`GraphFacts.is_replayed`), and ``cause`` says why a
@@ -136,12 +136,7 @@ class GraphFacts:
         """``id`` of a control-flow body → the node that runs it."""
         if len(self.graphs) == 1 and not self.model.functions:
             return {}
-        return {
-            id(body): facts
-            for facts in self.nodes
-            for attribute in facts.node.attributes.values()
-            for body in bodies_of(attribute)
-        }
+        return {id(body): facts for facts in self.nodes for body in bodies_in(facts.node)}
 
     def own_stack(self, facts: NodeFacts) -> tuple[str, ...] | None:
         """The validated call stack in the node's own metadata."""
@@ -151,7 +146,7 @@ class GraphFacts:
     def origin_stacks(self, facts: NodeFacts) -> list[tuple[FxOrigin, tuple[str, ...]]]:
         """FX origins of a node with their validated stacks.
 
-        The node's mark tells the origins; of a node without one the name of a value it makes, or the FX node
+        The node's mark gives the origins; of a node without one the name of a value it makes, or the FX node
         that its metadata names.
         """
         if self.provenance is None:
@@ -246,22 +241,26 @@ def bodies_of(attribute: ir.Attr) -> tuple[ir.Graph, ...]:
     return tuple(attribute.as_graphs()) if attribute.type == ir.AttributeType.GRAPHS else ()
 
 
+def bodies_in(node: ir.Node) -> Iterator[ir.Graph]:
+    """The graphs that a node runs."""
+    for attribute in node.attributes.values() if node.attributes else ():
+        yield from bodies_of(attribute)
+
+
 def _nodes_in(graph: ir.Graph | ir.Function) -> Iterator[ir.Node]:
     """Nodes in order, each before those of its bodies (onnx_ir's iterator takes three times as long)."""
     for node in graph:
         yield node
-        for attribute in node.attributes.values() if node.attributes else ():
-            for body in bodies_of(attribute):
-                yield from _nodes_in(body)
+        for body in bodies_in(node):
+            yield from _nodes_in(body)
 
 
 def graphs_in(graph: ir.Graph) -> Iterator[ir.Graph]:
     """A graph and the bodies in it (``onnx_ir``'s ``graphs`` takes three times as long)."""
     yield graph
     for node in graph:
-        for attribute in node.attributes.values() if node.attributes else ():
-            for body in bodies_of(attribute):
-                yield from graphs_in(body)
+        for body in bodies_in(node):
+            yield from graphs_in(body)
 
 
 def _graph_label(node: ir.Node, model: ir.Model) -> str:

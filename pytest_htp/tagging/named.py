@@ -18,9 +18,9 @@ _QUOTED = re.compile(r"'([^']+)'|\"([^\"]+)\"")
 def node_named_in(text: str, tagging: Tagging) -> NodeFacts | None:
     """The node that a message names, itself or by a value it makes or reads; the innermost of nested ones.
 
-    Both runtimes tell nodes by name somewhere in a sentence: ``(op_type:Add, node name: node_add): …``,
+    Both runtimes name nodes somewhere in a sentence: ``(op_type:Add, node name: node_add): …``,
     ``Node (node_add) Op (Add) …``, ``Name: node_add OpType: Add``, ``'y' has been used as output names``. Of an
-    operator it does not know, ONNX Runtime tells only the type: that is the first such node then.
+    operator it does not know, ONNX Runtime gives only the type: that is the first such node then.
     """
     by_name = {facts.node.name: facts for facts in tagging.nodes if facts.node.name}
     found = [by_name[word] for word in map(_stripped, _WORDS.findall(text)) if word in by_name]

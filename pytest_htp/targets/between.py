@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import onnx_ir as ir
 
+from pytest_htp.tagging.reached import reached
 from pytest_htp.targets.messages import CompiledNode
 
 _Step = Callable[[ir.Node], Iterable[ir.Node]]
@@ -33,8 +34,8 @@ def nodes_between(nodes: Sequence[CompiledNode], found: Sequence[Sequence[ir.Nod
     for position, own in enumerate(found):
         if own:
             continue
-        above = _through(_nearest(position, sources, found), _successors, present)
-        below = _through(_nearest(position, readers, found), _predecessors, present)
+        above = _through(_nearest(position, sources, found), ir.Node.successors, present)
+        below = _through(_nearest(position, readers, found), ir.Node.predecessors, present)
         standing = [node for node in below if node in above and node not in named]
         if standing:
             between[position] = standing
@@ -43,35 +44,10 @@ def nodes_between(nodes: Sequence[CompiledNode], found: Sequence[Sequence[ir.Nod
 
 def _nearest(position: int, step: Mapping[int, list[int]], found: Sequence[Sequence[ir.Node]]) -> list[ir.Node]:
     """What the nearest nodes that way are made of, of which that is known."""
-    nearest: list[ir.Node] = []
-    waiting, seen = list(step.get(position, ())), {position}
-    while waiting:
-        other = waiting.pop()
-        if other in seen:
-            continue
-        seen.add(other)
-        if found[other]:
-            nearest += found[other]
-        else:
-            waiting += step.get(other, ())
-    return nearest
+    others = reached([position], lambda place: () if found[place] else step.get(place, ()))
+    return [node for other in others for node in found[other]]
 
 
 def _through(start: Iterable[ir.Node], step: _Step, present: set[ir.Node]) -> dict[ir.Node, None]:
     """Nodes that are not ``present``, reached from ``start`` through such nodes alone."""
-    reached: dict[ir.Node, None] = {}
-    waiting = [node for begin in start for node in step(begin)]
-    while waiting:
-        node = waiting.pop()
-        if node not in present and node not in reached:
-            reached[node] = None
-            waiting += step(node)
-    return reached
-
-
-def _successors(node: ir.Node) -> Iterable[ir.Node]:
-    return [use.node for output in node.outputs for use in output.uses()]
-
-
-def _predecessors(node: ir.Node) -> Iterable[ir.Node]:
-    return [producer for value in node.inputs if value is not None and (producer := value.producer()) is not None]
+    return dict.fromkeys(reached(start, lambda node: (other for other in step(node) if other not in present)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from pytest_htp.errors import HTPUsageError, suggestion
 from pytest_htp.targets.qnn_options import QNN_DEFAULTS

@@ -62,10 +62,8 @@ def _sources(tagging: Tagging, owners: dict[ir.Node, list[int]]) -> dict[int, se
     sources: dict[int, set[int]] = {}
     for facts in tagging.nodes:
         read: dict[ir.Node, None] = {}
-        for value in facts.node.inputs:
-            producer = value.producer() if value is not None else None
-            if producer is not None:
-                read |= dict.fromkeys([producer] if producer in owners else through.get(producer, ()))
+        for producer in facts.node.predecessors():
+            read |= dict.fromkeys([producer] if producer in owners else through.get(producer, ()))
         if facts.node not in owners:
             through[facts.node] = list(read)
         for unit in owners.get(facts.node, ()):

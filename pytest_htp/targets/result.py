@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from pytest_htp.format.fold import fold_paths, fold_rows
 from pytest_htp.format.record import PlacementRow, TargetRecord

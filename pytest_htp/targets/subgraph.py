@@ -9,7 +9,7 @@ from pathlib import Path
 import onnx_ir as ir
 
 from pytest_htp.format.paths import lies_in
-from pytest_htp.tagging.facts import bodies_of
+from pytest_htp.tagging.facts import bodies_in
 from pytest_htp.tagging.tagger import Tagging
 
 _DEQUANTIZE = "DequantizeLinear"
@@ -30,10 +30,7 @@ class Cutter:
         """The nodes of a module and of those in it, in graph order, with the dequantization of what they read."""
         wanted = {facts.node for facts in self._nodes if facts.path is not None and lies_in(facts.path, path)}
         for node in list(wanted):
-            for value in node.inputs:
-                producer = value.producer() if value is not None else None
-                if producer is not None and producer.op_type == _DEQUANTIZE:
-                    wanted.add(producer)
+            wanted.update(producer for producer in node.predecessors() if producer.op_type == _DEQUANTIZE)
         return [facts.node for facts in self._nodes if facts.node in wanted]
 
     def model_of(self, nodes: list[ir.Node], like: ir.Model | None = None) -> ir.Model | None:
@@ -45,7 +42,7 @@ class Cutter:
                 behind an operator that ONNX does not know, nothing is.
         """
         chosen = set(nodes)
-        read = {value: None for node in nodes for value in _reads(node)}
+        read = dict.fromkeys(value for node in nodes for value in node.inputs if value is not None)
         outside = [value for value in read if value.producer() not in chosen]
         initializers = [value for value in outside if value.const_value is not None]
         inputs = [value for value in outside if value.const_value is None]
@@ -63,39 +60,17 @@ class Cutter:
         ]
         if not nodes or any(value.dtype is None or value.shape is None for value in typed):
             return None
-        copies = {
-            value: ir.Value(name=value.name, type=known.type, shape=known.shape)
-            for value, known in zip(inputs, typed, strict=True)
-        } | {
-            value: ir.Value(name=value.name, type=value.type, shape=value.shape, const_value=value.const_value)
-            for value in initializers
-        }
-        return self._copied(nodes, copies, outputs)
-
-    def _copied(self, nodes: list[ir.Node], read: dict[ir.Value, ir.Value], outputs: list[ir.Value]) -> ir.Model:
-        cloner_values = dict(read)
-        copies = []
-        for node in nodes:
-            copy = ir.Node(
-                node.domain,
-                node.op_type,
-                [cloner_values[value] if value is not None else None for value in node.inputs],
-                list(node.attributes.values()),
-                overload=node.overload,
-                name=node.name,
-                outputs=[ir.Value(name=value.name, type=value.type, shape=value.shape) for value in node.outputs],
-            )
-            cloner_values.update(zip(node.outputs, copy.outputs, strict=True))
-            copies.append(copy)
-        graph = ir.Graph(
-            [value for value in read.values() if value.const_value is None],
-            [cloner_values[value] for value in outputs],
-            nodes=copies,
-            initializers=[value for value in read.values() if value.const_value is not None],
+        part = ir.GraphView(
+            inputs,
+            outputs,
+            nodes=nodes,
+            initializers=initializers,
             opset_imports=self._model.opset_imports,
             name="part",
-        )
-        return ir.Model(graph, ir_version=self._model.ir_version, functions=list(self._model.functions.values()))
+        ).clone()
+        for value, known in zip(part.inputs, typed, strict=True):
+            value.type, value.shape = known.type, known.shape
+        return ir.Model(part, ir_version=self._model.ir_version, functions=list(self._model.functions.values()))
 
 
 def signature(model: ir.Model) -> str:
@@ -128,8 +103,4 @@ def save(model: ir.Model, path: Path) -> None:
 
 def has_bodies(nodes: Iterable[ir.Node]) -> bool:
     """Whether control flow is among them: its bodies read values of the graph around it."""
-    return any(bodies_of(attribute) for node in nodes for attribute in node.attributes.values())
-
-
-def _reads(node: ir.Node) -> list[ir.Value]:
-    return [value for value in node.inputs if value is not None]
+    return any(any(bodies_in(node)) for node in nodes)

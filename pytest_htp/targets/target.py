@@ -37,7 +37,7 @@ class Target:
     name: str
     library: str | None = None
     provider: str | None = None
-    options: Mapping[str, object] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
     compiler: str = ORT
     package: str = "onnxruntime"
     extra: str = "parity"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import sys
 from typing import Any
 
 import pytest
@@ -84,3 +85,10 @@ def test_a_later_look_finds_what_was_put_in_since_and_no_more_once_it_is_gone(
             patch.setattr(layer, "table", {"linear": forward}, raising=False)
         assert sorted(patches.find().keys() - before.keys()) == sorted(set(names()) - before.keys()) != []
     assert patches.find().keys() == before.keys()
+
+
+def test_what_was_compiled_for_torch_s_own_functions_is_no_patch() -> None:
+    """Outside of exports dynamo compiles ``torch.cond``, and puts the result into the module of that function."""
+    torch.cond(torch.tensor(True), lambda x: x + 1, lambda x: x - 1, (torch.ones(2),))
+    assert any(name.startswith("__compiled_fn_") for name in vars(sys.modules["torch._higher_order_ops.cond"]))
+    assert not any("__compiled_fn_" in name for name in names())

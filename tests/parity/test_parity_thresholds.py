@@ -119,10 +119,10 @@ def references(*items: Reference, **more: Any) -> Any:
 
 def equal(hits: list[dict[int, float]], *items: Reference) -> dict[int, set[str | None]]:
     """Value by value: reference → difference. Gives reference → names of the values that equal it."""
-    seen = Observation()
+    seen = Observation(references(*items))
     for value, row in zip(VALUES, hits, strict=False):
         seen.hits[value] = {index: off(found) for index, found in row.items()}
-    return {index: {value.name for value in found} for index, found in seen.equal_values(references(*items)).items()}
+    return {index: {value.name for value in found} for index, found in seen.equal_values().items()}
 
 
 def test_of_several_values_those_nearly_as_close_as_the_closest_count() -> None:
@@ -138,8 +138,9 @@ def test_a_value_may_be_each_tensor_that_it_is_nearly_as_close_to_as_to_the_clos
     other: float, possible: set[int]
 ) -> None:
     close = 2e-5
-    seen = Observation(hits={VALUES[0]: {0: off(close), 1: off(other * close)}})
-    assert seen.may_be(references(reference(), reference(index=1))) == {VALUES[0]: possible}
+    recorded = references(reference(), reference(index=1))
+    seen = Observation(recorded, hits={VALUES[0]: {0: off(close), 1: off(other * close)}})
+    assert seen.may_be() == {VALUES[0]: possible}
 
 
 def test_of_values_within_noise_none_is_closer() -> None:
@@ -150,15 +151,15 @@ def test_of_values_within_noise_none_is_closer() -> None:
 
 def located(relative: float, *, elsewhere: float | None = None) -> set[int]:
     """References found where the value at the place of the first is so far off; a second one may be ``elsewhere``."""
-    seen = Observation(expected={VALUES[0]: {0: off(relative)}})
+    recorded = references(reference(), reference(index=1))
+    seen = Observation(recorded, expected={VALUES[0]: {0: off(relative)}})
     anchors = {}
     if elsewhere is not None:
         seen.expected[VALUES[1]] = {1: off(elsewhere)}
         anchors = {VALUES[1]: 1}
     flow = SimpleNamespace(downstream=lambda starts, stop: {VALUES[1]}, readers=lambda value: [], position={})
-    found = references(reference(), reference(index=1))
     placement = cast(Any, SimpleNamespace(facts=[]))
-    return set(locate(found, seen, cast(Any, flow), anchors, placement))
+    return set(locate(seen, cast(Any, flow), anchors, placement))
 
 
 def test_a_value_at_the_place_is_the_reference_gone_wrong_up_to_half_its_magnitude() -> None:
@@ -176,10 +177,11 @@ def test_one_further_off_is_believed_where_all_that_follows_is_clearly_off() -> 
 def test_without_a_place_what_looks_like_a_reference_is_it_unless_it_equals_another(
     also: dict[int, float], expected: set[int]
 ) -> None:
-    seen = Observation(hits={VALUES[0]: {index: off(found) for index, found in {0: 5e-3, **also}.items()}})
+    recorded = references(reference(), reference(index=1))
+    seen = Observation(recorded, hits={VALUES[0]: {index: off(found) for index, found in {0: 5e-3, **also}.items()}})
     flow = cast(Any, SimpleNamespace(position={}))
     placement = cast(Any, SimpleNamespace(facts=[]))
-    assert set(locate(references(reference(), reference(index=1)), seen, flow, {}, placement)) == expected
+    assert set(locate(seen, flow, {}, placement)) == expected
 
 
 def test_the_worst_is_measured_in_thresholds_of_its_type() -> None:

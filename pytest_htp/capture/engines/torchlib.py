@@ -9,12 +9,11 @@ is still built per export: operators registered in between take part.
 from __future__ import annotations
 
 import functools
-import importlib
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from pytest_htp.capture.state import replaced
+from pytest_htp.capture.state import wrapped
 
 _SIGNATURES: weakref.WeakKeyDictionary[object, dict[tuple[object, ...], object]] = weakref.WeakKeyDictionary()
 
@@ -25,21 +24,18 @@ def signatures_read_once() -> Iterator[None]:
 
     Where torch or onnxscript no longer has the place to do that, exports are as slow as without it.
     """
-    try:
-        function = importlib.import_module("onnxscript._internal.values").TracedOnnxFunction
-        schemas = importlib.import_module("torch.onnx._internal.exporter._schemas")
-        once = functools.cached_property(vars(function)["function_ir"].fget)
-        signature = schemas.op_signature_from_function
-    except (ImportError, AttributeError, KeyError):
-        yield
-        return
-    once.__set_name__(function, "function_ir")
-    # A property goes before what an instance holds: outside of exports nothing is remembered.
     with (
-        replaced(function, "function_ir", once),
-        replaced(schemas, "op_signature_from_function", _remembered(signature)),
+        # A property goes before what an instance holds: outside of exports nothing is remembered.
+        wrapped("onnxscript._internal.values", "TracedOnnxFunction.function_ir", _once),
+        wrapped("torch.onnx._internal.exporter._schemas", "op_signature_from_function", _remembered),
     ):
         yield
+
+
+def _once(header: property) -> functools.cached_property[object]:
+    once = functools.cached_property(header.__get__)
+    once.__set_name__(object, "function_ir")
+    return once
 
 
 def _remembered(original: Callable[..., object]) -> Callable[..., object]:

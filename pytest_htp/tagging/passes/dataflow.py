@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import onnx_ir as ir
 
 from pytest_htp.tagging.coverage import Evidence
 from pytest_htp.tagging.facts import GraphFacts, NodeFacts
+from pytest_htp.tagging.reached import reached
 
 # A helper chain that a fix inserted has a few nodes (two at most in 26 bundled models, static and dynamic). A larger
 # group is not a gap between known nodes but a graph that lost its record: what little is left around it says nothing
@@ -62,50 +63,36 @@ class DataFlowPass:
 
     @staticmethod
     def _groups(graph: GraphFacts) -> Iterator[list[NodeFacts]]:
+        undecided = {facts.node: facts for facts in graph.undecided()}
+
+        def beside(node: ir.Node) -> Iterator[ir.Node]:
+            around = (*node.predecessors(), *node.successors())
+            return (other for other in around if other in undecided and other.graph is node.graph)
+
         seen: set[ir.Node] = set()
-        for start in list(graph.undecided()):
-            if start.node in seen:
-                continue
-            group, todo = [], [start]
-            seen.add(start.node)
-            while todo:
-                facts = todo.pop()
-                group.append(facts)
-                for other in _neighbours(facts.node):
-                    near = graph.by_node.get(other)
-                    if near is None or near.path is not None or other in seen:
-                        continue
-                    if near.node.graph is not start.node.graph:
-                        continue
-                    seen.add(other)
-                    todo.append(near)
-            yield group
+        for start in undecided:
+            if start not in seen:
+                group = dict.fromkeys([start, *reached([start], beside)])
+                seen.update(group)
+                yield [undecided[node] for node in group]
 
     @staticmethod
     def _sources(graph: GraphFacts, group: list[NodeFacts]) -> tuple[set[str], bool]:
-        paths, at_input = set(), False
+        paths: set[str] = set()
+        at_input = False
         for facts in group:
-            for value in facts.node.inputs:
-                if value is None:
-                    continue
-                producer = value.producer()
-                near = graph.by_node.get(producer) if producer is not None else None
-                if near is not None and near.path is not None:
-                    paths.add(near.path)
-                elif producer is None and value.is_graph_input() and not value.is_initializer():
-                    at_input = True
+            paths |= _modules(graph, facts.node.predecessors())
+            given = (value for value in facts.node.inputs if value is not None and value.is_graph_input())
+            at_input = at_input or any(not value.is_initializer() for value in given)
         return paths, at_input and not facts_in_body(group)
 
     @staticmethod
     def _readers(graph: GraphFacts, group: list[NodeFacts]) -> tuple[set[str], bool]:
-        paths, at_output = set(), False
+        paths: set[str] = set()
+        at_output = False
         for facts in group:
-            for output in facts.node.outputs:
-                at_output = at_output or output.is_graph_output()
-                for use in output.uses():
-                    near = graph.by_node.get(use.node)
-                    if near is not None and near.path is not None:
-                        paths.add(near.path)
+            paths |= _modules(graph, facts.node.successors())
+            at_output = at_output or any(output.is_graph_output() for output in facts.node.outputs)
         return paths, at_output and not facts_in_body(group)
 
     @staticmethod
@@ -129,10 +116,7 @@ def facts_in_body(group: list[NodeFacts]) -> bool:
     return bool(group[0].graph)
 
 
-def _neighbours(node: ir.Node) -> Iterator[ir.Node]:
-    for value in node.inputs:
-        if value is not None and (producer := value.producer()) is not None:
-            yield producer
-    for output in node.outputs:
-        for use in output.uses():
-            yield use.node
+def _modules(graph: GraphFacts, nodes: Iterable[ir.Node]) -> set[str]:
+    """Of those of the nodes that are decided."""
+    found = (graph.by_node.get(node) for node in nodes)
+    return {near.path for near in found if near is not None and near.path is not None}

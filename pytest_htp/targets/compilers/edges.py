@@ -10,12 +10,14 @@ import json
 import re
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import msgspec
 import onnx
 import onnxruntime as ort
 
+from pytest_htp.tagging.reached import reached
 from pytest_htp.targets.derived import source_of
 from pytest_htp.targets.messages import CompiledNode
 
@@ -131,18 +133,13 @@ def _origin(name: str, edges: Edges, known: Container[str]) -> str | None:
         return [makers[tensor] for tensor in edges.reads.get(node, ()) if tensor in makers]
 
     for step in (down, up):
-        waiting, seen = [name], {name}
-        while waiting:
-            node = waiting.pop(0)
+        for node in chain([name], reached([name], step)):
             for tensor in _made(node, edges):
                 if tensor in known:
                     return tensor
             for other in step(node):
                 if (source := source_of(other, known)) is not None:
                     return source
-                if other not in seen:
-                    seen.add(other)
-                    waiting.append(other)
     return None
 
 
