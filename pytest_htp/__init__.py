@@ -32,34 +32,23 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "HTPExportStep": "vocabulary",
-    "HTPExportData": "vocabulary",
-    "ModuleInfo": "vocabulary",
-    "HTPExportMonitor": "monitor",
-    "StepAwareWriter": "monitor",
-    "HTPConsoleWriter": "monitor",
-    "HTPMetadataWriter": "monitor",
-    "HTPReportWriter": "monitor",
-    "HTPExporter": "exporter",
-    "HTPExport": "exporter",
-    "HTPStage": "exporter",
-    "Stage": "stages",
-    "HTPExportError": "errors",
-    "HTPUsageError": "errors",
-    "HierarchyTag": "tag",
-    "HTPTarget": "targets",
-    "Target": "targets",
-    "CompileRequest": "targets.messages",
-    "CompileAnswer": "targets.messages",
-    "CompiledNode": "targets.messages",
-    "compare_exports": "compare.engine",
-    "Comparison": "compare.finding",
-    "Finding": "compare.finding",
-    "HtpExportFixture": "session.gate",
-    "handles": "monitor",
-    "load_baseline": "format.load:load",
-}
+_NAMES = {
+    "vocabulary": ("HTPExportData", "HTPExportStep", "ModuleInfo"),
+    "monitor": (
+        "HTPConsoleWriter", "HTPExportMonitor", "HTPMetadataWriter", "HTPReportWriter", "StepAwareWriter", "handles",
+    ),
+    "exporter": ("HTPExport", "HTPExporter", "HTPStage"),
+    "stages": ("Stage",),
+    "errors": ("HTPExportError", "HTPUsageError"),
+    "tag": ("HierarchyTag",),
+    "targets": ("HTPTarget", "Target"),
+    "targets.messages": ("CompileAnswer", "CompileRequest", "CompiledNode"),
+    "compare.engine": ("compare_exports",),
+    "compare.finding": ("Comparison", "Finding"),
+    "session.gate": ("HtpExportFixture",),
+    "format.load": ("load_baseline",),
+}  # fmt: skip
+_HOME = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = [
     "Comparison",
@@ -96,8 +85,7 @@ if not TYPE_CHECKING:  # a type checker that saw this would believe any name
     def __getattr__(name: str) -> object:
         if name not in _HOME:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        module, _, called = _HOME[name].partition(":")
-        value = getattr(import_module(f"{__name__}.{module}"), called or name)
+        value = getattr(import_module(f"{__name__}.{_HOME[name]}"), "load" if name == "load_baseline" else name)
         globals()[name] = value
         return value
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_htp.session import INCOMPLETE, RESULTS
+from pytest_htp.session import CARRIED
 from pytest_htp.session.fixture import htp_export  # noqa: F401 - pytest finds the fixture here
 from pytest_htp.session.identity import remember
 from pytest_htp.session.inventory import Inventory
@@ -40,59 +40,18 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("htp", "ONNX exports (pytest-htp)")
-    group.addoption(
-        _REPORT,
-        dest="htp_report",
-        metavar="DIR",
-        nargs="?",
-        const="",
-        default=None,
-        help="print a summary, write index.html, summary.md, report.json into DIR (ini: htp_report_dir)",
-    )
-    group.addoption(
-        "--htp-min-coverage",
-        dest="htp_min_coverage",
-        metavar="PCT",
-        default=None,
-        help="percent of nodes that must be tagged",
-    )
-    group.addoption(
-        "--htp-fail-on",
-        dest="htp_fail_on",
-        metavar="VERDICT",
-        default=None,
-        help="the mildest verdict that fails a test: breaking, regression, drift, improvement or info",
-    )
-    group.addoption(
-        "--htp-prune",
-        dest="htp_prune",
-        action="store_true",
-        default=False,
-        help="delete the baselines of tests that no longer exist",
-    )
-    group.addoption(
-        "--htp-no-parity",
-        dest="htp_no_parity",
-        action="store_true",
-        default=False,
-        help="don't run the exports in ONNX Runtime",
-    )
-    group.addoption(
-        _CACHE,
-        dest="htp_cache",
-        metavar="DIR",
-        nargs="?",
-        const="",
-        default=None,
-        help="take exports of which nothing has changed from a cache (ini: htp_cache; default folder: .htp-cache)",
-    )
-    group.addoption(
-        "--htp-cache-verify",
-        dest="htp_cache_verify",
-        action="store_true",
-        default=False,
-        help="export all the same, and fail where the cache would have told another story",
-    )
+
+    report = "print a summary, write index.html, summary.md, report.json into DIR (ini: htp_report_dir)"
+    cache = "take exports of which nothing has changed from a cache (ini: htp_cache; default folder: .htp-cache)"
+    worst = "the mildest verdict that fails a test: breaking, regression, drift, improvement or info"
+    verify = "export all the same, and fail where the cache would have told another story"
+    group.addoption(_REPORT, metavar="DIR", nargs="?", const="", help=report)
+    group.addoption("--htp-min-coverage", metavar="PCT", help="percent of nodes that must be tagged")
+    group.addoption("--htp-fail-on", metavar="VERDICT", help=worst)
+    group.addoption("--htp-prune", action="store_true", help="delete the baselines of tests that no longer exist")
+    group.addoption("--htp-no-parity", action="store_true", help="don't run the exports in ONNX Runtime")
+    group.addoption(_CACHE, metavar="DIR", nargs="?", const="", help=cache)
+    group.addoption("--htp-cache-verify", action="store_true", help=verify)
     parser.addini("htp_cache", "folder of the cache of exports, relative to the root; empty: none", default="")
     parser.addini("htp_cache_size", "most that the cache of exports may hold, like 500M or 10G", default="10G")
     parser.addini("htp_report_dir", "default folder of --htp-report", default="htp-report")
@@ -226,7 +185,7 @@ class _Controller:
         return "_collector" not in vars(self) and not self._inventory and self._settings.report_dir is None
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if hasattr(report, RESULTS) or hasattr(report, INCOMPLETE):
+        if hasattr(report, CARRIED):
             self._collector.take(report)
         elif report.when == "teardown" and "_collector" in vars(self):
             self._collector.has_run(report.nodeid)

@@ -30,7 +30,7 @@ import sys
 import warnings
 import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import rmtree
@@ -274,7 +274,7 @@ def _in_process(project: Path, cwd: Path, args: list[str], env: dict[str, str]) 
     stdout, stderr = io.StringIO(), io.StringIO()
     with ExitStack() as stack:
         stack.enter_context(_environ(env))
-        stack.enter_context(_working_directory(cwd))
+        stack.enter_context(chdir(cwd))
         stack.enter_context(_modules_of(project))
         stack.enter_context(loaded_set_aside())
         stack.enter_context(warnings.catch_warnings())
@@ -296,16 +296,6 @@ def _environ(env: Mapping[str, str]) -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
-
-
-@contextmanager
-def _working_directory(path: Path) -> Iterator[None]:
-    before = Path.cwd()
-    os.chdir(path)
-    try:
-        yield
-    finally:
-        os.chdir(before)
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from syrupy.data import SnapshotCollection, SnapshotCollections
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
@@ -13,7 +12,6 @@ from syrupy.location import PyTestLocation
 
 from pytest_htp.baseline import FOLDER
 from pytest_htp.format.atomic import TEMPORARY, write_text
-from pytest_htp.format.serialize import dumps
 
 # A temporary file lives for milliseconds; one this old (seconds) is left of a run that was killed.
 _ABANDONED = 3600
@@ -31,8 +29,8 @@ class HTPBaselineExtension(SingleFileSnapshotExtension):
     file_extension = "json"
     write_immediately = True
 
-    def serialize(self, data: Any, **options: Any) -> str:
-        return data if isinstance(data, str) else dumps(data)
+    def serialize(self, data: object, **options: object) -> str:
+        return str(data)
 
     @classmethod
     def dirname(cls, *, test_location: PyTestLocation) -> str:
@@ -40,11 +38,11 @@ class HTPBaselineExtension(SingleFileSnapshotExtension):
         return str(test_file.parent / FOLDER / test_file.stem)
 
     @classmethod
-    def get_file_basename(cls, *, test_location: PyTestLocation, index: Any) -> str:
+    def get_file_basename(cls, *, test_location: PyTestLocation, index: object) -> str:
         return str(index)
 
     @classmethod
-    def get_snapshot_name(cls, *, test_location: PyTestLocation, index: Any = 0) -> str:
+    def get_snapshot_name(cls, *, test_location: PyTestLocation, index: object = 0) -> str:
         return f"{test_location.snapshot_name}[{index}]"
 
     def read_snapshot_data_from_location(
@@ -58,10 +56,10 @@ class HTPBaselineExtension(SingleFileSnapshotExtension):
         except (OSError, UnicodeDecodeError):
             return ""
 
-    def discover_snapshots(self, **options: Any) -> SnapshotCollections:
+    def discover_snapshots(self, **options: object) -> SnapshotCollections:
         return SnapshotCollections()
 
-    def delete_snapshots(self, **options: Any) -> None:
+    def delete_snapshots(self, **options: object) -> None:
         """Never: see the class."""
 
     @classmethod

@@ -15,9 +15,8 @@ from pathlib import Path
 
 from pytest_htp.baseline import FOLDER
 
-SUFFIX = ".json"
 _SLUG_LENGTH = 80
-_NAME = re.compile(r"^(?P<slug>.+)-(?P<test>[0-9a-f]{4})(?P<export>[0-9a-f]{4})$")
+_NAME = re.compile(r"(?P<slug>.+)-(?P<test>[0-9a-f]{4})[0-9a-f]{4}\.json")
 
 
 def slugify(text: str, length: int = _SLUG_LENGTH) -> str:
@@ -27,13 +26,9 @@ def slugify(text: str, length: int = _SLUG_LENGTH) -> str:
     return slug or "export"
 
 
-def _hex(text: str) -> str:
+def digest(text: str) -> str:
+    """Four hex digits that identify a test within its file, given the node id behind the file."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:4]
-
-
-def digest_of_test(test_id: str) -> str:
-    """Four hex digits that identify a test within its file; ``test_id`` is the node id behind the file."""
-    return _hex(test_id)
 
 
 def baseline_stem(test_id: str, export_name: str) -> str:
@@ -43,8 +38,7 @@ def baseline_stem(test_id: str, export_name: str) -> str:
         test_id: ``test_bert[a/b]`` or ``TestClass::test_bert``: the node id without the file.
         export_name: the export's name within the test, ``""`` for the only one.
     """
-    export_digest = _hex(f"{test_id}\0{export_name}")
-    return f"{_readable(test_id, export_name)}-{digest_of_test(test_id)}{export_digest}"
+    return _stem(test_id, test_id, export_name)
 
 
 def baseline_folder(test_file: Path) -> Path:
@@ -57,23 +51,23 @@ def baseline_path(test_file: Path, test_id: str, export_name: str, variant: str 
     folder = baseline_folder(test_file)
     if variant:
         folder = folder / slugify(variant)
-    return folder / f"{baseline_stem(test_id, export_name)}{SUFFIX}"
+    return folder / f"{baseline_stem(test_id, export_name)}.json"
 
 
 def artifact_stem(nodeid: str, export_name: str) -> str:
     """Folder of an export's files in a report. Tests of all files meet there: the whole id is digested."""
-    test_id = nodeid.partition("::")[2] or nodeid
-    digest = _hex(nodeid) + _hex(f"{nodeid}\0{export_name}")
-    return f"{_readable(test_id, export_name)}-{digest}"
+    return _stem(nodeid, nodeid.partition("::")[2] or nodeid, export_name)
 
 
-def _readable(test_id: str, export_name: str) -> str:
-    return slugify(test_id.replace("::", "-") + (f"-{export_name}" if export_name else ""))
+def _stem(identity: str, test_id: str, export_name: str) -> str:
+    """The readable slug, and digits that tell the test and its export from all others."""
+    digits = digest(identity) + digest(f"{identity}\0{export_name}")
+    return f"{slug_of_test(test_id + (f'-{export_name}' if export_name else ''))}-{digits}"
 
 
 def slug_of_test(test_id: str) -> str:
     """What the slugs of all exports of a test begin with."""
-    return _readable(test_id, "")
+    return slugify(test_id.replace("::", "-"))
 
 
 def slug_of_function(test_id: str) -> str:
@@ -82,17 +76,7 @@ def slug_of_function(test_id: str) -> str:
     return slugify(function.replace("::", "-"), max(len(function), 1))
 
 
-def digest_of_file(name: str) -> str | None:
-    """The test digest in a baseline's file name, None for a file that isn't named like one."""
-    match = _match(name)
-    return match["test"] if match else None
-
-
-def slug_of_file(name: str) -> str:
-    """The readable part of a baseline's file name."""
-    match = _match(name)
-    return match["slug"] if match else ""
-
-
-def _match(name: str) -> re.Match[str] | None:
-    return _NAME.match(name.removesuffix(SUFFIX)) if name.endswith(SUFFIX) else None
+def slug_and_digest(name: str) -> tuple[str, str] | None:
+    """The readable part and the test's digest in a baseline's file name, None for a file that isn't named like one."""
+    match = _NAME.fullmatch(name)
+    return None if match is None else (match["slug"], match["test"])

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pytest_htp.baseline import FOLDER
-from pytest_htp.baseline.naming import digest_of_file, slug_of_file, slug_of_function
+from pytest_htp.baseline.naming import slug_and_digest, slug_of_function
 from pytest_htp.baseline.source import TestSource
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.format.load import load
+from pytest_htp.format.load import load_record
 
 # A file of another kind beside a test file may hold tests for some other plugin; data that big holds none.
 _MAX_BYTES = 1 << 20
@@ -65,10 +65,10 @@ def stale_baselines(collected: Collected) -> Stale:
                 if folder not in collected.folders or _file_exists(folder, test_folder.name):
                     continue
                 known = set()
-            missing = [path for path in _files(test_folder) if _digest_is_not_in(known, path)]
+            named = [(path, slug_and_digest(path.name)) for path in _files(test_folder)]
+            missing = [(path, name[0]) for path, name in named if name is not None and name[1] not in known]
             sources = _sources(folder, test_folder.name, collected) if missing else []
-            for path in missing:
-                slug = slug_of_file(path.name)
+            for path, slug in missing:
                 doubtful = any(source.may_hold(slug, parameters) for source, parameters in sources)
                 (found.doubtful if doubtful else found.certain).append(path)
                 if doubtful and _has_other_parameters(path, sources):
@@ -96,11 +96,6 @@ def prune(paths: Iterable[Path]) -> list[Path]:
     return deleted
 
 
-def _digest_is_not_in(known: set[str], path: Path) -> bool:
-    digest = digest_of_file(path.name)
-    return digest is not None and digest not in known
-
-
 def _sources(folder: Path, stem: str, collected: Collected) -> list[tuple[TestSource, dict[str, set[str]]]]:
     """The files that may hold the tests of one baseline folder, each with what was collected of it.
 
@@ -120,7 +115,7 @@ def _sources(folder: Path, stem: str, collected: Collected) -> list[tuple[TestSo
 def _has_other_parameters(path: Path, sources: list[tuple[TestSource, dict[str, set[str]]]]) -> bool:
     """Whether a baseline's function was collected, by what the baseline says of itself, but not its parameters."""
     try:
-        owner = str(load(path).get("test") or "")
+        owner = load_record(path).test or ""
     except HTPUsageError:
         return False
     function = slug_of_function(owner)

@@ -6,7 +6,7 @@ import os
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,14 +14,15 @@ from pytest_htp.baseline import FOLDER
 from pytest_htp.baseline.naming import (
     baseline_folder,
     baseline_path,
-    digest_of_test,
-    slug_of_file,
+    digest,
+    slug_and_digest,
     slug_of_test,
     slugify,
 )
 from pytest_htp.baseline.stored import Stored
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.format.load import load
+from pytest_htp.format.load import load_record
+from pytest_htp.format.record import Record
 from pytest_htp.format.serialize import dumps
 
 if TYPE_CHECKING:
@@ -88,22 +89,22 @@ class BaselineStore:
         names = {self._common(name).name for name in made}
         folder = baseline_folder(self._file)
         places = [folder, folder / slugify(self._variant)] if self._variant else [folder]
-        files = [path for place in places for path in place.glob(f"*-{digest_of_test(self._test_id)}????.json")]
+        files = [path for place in places for path in place.glob(f"*-{digest(self._test_id)}????.json")]
         found = (_stored(path) for path in sorted(files) if path.name not in names and not path.is_symlink())
         return [stored for stored in found if self._is_mine(stored)]
 
     def _is_mine(self, stored: Stored) -> bool:
         """Whether a file with this test's digest (of four digits) is this test's: it says so, or its name does."""
-        owner = (stored.record or {}).get("test")
-        return (
-            owner == self._test_id if owner else slug_of_file(stored.path.name).startswith(slug_of_test(self._test_id))
-        )
+        if stored.record is not None and stored.record.test:
+            return stored.record.test == self._test_id
+        named = slug_and_digest(stored.path.name)
+        return named is not None and named[0].startswith(slug_of_test(self._test_id))
 
     def will_write(self, stored: Stored | None) -> bool:
         """Whether this run may write: ``--snapshot-update``, new ones with ``--snapshot-update-new-only``."""
         return self.update or (self._update_new and stored is None)
 
-    def write(self, export_name: str, record: dict[str, Any]) -> str:
+    def write(self, export_name: str, record: Record) -> str:
         """Write what changed; ``created``, ``updated`` or ``unchanged``.
 
         Raises:
@@ -137,7 +138,7 @@ class BaselineStore:
         if text is not None:
             self._assert(path, text)
 
-    def report_mismatch(self, export_name: str, record: dict[str, Any]) -> None:
+    def report_mismatch(self, export_name: str, record: Record) -> None:
         """Count a baseline that fails in syrupy's summary."""
         self._assert(self.path(export_name), dumps(record))
 
@@ -187,7 +188,7 @@ def _assertion(item: pytest.Item, *, update: bool, update_new: bool) -> Snapshot
 
 def _stored(path: Path) -> Stored:
     try:
-        return Stored(path, load(path))
+        return Stored(path, load_record(path))
     except HTPUsageError as error:
         return Stored(path, None, str(error))
 

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pytest_htp.baseline.steps import with_stored_steps
-from pytest_htp.format.serialize import dumps
+from pytest_htp.format.record import ParityRow, Record, StageRecord
 
 # Parity is noise below this many decades of change (parity.worse in docs/reference/codes.md); a smaller change is not
 # worth a new file.
 _PARITY_DECADES = 2
 
-# Equal in two records of one graph, whether or not weights and ONNX Runtime were there.
+# Equal in two records of one graph, whether or not weights and ONNX Runtime were there; a stage has no model.
 _STRUCTURE = ("graph", "inputs", "model", "modules", "opset", "outputs", "untagged")
 
 # What edition 1, or a version before this one, did not hold: its absence from a baseline is no difference.
-_LATER = ("test", "export")
-_LATER_IN_ROWS = {
-    "modules": ("program", "flops", "attention_flops", "params_bytes", "activation_bytes"),
-    "outputs": ("value",),
-    "untagged": ("program",),
-}
+_LATER_IN_MODULES = ("program", "flops", "attention_flops", "params_bytes", "activation_bytes")
+
+_Graph = TypeVar("_Graph", Record, StageRecord)
+_Row = TypeVar("_Row", bound=Struct)
 
 
 @dataclass(frozen=True)
@@ -37,50 +39,54 @@ class Stored:
     """
 
     path: Path
-    record: dict[str, Any] | None
+    record: Record | None
     problem: str | None = None
     remedy: str = ""
 
-    def holds(self, current: dict[str, Any], quality_tolerance: float) -> bool:
+    def holds(self, current: Record, quality_tolerance: float) -> bool:
         """Whether it says what storing ``current`` would say, as far as its edition could."""
-        if self.record is None:
+        before = self.record
+        if before is None:
             return False
-        today = _as_far_as(self.record, current)
-        if "stages" in today:
-            before = {stage["name"]: stage for stage in self.record.get("stages", ())}
-            today["stages"] = [_measured_as_far_as(before.get(stage["name"], {}), stage) for stage in today["stages"]]
-        today = _measured_as_far_as(self.record, today)
-        return dumps(self.record) == dumps(carried_over(self.record, today, quality_tolerance))
+        stages = {stage.name: stage for stage in before.stages}
+        today = replace(
+            _as_far_as(before, current),
+            test=None if before.test is None else current.test,
+            export=None if before.export is None else current.export,
+            stages=[_measured_as_far_as(stages.get(stage.name), stage) for stage in current.stages],
+        )
+        return before == carried_over(before, _measured_as_far_as(before, today), quality_tolerance)
 
 
-def _as_far_as(before: dict[str, Any], current: dict[str, Any]) -> dict[str, Any]:
+def _as_far_as(before: _Graph, current: _Graph) -> _Graph:
     """``current`` without what ``before`` never held."""
-    today = {key: value for key, value in current.items() if key not in _LATER or key in before}
-    for section, names in _LATER_IN_ROWS.items():
-        rows = before[section] if isinstance(before[section], list) else [before[section]]
-        unknown = {name for name in names if not any(name in row for row in rows)}
-        if unknown:
-            kept = today[section]
-            today[section] = (
-                [_without(row, unknown) for row in kept] if isinstance(kept, list) else _without(kept, unknown)
-            )
-    return today
+    return replace(
+        current,
+        modules=_without_later(before.modules, current.modules, _LATER_IN_MODULES),
+        outputs=_without_later(before.outputs, current.outputs, ("value",)),
+        untagged=_without_later([before.untagged], [current.untagged], ("program",))[0],
+    )
 
 
-def _measured_as_far_as(before: dict[str, Any], current: dict[str, Any]) -> dict[str, Any]:
+def _measured_as_far_as(before: _Graph | None, current: _Graph) -> _Graph:
     """A graph without what a quality measured by a version before did not hold."""
-    was, now = (graph.get("quality", {}) for graph in (before, current))
-    if not was.get("measured") or not now.get("measured") or any("peak" in row for row in was.get("outputs", ())):
+    was, now = before.quality if before is not None else None, current.quality
+    if was is None or now is None or not (was.measured and now.measured):
         return current
-    rows = {key: [_without(row, {"values", "peak"}) for row in now.get(key, ())] for key in ("modules", "outputs")}
-    return {**current, "quality": {**now, **rows}}
+    if any(row.peak is not None for row in was.outputs):
+        return current
+    modules = [replace(row, values=None) for row in now.modules]
+    outputs = [replace(row, values=None, peak=None) for row in now.outputs]
+    return replace(current, quality=replace(now, modules=modules, outputs=outputs))
 
 
-def _without(row: dict[str, Any], names: set[str]) -> dict[str, Any]:
-    return {key: item for key, item in row.items() if key not in names}
+def _without_later(before: Sequence[_Row], current: Sequence[_Row], names: Sequence[str]) -> list[_Row]:
+    """Today's rows without those of the named values of which no row of the baseline has any."""
+    unknown = {name: None for name in names if all(getattr(row, name) is None for row in before)}
+    return [replace(row, **unknown) for row in current]
 
 
-def carried_over(before: dict[str, Any] | None, current: dict[str, Any], quality_tolerance: float) -> dict[str, Any]:
+def carried_over(before: Record | None, current: Record, quality_tolerance: float) -> Record:
     """The record to store: today's, with what today could not measure taken from the baseline.
 
     So a team can record with real weights and gate without them; and parity and quality that moved within their noise
@@ -89,58 +95,46 @@ def carried_over(before: dict[str, Any] | None, current: dict[str, Any], quality
     """
     if before is None:
         return current
-    merged = _graph_carried_over(before, current, quality_tolerance)
-    if "stages" in current:
-        stages = {stage["name"]: stage for stage in before.get("stages", ())}
-        merged["stages"] = [
-            _graph_carried_over(stages[stage["name"]], stage, quality_tolerance) if stage["name"] in stages else stage
-            for stage in current["stages"]
-        ]
-    return merged
+    known = {stage.name: stage for stage in before.stages}
+    stages = [
+        _graph_carried_over(known[stage.name], stage, quality_tolerance) if stage.name in known else stage
+        for stage in current.stages
+    ]
+    return replace(_graph_carried_over(before, current, quality_tolerance), stages=stages)
 
 
-def _graph_carried_over(before: dict[str, Any], current: dict[str, Any], quality_tolerance: float) -> dict[str, Any]:
+def _graph_carried_over(before: _Graph, current: _Graph, quality_tolerance: float) -> _Graph:
     """The same of one graph: an export's, or a stage's."""
-    merged = dict(current)
-    was, now = (record.get("quality", {"measured": False}) for record in (before, current))
-    if was["measured"] and now["measured"]:
-        merged["quality"] = with_stored_steps(was, now, quality_tolerance)
+    was = before.quality if before.quality is not None and before.quality.measured else None
+    if was is not None and current.quality is not None and current.quality.measured:
+        current = replace(current, quality=with_stored_steps(was, current.quality, quality_tolerance))
     today = _as_far_as(before, current)
-    if any(before.get(section) != today.get(section) for section in _STRUCTURE):
-        return merged
-    for section in ("parity", "attestation"):
-        if before[section].get("measured") and not current[section].get("measured"):
-            merged[section] = before[section]
-    if was["measured"] and not current["parity"].get("measured"):  # which quality is measured with
-        merged["quality"] = was
-    if before["weights"]["kept"] and not current["weights"]["kept"]:
-        merged["weights"] = {**current["weights"], "kept": True, "duplicates": before["weights"]["duplicates"]}
-    if (
-        before["parity"].get("measured")
-        and current["parity"].get("measured")
-        and _same_but_noise(before["parity"], current["parity"])
-    ):
-        merged["parity"] = before["parity"]
-    return merged
+    if any(getattr(before, section, None) != getattr(today, section, None) for section in _STRUCTURE):
+        return current
+    if before.attestation.measured and not current.attestation.measured:
+        current = replace(current, attestation=before.attestation)
+    if was is not None and not current.parity.measured:  # which quality is measured with
+        current = replace(current, quality=was)
+    if before.weights.kept and not current.weights.kept:
+        weights = replace(current.weights, kept=True, duplicates=before.weights.duplicates)
+        current = replace(current, weights=weights)
+    if before.parity.measured and (not current.parity.measured or _same_but_noise(before.parity, current.parity)):
+        current = replace(current, parity=before.parity)
+    return current
 
 
-def _same_but_noise(before: dict[str, Any], current: dict[str, Any]) -> bool:
-    if [row["name"] for row in before["outputs"]] != [row["name"] for row in current["outputs"]]:
+def _same_but_noise(before: ParityRow, current: ParityRow) -> bool:
+    if [row.name for row in before.outputs] != [row.name for row in current.outputs]:
         return False
-    if before.get("failed") != current.get("failed"):
-        return False
-    if before.get("first_divergence") != current.get("first_divergence"):
+    if (before.failed, before.first_divergence) != (current.failed, current.first_divergence):
         return False
     return all(
-        abs(_decade(old[key]) - _decade(new[key])) <= _PARITY_DECADES
-        for old, new in zip(before["outputs"], current["outputs"], strict=True)
-        for key in ("max_abs", "max_rel")
+        abs(_decade(was) - _decade(now)) <= _PARITY_DECADES
+        for old, new in zip(before.outputs, current.outputs, strict=True)
+        for was, now in ((old.max_abs, new.max_abs), (old.max_rel, new.max_rel))
     )
 
 
-def _decade(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        return 300.0
+def _decade(text: str | None) -> float:
+    value = math.inf if text is None else float(text)
     return math.log10(value) if 0 < value < math.inf else (-300.0 if value == 0 else 300.0)

@@ -20,8 +20,8 @@ from pytest_htp.format.record import ModuleRow, Record
 
 
 def compare_exports(
-    baseline: Mapping[str, object],
-    current: Mapping[str, object],
+    baseline: Mapping[str, object] | Record,
+    current: Mapping[str, object] | Record,
     *,
     policy: Policy | str | None = None,
     coverage_tolerance: float = 0.0,
@@ -52,7 +52,7 @@ def compare_exports(
     records = []
     for role, given in (("baseline", baseline), ("current", current)):
         try:
-            records.append(record_of(given))
+            records.append(given if isinstance(given, Record) else record_of(given))
         except HTPUsageError as error:
             raise HTPUsageError(f"compare_exports: {role}: {error}") from None
     before, after = records

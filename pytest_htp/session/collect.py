@@ -17,33 +17,26 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.session import INCOMPLETE, NOTES, RESULTS, UNKEPT, UNWRITTEN, artifacts
+from pytest_htp.session import artifacts
 from pytest_htp.session.commands import as_typed, command_again
 from pytest_htp.session.exports import KEY
 from pytest_htp.session.incomplete import lost, uncollected
 from pytest_htp.session.phases import subtest_failed
 from pytest_htp.session.run import HtpRun
 from pytest_htp.session.settings import RunSettings
-from pytest_htp.session.shard import shard_of
 from pytest_htp.text import inert
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
-    from pytest_htp.report.result import ExportResult, Incomplete, Report
+    from pytest_htp.report.result import ExportResult, Incomplete, Report, Shard
     from pytest_htp.session.inventory import Inventory
 
 _PACKAGES = (
-    "pytest-htp",
-    "pytest",
-    "torch",
-    "transformers",
-    "onnx",
-    "onnx-ir",
-    "onnxscript",
-    "onnxruntime",
-    "syrupy",
-)
+    "pytest-htp", "pytest", "torch", "transformers", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "syrupy",
+)  # fmt: skip
+# Options of pytest-split (which counts from 1) and pytest-shard (from 0): number, of how many, what the first one is.
+_SHARD_OPTIONS = (("group", "splits", 1), ("shard_id", "num_shards", 0))
 
 
 def put_on_report(item: pytest.Item, report: pytest.TestReport, *, html: bool) -> None:
@@ -53,20 +46,17 @@ def put_on_report(item: pytest.Item, report: pytest.TestReport, *, html: bool) -
         return
     if report.when != "call" and not (report.when == "setup" and report.outcome != "passed"):
         return
-    from msgspec import to_builtins
-
     from pytest_htp.report.junit import junit_properties
     from pytest_htp.report.model import finished
+    from pytest_htp.session.carried import Carried
 
     outcome = "failed" if subtest_failed(item) and report.outcome == "passed" else report.outcome
     results = [finished(result, outcome) for result in exports.results]
-    setattr(report, RESULTS, to_builtins(results))
-    setattr(report, NOTES, HtpRun.of(item.config).notes())
-    setattr(report, UNWRITTEN, exports.unwritten)
-    setattr(report, UNKEPT, HtpRun.of(item.config).unkept)
+    run = HtpRun.of(item.config)
+    Carried(results=results, notes=run.notes(), unwritten=exports.unwritten, unkept=run.unkept).put_on(report)
     # JUnit files take the properties from the report of the teardown, which copies the item's.
     others = [given for given in item.user_properties if not given[0].startswith("htp.")]
-    item.user_properties[:] = others + list(junit_properties(results))
+    item.user_properties[:] = [*others, *junit_properties(results)]
     report.user_properties[:] = item.user_properties
     if html:
         from pytest_htp.report.pytest_html import html_extras
@@ -100,18 +90,18 @@ class Collector:
 
     def take(self, report: pytest.TestReport) -> None:
         """Take over the results and notes that a test's report carries."""
-        from msgspec import convert
+        from pytest_htp.session.carried import Carried
 
-        from pytest_htp.report.result import ExportResult, Incomplete
-
-        if report.outcome in ("passed", "failed", "skipped"):  # not one that is about to be run again
-            self.results.extend(convert(getattr(report, RESULTS, []), list[ExportResult]))
-            self.notes += [note for note in getattr(report, NOTES, ()) if note not in self.notes]
-            for path, reason in getattr(report, UNWRITTEN, ()):
-                self._unwritten.setdefault(reason, []).append(path)
-            self._unkept = getattr(report, UNKEPT, "") or self._unkept
-            if (entry := getattr(report, INCOMPLETE, None)) is not None:
-                self.incomplete.append(convert(entry, Incomplete))
+        if report.outcome not in ("passed", "failed", "skipped"):  # it is about to be run again
+            return
+        carried = Carried.of(report)
+        self.results += carried.results
+        self.notes += [note for note in carried.notes if note not in self.notes]
+        for path, reason in carried.unwritten:
+            self._unwritten.setdefault(reason, []).append(path)
+        self._unkept = carried.unkept or self._unkept
+        if carried.incomplete is not None:
+            self.incomplete.append(carried.incomplete)
 
     def not_collected(self, report: pytest.CollectReport) -> None:
         """Note a file whose tests could not be collected: their exports are missing."""
@@ -164,7 +154,7 @@ class Collector:
                 environment(),
                 notes=self.notes,
                 incomplete=self.incomplete,
-                shard=shard_of(self._config),
+                shard=_shard(self._config),
             )
         if wanted:
             self._write_report()
@@ -288,6 +278,17 @@ def runs_no_tests(config: pytest.Config) -> bool:
         )
         or getattr(option, "cacheshow", None) is not None
     )
+
+
+def _shard(config: pytest.Config) -> Shard | None:
+    """Which part of the tests the run is of; None for all, and where they were split by means that say nothing."""
+    from pytest_htp.report.result import Shard
+
+    for number, count, first in _SHARD_OPTIONS:
+        place, total = config.getoption(number, None), config.getoption(count, None)
+        if isinstance(place, int) and isinstance(total, int) and total > 1 and 0 <= place - first < total:
+            return Shard(number=place - first + 1, of=total)
+    return None
 
 
 def _not_made(result: ExportResult) -> bool:

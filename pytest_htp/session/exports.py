@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -60,7 +60,7 @@ class TestExports:
         self.failures.append(message)
         self.place = place_of_call() or self.place
 
-    def amend(self, position: int, **changes: Any) -> None:
+    def amend(self, position: int, **changes: object) -> None:
         """Say more of a result."""
         from msgspec.structs import replace
 

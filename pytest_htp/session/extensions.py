@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from pytest_htp.exporter import HTPExport
+    from pytest_htp.format.record import Record
 
 MAX_SECTION = 100_000
 """Characters of one section; the rest is cut."""
@@ -31,15 +32,16 @@ class Extensions:
         """Inputs for a test that gave none, or None."""
         return self._hooks.pytest_htp_make_inputs(model=model, config=self._config)
 
-    def findings(
-        self, baseline: Mapping[str, Any] | None, current: Mapping[str, Any], export: HTPExport
-    ) -> list[Mapping[str, Any]]:
+    def findings(self, baseline: Record | None, current: Record, export: HTPExport) -> list[Mapping[str, object]]:
         """All plugins' findings.
 
         Raises:
             HTPUsageError: a value that a report can't hold.
         """
-        found = self._hooks.pytest_htp_findings(baseline=baseline, current=current, export=export)
+        from pytest_htp.format.serialize import dict_of
+
+        before = dict_of(baseline) if baseline is not None else None
+        found = self._hooks.pytest_htp_findings(baseline=before, current=dict_of(current), export=export)
         findings = [finding for part in found for finding in part]
         try:
             json.dumps([dict(finding) for finding in findings], allow_nan=False)

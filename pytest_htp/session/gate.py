@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from copy import deepcopy
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -14,29 +13,25 @@ from msgspec import convert, to_builtins
 from pytest_htp.baseline.stored import carried_over
 from pytest_htp.compare.finding import Finding
 from pytest_htp.errors import HTPExportError, HTPUsageError
-from pytest_htp.format.record import TokensRow
-from pytest_htp.report.result import (
-    BaselineState,
-    Commands,
-    Section,
-)
+from pytest_htp.format.read import record_of
+from pytest_htp.format.record import Record, TokensRow
+from pytest_htp.report.result import BaselineState, Commands, Section
 from pytest_htp.session.commands import PRUNE, as_typed, commands_for
 from pytest_htp.session.exports import SECTION, TestExports
 from pytest_htp.session.extensions import Extensions
 from pytest_htp.session.frames import raises_at_the_call
 from pytest_htp.session.generated import GenerationExports, check_tokens, tokens_of
 from pytest_htp.session.identity import nodeid_of, test_id_of
-from pytest_htp.session.judge import Rules, Then, judge
+from pytest_htp.session.judge import Rules, Then, export_missing, judge
 from pytest_htp.session.messages import failure_text, missing_text
-from pytest_htp.session.missing import export_missing
 from pytest_htp.session.results import Row, failed_row, made_row, missing_row, row_of
 from pytest_htp.session.settings import ExportSettings
 
 if TYPE_CHECKING:
     from pytest_htp.exporter import HTPExport
     from pytest_htp.exporter.keywords import FixtureKeywords
-    from pytest_htp.session.made import Made
     from pytest_htp.session.run import HtpRun
+    from pytest_htp.session.sharing import Made
 
 
 class HtpExportFixture:
@@ -252,18 +247,11 @@ class HtpExportFixture:
         )
         self._exports.results.append(result)
 
-    def _judge(
-        self,
-        export_name: str,
-        settings: ExportSettings,
-        made: Made,
-        *,
-        baseline: bool,
-    ) -> None:
+    def _judge(self, export_name: str, settings: ExportSettings, made: Made, *, baseline: bool) -> None:
         export = made.export
         stored = self._store.read(export_name) if baseline else None
         before = stored.record if stored is not None else None
-        record = deepcopy(export.record)  # whatever the test does to its own
+        record = record_of(export.record)  # the dict is the test's, whatever it does to it
         to_store = carried_over(before, record, settings.quality_tolerance)
         run = self._run.settings
         rules = Rules(
@@ -306,11 +294,7 @@ class HtpExportFixture:
             self._exports.on_pass.append(lambda: self._store.confirm(export_name))
 
     def _artifacts(
-        self,
-        export_name: str,
-        output_path: Path,
-        export: HTPExport | None = None,
-        to_store: dict[str, Any] | None = None,
+        self, export_name: str, output_path: Path, export: HTPExport | None = None, to_store: Record | None = None
     ) -> str | None:
         return self._run.keep_artifacts(nodeid_of(self._item), export_name, output_path, export, to_store)
 
@@ -319,7 +303,7 @@ class HtpExportFixture:
         folder = self._run.settings.report_dir
         return as_typed(folder / "index.html", self._item.config) if folder is not None else None
 
-    def _writer(self, position: int, export_name: str, record: dict[str, Any]) -> Callable[[], None]:
+    def _writer(self, position: int, export_name: str, record: Record) -> Callable[[], None]:
         def write() -> None:
             from pytest_htp.baseline.store import BaselineUnwritable
 
@@ -353,7 +337,7 @@ class HtpExportFixture:
             commands = commands_for(self._item)
             before = stored.record
             result = missing_row(
-                self._row(str((before or {}).get("export") or stored.path.stem), settings),
+                self._row((before and before.export) or stored.path.stem, settings),
                 found,
                 before,
                 failed=failed,

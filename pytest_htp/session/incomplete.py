@@ -6,11 +6,11 @@ test that was lost with its worker, a file that can't be collected, a run that s
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_htp.session import INCOMPLETE, RESULTS
+from pytest_htp.session import CARRIED
 from pytest_htp.session.exports import KEY
 from pytest_htp.session.identity import nodeid_of, place_of
 
@@ -23,11 +23,10 @@ _MESSAGE_LIMIT = 500
 def note_on_report(item: pytest.Item, report: pytest.TestReport) -> None:
     """Attach what failed to the report of a phase that carries no export."""
     uses_exports = "htp_export" in getattr(item, "fixturenames", ()) or KEY in item.stash
-    if not report.failed or hasattr(report, RESULTS) or not uses_exports:
+    if not report.failed or hasattr(report, CARRIED) or not uses_exports:
         return
-    from msgspec import to_builtins
-
     from pytest_htp.report.result import Incomplete
+    from pytest_htp.session.carried import Carried
 
     file, line = place_of(item)
     where = "" if report.when == "call" else f"{report.when}: "
@@ -38,7 +37,7 @@ def note_on_report(item: pytest.Item, report: pytest.TestReport) -> None:
         file=file,
         line=line,
     )
-    setattr(report, INCOMPLETE, to_builtins(entry))
+    Carried(incomplete=entry).put_on(report)
 
 
 def lost(nodeid: str, message: str) -> Incomplete:
@@ -53,7 +52,7 @@ def uncollected(report: pytest.CollectReport) -> Incomplete:
     return lost(report.nodeid, f"can't be collected: {_first_line(report.longrepr)}")
 
 
-def _first_line(longrepr: Any) -> str:
+def _first_line(longrepr: object) -> str:
     """What pytest's short summary would say: the error itself, not the frames above it."""
     crash = getattr(longrepr, "reprcrash", None)
     lines = [line.strip() for line in str(crash.message if crash is not None else longrepr).splitlines()]

@@ -65,10 +65,10 @@ class Inventory:
     def add(self, item: pytest.Item) -> None:
         """Note a collected test, so that its baseline is not taken for an obsolete one."""
         if self._beside_baselines(item.path.parent):
-            from pytest_htp.baseline.naming import digest_of_test, slug_of_function
+            from pytest_htp.baseline.naming import digest, slug_of_function
 
             test_id = test_id_of(item)
-            self._digests.setdefault(item.path, set()).add(digest_of_test(test_id))
+            self._digests.setdefault(item.path, set()).add(digest(test_id))
             parameters = _decorated_parameters(item)
             if parameters is not None:
                 of_file = self._parameters.setdefault(item.path, {})

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Any
+
+from msgspec.structs import replace
 
 from pytest_htp.baseline.stored import Stored
 from pytest_htp.compare.context import QUALITY_TOLERANCE
 from pytest_htp.compare.engine import compare_exports
 from pytest_htp.compare.extra import add_findings, with_findings
 from pytest_htp.compare.finding import Comparison, Finding
-from pytest_htp.compare.policy import Policy
+from pytest_htp.compare.policy import IGNORE, Policy
+from pytest_htp.format.record import Record
 from pytest_htp.report.result import BaselineState
-
-Record = dict[str, Any]
 
 
 class Then(Enum):
@@ -46,7 +46,7 @@ class Rules:
     quality_tolerance: float = QUALITY_TOLERANCE
     policy: Policy = field(default_factory=Policy)
     sources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    others: Callable[[Record | None], Sequence[Mapping[str, Any]]] = lambda before: ()
+    others: Callable[[Record | None], Sequence[Mapping[str, object]]] = lambda before: ()
     failures: Sequence[Finding] = ()
     update: bool = False
 
@@ -109,14 +109,10 @@ def _state(stored: Stored | None, record: Record, quality_tolerance: float) -> B
     return BaselineState.UNCHANGED if stored.holds(record, quality_tolerance) else BaselineState.CHANGED
 
 
-def _unproven(record: Record) -> Record:
-    """What a record is compared with to find what is wrong whatever a baseline says: itself, and nothing compiled."""
-    return {section: value for section, value in record.items() if section != "targets"}
-
-
 def _compare(record: Record, before: Record | None, rules: Rules) -> Comparison:
     comparison = compare_exports(
-        _unproven(record) if before is None else before,
+        # What is wrong whatever a baseline says: held against itself, and nothing compiled.
+        replace(record, targets=[]) if before is None else before,
         record,
         policy=rules.policy,
         coverage_tolerance=rules.coverage_tolerance,
@@ -124,6 +120,25 @@ def _compare(record: Record, before: Record | None, rules: Rules) -> Comparison:
         min_coverage=rules.min_coverage,
         sources=rules.sources,
     )
-    found = rules.others(before)
-    comparison = with_findings(comparison, list(found), rules.policy) if found else comparison
+    comparison = with_findings(comparison, rules.others(before), rules.policy)
     return add_findings(comparison, rules.failures, rules.policy)
+
+
+def export_missing(stored: Stored, shown: str, policy: Policy) -> Comparison | None:
+    """The finding for a baseline whose export the test did not make; None where the policy ignores it.
+
+    A call behind a condition, an early return, a component that a generative model no longer has: nothing was compared,
+    so nothing else would say that something is gone.
+
+    Args:
+        stored: the baseline.
+        shown: the baseline's path as messages say it.
+        policy: verdicts by code.
+    """
+    verdict = policy.verdict("export.missing")
+    if verdict == IGNORE:
+        return None
+    name = stored.record.export if stored.record is not None else None
+    which = f"the export {name!r}" if name else "an export"
+    message = f"the test has a baseline for {which} that it did not make: {shown}"
+    return Comparison((Finding("export.missing", message, before=name or stored.path.stem, verdict=verdict),))

@@ -11,7 +11,8 @@ from msgspec import convert
 
 from pytest_htp.compare.finding import Comparison, Finding
 from pytest_htp.errors import HTPExportError
-from pytest_htp.format.record import CoverageRow, TokensRow
+from pytest_htp.format.record import CoverageRow, Record
+from pytest_htp.format.serialize import dict_of
 from pytest_htp.report.result import (
     BaselineState,
     ExportResult,
@@ -25,8 +26,7 @@ from pytest_htp.session.identity import nodeid_of, place_of
 
 if TYPE_CHECKING:
     from pytest_htp.session.judge import Judgement
-    from pytest_htp.session.made import Made
-    from pytest_htp.targets import HTPTarget
+    from pytest_htp.session.sharing import Made
 
 Row = Callable[..., ExportResult]
 
@@ -44,28 +44,28 @@ def row_of(item: pytest.Item, export_name: str, fail_on: str | None) -> Row:
     )
 
 
-def failed_row(row: Row, error: HTPExportError, before: Mapping[str, Any] | None, **more: Any) -> ExportResult:
+def failed_row(row: Row, error: HTPExportError, before: Record | None, **more: object) -> ExportResult:
     """An export that did not finish: what the earlier steps produced, and the record of its baseline."""
     data = error.data
     finding = Finding("step.failed", str(error).partition("\n")[0], before=None, after=error.step.value)
     return row(
-        model_class=data.model_class or (before["model"]["class"] if before is not None else None),
+        model_class=data.model_class or _class(before),
         verdict=finding["verdict"],
         outcome="failed",
         findings=_findings([finding]),
         steps=convert(data.steps, dict[str, StepRow]),
         seconds=data.export_time,
         coverage=convert(data.tagging_stats, CoverageRow) if data.tagging_stats else None,
-        coverage_before=_coverage(before),
+        coverage_before=before.coverage if before is not None else None,
         console_html=error.console_html,
-        before=before,
+        before=dict_of(before) if before is not None else None,
         error=StepError(step=error.step.value, type=type(error.cause).__name__, message=str(error)),
         **more,
     )
 
 
 def made_row(
-    row: Row, made: Made, record: dict[str, Any], before: Mapping[str, Any] | None, found: Judgement, **more: Any
+    row: Row, made: Made, record: Record, before: Record | None, found: Judgement, **more: object
 ) -> ExportResult:
     """An export that was made and judged; ``record`` is today's, ``before`` its baseline's."""
     export = made.export
@@ -73,20 +73,20 @@ def made_row(
         verdict=found.comparison.verdict,
         outcome="failed" if found.failed else "passed",
         findings=_findings(found.comparison.findings),
-        coverage=_coverage(record),
-        coverage_before=_coverage(before),
+        coverage=record.coverage,
+        coverage_before=before.coverage if before is not None else None,
         parity=export.data.parity,
         attestation=export.attestation,
         steps=convert(export.data.steps, dict[str, StepRow]),
         stages=[_stage_result(stage) for stage in export.data.stages],
         seconds=export.data.export_time,
         nodes=export.coverage.total_nodes,
-        bytes=record["weights"]["initializers"]["bytes"],
+        bytes=record.weights.initializers.bytes,
         baseline_status=found.state,
-        record=record,
-        before=before,
-        tokens=convert(record["tokens"], TokensRow) if "tokens" in record else None,
-        targets=[_target_row(target) for target in export.targets.values()],
+        record=dict_of(record),
+        before=dict_of(before) if before is not None else None,
+        tokens=record.tokens,
+        targets=[convert(target, TargetResult, from_attributes=True) for target in export.targets.values()],
         shared_with=made.shared_with,
         cached=made.cached,
         cache_note=made.note,
@@ -96,18 +96,16 @@ def made_row(
     )
 
 
-def missing_row(
-    row: Row, found: Comparison, before: Mapping[str, Any] | None, *, failed: bool, **more: Any
-) -> ExportResult:
+def missing_row(row: Row, found: Comparison, before: Record | None, *, failed: bool, **more: object) -> ExportResult:
     """A baseline whose export the test no longer makes."""
     return row(
         verdict=found.verdict,
         outcome="failed" if failed else "passed",
         findings=_findings(found.findings),
-        coverage_before=_coverage(before),
+        coverage_before=before.coverage if before is not None else None,
         baseline_status=BaselineState.NO_EXPORT,
-        model_class=before["model"]["class"] if before is not None else None,
-        before=before,
+        model_class=_class(before),
+        before=dict_of(before) if before is not None else None,
         **more,
     )
 
@@ -116,8 +114,8 @@ def _findings(findings: Iterable[Finding]) -> list[FindingRow]:
     return [convert(dict(finding), FindingRow) for finding in findings]
 
 
-def _coverage(record: Mapping[str, Any] | None) -> CoverageRow | None:
-    return convert(record["coverage"], CoverageRow) if record is not None else None
+def _class(record: Record | None) -> str | None:
+    return record.model.class_name if record is not None else None
 
 
 def _stage_result(described: Mapping[str, Any]) -> StageResult:
@@ -134,17 +132,4 @@ def _stage_result(described: Mapping[str, Any]) -> StageResult:
         parity=described.get("parity"),
         quality=quality.get("modules"),
         output_quality=quality.get("outputs"),
-    )
-
-
-def _target_row(target: HTPTarget) -> TargetResult:
-    return TargetResult(
-        name=target.name,
-        compiled=target.compiled,
-        seconds=target.seconds,
-        error=target.error,
-        partitions=target.partitions,
-        share=target.share,
-        placement=target.placement,
-        runs=list(target.runs),
     )

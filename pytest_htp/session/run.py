@@ -15,9 +15,8 @@ import pytest
 from pytest_htp.errors import HTPExportError
 from pytest_htp.session.extensions import Extensions
 from pytest_htp.session.identity import nodeid_of, test_id_of
-from pytest_htp.session.made import Made
 from pytest_htp.session.settings import RunSettings
-from pytest_htp.session.sharing import SharedExports
+from pytest_htp.session.sharing import Made, SharedExports
 from pytest_htp.session.terminal import terminal_of
 
 if TYPE_CHECKING:
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from pytest_htp.capture.models import ResolvedModel
     from pytest_htp.exporter import HTPExport
     from pytest_htp.exporter.options import ExportOptions
+    from pytest_htp.format.record import Record
     from pytest_htp.monitor import LiveProgress
 
 _KEY = pytest.StashKey["HtpRun"]()
@@ -175,7 +175,7 @@ class HtpRun:
         export_name: str,
         output_path: Path,
         export: HTPExport | None,
-        to_store: dict[str, Any] | None,
+        to_store: Record | None,
     ) -> str | None:
         """Put an export's files, without weights, and the baseline it would have where the report will be made of them.
 

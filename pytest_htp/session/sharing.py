@@ -10,7 +10,6 @@ from shutil import copyfile
 from typing import TYPE_CHECKING
 
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.session.made import Made
 
 if TYPE_CHECKING:
     from pytest_htp.exporter import HTPExport
@@ -19,6 +18,24 @@ if TYPE_CHECKING:
 # not keep forty.
 _MAX_ENTRIES = 16
 _MAX_BYTES = 2 * 2**30
+
+
+@dataclass(frozen=True)
+class Made:
+    """An export of a test, and whether it was made, shared with another test, or taken from the cache.
+
+    Attributes:
+        shared_with: node id of the test that made it, None where this one did.
+        cached: it was taken from the cache, by this test or the one it shares with.
+        note: what the cache says of it: ``hit``, ``miss: net.py changed``; empty without a cache.
+        contradiction: how the cache's entry differs; empty where it was not asked or agrees.
+    """
+
+    export: HTPExport
+    shared_with: str | None = None
+    cached: bool = False
+    note: str = ""
+    contradiction: str = ""
 
 
 @dataclass
@@ -65,20 +82,17 @@ def _with_files_in(export: HTPExport, folder: Path) -> HTPExport:
     path = folder / export.onnx_path.name
     try:
         save_model(export.program, path, structure_only=structure_only, parameters=set(export.parameters))
-        moved = {}
-        for name in ("metadata_path", "report_path", "console_path"):
-            source: Path = getattr(export, name)
-            moved[name] = folder / source.name
-            copyfile(source, moved[name])
+        for source in (export.metadata_path, export.report_path, export.console_path):
+            copyfile(source, folder / source.name)
         stages = {name: moved_to(stage, folder) for name, stage in export.stages.items()}
     except OSError as error:
         raise HTPUsageError(f"a shared export can't be written to {folder}: {error.strerror or error}") from error
     return replace(
         _own(export),
         onnx_path=path,
-        metadata_path=moved["metadata_path"],
-        report_path=moved["report_path"],
-        console_path=moved["console_path"],
+        metadata_path=folder / export.metadata_path.name,
+        report_path=folder / export.report_path.name,
+        console_path=folder / export.console_path.name,
         stages=stages,
     )
 

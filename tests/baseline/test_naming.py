@@ -13,8 +13,9 @@ from pytest_htp.baseline.naming import (
     artifact_stem,
     baseline_path,
     baseline_stem,
-    digest_of_file,
-    digest_of_test,
+    digest,
+    slug_and_digest,
+    slug_of_test,
     slugify,
 )
 
@@ -49,7 +50,10 @@ def test_different_exports_have_different_files_also_where_case_is_ignored(
 
 @given(ids, ids)
 def test_a_file_tells_its_test(test_id: str, name: str) -> None:
-    assert digest_of_file(f"{baseline_stem(test_id, name)}.json") == digest_of_test(test_id)
+    found = slug_and_digest(f"{baseline_stem(test_id, name)}.json")
+    assert found is not None
+    assert found[1] == digest(test_id)
+    assert name or found[0] == slug_of_test(test_id)
     assert baseline_stem(test_id, name) == baseline_stem(test_id, name)
 
 
@@ -62,13 +66,12 @@ def test_slugs_are_stable_and_never_empty(text: str) -> None:
 
 @given(st.text(max_size=300))
 def test_names_that_are_not_ours_have_no_test(name: str) -> None:
-    digest = digest_of_file(name)
-    assert digest is None or re.fullmatch(r"(?s).+-[0-9a-f]{8}\.json", name)
+    assert slug_and_digest(name) is None or re.fullmatch(r"(?s).+-[0-9a-f]{8}\.json", name)
 
 
 @pytest.mark.parametrize("name", ["README.json", "x.json", "x-0123abcd.txt", "x-0123ABCD.json", "-0123abcd.json"])
 def test_such_as(name: str) -> None:
-    assert digest_of_file(name) is None
+    assert slug_and_digest(name) is None
 
 
 def test_reports_tell_equally_named_tests_of_two_files_apart() -> None:

@@ -9,18 +9,21 @@ import pytest
 from msgspec import convert, to_builtins
 
 from pytest_htp.baseline.steps import with_stored_steps
-from pytest_htp.baseline.stored import Stored, carried_over
-from pytest_htp.format.record import QualityRow
+from pytest_htp.baseline.stored import Stored
+from pytest_htp.baseline.stored import carried_over as carried_over_record
+from pytest_htp.format.read import record_of
+from pytest_htp.format.record import QualityRow, Record
 from tests.compare._records import add_ops, bert, edited
 
 TOLERANCE = 6.0
 
 
-def quality(modules: list[dict[str, Any]], outputs: list[dict[str, Any]] | None = None) -> dict[str, Any]:
-    row: dict[str, Any] = to_builtins(
-        convert({"measured": True, "modules": modules, "outputs": outputs or []}, QualityRow)
-    )
-    return row
+def carried_over(before: dict[str, Any], current: dict[str, Any]) -> Record:
+    return carried_over_record(record_of(before), record_of(current), TOLERANCE)
+
+
+def quality(modules: list[dict[str, Any]], outputs: list[dict[str, Any]] | None = None) -> QualityRow:
+    return convert({"measured": True, "modules": modules, "outputs": outputs or []}, QualityRow)
 
 
 def number(sqnr: int | None, entering: int | None = None, **other: Any) -> dict[str, Any]:
@@ -28,8 +31,9 @@ def number(sqnr: int | None, entering: int | None = None, **other: Any) -> dict[
 
 
 def stored(before: dict[str, Any], now: dict[str, Any], tolerance: float = TOLERANCE) -> dict[str, Any]:
-    (row,) = with_stored_steps(quality([before]), quality([now]), tolerance)["modules"]
-    return dict(row)
+    (row,) = with_stored_steps(quality([before]), quality([now]), tolerance).modules
+    values: dict[str, Any] = to_builtins(row)
+    return values
 
 
 @pytest.mark.parametrize(
@@ -85,23 +89,23 @@ def with_stage(sqnr: int, decade: str = "1e-03", *, nodes: int = 0) -> dict[str,
         rows = stage["modules"]
         add_ops(next(row for row in rows if row["path"] == "pooler"), {"Mul": nodes})
     stage["parity"]["outputs"][0]["max_abs"] = decade
-    record["stages"] = [{**stage, "name": "int8", "quality": quality([number(sqnr)])}]
+    record["stages"] = [{**stage, "name": "int8", "quality": to_builtins(quality([number(sqnr)]))}]
     return record
 
 
 def test_a_stage_within_noise_leaves_the_file_as_it_is() -> None:
     before = with_stage(30)
-    assert carried_over(before, with_stage(27, "1e-04"), TOLERANCE) == before
-    assert carried_over(before, with_stage(24), TOLERANCE) == with_stage(24)
-    assert carried_over(before, with_stage(30, "1e-06"), TOLERANCE) == with_stage(30, "1e-06")
+    assert carried_over(before, with_stage(27, "1e-04")) == record_of(before)
+    assert carried_over(before, with_stage(24)) == record_of(with_stage(24))
+    assert carried_over(before, with_stage(30, "1e-06")) == record_of(with_stage(30, "1e-06"))
 
 
 def test_where_another_thing_changed_the_steps_stay() -> None:
     before = with_stage(30)
-    assert carried_over(before, with_stage(27, nodes=1), TOLERANCE) == with_stage(30, nodes=1)
-    assert carried_over(before, with_stage(24, nodes=1), TOLERANCE) == with_stage(24, nodes=1)
+    assert carried_over(before, with_stage(27, nodes=1)) == record_of(with_stage(30, nodes=1))
+    assert carried_over(before, with_stage(24, nodes=1)) == record_of(with_stage(24, nodes=1))
     opset = edited(lambda record: record["opset"].update({"": 99}), with_stage(27))
-    assert carried_over(before, opset, TOLERANCE)["stages"] == before["stages"]
+    assert carried_over(before, opset).stages == record_of(before).stages
 
 
 def test_what_today_could_not_measure_of_a_stage_stays_while_its_graph_does() -> None:
@@ -113,16 +117,16 @@ def test_what_today_could_not_measure_of_a_stage_stays_while_its_graph_does() ->
         return record
 
     before = with_stage(30)
-    assert carried_over(before, without(with_stage(30)), TOLERANCE) == before
-    assert carried_over(before, without(with_stage(30, nodes=1)), TOLERANCE) == without(with_stage(30, nodes=1))
+    assert carried_over(before, without(with_stage(30))) == record_of(before)
+    assert carried_over(before, without(with_stage(30, nodes=1))) == record_of(without(with_stage(30, nodes=1)))
     unasked = with_stage(30)
     del unasked["stages"][0]["quality"]
-    assert carried_over(before, unasked, TOLERANCE) == unasked
+    assert carried_over(before, unasked) == record_of(unasked)
 
 
 def test_a_stage_that_is_new_is_stored_as_it_is() -> None:
-    assert carried_over(bert(), with_stage(27), TOLERANCE) == with_stage(27)
-    assert carried_over(with_stage(27), bert(), TOLERANCE) == bert()
+    assert carried_over(bert(), with_stage(27)) == record_of(with_stage(27))
+    assert carried_over(with_stage(27), bert()) == record_of(bert())
 
 
 def measured(sqnr: int, peak: float | None) -> dict[str, Any]:
@@ -130,30 +134,35 @@ def measured(sqnr: int, peak: float | None) -> dict[str, Any]:
     record = with_stage(sqnr)
     known = {} if peak is None else {"values": 2}
     output = {"name": "y", "sqnr": sqnr, **known, **({} if peak is None else {"peak": peak})}
-    record["stages"][0]["quality"] = quality([number(sqnr, **known)], [output])
+    record["stages"][0]["quality"] = to_builtins(quality([number(sqnr, **known)], [output]))
     return record
+
+
+def stored_record(values: dict[str, Any]) -> Stored:
+    return Stored(Path("b.json"), record_of(values))
 
 
 @pytest.mark.parametrize(("now", "kept"), [(1.0005, 1.0), (1.002, 1.002)])
 def test_a_peak_that_is_the_same_on_another_machine_stays_where_a_number_moves(now: float, kept: float) -> None:
-    assert carried_over(measured(30, 1.0), measured(24, now), TOLERANCE) == measured(24, kept)
+    assert carried_over(measured(30, 1.0), measured(24, now)) == record_of(measured(24, kept))
 
 
 def test_where_no_number_moves_other_weights_and_sizes_change_nothing() -> None:
     other = measured(27, 2.0)
     for row in [*other["stages"][0]["quality"]["modules"], *other["stages"][0]["quality"]["outputs"]]:
         row["values"] = 6
-    assert carried_over(measured(30, 1.0), other, TOLERANCE) == measured(30, 1.0)
+    assert carried_over(measured(30, 1.0), other) == record_of(measured(30, 1.0))
     other["stages"][0]["quality"]["modules"][0]["sqnr"] = 24
-    stored = carried_over(measured(30, 1.0), other, TOLERANCE)["stages"][0]["quality"]
-    assert [(row["sqnr"], row["values"]) for row in [*stored["modules"], *stored["outputs"]]] == [(24, 6), (30, 6)]
-    assert stored["outputs"][0]["peak"] == 2.0
+    kept = carried_over(measured(30, 1.0), other).stages[0].quality
+    assert kept is not None
+    assert [(row.sqnr, row.values) for row in [*kept.modules, *kept.outputs]] == [(24, 6), (30, 6)]
+    assert kept.outputs[0].peak == 2.0
 
 
 def test_a_baseline_of_a_version_before_holds_what_it_could_and_gets_peaks_when_it_is_stored_anew() -> None:
-    before = Stored(Path("b.json"), measured(30, None))
-    assert before.holds(measured(27, 1.0), TOLERANCE)
-    assert not before.holds(measured(24, 1.0), TOLERANCE)
-    assert Stored(Path("b.json"), measured(30, 2.0)).holds(measured(30, 1.0), TOLERANCE)
-    assert not Stored(Path("b.json"), measured(30, 2.0)).holds(measured(24, 1.0), TOLERANCE)
-    assert carried_over(before.record, measured(27, 1.0), TOLERANCE) == measured(30, 1.0)
+    before = stored_record(measured(30, None))
+    assert before.holds(record_of(measured(27, 1.0)), TOLERANCE)
+    assert not before.holds(record_of(measured(24, 1.0)), TOLERANCE)
+    assert stored_record(measured(30, 2.0)).holds(record_of(measured(30, 1.0)), TOLERANCE)
+    assert not stored_record(measured(30, 2.0)).holds(record_of(measured(24, 1.0)), TOLERANCE)
+    assert carried_over(measured(30, None), measured(27, 1.0)) == record_of(measured(30, 1.0))

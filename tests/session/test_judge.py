@@ -9,9 +9,11 @@ import pytest
 
 from pytest_htp.baseline.stored import Stored
 from pytest_htp.compare.policy import Policy
+from pytest_htp.format.read import record_of
+from pytest_htp.format.record import Record
 from pytest_htp.report.result import BaselineState
-from pytest_htp.session.judge import Rules, Then, judge
-from pytest_htp.session.missing import export_missing
+from pytest_htp.session.judge import Judgement, Rules, Then, export_missing
+from pytest_htp.session.judge import judge as judge_record
 from tests.compare._records import add_ops, bert, changed, edited
 
 DRIFTED = changed(lambda rows: add_ops(rows["pooler"], {"Mul": 1}))
@@ -19,7 +21,11 @@ BAD = edited(lambda record: record["parity"].update(failed=["last_hidden_state"]
 
 
 def stored(record: dict[str, Any] | None = None, problem: str | None = None) -> Stored:
-    return Stored(Path("b.json"), record, problem)
+    return Stored(Path("b.json"), None if record is None else record_of(record), problem)
+
+
+def judge(record: dict[str, Any], baseline: Stored | None, rules: Rules, *, compares: bool = True) -> Judgement:
+    return judge_record(record_of(record), baseline, rules, compares=compares)
 
 
 def test_what_holds_is_confirmed() -> None:
@@ -79,7 +85,7 @@ def test_without_comparing_only_what_is_wrong_anyway_counts() -> None:
 
 
 def test_findings_of_other_plugins_count() -> None:
-    def others(before: dict[str, Any] | None) -> list[dict[str, Any]]:
+    def others(before: Record | None) -> list[dict[str, Any]]:
         return [] if before is None else [{"code": "x-team.size", "verdict": "regression", "message": "too large"}]
 
     found = judge(bert(), stored(bert()), Rules("drift", others=others))
@@ -93,8 +99,9 @@ def test_a_baseline_of_edition_1_holds_as_it_did() -> None:
         row.update(program=["Add"], params_bytes=4)
     today["untagged"]["program"] = ["Add"]
     today["outputs"][0]["value"] = "Add.0"
-    assert stored(bert()).holds(today, 6)
-    assert not stored(bert()).holds(edited(lambda record: record["graph"].update(nodes=1), today), 6)
+    assert stored(bert()).holds(record_of(today), 6)
+    other = edited(lambda record: record["graph"].update(nodes=1), today)
+    assert not stored(bert()).holds(record_of(other), 6)
 
 
 @pytest.mark.parametrize(
