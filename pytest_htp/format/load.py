@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.format.fold import unfold_rows
 from pytest_htp.format.read import record_of
+from pytest_htp.format.record import Record
 from pytest_htp.format.serialize import dict_of
 from pytest_htp.format.strict_json import strict_loads
 from pytest_htp.format.tensors import list_tensors
@@ -39,7 +40,12 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         HTPUsageError: for everything that isn't a readable, valid baseline.
     """
-    return loads(read_regular_file(path), source=os.fspath(path))
+    return dict_of(load_record(path))
+
+
+def load_record(path: str | os.PathLike[str]) -> Record:
+    """:func:`load`, typed."""
+    return _record(read_regular_file(path), os.fspath(path))
 
 
 def loads(text: str | bytes, source: str = "baseline") -> dict[str, Any]:
@@ -52,6 +58,10 @@ def loads(text: str | bytes, source: str = "baseline") -> dict[str, Any]:
     Raises:
         HTPUsageError: too large, not UTF-8, not JSON, too deep, NaN, another schema, or wrong types.
     """
+    return dict_of(_record(text, source))
+
+
+def _record(text: str | bytes, source: str) -> Record:
     values = parse_json(text, source)
     try:
         record = record_of(values)
@@ -61,7 +71,7 @@ def loads(text: str | bytes, source: str = "baseline") -> dict[str, Any]:
             list_tensors(graph.outputs)
     except HTPUsageError as error:
         raise HTPUsageError(f"{_name(source)}: {error}") from None
-    return dict_of(record)
+    return record
 
 
 def parse_json(text: str | bytes, source: str, limit: int = MAX_BYTES) -> Any:
