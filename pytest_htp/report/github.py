@@ -64,8 +64,8 @@ def _in_repository(path: str, *, root: Path, repository: Path) -> str:
 def _annotation(results: list[ExportResult], place: _Place) -> str:
     result = results[0]
     level = "error" if is_failed(result) else "warning"
-    label = views.verdict_label(result) or result.verdict
-    return _command(level, result, place, f"{label}: {inert(result.name, NAME_LIMIT)}", _message(results))
+    title = f"{views.shown_verdict(result)}: {inert(result.name, NAME_LIMIT)}"
+    return _command(level, result, place, title, _message(results))
 
 
 def _incomplete_annotation(entry: Incomplete, place: _Place) -> str:

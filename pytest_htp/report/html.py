@@ -14,13 +14,12 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pytest_htp.format.record import ModelRow
 from pytest_htp.report import shipped, views
 from pytest_htp.report.headline import attention_words, headline
 from pytest_htp.report.model import by_severity, needs_attention
-from pytest_htp.report.names import key_of, under_labels
+from pytest_htp.report.names import Key, key_of, under_labels
 from pytest_htp.report.result import ExportResult, Report
 from pytest_htp.report.text import NAME_LIMIT, duration, inert, message_lines, number, percent, size
 from pytest_htp.report.tree import TreeNode, build_tree, limit_rows
@@ -29,6 +28,7 @@ from pytest_htp.text import plural
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 TEMPLATES = Path(__file__).parent / "templates"
 SYMBOLS = {
@@ -81,13 +81,15 @@ def render_pages(report: Report) -> Iterator[tuple[str, str]]:
         yield name, template.render(context, page=page, exports=exports, elsewhere=elsewhere)
 
 
-def _index(ordered: Sequence[ExportResult], shown: Mapping[Any, ExportResult], names: Sequence[str]) -> list[Any]:
+def _index(
+    ordered: Sequence[ExportResult], shown: Mapping[Key, ExportResult], names: Sequence[str]
+) -> list[tuple[str, str, str, str]]:
     """Every export of a report of many pages by name: link, name, file, verdict."""
     rows = []
     for place, result in enumerate(ordered):
         named, target = shown[key_of(result)], names[place // PAGE_SIZE]
         link = f"{target if target != names[0] else ''}#{views.anchor(result)}"
-        rows.append((link, named.name, named.file or "", views.verdict_label(result) or result.verdict))
+        rows.append((link, named.name, named.file or "", views.shown_verdict(result)))
     return sorted(rows, key=lambda row: (row[1], row[2]))
 
 
@@ -100,7 +102,7 @@ def render_tree(result: ExportResult) -> str:
     return _environment().get_template("fragment.html.j2").render(tree=tree, findings=result.findings)
 
 
-def _export_view(result: ExportResult, named: ExportResult) -> dict[str, Any]:
+def _export_view(result: ExportResult, named: ExportResult) -> dict[str, object]:
     """``named``: the same under the name that it is shown by."""
     from pytest_htp.report.console import console_html
 
@@ -113,24 +115,23 @@ def _export_view(result: ExportResult, named: ExportResult) -> dict[str, Any]:
             ("operations", "floating-point operations", treemap(tree, shipped.own_flops(tree))),
         ]
         limit_rows(tree, ROW_LIMIT)
-    record = result.current
     return {
         "result": named,
         "id": views.anchor(result),
         "model": views.model_class(result),
-        "model_facts": record.model if record else ModelRow(class_name=""),
-        "graph": record.graph if record else None,
-        "untagged": record.untagged if record else None,
+        "record": result.current,
         "attention": needs_attention(result),
         "error_lines": message_lines(result.error.message or "", _TEXT_LIMIT) if result.error else [],
-        "label": views.verdict_label(result),
+        "verdict": views.shown_verdict(result),
+        "kind": views.verdict_kind(result),
         "accept": result.accept_command(),
         "accept_title": views.accept_title(result),
         "states": views.state_words(result),
-        "nodes_change": views.change(result.nodes, views.nodes_before(result)),
-        "bytes_change": views.size_change(result.bytes, views.bytes_before(result)),
+        "nodes_change": views.nodes_change(result),
+        "bytes_change": views.bytes_change(result),
         "coverage": views.coverage_view(result),
-        "attestation": views.attestation_view(result),
+        "attestation": result.attested,
+        "attested_change": views.attested_change(result),
         "parity": views.parity_view(result),
         "stages": shipped.stages_view(result),
         "journey": shipped.modules_view(result),
@@ -168,7 +169,7 @@ def row_changes(node: TreeNode) -> list[tuple[str, str, str]]:
     return changes
 
 
-def flatten_environment(environment: Mapping[str, Any]) -> list[tuple[str, str]]:
+def flatten_environment(environment: Mapping[str, object]) -> list[tuple[str, str]]:
     """``{"python": …, "toolchain": {"torch": …}}`` as (name, value) pairs."""
     pairs: list[tuple[str, str]] = []
     for name, value in sorted(environment.items()):
@@ -208,7 +209,6 @@ def _environment() -> Environment:
         incomplete_limit=INCOMPLETE_LIMIT,
         many=MANY,
         row_changes=row_changes,
-        label_kind=views.label_kind,
         plural=plural,
         map_width=WIDTH,
         map_height=HEIGHT,
@@ -216,7 +216,7 @@ def _environment() -> Environment:
     return environment
 
 
-def _finalize(value: Any) -> Any:
+def _finalize(value: object) -> object:
     """Make every plain string inert; ``Markup`` (ours) passes."""
     if type(value) is not str or (len(value) < _TEXT_LIMIT and value.isprintable()):
         return value
@@ -224,7 +224,7 @@ def _finalize(value: Any) -> Any:
 
 
 @lru_cache(maxsize=2)
-def _asset(name: str) -> Any:
+def _asset(name: str) -> Markup:
     from markupsafe import Markup
 
     return Markup((TEMPLATES / name).read_text(encoding="utf-8"))  # a file of ours

@@ -105,28 +105,24 @@ def _fit(chunks: Iterable[str], room: int) -> tuple[list[str], int]:
 
 def _rows(exports: Iterable[ExportResult]) -> Iterable[str]:
     for result in exports:
-        label = views.verdict_label(result)
-        verdict = f"{_icon(result)} {label or result.verdict}"
+        verdict = f"{_icon(result)} {views.shown_verdict(result)}"
         if states := views.state_words(result):
             verdict += "<br>" + text(", ".join(states))
         model = views.model_class(result)
-        coverage = views.coverage_view(result)
-        parity = views.parity_view(result)
         cells = (
             verdict,
             code(result.name) + (f"<br>{code(model)}" if model else ""),
-            _with(number(result.nodes), views.change(result.nodes, views.nodes_before(result))),
-            _with(size(result.bytes), views.size_change(result.bytes, views.bytes_before(result))),
-            _with(coverage["text"], coverage["change"]) if coverage else "–",
-            text(str(parity["worst"])) if parity and parity["measured"] else "–",
+            _with(number(result.nodes), views.nodes_change(result)),
+            _with(size(result.bytes), views.bytes_change(result)),
+            _with(*views.coverage_words(result)),
+            text(views.worst_difference(result)),
             "cached" if result.cached else duration(result.seconds),
         )
         yield f"| {' | '.join(cells)} |\n"
 
 
 def _icon(result: ExportResult) -> str:
-    label = views.verdict_label(result)
-    return _ICONS[views.label_kind(label) if label else result.verdict]
+    return _ICONS[views.verdict_kind(result)]
 
 
 def _with(value: str, delta: str) -> str:
@@ -136,10 +132,10 @@ def _with(value: str, delta: str) -> str:
 def _toolchain_line(changed: Iterable[ExportResult]) -> str:
     """The toolchain changes of all exports, once: the likely cause is worth a line of its own."""
     changes = {
-        f"{row['name']} {row['before']} → {row['after']}": None
+        f"{name} {before} → {after}": None
         for result in changed
-        for row in views.toolchain_view(result)
-        if row["changed"] and not row["name"].startswith("opset ")
+        for name, before, after, differs in views.toolchain_view(result)
+        if differs and not name.startswith("opset ")
     }
     if not changes:
         return ""
@@ -149,15 +145,12 @@ def _toolchain_line(changed: Iterable[ExportResult]) -> str:
 
 
 def _details(result: ExportResult, *, short: bool = False) -> str:
-    label = views.verdict_label(result)
-    icon = _icon(result)
-    label = label or result.verdict
     findings = result.findings
     count = plural(len(findings), "finding")
     lines = [
         "",
         "<details>",
-        f"<summary>{icon} {label}: {code(result.name)}, {count}</summary>",
+        f"<summary>{_icon(result)} {views.shown_verdict(result)}: {code(result.name)}, {count}</summary>",
         "",
     ]
     if result.error:

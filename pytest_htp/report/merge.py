@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from pytest_htp.compare.verdicts import VERDICTS
 from pytest_htp.errors import HTPUsageError
@@ -78,7 +77,7 @@ def read_report(directory: Path) -> Report:
     path = directory / "report.json"
     try:
         text = path.read_text(encoding="utf-8")
-        values: Any = strict_loads(text)
+        values: object = strict_loads(text)
     except OSError as error:
         reason = error.strerror or error
         raise HTPUsageError(f"{path}: {reason}; expected a directory that pytest --htp-report=DIR wrote") from error
@@ -156,13 +155,14 @@ def _choose(shards: Sequence[tuple[Path, Report]]) -> tuple[list[tuple[Path, Exp
     return list(chosen.values()), notes
 
 
-def _environment(environments: Sequence[Mapping[str, Any]], notes: list[str]) -> dict[str, Any]:
+def _environment(environments: Sequence[Mapping[str, object]], notes: list[str]) -> dict[str, object]:
     """The common environment; where shards differ, all values, and a note."""
-    merged: dict[str, Any] = {}
+    merged: dict[str, object] = {}
     for name in sorted({name for environment in environments for name in environment}):
         values = [environment[name] for environment in environments if name in environment]
-        if all(isinstance(value, Mapping) for value in values):
-            merged[name] = _environment(values, notes)
+        tables = [value for value in values if isinstance(value, Mapping)]
+        if len(tables) == len(values):
+            merged[name] = _environment(tables, notes)
         elif all(value == values[0] for value in values):
             merged[name] = values[0]
         else:

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
-from msgspec import to_builtins
+from msgspec import convert, to_builtins
 from msgspec.structs import replace
 
 from pytest_htp.compare.verdicts import VERDICTS, worst
-from pytest_htp.report.result import SCHEMA, BaselineState, ExportResult, Incomplete, Report, Shard, Totals
+from pytest_htp.monitor.jsontext import clean
+from pytest_htp.report.result import SCHEMA, BaselineState, Environment, ExportResult, Incomplete, Report, Shard, Totals
 
 CHANGED = VERDICTS[:4]  # verdicts that say the export itself differs; "info" is about its surroundings
 
 
 def build_report(
     results: Iterable[ExportResult],
-    environment: Mapping[str, Any],
+    environment: Mapping[str, object],
     *,
     notes: Sequence[str] = (),
     incomplete: Iterable[Incomplete] = (),
@@ -38,7 +37,7 @@ def build_report(
     exports = sorted(results, key=lambda item: (item.nodeid, item.name))
     return Report(
         schema=SCHEMA,
-        environment=dict(environment),
+        environment=convert(environment, Environment),
         totals=_totals(exports),
         notes=list(notes),
         incomplete=_incomplete(incomplete),
@@ -97,18 +96,13 @@ def by_severity(exports: Iterable[ExportResult]) -> list[ExportResult]:
 
 def needs_attention(result: ExportResult) -> bool:
     """True for an export a reviewer has to look at: changed, failed, or without a baseline, or with an old one."""
-    unwritten = result.baseline_status is BaselineState.UNWRITTEN
-    return result.verdict in CHANGED or result.outcome != "passed" or is_missing(result) or unwritten
+    absent = result.baseline_status in (BaselineState.MISSING, BaselineState.UNWRITTEN)
+    return result.verdict in CHANGED or result.outcome != "passed" or absent
 
 
 def is_failed(result: ExportResult) -> bool:
     """True where the test failed, for whatever reason."""
     return result.outcome not in ("passed", "skipped")
-
-
-def is_missing(result: ExportResult) -> bool:
-    """True where there is no baseline to compare with."""
-    return result.baseline_status is BaselineState.MISSING
 
 
 def dump_report(report: Report) -> str:
@@ -119,16 +113,8 @@ def dump_report(report: Report) -> str:
     return "{\n" + "\n".join(lines) + f'\n"exports":[\n{exports}\n]\n}}\n'
 
 
-def _dumps(value: Any) -> str:
+def _dumps(value: object) -> str:
     try:
         return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except ValueError:  # NaN or infinity, which are not JSON: not a measurement, so null
-        return json.dumps(_finite(value), sort_keys=True, separators=(",", ":"))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+        return json.dumps(clean(value), sort_keys=True, separators=(",", ":"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from importlib import import_module
-from typing import Any
 
 from pytest_htp.report import views
 from pytest_htp.report.console import console_html
@@ -13,7 +12,7 @@ from pytest_htp.report.result import ExportResult
 from pytest_htp.report.text import MESSAGE_LIMIT, NAME_LIMIT, inert
 
 
-def html_extras(results: Iterable[ExportResult]) -> list[dict[str, Any]]:
+def html_extras(results: Iterable[ExportResult]) -> list[object]:
     """Entries to append to ``report.extras``; empty where pytest-html is not installed.
 
     They are plain JSON, so they survive xdist. The caller checks ``pluginmanager.hasplugin("html")`` first.
@@ -22,17 +21,13 @@ def html_extras(results: Iterable[ExportResult]) -> list[dict[str, Any]]:
         extras = import_module("pytest_html.extras")
     except ImportError:
         return []
-    found: list[dict[str, Any]] = []
-    for result in results:
-        found.append(extras.html(_fragment(result)))
-    return found
+    return [extras.html(_fragment(result)) for result in results]
 
 
 def _fragment(result: ExportResult) -> str:
     from markupsafe import Markup
 
-    label = views.verdict_label(result) or result.verdict
-    parts = [Markup("<div class='htp'><p><strong>ONNX export: {}</strong></p>").format(label)]
+    parts = [Markup("<div class='htp'><p><strong>ONNX export: {}</strong></p>").format(views.shown_verdict(result))]
     if result.findings:
         items = Markup("").join(
             Markup("<li>{} <code>{}</code> {}: {}</li>").format(

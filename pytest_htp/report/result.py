@@ -5,18 +5,21 @@ An :class:`ExportResult` is made once, by the process that ran the test, and cha
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from functools import cached_property
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal, TypeVar
 
-import msgspec
 from msgspec import Meta, Struct, field
+from msgspec.structs import replace
 
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.format.read import record_of, typed
 from pytest_htp.format.record import AttestationRow, Count, CoverageRow, Histogram, Percent, Record, TokensRow
 from pytest_htp.format.serialize import dict_of
 
+T = TypeVar("T")
 SCHEMA: Final = "pytest-htp/report/1"
 REMEDY = "is it as pytest --htp-report wrote it?"
 
@@ -24,7 +27,9 @@ Line = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 Seconds = Annotated[float, Meta(ge=0, le=1e12)]
 Verdict = Annotated[str, Meta(pattern="^(breaking|regression|drift|improvement|info|unchanged)$")]
 Scalar = str | int | float | bool | None
-Json = dict[str, Any]
+Environment = dict[str, Scalar | dict[str, Scalar]]
+Value = Annotated[object, Meta(description="any JSON value", extra_json_schema={})]
+Json = dict[str, Value]
 Difference = Annotated[
     float | str | None, Meta(description="PyTorch against ONNX Runtime; null: not finite, text: a baseline's decade")
 ]
@@ -59,8 +64,8 @@ class FindingRow(_Row, frozen=True, kw_only=True):
     verdict: Verdict
     module: str | None
     message: str
-    before: Any
-    after: Any
+    before: Value
+    after: Value
     stage: str | None = None
 
 
@@ -200,6 +205,16 @@ class ExportResult(_Row, frozen=True, kw_only=True, dict=True):
         """``before``, typed."""
         return None if not self.before else record_of(self.before)
 
+    @cached_property
+    def compared(self) -> MeasuredParity | None:
+        """``parity``, typed."""
+        return _typed_part(self.parity, MeasuredParity, "parity")
+
+    @cached_property
+    def attested(self) -> AttestationRow | None:
+        """``attestation``, typed."""
+        return _typed_part(self.attestation, AttestationRow, "attestation")
+
     def accept_command(self) -> str:
         """The command that settles what the baseline says; empty where there is nothing (left) to accept."""
         state = self.baseline_status
@@ -245,7 +260,7 @@ class Report(_Row, frozen=True, kw_only=True):
     """
 
     schema: Literal["pytest-htp/report/1"]
-    environment: dict[str, Scalar | dict[str, Scalar]]
+    environment: Environment
     totals: Totals
     notes: list[str]
     incomplete: list[Incomplete] = field(default_factory=list)
@@ -253,31 +268,42 @@ class Report(_Row, frozen=True, kw_only=True):
     exports: list[ExportResult]
 
 
-class _Compared(_Row, frozen=True, kw_only=True):
+class OutputDifference(_Row, frozen=True, kw_only=True):
+    """One graph output; ``beyond`` is the share (0 to 1) of its elements that are beyond tolerance."""
+
     name: str
     max_abs: Difference = None
     max_rel: Difference = None
     beyond: float | None = None
+    shape_mismatch: str | None = None
+    undeclared: list[int] | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether values or shapes are beyond what is tolerated."""
+        return bool(self.beyond or self.shape_mismatch or self.undeclared)
 
 
-class _Entering(_Row, frozen=True, kw_only=True):
+class Entering(_Row, frozen=True, kw_only=True):
+    """The module where an error enters."""
+
     module: str
     max_abs: Difference = None
     max_rel: Difference = None
 
 
-class _Parity(_Row, frozen=True, kw_only=True):
+class MeasuredParity(_Row, frozen=True, kw_only=True):
     """As far as reports read it; what else was measured is passed on."""
 
     measured: bool
-    reason: str = ""
-    outputs: list[_Compared] = field(default_factory=list)
-    input_sets: dict[str, list[_Compared]] = field(default_factory=dict)
-    first_divergence: _Entering | str | None = None
+    reason: str | None = None
+    outputs: list[OutputDifference] = field(default_factory=list)
+    input_sets: dict[str, list[OutputDifference]] = field(default_factory=dict)
+    first_divergence: Entering | str | None = None
     failed: list[str] = field(default_factory=list)
 
 
-def report_of(values: Any) -> Report:
+def report_of(values: object) -> Report:
     """The report that JSON values describe.
 
     Raises:
@@ -286,26 +312,28 @@ def report_of(values: Any) -> Report:
     report = typed(values, Report, remedy=REMEDY, whole="the report")
     exports = []
     for place, result in enumerate(report.exports):
-        try:
-            exports.append(msgspec.structs.replace(result, **_checked(result)))
-        except HTPUsageError as error:
-            raise HTPUsageError(f"exports[{place}].{error}") from None
-    return msgspec.structs.replace(report, exports=exports)
+        with _named(f"exports[{place}]."):
+            result.compared, result.attested  # noqa: B018 - looked through, and passed on as they are
+            with _named("record: "):
+                record = None if result.record is None else dict_of(record_of(result.record))
+            with _named("before: "):
+                before = None if result.before is None else dict_of(record_of(result.before))
+            exports.append(replace(result, record=record, before=before))
+    return replace(report, exports=exports)
 
 
-def _checked(result: ExportResult) -> dict[str, Any]:
-    """Records in today's edition; the measured parts, which are passed on as they are, looked through."""
-    for name, kind in (("parity", _Parity), ("attestation", AttestationRow)):
-        if (part := getattr(result, name)) is not None:
-            try:
-                typed(part, kind, remedy=REMEDY, whole="it")
-            except HTPUsageError as error:
-                raise HTPUsageError(f"{name}.{error}") from None
-    records: dict[str, Any] = {}
-    for name in ("record", "before"):
-        if (part := getattr(result, name)) is not None:
-            try:
-                records[name] = dict_of(record_of(part))
-            except HTPUsageError as error:
-                raise HTPUsageError(f"{name}: {error}") from None
-    return records
+def _typed_part(part: Json | None, kind: type[T], name: str) -> T | None:
+    found = None
+    with _named(f"{name}."):
+        if part is not None:
+            found = typed(part, kind, remedy=REMEDY, whole="it")
+    return found
+
+
+@contextmanager
+def _named(place: str) -> Iterator[None]:
+    """What is wrong with a part is said with its place."""
+    try:
+        yield
+    except HTPUsageError as error:
+        raise HTPUsageError(f"{place}{error}") from None

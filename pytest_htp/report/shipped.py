@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any
 
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.format.execution import execution_order
@@ -24,10 +24,10 @@ from pytest_htp.format.record import (
     TargetRecord,
 )
 from pytest_htp.report.paths import parse_path
-from pytest_htp.report.result import ExportResult
+from pytest_htp.report.result import ExportResult, TargetResult
 from pytest_htp.report.text import number, percent, size
 from pytest_htp.report.tree import TreeNode, walk
-from pytest_htp.report.views import change
+from pytest_htp.report.views import bar, change
 from pytest_htp.text import plural
 
 # Rows of one table on the page; report.json has all of them.
@@ -40,35 +40,36 @@ _MODULE_LIMIT = 20_000
 _OPERATORS = 3  # named in a cell
 
 
-def stages_view(result: ExportResult) -> list[dict[str, Any]]:
-    """One entry per stage: what it did in one line, and the shares of its nodes."""
+@dataclass(frozen=True, slots=True)
+class StageView:
+    """What a stage did in one line, or why it failed; ``nodes`` of its graph, ``change`` against the baseline's."""
+
+    name: str
+    did: str
+    error: str = ""
+    seconds: float | None = None
+    nodes: int | None = None
+    change: str = ""
+    coverage: str = "–"
+
+
+def stages_view(result: ExportResult) -> list[StageView]:
+    """The stages as they ran, then those that failed."""
     seconds = {stage.name: stage.seconds for stage in result.stages}
     known = {stage.name: stage.graph.nodes for stage in result.stored.stages} if result.stored else {}
-    entries = [_failed(stage.name, stage.error) for stage in result.stages if stage.error]
-    made = []
     graphs: list[GraphRecord] = [result.current, *result.current.stages] if result.current else []
-    for previous, stage in zip(graphs, result.current.stages if result.current else (), strict=False):
-        nodes = stage.graph.nodes
-        made.append(
-            {
-                "name": stage.name,
-                "seconds": seconds.get(stage.name),
-                "error": "",
-                "nodes": nodes,
-                "change": change(nodes, known.get(stage.name)),
-                "did": _did(previous, stage),
-                "coverage": percent(stage.coverage.coverage),
-                "none": stage.coverage.none,
-            }
+    made = [
+        StageView(
+            name=stage.name,
+            did=_did(previous, stage),
+            seconds=seconds.get(stage.name),
+            nodes=stage.graph.nodes,
+            change=change(stage.graph.nodes, known.get(stage.name)),
+            coverage=percent(stage.coverage.coverage),
         )
-    return made + entries
-
-
-def _failed(name: str, error: str | None) -> dict[str, Any]:
-    return {
-        "name": name, "seconds": None, "error": error or "", "nodes": None, "change": "", "did": "", "coverage": "–",
-        "none": 0,
-    }  # fmt: skip
+        for previous, stage in zip(graphs, result.current.stages if result.current else (), strict=False)
+    ]
+    return made + [StageView(stage.name, "", stage.error) for stage in result.stages if stage.error]
 
 
 def _did(before: GraphRecord, after: GraphRecord) -> str:
@@ -92,7 +93,7 @@ def _operators(graph: GraphRecord) -> Counter[str]:
     return counts
 
 
-def modules_view(result: ExportResult) -> dict[str, Any] | None:
+def modules_view(result: ExportResult) -> dict[str, object] | None:
     """Module × stage: nodes, operators and evidence of the modules that any stage changed; None without stages."""
     record = result.current
     if record is None or not record.stages or sum(len(row.path) > 0 for row in record.modules) > _MODULE_LIMIT:
@@ -101,8 +102,7 @@ def modules_view(result: ExportResult) -> dict[str, Any] | None:
     paths = list(dict.fromkeys(path for column in columns for path in column))
     cells = {path: tuple(column.get(path, ("–", "")) for column in columns) for path in paths}
     changed = {path: row for path, row in cells.items() if len({text for text, _ in row}) > 1}
-    rows = _folded(changed)
-    return {"columns": ["export", *(stage.name for stage in record.stages)], **_limited(rows)}
+    return {"columns": ["export", *(stage.name for stage in record.stages)], **_table(changed)}
 
 
 def _cells(rows: Iterable[ModuleRow]) -> dict[str, tuple[str, str]]:
@@ -123,15 +123,12 @@ def _modules(pattern: str) -> list[str]:
         return [pattern]
 
 
-def _folded(cells: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Rows of equal cells, their paths folded."""
-    groups: dict[Any, list[str]] = {}
+def _table(cells: Mapping[str, tuple[object, ...]]) -> dict[str, Sequence[object] | int]:
+    """Rows of equal cells, their paths folded, as many as there is room for."""
+    groups: dict[tuple[object, ...], list[str]] = {}
     for path, row in cells.items():
         groups.setdefault(row, []).append(path)
-    return [{"path": pattern, "cells": row} for row, paths in groups.items() for pattern in fold_paths(paths)]
-
-
-def _limited(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    rows = [(pattern, row) for row, paths in groups.items() for pattern in fold_paths(paths)]
     return {"rows": rows[:ROW_LIMIT], "omitted": max(0, len(rows) - ROW_LIMIT)}
 
 
@@ -143,10 +140,10 @@ def _measured(record: Record | None) -> dict[str, QualityRow]:
     return {name: quality for name, quality in found.items() if quality is not None}
 
 
-def quality_view(result: ExportResult) -> list[dict[str, Any]]:
+def quality_view(result: ExportResult) -> list[dict[str, object]]:
     """Per stage: SQNR of outputs and modules, worst first, and its course over the modules."""
     known = _measured(result.stored)
-    views: list[dict[str, Any]] = []
+    views: list[dict[str, object]] = []
     for name, quality in _measured(result.current).items():
         if not quality.measured:
             views.append({"name": name, "reason": quality.reason or "not measured"})
@@ -196,61 +193,39 @@ def _course(measured: Iterable[tuple[int, ModuleQualityRow]], order: Callable[[s
     )
 
 
-def targets_view(result: ExportResult) -> dict[str, Any] | None:
+def targets_view(result: ExportResult) -> dict[str, object] | None:
     """Targets with their shares, and module × target: of modules not wholly on their target, and of all."""
     targets = result.current.targets if result.current else []
     names = [target.name for target in targets]
     failed = [item for item in result.targets if not item.compiled and item.name not in names]
     if not targets and not failed:
         return None
-    seconds = {item.name: item.seconds for item in result.targets}
-    runs = {item.name: item.runs for item in result.targets}
-    summaries = [
-        {
-            "name": target.name,
-            "compiled": target.compiled,
-            "error": target.error or "",
-            "partitions": target.partitions,
-            "share": percent(target.share),
-            "runs": _runs(runs.get(target.name) or (), target.device),
-            "seconds": seconds.get(target.name),
-            "options": ", ".join(f"{name}={value}" for name, value in sorted(target.options.items())),
-        }
-        for target in targets
-    ] + [
-        {
-            "name": item.name, "compiled": False, "error": item.error or "", "partitions": None, "share": "–",
-            "runs": [], "seconds": item.seconds, "options": "",
-        }
-        for item in failed
-    ]  # fmt: skip
+    ran = {item.name: item for item in result.targets}
+    every: list[TargetRecord | TargetResult] = [*targets, *failed]
+    summaries = []
+    for target in every:
+        here = ran.get(target.name)
+        options = target.options if isinstance(target, TargetRecord) else {}
+        runs = here.runs if here is not None else []
+        summaries.append(
+            {
+                "target": target,
+                "options": ", ".join(f"{name}={value}" for name, value in sorted(options.items())),
+                "seconds": here.seconds if here is not None else None,
+                "runs": bar(runs, sum(count for _, count in runs)),  # nodes in execution order, by device
+            }
+        )
     columns = [_placed(target) for target in targets]
     paths = list(dict.fromkeys(path for column in columns for path in column))
-    cells = {path: tuple(column.get(path, ("", False))[0] or "–" for column in columns) for path in paths}
-    elsewhere = {
-        path: row for path, row in cells.items() if any(column.get(path, ("", False))[1] for column in columns)
-    }
-    tables = {
-        "Modules with nodes elsewhere": _limited(_folded(elsewhere)),
-        "All modules": _limited(_folded(cells)),
-    }
+    cells = {path: tuple(column.get(path, ("–", False)) for column in columns) for path in paths}
+    words = {path: tuple(text for text, _ in row) for path, row in cells.items()}
+    elsewhere = {path: row for path, row in words.items() if any(fallback for _, fallback in cells[path])}
+    tables = {"Modules with nodes elsewhere": _table(elsewhere), "All modules": _table(words)}
     return {
         "summaries": summaries,
         "columns": names,
-        "tables": {title: rows for title, rows in tables.items() if rows["rows"]},
+        "tables": {title: table for title, table in tables.items() if table["rows"]},
     }
-
-
-def _runs(runs: Sequence[tuple[str, int]], device: str) -> list[dict[str, Any]]:
-    """Nodes in execution order as parts of a bar 100 wide, one a run on one device."""
-    total = sum(count for _, count in runs)
-    parts, x = [], 0.0
-    for name, count in runs:
-        width = 100 * count / total
-        kind = "direct" if name == device else "none"
-        parts.append({"device": name, "count": count, "kind": kind, "x": round(x, 2), "width": round(width, 2)})
-        x += width
-    return parts
 
 
 def _placed(target: TargetRecord) -> dict[str, tuple[str, bool]]:

@@ -12,7 +12,7 @@ from pytest_htp.report.headline import incomplete_words
 from pytest_htp.report.model import CHANGED, by_severity, needs_attention
 from pytest_htp.report.names import cut_apart, key_of, labels
 from pytest_htp.report.result import BaselineState, ExportResult, Report
-from pytest_htp.report.text import inert, percent
+from pytest_htp.report.text import inert, number
 from pytest_htp.text import plural
 
 WIDTH = 80
@@ -100,13 +100,13 @@ def _table(exports: Sequence[ExportResult], width: int) -> Iterator[Line]:
 
 
 def _cells(result: ExportResult, name: str, model: str) -> list[str]:
-    coverage = result.coverage
+    coverage, delta = views.coverage_words(result)
     return [
-        views.verdict_label(result) or result.verdict,
+        views.shown_verdict(result),
         name,
         model,
-        _with("-" if result.nodes is None else f"{result.nodes:,}", _node_change(result)),
-        _with(percent(coverage.coverage if coverage else None).replace("–", "-"), _coverage_change(result)),
+        _ascii(f"{number(result.nodes)} {views.nodes_change(result)}"),
+        _ascii(f"{coverage} {delta.removesuffix(' pt')}"),
         "cached" if result.cached else _seconds(result.seconds),
     ]
 
@@ -115,23 +115,8 @@ def _seconds(seconds: float | None) -> str:
     return "-" if seconds is None else f"{seconds:.1f}" if seconds < 1000 else f"{seconds:.0f}"
 
 
-def _node_change(result: ExportResult) -> str:
-    return _ascii(views.change(result.nodes, views.nodes_before(result)))
-
-
-def _coverage_change(result: ExportResult) -> str:
-    now, before = result.coverage, result.coverage_before
-    if now is None or before is None:
-        return ""
-    return _ascii(views.change(now.coverage, before.coverage))
-
-
-def _with(value: str, delta: str) -> str:
-    return f"{value} {delta}" if delta else value
-
-
 def _ascii(text: str) -> str:
-    return text.replace("−", "-")
+    return text.replace("−", "-").replace("–", "-").rstrip()
 
 
 def _row(cells: Sequence[str], widths: Mapping[str, int]) -> str:
@@ -160,11 +145,10 @@ def _columns(text: str) -> int:
 
 
 def _markup(result: ExportResult) -> dict[str, bool]:
-    if label := views.verdict_label(result):
-        if views.label_kind(label) != "open":
-            return _MARKUP[views.label_kind(label)]
+    kind = views.verdict_kind(result)
+    if kind == "open":
         return {"yellow": True} if needs_attention(result) else {}
-    return _MARKUP[result.verdict]
+    return _MARKUP[kind]
 
 
 def _next_steps(

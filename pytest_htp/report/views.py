@@ -10,12 +10,11 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from pytest_htp.compare.verdicts import VERDICTS
 from pytest_htp.format.record import Record, TensorRow
 from pytest_htp.report.model import is_failed
-from pytest_htp.report.result import BaselineState, ExportResult, FindingRow, StepError
+from pytest_htp.report.result import BaselineState, Entering, ExportResult, FindingRow, StepError
 from pytest_htp.report.text import NAME_LIMIT, duration, inert, percent, signed, size
 from pytest_htp.vocabulary import HTPExportStep
 
@@ -49,7 +48,7 @@ def accept_title(result: ExportResult) -> str:
     return titles.get(result.baseline_status, "Accept the change")
 
 
-def value_text(value: Any) -> str:
+def value_text(value: object) -> str:
     """A finding's ``before`` or ``after`` on one line."""
     if value is None:
         return "–"
@@ -95,9 +94,20 @@ def label_kind(label: str) -> str:
     return "breaking" if label in _FAILURES else "open"
 
 
+def shown_verdict(result: ExportResult) -> str:
+    """The verdict, or what to say in its place."""
+    return verdict_label(result) or result.verdict
+
+
+def verdict_kind(result: ExportResult) -> str:
+    """The verdict whose colour and symbol an export has, or ``open``: nothing to judge yet."""
+    label = verdict_label(result)
+    return label_kind(label) if label else result.verdict
+
+
 def verdict_counts(exports: Iterable[ExportResult]) -> dict[str, int]:
     """Exports by verdict, worst first, then by the reason for which they were not compared; no zeros."""
-    counts = Counter(verdict_label(result) or result.verdict for result in exports)
+    counts = Counter(map(shown_verdict, exports))
     known = [*VERDICTS, _TEST_FAILED, _TEST_SKIPPED, *_NOT_COMPARED.values()]
     return {word: counts[word] for word in known if counts[word]}
 
@@ -119,14 +129,11 @@ def state_words(result: ExportResult) -> list[str]:
         words.append(f"failed at {step_words(result.error)}")
     elif result.outcome != "passed" and verdict_label(result) not in (_TEST_FAILED, _TEST_SKIPPED):
         words.append(f"test {result.outcome}")
-    if status := _STATUS.get(result.baseline_status):
-        words.append(status)
-    elif result.verdict != "unchanged" and result.baseline_status in (
-        BaselineState.MISSING,
-        BaselineState.CREATED,
-        BaselineState.UNWRITTEN,
-    ):
-        words.append(_NOT_COMPARED[result.baseline_status])
+    status = result.baseline_status
+    if status in _STATUS:
+        words.append(_STATUS[status])
+    elif status in _NOT_COMPARED and status is not BaselineState.OFF and result.verdict != "unchanged":
+        words.append(_NOT_COMPARED[status])
     if result.shared_with:
         words.append("shares another test's export")
     return words
@@ -146,104 +153,96 @@ def size_change(after: int | None, before: int | None) -> str:
     return ("+" if after > before else "−") + size(abs(after - before))
 
 
-def nodes_before(result: ExportResult) -> int | None:
-    """Nodes of the baseline's graph."""
-    return result.stored.graph.nodes if result.stored else None
+def nodes_change(result: ExportResult) -> str:
+    """Nodes of the graph, against the baseline's."""
+    return change(result.nodes, result.stored.graph.nodes if result.stored else None)
 
 
-def bytes_before(result: ExportResult) -> int | None:
-    """Initializer bytes of the baseline's graph."""
-    return result.stored.weights.initializers.bytes if result.stored else None
+def bytes_change(result: ExportResult) -> str:
+    """Initializer bytes of the graph, against the baseline's."""
+    return size_change(result.bytes, result.stored.weights.initializers.bytes if result.stored else None)
 
 
-def coverage_view(result: ExportResult) -> dict[str, Any] | None:
+def coverage_words(result: ExportResult) -> tuple[str, str]:
+    """Coverage in percent, and its change; an en dash and nothing for an export without."""
+    now, before = result.coverage, result.coverage_before
+    if now is None:
+        return "–", ""
+    return percent(now.coverage), change(now.coverage, before.coverage if before else None, " pt")
+
+
+def coverage_view(result: ExportResult) -> dict[str, object] | None:
     """Coverage, its change, and the evidence split as parts of a bar 100 wide."""
     coverage = result.coverage
     if not coverage:
         return None
     before = result.coverage_before
-    total = coverage.total_nodes
-    parts, x = [], 0.0
-    for kind in EVIDENCE:
-        count: int = getattr(coverage, kind)
-        share = 100 * count / total if total else 0.0
-        if count:
-            parts.append({"kind": kind, "count": count, "x": round(x, 2), "width": round(share, 2)})
-        x += share
+    counts = {kind: count for kind in EVIDENCE if (count := getattr(coverage, kind))}
+    text, delta = coverage_words(result)
     return {
-        "text": percent(coverage.coverage),
-        "change": change(coverage.coverage, before.coverage if before else None, " pt"),
+        "text": text,
+        "change": delta,
         "worse": before is not None and coverage.coverage < before.coverage,
         "direct": percent(coverage.direct_coverage),
         "direct_change": change(coverage.direct_coverage, before.direct_coverage if before else None, " pt"),
         "root_share": percent(coverage.root_share),
-        "parts": parts,
-        "words": ", ".join(f"{part['count']} {part['kind']}" for part in parts) or "no nodes",
+        "parts": bar(counts.items(), coverage.total_nodes),
+        "words": ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "no nodes",
     }
 
 
-def attestation_view(result: ExportResult) -> dict[str, Any] | None:
-    """Attested, contradicted and unmatched modules; the reason where nothing was measured."""
-    attestation = result.attestation
-    if not attestation:
-        return None
-    if not attestation.get("measured"):
-        return {"measured": False, "reason": attestation.get("reason") or "not measured"}
+def bar(parts: Iterable[tuple[str, int]], total: int) -> list[dict[str, object]]:
+    """Parts of a bar 100 wide: what each is called, its count, and where it begins and how wide it is."""
+    drawn, x = [], 0.0
+    for name, count in parts:
+        width = 100 * count / total if total else 0.0
+        drawn.append({"name": name, "count": count, "x": round(x, 2), "width": round(width, 2)})
+        x += width
+    return drawn
+
+
+def attested_change(result: ExportResult) -> str:
+    """Attested modules, against the baseline's."""
     before = result.stored.attestation if result.stored else None
-    attested = attestation.get("attested")
-    contradicted = attestation.get("contradicted") or []
-    return {
-        "measured": True,
-        "attested": attested,
-        "change": change(attested, before.attested if before and before.measured else None),
-        "contradicted": contradicted,
-        "unmatched": attestation.get("unmatched") or [],
-    }
+    now = result.attested.attested if result.attested else None
+    return change(now, before.attested if before and before.measured else None)
 
 
-def parity_view(result: ExportResult) -> dict[str, Any] | None:
+def worst_difference(result: ExportResult) -> str:
+    """The largest absolute difference over the graph's outputs; an en dash where there is none."""
+    parity = result.compared
+    return _worst(output.max_abs for output in parity.outputs if parity.measured) or "–" if parity else "–"
+
+
+def parity_view(result: ExportResult) -> dict[str, object] | None:
     """The worst difference over the graph's outputs, and the baseline's."""
-    parity = result.parity
-    if not parity:
+    parity = result.compared
+    if parity is None:
         return None
-    if not parity.get("measured"):
-        return {"measured": False, "reason": parity.get("reason") or "not measured"}
-    worst = _worst(output.get("max_abs") for output in parity.get("outputs") or ())
+    if not parity.measured:
+        return {"measured": False, "reason": parity.reason or "not measured"}
+    worst = worst_difference(result)
     before = _worst(output.max_abs for output in result.stored.parity.outputs) if result.stored else ""
     return {
         "measured": True,
-        "worst": worst or "–",
+        "worst": worst,
         # A baseline holds decades, rounded up: only a larger number is a change.
         "before": before if before and _as_float(worst) > _as_float(before) else "",
-        "failed": parity.get("failed") or [],
-        "first_divergence": _divergence(parity.get("first_divergence")),
-        "outputs": [
-            {**output, "max_abs": _short(output.get("max_abs")), "max_rel": _short(output.get("max_rel"))}
-            for output in parity.get("outputs") or []
-        ],
-        "sets": [
-            {
-                "name": name,
-                "failed": any(
-                    output.get("beyond") or output.get("shape_mismatch") or output.get("undeclared")
-                    for output in outputs
-                ),
-            }
-            for name, outputs in (parity.get("input_sets") or {}).items()
-        ],
+        "failed": parity.failed,
+        "first_divergence": _divergence(parity.first_divergence),
+        "outputs": [(output.name, _short(output.max_abs), _short(output.max_rel)) for output in parity.outputs],
+        "sets": [(name, any(output.failed for output in outputs)) for name, outputs in parity.input_sets.items()],
     }
 
 
-def _divergence(entering: Any) -> dict[str, str] | None:
+def _divergence(entering: Entering | str | None) -> tuple[str, str] | None:
     """Module and size of a first divergence; a record has the module's path only."""
-    if entering is None:
-        return None
-    if not isinstance(entering, Mapping):
-        return {"module": str(entering), "size": ""}
-    return {"module": str(entering.get("module")), "size": f"relative {_short(entering.get('max_rel'))}"}
+    if isinstance(entering, Entering):
+        return entering.module, f"relative {_short(entering.max_rel)}"
+    return None if entering is None else (entering, "")
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     """A difference with three digits; a decade of a record as it is."""
     if value is None:
         return "not finite"
@@ -262,7 +261,7 @@ def _as_float(text: str) -> float:
         return float("inf")  # "nan" parses; anything else that does not is worth seeing
 
 
-def steps_view(result: ExportResult) -> list[dict[str, Any]]:
+def steps_view(result: ExportResult) -> list[dict[str, object]]:
     """The steps that ran, in order, with where each begins and ends on an axis 100 wide."""
     steps = result.steps
     total = sum(step.seconds or 0 for step in steps.values() if step.status != "skipped")
@@ -287,7 +286,7 @@ def steps_view(result: ExportResult) -> list[dict[str, Any]]:
     return rows
 
 
-def contract_view(result: ExportResult) -> list[dict[str, Any]]:
+def contract_view(result: ExportResult) -> list[dict[str, str]]:
     """Inputs and outputs, today's and the baseline's side by side; empty without a record."""
     record, before = result.current, result.stored
     if record is None:
@@ -318,15 +317,15 @@ def _tensor(item: TensorRow) -> str:
     return f"{item.dtype} [{', '.join('?' if dim is None else str(dim) for dim in item.dims)}]"
 
 
-def toolchain_view(result: ExportResult) -> list[dict[str, Any]]:
-    """Versions and opsets, today's and the baseline's."""
+def toolchain_view(result: ExportResult) -> list[tuple[str, str, str, bool]]:
+    """Versions and opsets: name, the baseline's, today's, and whether they differ."""
     if result.current is None:  # what it stopped with is not known
         return []
     now, then = _versions(result.current), _versions(result.stored) if result.stored else {}
     rows = []
     for name in sorted(now.keys() | then.keys()):
         new, old = now.get(name, "–"), then.get(name, "–") if result.stored else ""
-        rows.append({"name": name, "before": old, "after": new, "changed": result.stored is not None and old != new})
+        rows.append((name, old, new, result.stored is not None and old != new))
     return rows
 
 
