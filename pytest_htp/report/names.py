@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec.structs import replace
 
+from pytest_htp.monitor.text import shorten
 from pytest_htp.report.result import ExportResult
 
 Key = tuple[str, str]
@@ -57,59 +58,55 @@ def _distinct_end(nodeid: str, parts: Sequence[str], others: Sequence[Sequence[s
     return f"{nodeid[starts[len(parts) - count] : starts[len(parts)] if len(parts) < len(starts) else None]}"
 
 
-def cut_apart(names: Sequence[str], width: int, fit: Callable[[str, int], str]) -> list[str]:
+def cut_apart(names: Sequence[str], width: int) -> list[str]:
     """Each name in at most ``width`` columns, different ones differently wherever there is room for what differs.
 
     Args:
         names: in the order in which they are shown.
         width: columns.
-        fit: a text in at most so many columns, its middle left out.
     """
     different = sorted(set(names))
     functions: dict[str, list[str]] = defaultdict(list)
     for name in different:
         functions[name.partition("[")[0]].append(name)
-    cut = {name: name for name in different if fit(name, width) == name}
+    cut = {name: name for name in different if shorten(name, width) == name}
     taken = set(cut)
     for position, name in enumerate(different):
         if name in cut:
             continue
         neighbours = [different[near] for near in (position - 1, position + 1) if 0 <= near < len(different)]
         siblings = functions[name.partition("[")[0]]
-        candidates = list(_candidates(name, siblings, neighbours, width, fit))
+        candidates = list(_candidates(name, siblings, neighbours, width))
         cut[name] = next((text for text in candidates if text not in taken), candidates[0])
         taken.add(cut[name])
     return [cut[name] for name in names]
 
 
-def _candidates(
-    name: str, siblings: Sequence[str], neighbours: Sequence[str], width: int, fit: Callable[[str, int], str]
-) -> Iterator[str]:
+def _candidates(name: str, siblings: Sequence[str], neighbours: Sequence[str], width: int) -> Iterator[str]:
     """Ways to cut a name, best first.
 
     Args:
         name: the one to cut.
-        siblings: the names of the same function, sorted; ``neighbours``: the names before and behind it.
+        siblings: the names of the same function, sorted.
         neighbours: the names before and behind it.
         width: columns.
-        fit: as of :func:`cut_apart`.
     """
     if len(siblings) > 1:
-        yield from _by_parameters(name, siblings, width, fit)
-    yield fit(name, width)
+        yield from _by_parameters(name, siblings, width)
+    yield shorten(name, width)
     for head in (width // 3, 2 * width // 3, 0, width - 1):
         tail = width - 1 - head
-        yield fit(name[:head] + _ELLIPSIS + (name[-tail:] if tail else ""), width)
+        yield shorten(name[:head] + _ELLIPSIS + (name[-tail:] if tail else ""), width)
     # The beginning that it shares with the nearest one says nothing: what follows does.
     start = max((_shared(name, other) for other in neighbours), default=0)
-    yield fit(fit(name[:start], width // 3) + name[start:][: width - width // 3 - 1] + _ELLIPSIS, width)
+    yield shorten(shorten(name[:start], width // 3) + name[start:][: width - width // 3 - 1] + _ELLIPSIS, width)
 
 
-def _by_parameters(name: str, siblings: Sequence[str], width: int, fit: Callable[[str, int], str]) -> Iterator[str]:
+def _by_parameters(name: str, siblings: Sequence[str], width: int) -> Iterator[str]:
     """The function is the same, its parameters tell the tests apart: of these, what all share goes first."""
     function = name.partition("[")[0]
     parameters = name[len(function) :]
-    short = fit(function, max(width // 3, 4))
+    short = shorten(function, max(width // 3, 4))
     room = width - len(short)
     # Sorted: what the first and the last share, all share at their beginning.
     begin = name[len(function) : _shared(siblings[0], siblings[-1])]
@@ -118,9 +115,9 @@ def _by_parameters(name: str, siblings: Sequence[str], width: int, fit: Callable
     middle = parameters[len(begin) : max(len(parameters) - len(end), len(begin))]
     shorter = f"{begin[:1]}{_ELLIPSIS}" if len(begin) > 2 else begin
     for text in (parameters, begin + middle + _ELLIPSIS, shorter + middle + end, shorter + middle + _ELLIPSIS):
-        if fit(text, room) == text:
+        if shorten(text, room) == text:
             yield short + text
-    yield short + fit(shorter + middle + _ELLIPSIS, room)
+    yield short + shorten(shorter + middle + _ELLIPSIS, room)
 
 
 def _shared(one: str, other: str) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from unicodedata import combining, east_asian_width
 
+from pytest_htp.monitor.text import cells, shorten
 from pytest_htp.report import views
 from pytest_htp.report.headline import incomplete_words
 from pytest_htp.report.model import CHANGED, by_severity, needs_attention
@@ -90,10 +90,10 @@ def _table(exports: Sequence[ExportResult], width: int) -> Iterator[Line]:
     widths = dict(_COLUMNS)
     room = width - WIDTH
     for column, texts in (("test", names), ("model", models)):
-        more = min(max(room, 0), max(max(map(_columns, texts)) - widths[column], 0))
+        more = min(max(room, 0), max(max(map(cells, texts)) - widths[column], 0))
         widths[column] += more
         room -= more
-    names = cut_apart(names, widths["test"], lambda text, most: fit(text, most).rstrip(" "))
+    names = cut_apart(names, widths["test"])
     yield _row(list(widths), widths), {"bold": True}
     for result, name, model in zip(exports, names, models, strict=True):
         yield _row(_cells(result, name, model), widths), _markup(result)
@@ -126,22 +126,9 @@ def _row(cells: Sequence[str], widths: Mapping[str, int]) -> str:
 
 def fit(text: str, width: int, *, right: bool = False) -> str:
     """``text`` in exactly ``width`` terminal columns, the middle of a longer one left out."""
-    if _columns(text) > width:
-        head, tail = text[: width // 2], text[-(width - width // 2 - 1) :]
-        while _columns(head) > width // 2:
-            head = head[:-1]
-        while _columns(tail) > width - width // 2 - 1:
-            tail = tail[1:]
-        text = f"{head}…{tail}"
-    space = " " * (width - _columns(text))
+    text = shorten(text, width)
+    space = " " * (width - cells(text))
     return space + text if right else text + space
-
-
-def _columns(text: str) -> int:
-    """Terminal columns that ``text`` takes; East Asian wide characters take two, combining marks none."""
-    if text.isascii():
-        return len(text)
-    return sum(0 if combining(char) else 2 if east_asian_width(char) in "WF" else 1 for char in text)
 
 
 def _markup(result: ExportResult) -> dict[str, bool]:

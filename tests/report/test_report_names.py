@@ -9,17 +9,14 @@ from htp_sample_results import build_report, record, result, row
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_htp.monitor.text import shorten
 from pytest_htp.report.markdown import render_markdown
 from pytest_htp.report.names import cut_apart, labels
-from pytest_htp.report.terminal import fit, summary_lines
-
-
-def narrow(text: str, width: int) -> str:
-    return fit(text, width).rstrip(" ")
+from pytest_htp.report.terminal import summary_lines
 
 
 def cut(*names: str, width: int = 21) -> list[str]:
-    return cut_apart(names, width, narrow)
+    return cut_apart(names, width)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +50,7 @@ def test_what_differs_is_kept() -> None:
     assert cut(*names) == ["tes…ort[bert-b…cased…", "tes…ort[roberta-base…", "tes…ort[t5…"]
     assert cut(*names, width=60) == names
     alone = "test_a_function_with_a_long_name_of_its_own"
-    assert cut(alone) == [narrow(alone, 21)]
+    assert cut(alone) == [shorten(alone, 21)]
     first, second = cut("test_export_of_the_encoder_with_a_mask", "test_export_of_the_decoder_with_a_mask")
     assert first != second
 
