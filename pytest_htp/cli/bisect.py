@@ -6,7 +6,7 @@ import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.text import inert, plural
@@ -14,6 +14,7 @@ from pytest_htp.text import inert, plural
 if TYPE_CHECKING:
     from pytest_htp.bisect.hunt import Culprit
     from pytest_htp.bisect.judge import Change
+    from pytest_htp.bisect.ranges import Row
     from pytest_htp.bisect.rounds import Round
 
 NOTHING_FOUND = 1
@@ -22,7 +23,7 @@ _SHOWN = 5  # exports and notes that are printed; the report has all
 _REFUSED = ("--snapshot-update", "--htp-prune", "--htp-report", "--inline-snapshot")
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the ``bisect`` command."""
     parser = subparsers.add_parser(
         "bisect",
@@ -82,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if found else NOTHING_FOUND
 
 
-def _rows(arguments: argparse.Namespace) -> list[Any]:
+def _rows(arguments: argparse.Namespace) -> list[Row]:
     from pytest_htp.bisect.ranges import installed_version, offered_by_index, offered_by_wheels, parse_range, row_of
 
     asked = [parse_range(text) for text in arguments.ranges]

@@ -10,7 +10,7 @@ import gc
 import json
 import shutil
 from textwrap import wrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_htp.compare.engine import compare_exports
 from pytest_htp.compare.finding import Comparison
@@ -20,14 +20,15 @@ from pytest_htp.compare.policy import Policy
 from pytest_htp.compare.verdicts import VERDICTS
 from pytest_htp.cycles import no_search_for_cycles
 from pytest_htp.format.given import MAX_ONNX, ONNX_START, read_given
-from pytest_htp.format.load import loads
+from pytest_htp.format.load import loads_record
+from pytest_htp.format.record import Record
 from pytest_htp.text import inert, markdown
 
 if TYPE_CHECKING:
     from pytest_htp.files.load import OnnxFile
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser("compare", help="say what changed between two .onnx files or baselines")
     parser.add_argument("old", metavar="OLD", help="a baseline or .onnx file")
     parser.add_argument("new", metavar="NEW", help="a later one, of either kind")
@@ -52,21 +53,19 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _compared(old_path: str, new_path: str, policy: Policy) -> tuple[Comparison, list[str]]:
     old, new = (_read(path) for path in (old_path, new_path))
-    if isinstance(old, dict) and isinstance(new, dict):
+    if isinstance(old, Record) and isinstance(new, Record):
         return compare_exports(old, new, policy=policy), []
     from pytest_htp.files.compare import compare_files  # onnx and numpy: 0.5 s
-    from pytest_htp.format.read import record_of
 
-    before, after = (record_of(given) if isinstance(given, dict) else given for given in (old, new))
-    found = compare_files(before, after, policy)
+    found = compare_files(old, new, policy)
     return found.comparison, found.notes
 
 
-def _read(path: str) -> dict[str, Any] | OnnxFile:
+def _read(path: str) -> Record | OnnxFile:
     """A baseline's values, or a model. What a file is, its first byte says: a pipe's name tells nothing."""
     content = None if path.lower().endswith(".onnx") else read_given(path, MAX_ONNX)
     if content is not None and not content.startswith(ONNX_START):
-        return loads(content, source=path)
+        return loads_record(content, source=path)
     from pytest_htp.files.load import load_onnx
 
     return load_onnx(path, content)

@@ -7,7 +7,7 @@ import sys
 import zipfile
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_htp.errors import HTPExportError, HTPUsageError
 from pytest_htp.manifest.keys import EXPORTERS, OPSET, WEIGHTS, check_input
@@ -16,13 +16,15 @@ from pytest_htp.stages.stage import BUILT_IN, resolve_stages
 from pytest_htp.text import inert, percent
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from pytest_htp.exporter import HTPExport
 
 FAILED = 1
 BAD_INPUT = 2
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
         "export",
         help="export a model to ONNX, with tags and reports",
@@ -140,7 +142,7 @@ def _inputs(given: list[str]) -> dict[str, str] | None:
     return inputs or None
 
 
-def _arrays(path: Path) -> dict[str, Any]:
+def _arrays(path: Path) -> dict[str, np.ndarray]:
     import numpy as np
 
     arrays = {}

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.format.atomic import write_text
 from pytest_htp.manifest.first import find_models, manifest_text
 from pytest_htp.manifest.parse import SUFFIX
-from pytest_htp.text import inert
+from pytest_htp.text import inert, plural
 
 DEFAULT = f"models{SUFFIX}"
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
         "init",
         help="write a first manifest: tests for saved models, without code",
@@ -41,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
         write_text(output, manifest_text(models, output.parent))
     except OSError as error:
         raise HTPUsageError(f"{output} can't be written: {error.strerror or error}") from error
-    print(f"{inert(str(output))}: {len(models)} test{'s' * (len(models) != 1)}")
+    print(f"{inert(str(output))}: {plural(len(models), 'test')}")
     for model in models:
         print(f"  {inert(model.folder.resolve().name)}  {inert(model.architecture or model.family)}")
     print(f"next: pytest {inert(str(output))} --snapshot-update")

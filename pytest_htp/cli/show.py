@@ -6,17 +6,18 @@ import argparse
 import json
 import shutil
 import sys
-from typing import Any
 
-from pytest_htp.cli.facts import OVERLAYS
+from msgspec import to_builtins
+
+from pytest_htp.cli.facts import OVERLAYS, ModuleFacts
 from pytest_htp.cli.sources import Shown, read
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.monitor.text import symbols_for
 from pytest_htp.monitor.tree import text_lines
-from pytest_htp.text import inert, percent
+from pytest_htp.text import inert, percent, plural
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser("show", help="show a baseline, metadata file or .onnx as a tree")
     parser.add_argument("file", metavar="FILE", help="baseline .json, *_htp_metadata.json, or .onnx")
     parser.add_argument("--depth", type=_positive, help="levels to show (default: all)")
@@ -36,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.file.lower().endswith(".json"):
             raise HTPUsageError(f"{arguments.file}: Model Explorer shows graphs: give the .onnx, and this as --facts")
         facts = read(arguments.facts).facts if arguments.facts is not None else {}
-        print(json.dumps(node_data(arguments.file, None, arguments.overlay, facts), indent=2))
+        print(json.dumps(node_data(arguments.file, arguments.overlay, facts), indent=2))
         return 0
     shown = read(arguments.file)
     if arguments.format == "json":
@@ -55,12 +56,12 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _values(shown: Shown) -> dict[str, Any]:
+def _values(shown: Shown) -> dict[str, object]:
     """``{"kind", "nodes", "coverage", "direct_coverage", "modules": [{"path", "class", "nodes", "evidence", …}]}``."""
     modules = []
     for row in shown.tree.rows:
         own = {"path": row.path, "class": row.class_name, "nodes": row.nodes, "evidence": dict(row.evidence)}
-        modules.append(own | dict(shown.facts.get(row.path, {})))
+        modules.append(own | to_builtins(shown.facts.get(row.path, ModuleFacts())))
     return {
         "kind": shown.kind,
         "nodes": shown.nodes,
@@ -73,7 +74,7 @@ def _values(shown: Shown) -> dict[str, Any]:
 def _summary(shown: Shown) -> str:
     parts = [inert(shown.kind)]
     if shown.nodes is not None:
-        parts.append(f"{shown.nodes:,} node{'s' * (shown.nodes != 1)}")
+        parts.append(plural(shown.nodes, "node"))
     if shown.coverage is not None:
         parts.append(f"coverage {percent(shown.coverage)}")
     if shown.direct_coverage is not None:

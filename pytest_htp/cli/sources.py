@@ -5,27 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-from pytest_htp.cli.facts import in_words, module_facts
+from msgspec import convert
+
+from pytest_htp.cli.facts import COSTS, ModuleFacts, in_words, module_facts
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.files.proto import parse_onnx
 from pytest_htp.format.fold import unfold_rows
 from pytest_htp.format.given import MAX_ONNX, ONNX_START, read_given
 from pytest_htp.format.load import parse_json
 from pytest_htp.format.paths import nearest
 from pytest_htp.format.read import record_of
-from pytest_htp.format.serialize import dict_of
 from pytest_htp.monitor.module_tree import ModuleRow, ModuleTree
-from pytest_htp.tag import HierarchyTag
 from pytest_htp.vocabulary import HTPExportData, ModuleInfo
 
 _METADATA_PREFIX = "pytest-htp/metadata/"
 _METADATA = f"{_METADATA_PREFIX}1"
 # 100,000 nodes take some 30 MB of metadata.
 _MAX_METADATA = 512 * 1024 * 1024
-# Deeper tags than any model's are not split into the modules around them (that would take quadratic time).
-_MAX_TAG_DEPTH = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +40,7 @@ class Shown:
     nodes: int | None = None
     coverage: float | None = None
     direct_coverage: float | None = None
-    facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    facts: Mapping[str, ModuleFacts] = field(default_factory=dict)
 
 
 def read(path: str) -> Shown:
@@ -67,13 +63,17 @@ def read(path: str) -> Shown:
         raise HTPUsageError(f"{path}: {error}") from None
 
 
-def _from_record(value: Any) -> Shown:
+def _from_record(value: object) -> Shown:
     record = record_of(value)
     modules = unfold_rows(record.modules)  # refuses hostile patterns before anything is drawn
-    facts = module_facts(dict_of(record))
+    facts = module_facts(record)
     rows = tuple(
         ModuleRow(
-            row.path, row.class_name, row.nodes, tuple(sorted(row.evidence.items())), in_words(facts.get(row.path, {}))
+            row.path,
+            row.class_name,
+            row.nodes,
+            tuple(sorted(row.evidence.items())),
+            in_words(facts.get(row.path)),
         )
         for row in modules
     )
@@ -85,7 +85,7 @@ def _from_record(value: Any) -> Shown:
     )  # fmt: skip
 
 
-def _from_metadata(value: Mapping[str, Any]) -> Shown:
+def _from_metadata(value: Mapping[str, object]) -> Shown:
     data = HTPExportData()
     for path, module in _entries(value, "hierarchy"):
         order, calls = module.get("execution_order"), module.get("calls")
@@ -98,16 +98,15 @@ def _from_metadata(value: Mapping[str, Any]) -> Shown:
         )
     for key, node in _entries(value, "nodes"):
         data.node_details[key] = {"evidence": _word(node.get("evidence")) or "none"}
-        if isinstance(node.get("tag"), str):
-            data.tagged_nodes[key] = node["tag"]
+        if tag := _word(node.get("tag")):
+            data.tagged_nodes[key] = tag
     stats = value.get("tagging")
     stats = stats.get("tagging_stats") if isinstance(stats, Mapping) else None
     stats = stats if isinstance(stats, Mapping) else {}
     model = value.get("model")
     name = _word(model.get("class")) if isinstance(model, Mapping) else ""
-    keys = ("flops", "attention_flops", "params_bytes", "activation_bytes")
     facts = {
-        path: {key: module[key] for key in keys if isinstance(module.get(key), int)}
+        path: convert({key: module[key] for key in COSTS if isinstance(module.get(key), int)}, ModuleFacts)
         for path, module in _entries(value, "hierarchy")
     }
     tree = ModuleTree.from_data(data)
@@ -119,7 +118,7 @@ def _from_metadata(value: Mapping[str, Any]) -> Shown:
     )  # fmt: skip
 
 
-def _entries(value: Mapping[str, Any], key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _entries(value: Mapping[str, object], key: str) -> Iterator[tuple[str, Mapping[str, object]]]:
     section = value.get(key)
     if not isinstance(section, Mapping) or not all(isinstance(item, Mapping) for item in section.values()):
         raise HTPUsageError(f"{key!r} must be an object of objects: export again to write the metadata anew")
@@ -135,82 +134,31 @@ def _number(value: object) -> float | None:
 
 
 def _read_onnx(path: str, content: bytes) -> Shown:
-    """Tags from node metadata; weights beside the file are never opened."""
-    model = parse_onnx(path, content)
-    data, evidence = HTPExportData(), Counter[str]()
+    """By tags, else by the scopes or names that an exporter wrote, else as one module; weights are never opened."""
+    from pytest_htp.files.load import load_onnx  # onnx and numpy: 0.5 s
+    from pytest_htp.files.modules import IN_WORDS, TAGS, read_modules
+
+    read = read_modules(load_onnx(path, content).model)
+    tagging, coverage = read.tagging, read.tagging.coverage
+    data = HTPExportData(hierarchy=dict(tagging.graph.modules), node_details=tagging.details, tagged_nodes=tagging.tags)
+    tree = ModuleTree.from_data(data)
+    if read.source != TAGS:
+        note = f" ({read.note})" if read.note else ""
+        return Shown(f"ONNX model without tags; modules by {IN_WORDS[read.source]}{note}", tree, coverage.total_nodes)
     operators: dict[str, Counter[str]] = {}
-    for number, node in enumerate(_all_nodes(model)):
-        props = {entry.key.rpartition(".hierarchy.")[2]: entry.value for entry in node.metadata_props
-                 if ".hierarchy." in entry.key}  # fmt: skip
-        key, tag = str(number), props.get("tag")
-        kind = props.get("evidence") or ("unknown" if tag else "none")
-        evidence[kind] += 1
-        data.node_details[key] = {"evidence": kind}
-        if tag:
-            data.tagged_nodes[key] = tag
-            operators.setdefault(tag, Counter())[node.op_type] += 1
-    if data.node_details and not data.tagged_nodes:
-        return _without_tags(path, content)
-    _add_enclosing_modules(data)
-    total = len(data.node_details)
-    known = total - evidence["unknown"] == total
-    facts = {
-        path: {"operators": dict(operators[info.tag])} for path, info in data.hierarchy.items() if info.tag in operators
-    }
+    for node in tagging.nodes:
+        if node.path is not None:
+            operators.setdefault(node.path, Counter())[node.node.op_type] += 1
+    facts = {path: ModuleFacts(operators=counts) for path, counts in operators.items()}
     return Shown(
-        "tagged ONNX model",
-        _with_operators(ModuleTree.from_data(data), facts),
-        total,
-        100 * len(data.tagged_nodes) / total if total else 100.0,
-        (100 * evidence["direct"] / total if total else 100.0) if known else None,
-        facts,
-    )
+        "tagged ONNX model", _with_operators(tree, facts), coverage.total_nodes, coverage.coverage,
+        coverage.direct_coverage, facts,
+    )  # fmt: skip
 
 
-def _with_operators(tree: ModuleTree, facts: Mapping[str, Mapping[str, Any]]) -> ModuleTree:
+def _with_operators(tree: ModuleTree, facts: Mapping[str, ModuleFacts]) -> ModuleTree:
     """The operators of modules without others in them: which one a layer runs is what optimizers change."""
     paths = {row.path for row in tree.rows}
     outer = {nearest(path, paths) for path in paths}
-    rows = (row if row.path in outer else replace(row, facts=in_words(facts.get(row.path, {}))) for row in tree.rows)
+    rows = (row if row.path in outer else replace(row, facts=in_words(facts.get(row.path))) for row in tree.rows)
     return replace(tree, rows=tuple(rows))
-
-
-def _without_tags(path: str, content: bytes) -> Shown:
-    """By the scopes or names that an exporter wrote; all in one module where there are none."""
-    from pytest_htp.files.load import load_onnx
-    from pytest_htp.files.modules import IN_WORDS, read_modules
-
-    read = read_modules(load_onnx(path, content).model)
-    tagging, data = read.tagging, HTPExportData()
-    data.hierarchy = dict(tagging.graph.modules)
-    data.node_details, data.tagged_nodes = tagging.details, tagging.tags
-    kind = f"ONNX model without tags; modules by {IN_WORDS[read.source]}"
-    return Shown(kind, ModuleTree.from_data(data), len(tagging.nodes))
-
-
-def _all_nodes(model: Any) -> Iterator[Any]:
-    """Nodes of the main graph, of all bodies and of functions, without recursion."""
-    pending = [model.graph, *model.functions]
-    while pending:
-        for node in pending.pop().node:
-            yield node
-            for attribute in node.attribute:
-                if attribute.HasField("g"):
-                    pending.append(attribute.g)
-                pending.extend(attribute.graphs)
-
-
-def _add_enclosing_modules(data: HTPExportData) -> None:
-    """Modules that only appear inside tags: they hold no node of their own."""
-    for tag in dict.fromkeys(data.tagged_nodes.values()):
-        try:
-            parsed = HierarchyTag.parse(tag)
-        except ValueError:  # another tool's grammar: shown as it is
-            continue
-        depths = range(1, parsed.depth + 1) if parsed.depth <= _MAX_TAG_DEPTH else (parsed.depth,)
-        for depth in depths:
-            outer = HierarchyTag(parsed.segments[:depth])
-            data.hierarchy.setdefault(
-                outer.module_path,
-                ModuleInfo(path=outer.module_path, class_name=outer.classes[-1], tag=str(outer)),
-            )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.text import inert, percent
+from pytest_htp.text import inert, percent, plural
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from pytest_htp.tagging.tagger import Tagging
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
         "tag",
         help="carry tags onto a file that another tool made of a tagged one",
@@ -77,9 +78,6 @@ def _print(output: Path, tagging: Tagging) -> None:
         f"{inert(str(output))}: coverage {percent(coverage.coverage)} of {coverage.total_nodes:,} nodes "
         f"({coverage.direct:,} direct, {coverage.fused:,} fused, {coverage.inferred:,} inferred)"
     )
-    causes: dict[str, int] = {}
-    for facts in tagging.nodes:
-        if facts.path is None:
-            causes[facts.cause or "no evidence"] = causes.get(facts.cause or "no evidence", 0) + 1
+    causes = Counter(facts.cause or "no evidence" for facts in tagging.nodes if facts.path is None)
     for cause, count in sorted(causes.items(), key=lambda item: (-item[1], item[0])):
-        print(f"  {count:,} node{'s' * (count != 1)} without a tag: {inert(cause)}")
+        print(f"  {plural(count, 'node')} without a tag: {inert(cause)}")

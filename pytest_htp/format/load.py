@@ -45,7 +45,7 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def load_record(path: str | os.PathLike[str]) -> Record:
     """:func:`load`, typed."""
-    return _record(read_regular_file(path), os.fspath(path))
+    return loads_record(read_regular_file(path), os.fspath(path))
 
 
 def loads(text: str | bytes, source: str = "baseline") -> dict[str, Any]:
@@ -58,10 +58,11 @@ def loads(text: str | bytes, source: str = "baseline") -> dict[str, Any]:
     Raises:
         HTPUsageError: too large, not UTF-8, not JSON, too deep, NaN, another schema, or wrong types.
     """
-    return dict_of(_record(text, source))
+    return dict_of(loads_record(text, source))
 
 
-def _record(text: str | bytes, source: str) -> Record:
+def loads_record(text: str | bytes, source: str = "baseline") -> Record:
+    """:func:`loads`, typed."""
     values = parse_json(text, source)
     try:
         record = record_of(values)

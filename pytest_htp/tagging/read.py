@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.tag import HierarchyTag
+from pytest_htp.tag import HierarchyTag, segment
 from pytest_htp.tagging.coverage import Evidence
 from pytest_htp.tagging.embed import SUFFIXES
 from pytest_htp.tagging.facts import GraphFacts, NodeFacts
@@ -34,12 +34,10 @@ def read_tagging(model: ir.Model, namespace: str = "htp") -> Tagging:
         if text is None:
             continue
         tag = _parsed(text, facts)
-        for depth in range(1, tag.depth + 1):
-            enclosing = HierarchyTag(tag.segments[:depth])
-            modules.setdefault(
-                enclosing.module_path,
-                ModuleInfo(enclosing.module_path, enclosing.classes[-1], str(enclosing), calls=1),
-            )
+        enclosing = ""
+        for path, (class_name, relative) in zip(tag.module_paths, tag.segments, strict=True):
+            enclosing += segment(class_name, relative)
+            modules.setdefault(path, ModuleInfo(path, class_name, enclosing, calls=1))
         if (evidence := _evidence(facts, evidence_key)) is not Evidence.NONE:
             facts.decide(evidence, tag.module_path, RULE)
     names = [name for inner in graph.graphs for name in inner.initializers]

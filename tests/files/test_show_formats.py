@@ -9,9 +9,11 @@ from typing import Any
 
 import onnx
 import pytest
+from msgspec import to_builtins
 from onnx import helper
 
 from pytest_htp.cli import main
+from pytest_htp.format.read import record_of
 from pytest_htp.format.serialize import dumps
 from tests.compare._records import bert
 
@@ -94,9 +96,12 @@ def test_precision_and_placement_come_from_a_baseline() -> None:
     from pytest_htp.cli.facts import in_words, module_facts
 
     quality = {"measured": True, "modules": [{"path": "layers.{0..1}", "sqnr": 42}, {"path": "head", "sqnr": None}]}
-    target = {"placement": [{"path": "head", "devices": {"qnn": 3, "cpu": 1}}]}
-    facts = module_facts({"modules": [], "stages": [{"quality": quality}], "targets": [target]})
-    assert facts == {
+    target = {"name": "qnn", "options": {}, "compiled": True,
+              "placement": [{"path": "head", "devices": {"qnn": 3, "cpu": 1}}]}  # fmt: skip
+    stage = {key: value for key, value in bert().items() if key not in ("schema", "model", "toolchain")}
+    stage |= {"name": "int8", "modules": [], "quality": quality}
+    facts = module_facts(record_of({**bert(), "modules": [], "stages": [stage], "targets": [target]}))
+    assert to_builtins(facts) == {
         "layers.0": {"sqnr": 42}, "layers.1": {"sqnr": 42}, "head": {"placement": {"qnn": 3, "cpu": 1}},
     }  # fmt: skip
     assert in_words(facts["head"]) == ("cpu 1", "qnn 3")
