@@ -1,23 +1,20 @@
-"""The pytest plugin: hooks and options only. Every pytest run imports it: what is heavy is behind a call."""
+"""The pytest plugin: options, and the hooks of every process (those of the controlling one: ``session/collect.py``).
+
+Every pytest run imports it: what is heavy is behind a call.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Generator
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_htp.session import CARRIED
 from pytest_htp.session.fixture import htp_export  # noqa: F401 - pytest finds the fixture here
 from pytest_htp.session.identity import remember
 from pytest_htp.session.inventory import Inventory
 from pytest_htp.session.settings import RunSettings
 from pytest_htp.session.terminal import close_terminal, open_terminal
-
-if TYPE_CHECKING:
-    from pytest_htp.session.collect import Collector
 
 _INVENTORY = pytest.StashKey[Inventory]()
 _REPORT = "--htp-report"
@@ -87,7 +84,9 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_htp.session.artifacts import sweep
 
         sweep(settings.report_dir)
-    config.pluginmanager.register(_Controller(config, settings, inventory), "htp-controller")
+    from pytest_htp.session.collect import Collector
+
+    config.pluginmanager.register(Collector(config, settings, inventory), "htp-controller")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -129,7 +128,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     from pytest_htp.session.phases import around_call
 
     return (yield from around_call(item))
@@ -164,65 +163,3 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     session.config.stash[_INVENTORY].leave_worker()
-
-
-class _Controller:
-    """Hooks of the controlling process (not of xdist's workers): results from every process to one report."""
-
-    def __init__(self, config: pytest.Config, settings: RunSettings, inventory: Inventory) -> None:
-        self._config = config
-        self._settings = settings
-        self._inventory = inventory
-
-    @cached_property
-    def _collector(self) -> Collector:
-        from pytest_htp.session.collect import Collector
-
-        return Collector(self._config, self._settings)
-
-    def _is_idle(self) -> bool:
-        """Whether this run has no exports, no report to write and no baselines to look at."""
-        return "_collector" not in vars(self) and not self._inventory and self._settings.report_dir is None
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if hasattr(report, CARRIED):
-            self._collector.take(report)
-        elif report.when == "teardown" and "_collector" in vars(self):
-            self._collector.has_run(report.nodeid)
-
-    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        # Such a file may have held exports; a run that has nothing to do with them need not hear of it.
-        if report.failed and self._settings.report_dir is not None:
-            self._collector.not_collected(report)
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int | pytest.ExitCode) -> None:
-        if self._is_idle():
-            return
-        early = exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
-        stopped = early or bool(session.shouldstop or session.shouldfail)
-        if not self._collector.finish(self._inventory, stopped=stopped) and session.exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        if not self._is_idle():
-            self._collector.print_summary(terminalreporter)
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_configure_node(self, node: Any) -> None:
-        from pytest_htp.session import artifacts, typed
-
-        artifacts.hand_on(node.config, node.workerinput)
-        typed.hand_on(node.config, node.workerinput)
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: Any, error: object) -> None:
-        output = getattr(node, "workeroutput", None)
-        if output:
-            self._inventory.join(output)
-        if error is not None:
-            self._collector.worker_lost(node.gateway.id, error)
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_handlecrashitem(self, crashitem: str) -> None:
-        self._collector.test_lost(crashitem)

@@ -15,7 +15,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 from shutil import rmtree
-from typing import Any
 
 import pytest
 
@@ -39,7 +38,7 @@ def run_token(config: pytest.Config) -> str:
     return config.stash[_TOKEN]
 
 
-def hand_on(config: pytest.Config, workerinput: dict[str, Any]) -> None:
+def hand_on(config: pytest.Config, workerinput: dict[str, object]) -> None:
     """On the controller: tell a worker the run's name."""
     workerinput[_WORKER_KEY] = run_token(config)
 

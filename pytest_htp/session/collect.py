@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.session import artifacts
+from pytest_htp.session import CARRIED, artifacts, typed
 from pytest_htp.session.commands import as_typed, command_again
 from pytest_htp.session.exports import KEY
 from pytest_htp.session.incomplete import lost, uncollected
@@ -28,6 +28,7 @@ from pytest_htp.text import inert
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
+    from xdist.workermanage import WorkerController
 
     from pytest_htp.report.result import ExportResult, Incomplete, Report, Shard
     from pytest_htp.session.inventory import Inventory
@@ -66,11 +67,12 @@ def put_on_report(item: pytest.Item, report: pytest.TestReport, *, html: bool) -
 
 
 class Collector:
-    """Lives in the controlling process only."""
+    """Hooks of the controlling process (not of xdist's workers): results from every process to one report."""
 
-    def __init__(self, config: pytest.Config, settings: RunSettings) -> None:
+    def __init__(self, config: pytest.Config, settings: RunSettings, inventory: Inventory) -> None:
         self._config = config
         self._settings = settings
+        self._inventory = inventory
         self.results: list[ExportResult] = []
         self.notes: list[str] = []
         self.incomplete: list[Incomplete] = []
@@ -88,8 +90,54 @@ class Collector:
         self._unwritten: dict[str, list[str]] = {}  # why → baselines that could not be written
         self._unkept = ""  # why files of exports are not among them
 
-    def take(self, report: pytest.TestReport) -> None:
-        """Take over the results and notes that a test's report carries."""
+    def _is_idle(self) -> bool:
+        """Whether this run has no exports, no report to write and no baselines to look at."""
+        known = self.results or self.notes or self.incomplete or self._lost or self._dead
+        return not known and not self._inventory and self._settings.report_dir is None
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if hasattr(report, CARRIED):
+            self._take(report)
+        elif report.when == "teardown":  # perhaps of a test that had died with its worker and was run again
+            self._lost.pop(report.nodeid, None)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        # Such a file may have held exports; a run that has nothing to do with them need not hear of it.
+        if report.failed and self._settings.report_dir is not None:
+            self.incomplete.append(uncollected(report))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int | pytest.ExitCode) -> None:
+        if self._is_idle():
+            return
+        early = exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
+        self._finish(stopped=early or bool(session.shouldstop or session.shouldfail))
+        if self.problems and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
+        if not self._is_idle():
+            self._print_summary(terminalreporter)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: WorkerController) -> None:
+        artifacts.hand_on(node.config, node.workerinput)
+        typed.hand_on(node.config, node.workerinput)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: WorkerController, error: object) -> None:
+        output = getattr(node, "workeroutput", None)
+        if output:
+            self._inventory.join(output)
+        if error is not None:
+            self._dead.append(f"{node.gateway.id} died ({error})")
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, crashitem: str) -> None:
+        self._lost[crashitem] = lost(crashitem, "its worker died while it ran")
+
+    def _take(self, report: pytest.TestReport) -> None:
+        """Take over what a test's report carries."""
         from pytest_htp.session.carried import Carried
 
         if report.outcome not in ("passed", "failed", "skipped"):  # it is about to be run again
@@ -103,30 +151,10 @@ class Collector:
         if carried.incomplete is not None:
             self.incomplete.append(carried.incomplete)
 
-    def not_collected(self, report: pytest.CollectReport) -> None:
-        """Note a file whose tests could not be collected: their exports are missing."""
-        self.incomplete.append(uncollected(report))
+    def _finish(self, *, stopped: bool) -> None:
+        """Look for stale baselines (and prune them where asked), write the report's files.
 
-    def worker_lost(self, name: str, reason: object) -> None:
-        """Note an xdist worker that died."""
-        self._dead.append(f"{name} died ({reason})")
-
-    def test_lost(self, nodeid: str) -> None:
-        """Note a test whose worker died while it ran."""
-        self._lost[nodeid] = lost(nodeid, "its worker died while it ran")
-
-    def has_run(self, nodeid: str) -> None:
-        """A test came to an end, perhaps one that had died with its worker and was run again (rerunfailures)."""
-        self._lost.pop(nodeid, None)
-
-    def finish(self, inventory: Inventory, *, stopped: bool) -> bool:
-        """At the end of the session: look for stale baselines (and prune them where asked), write the report's files.
-
-        Args:
-            inventory: the tests that were collected and the baselines that they have.
-            stopped: the session ended before all tests had run.
-
-        Returns whether all that was asked for could be done.
+        ``stopped``: the session ended before all tests had run.
         """
         from pytest_htp.baseline.prune import prune, stale_baselines
         from pytest_htp.report.model import build_report
@@ -135,11 +163,11 @@ class Collector:
         words = "only the test it was running is lost" if self._lost else "its test was run again"
         self.notes += [f"worker {dead}: {words}" for dead in self._dead]
         looking_only = runs_no_tests(self._config)
-        found = stale_baselines(inventory.collected)
+        found = stale_baselines(self._inventory.collected)
         self.stale = found.certain
         self._likely = found.likely if not self._settings.prune else []  # which lists what it keeps
         if self._settings.prune and not looking_only:
-            self.spared, self.not_judged = found.doubtful, inventory.not_judged
+            self.spared, self.not_judged = found.doubtful, self._inventory.not_judged
             self.pruned = prune(self.stale)
             self.stale = [path for path in self.stale if path not in self.pruned]
             self._prune_not_made()
@@ -158,7 +186,6 @@ class Collector:
             )
         if wanted:
             self._write_report()
-        return not self.problems
 
     def _prune_not_made(self) -> None:
         """Delete the baselines of exports that a passed test no longer makes."""
@@ -193,7 +220,7 @@ class Collector:
                 "choose a writable directory with --htp-report=DIR"
             )
 
-    def print_summary(self, terminal: TerminalReporter) -> None:
+    def _print_summary(self, terminal: TerminalReporter) -> None:
         """The table, and on GitHub the annotations."""
         self._print_baselines(terminal)
         if self._config.option.verbose > 0:
@@ -253,19 +280,16 @@ class Collector:
             terminal.write_line(f"htp: {judged}: {self.not_judged}", yellow=True)
         if self.stale:
             terminal.write_line("")
-            for path in self.stale[:10]:
-                terminal.write_line(f"htp: stale baseline {as_typed(path, self._config)}: no such test", yellow=True)
-            if len(self.stale) > 10:
-                terminal.write_line(f"htp: and {len(self.stale) - 10} more stale baselines", yellow=True)
+            self._list_stale(terminal, self.stale, "no such test", "stale baselines")
             terminal.write_line("htp: delete stale baselines with --htp-prune", yellow=True)
-        for path in self._likely[:10]:
-            terminal.write_line(
-                f"htp: stale baseline {as_typed(path, self._config)}: its test is collected with other parameters; "
-                "delete it if that is gone",
-                yellow=True,
-            )
-        if len(self._likely) > 10:
-            terminal.write_line(f"htp: and {len(self._likely) - 10} more with other parameters", yellow=True)
+        why = "its test is collected with other parameters; delete it if that is gone"
+        self._list_stale(terminal, self._likely, why, "with other parameters")
+
+    def _list_stale(self, terminal: TerminalReporter, paths: Sequence[Path], why: str, others: str) -> None:
+        for path in paths[:10]:
+            terminal.write_line(f"htp: stale baseline {as_typed(path, self._config)}: {why}", yellow=True)
+        if len(paths) > 10:
+            terminal.write_line(f"htp: and {len(paths) - 10} more {others}", yellow=True)
 
 
 def runs_no_tests(config: pytest.Config) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from pytest_htp.exporter import HTPExport
     from pytest_htp.format.record import Record
+    from pytest_htp.targets import Target
 
 MAX_SECTION = 100_000
 """Characters of one section; the rest is cut."""
@@ -28,7 +29,7 @@ class Extensions:
         self._hooks = item.ihook
         self._config = item.config
 
-    def inputs(self, model: nn.Module) -> Any:
+    def inputs(self, model: nn.Module) -> object:
         """Inputs for a test that gave none, or None."""
         return self._hooks.pytest_htp_make_inputs(model=model, config=self._config)
 
@@ -51,7 +52,7 @@ class Extensions:
             ) from None
         return findings
 
-    def sections(self, result: Mapping[str, Any]) -> list[dict[str, str]]:
+    def sections(self, result: Mapping[str, object]) -> list[dict[str, str]]:
         """All plugins' sections: ``{"title", "text"}``, without control characters.
 
         Raises:
@@ -63,7 +64,7 @@ class Extensions:
             for title, text in _pairs(part)
         ]
 
-    def targets(self, given: Any) -> Any:
+    def targets(self, given: object) -> tuple[Target, ...]:
         """The targets that an option names, plugins' among them.
 
         Raises:
@@ -90,7 +91,7 @@ class Extensions:
         return name
 
 
-def _pairs(part: Any) -> Iterator[tuple[str, str]]:
+def _pairs(part: Iterable[object]) -> Iterator[tuple[str, str]]:
     for pair in part:
         if not (isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(word, str) for word in pair)):
             raise HTPUsageError(f"pytest_htp_report_sections must give pairs (title, text), got {pair!r}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import pytest
 from msgspec import convert, to_builtins
@@ -49,8 +49,8 @@ class HtpExportFixture:
     @raises_at_the_call
     def __call__(
         self,
-        model: Any,
-        inputs: Any = None,
+        model: object,
+        inputs: object = None,
         *,
         name: str | None = None,
         baseline: bool = True,
@@ -75,8 +75,8 @@ class HtpExportFixture:
 
     def _export(
         self,
-        model: Any,
-        inputs: Any,
+        model: object,
+        inputs: object,
         settings: ExportSettings,
         *,
         name: str | None,
@@ -107,12 +107,12 @@ class HtpExportFixture:
     @raises_at_the_call
     def for_generation(
         self,
-        model: Any,
-        inputs: Any = None,
+        model: object,
+        inputs: object = None,
         *,
         name: str | None = None,
         baseline: bool = True,
-        generation_config: Any = None,
+        generation_config: object = None,
         multi_token_decode: bool = False,
         tokens: int | None = None,
         **options: Unpack[FixtureKeywords],
@@ -179,8 +179,8 @@ class HtpExportFixture:
             )
         return exports
 
-    def _settings(self, call: Mapping[str, Any]) -> ExportSettings:
-        marker: dict[str, Any] = {}
+    def _settings(self, call: Mapping[str, object]) -> ExportSettings:
+        marker: dict[str, object] = {}
         for mark in reversed(list(self._item.iter_markers("htp"))):
             if mark.args:
                 raise HTPUsageError(

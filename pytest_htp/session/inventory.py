@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pytest_htp.baseline.prune import Collected
 
 _WORKER_KEY = "htp_inventory"
+# Test file → digests of its tests; folders; test file → slugs of functions → names of parameters; what is not judged.
+_Sent = tuple[dict[str, set[str]], set[str], dict[str, dict[str, set[str]]], str]
 
 
 class Inventory:
@@ -121,28 +123,20 @@ class Inventory:
 
     def leave_worker(self) -> None:
         """On an xdist worker: send what was collected to the controller."""
-        output: dict[str, Any] | None = getattr(self._config, "workeroutput", None)
-        if output is not None:
-            output[_WORKER_KEY] = {
-                "digests": {str(file): sorted(digests) for file, digests in self._whole.items()},
-                "folders": sorted(str(folder) for folder in self._folders),
-                "parameters": {
-                    str(file): {slug: sorted(names) for slug, names in functions.items()}
-                    for file, functions in self._parameters.items()
-                },
-                "not_judged": self.not_judged,
-            }
+        output: dict[str, object] | None = getattr(self._config, "workeroutput", None)
+        if output is not None:  # execnet sends sets, but no paths
+            digests = {str(file): digests for file, digests in self._whole.items()}
+            parameters = {str(file): functions for file, functions in self._parameters.items()}
+            output[_WORKER_KEY] = digests, set(map(str, self._folders)), parameters, self.not_judged
 
-    def join(self, output: dict[str, Any]) -> None:
+    def join(self, output: dict[str, _Sent]) -> None:
         """On the controller: take what a worker sent (every worker collects everything)."""
-        sent = output.get(_WORKER_KEY)
-        if sent:
-            for file, digests in sent["digests"].items():
-                self._whole.setdefault(Path(file), set()).update(digests)
-            self._folders.update(Path(folder) for folder in sent["folders"])
-            for file, functions in sent["parameters"].items():
-                self._parameters[Path(file)] = {slug: set(names) for slug, names in functions.items()}
-            self.not_judged = sent["not_judged"]
+        if _WORKER_KEY in output:
+            digests, folders, parameters, self.not_judged = output[_WORKER_KEY]
+            for file, found in digests.items():
+                self._whole.setdefault(Path(file), set()).update(found)
+            self._folders.update(map(Path, folders))
+            self._parameters.update({Path(file): functions for file, functions in parameters.items()})
 
 
 def _decorated_parameters(item: pytest.Item) -> set[str] | None:

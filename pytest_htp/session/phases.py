@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_htp.errors import HTPExportError, HTPUsageError
 from pytest_htp.session.exports import KEY, TestExports
+
+if TYPE_CHECKING:
+    from _pytest._code.code import TerminalRepr, Traceback
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -26,7 +29,7 @@ class _Call:
 _CALL = pytest.StashKey[_Call]()
 
 
-def around_call(item: pytest.Item) -> Generator[None, Any, Any]:
+def around_call(item: pytest.Item) -> Generator[None, object, object]:
     """Wraps ``pytest_runtest_call``.
 
     A test that passes by itself fails if any of its exports did, with all messages at once. A test that fails
@@ -117,10 +120,10 @@ def _exports(item: pytest.Item) -> TestExports | None:
     return item.stash.get(KEY, None)
 
 
-def _users_frames(item: pytest.Item, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
+def _users_frames(item: pytest.Item, excinfo: pytest.ExceptionInfo[BaseException]) -> TerminalRepr:
     """The error with the frames of the user's code only, from the test's file on."""
 
-    def frames(info: pytest.ExceptionInfo[BaseException]) -> Any:
+    def frames(info: pytest.ExceptionInfo[BaseException]) -> Traceback:
         entries = info.traceback.cut(path=item.path)
         theirs = entries.filter(lambda entry: _PACKAGE not in Path(entry.path).parents)
         return theirs if len(theirs) else info.traceback

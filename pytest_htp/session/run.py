@@ -50,7 +50,7 @@ class HtpRun:
         return config.stash[_KEY]
 
     def export(
-        self, item: pytest.Item, export_name: str, model: Any, inputs: Any, options: dict[str, Any], folder: Path
+        self, item: pytest.Item, export_name: str, model: object, inputs: object, options: dict[str, Any], folder: Path
     ) -> Made:
         """Export, or share what an identical request of this session gave, or take it from the cache."""
         from pytest_htp.exporter import HTPExporter
@@ -103,7 +103,7 @@ class HtpRun:
         return ExportCache(self.settings.cache_dir, self.settings.cache_bytes)
 
     @staticmethod
-    def _resolve(model: Any, chosen: ExportOptions) -> ResolvedModel | None:
+    def _resolve(model: object, chosen: ExportOptions) -> ResolvedModel | None:
         """The model of a request; None where it can't be resolved: the export will say why."""
         from pytest_htp.capture.models import resolve_model
 
@@ -122,7 +122,7 @@ class HtpRun:
         return [f"cache {folder.name}: {problem}" for problem in self.cache.problems]
 
     def _request(
-        self, resolved: ResolvedModel | None, inputs: Any, chosen: ExportOptions, rule: NamingRule | None
+        self, resolved: ResolvedModel | None, inputs: object, chosen: ExportOptions, rule: NamingRule | None
     ) -> tuple[Request | None, str]:
         """By what identical requests are recognised; None where they can't be, and why."""
         from pytest_htp.cache import Uncertain

@@ -83,6 +83,7 @@ class RunSettings:
                 report_dir = config.invocation_params.dir / name
                 if report_dir.exists() and not report_dir.is_dir():
                     raise HTPUsageError(f"--htp-report: {name} is a file; give a folder: --htp-report=DIR")
+            limit = config.getini("htp_target_timeout")
             minimum_name, minimum = _typed_or_ini(config, "htp_min_coverage")
             fail_on_name, fail_on = _typed_or_ini(config, "htp_fail_on")
             settings = cls(
@@ -95,9 +96,7 @@ class RunSettings:
                 parity=not config.getoption("htp_no_parity"),
                 keep_artifacts=bool(config.getini("htp_keep_artifacts")),
                 providers=tuple(config.getini("htp_providers")),
-                target_timeout=(
-                    seconds("htp_target_timeout", limit) if (limit := config.getini("htp_target_timeout")) else None
-                ),
+                target_timeout=seconds("htp_target_timeout", limit) if limit else None,
                 variant=_variant(config.getini("htp_baseline_variant")),
                 prune=bool(config.getoption("htp_prune")),
                 cache_dir=_cache_dir(config),
@@ -121,7 +120,7 @@ class ExportSettings:
     options: dict[str, Any]
 
     @classmethod
-    def resolve(cls, run: RunSettings, marker: Mapping[str, Any], call: Mapping[str, Any]) -> ExportSettings:
+    def resolve(cls, run: RunSettings, marker: Mapping[str, object], call: Mapping[str, object]) -> ExportSettings:
         """Merge by precedence. None for a gate in a call means: not given there."""
         merged: dict[str, Any] = {}
         if not run.parity:
@@ -133,7 +132,7 @@ class ExportSettings:
         for source in (marker, call):
             _refuse_misspelt(source)
             merged.update({key: value for key, value in source.items() if key not in GATE_KEYWORDS})
-        gates: dict[str, Any] = {name: getattr(run, name) for name in GATE_KEYWORDS}
+        gates: dict[str, object] = {name: getattr(run, name) for name in GATE_KEYWORDS}
         for source in (marker, call):
             gates.update({key: source[key] for key in GATE_KEYWORDS if source.get(key) is not None})
         minimum = gates["min_coverage"]
@@ -145,7 +144,7 @@ class ExportSettings:
         )
 
 
-def _refuse_misspelt(keywords: Mapping[str, Any]) -> None:
+def _refuse_misspelt(keywords: Mapping[str, object]) -> None:
     """Of the names that the exporter doesn't know, those that are nearly one it never sees."""
     for name in keywords:
         hint = suggestion(name, GATE_KEYWORDS, cutoff=0.8)

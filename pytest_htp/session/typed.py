@@ -10,7 +10,6 @@ from argparse import Action
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -87,7 +86,7 @@ class Typed:
         return " ".join([*map(shlex.quote, self.launcher), *words, *more])
 
 
-def hand_on(config: pytest.Config, workerinput: dict[str, Any]) -> None:
+def hand_on(config: pytest.Config, workerinput: dict[str, object]) -> None:
     """On the controller: tell a worker how pytest was started; it gets the options by itself."""
     workerinput[_WORKER_KEY] = list(Typed.of(config).launcher)
 
