@@ -11,6 +11,8 @@ from collections.abc import Sequence
 _SPECIAL = re.compile(r"[&<>`*\[\]#|~@$\\:]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|(?<=www)\.", re.IGNORECASE)
 _PINGS = re.compile(r"[@#](?=\w)")  # @user and #123: a reference does not stop those, a zero-width space does
 
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\))")
+
 
 def size(count: float) -> str:
     """Bytes in decimal units: ``512 bytes``, ``17.5 MB``."""
@@ -41,6 +43,11 @@ def percent(value: float) -> str:
         return "not measured"
     shown = f"{min(value, 99.99) if value < 100 else value:.2f}".rstrip("0").rstrip(".")
     return f"{shown}%"
+
+
+def without_ansi(text: str) -> str:
+    """``text`` without the codes that colour it on a terminal, which mean nothing elsewhere."""
+    return _ANSI.sub("", text)
 
 
 def inert(text: str, keep: str = "") -> str:

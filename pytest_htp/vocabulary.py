@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 EngineName = Literal["auto", "transformers", "torch"]
 Weights = Literal["real", "none"]
+EVIDENCE = ("direct", "fused", "inferred", "none")
 OrtFusions = Literal["cpu", "cuda", "webgpu", "dml"]
 
 

@@ -19,7 +19,7 @@ from pytest_htp.bisect.only import VARIABLE
 from pytest_htp.bisect.state import Kept, folder_of_round, keep_round, read_round, report_sha256
 from pytest_htp.report.merge import read_report
 from pytest_htp.report.result import Report
-from pytest_htp.report.text import without_ansi
+from pytest_htp.text import without_ansi
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+
+from msgspec import convert
 
 from pytest_htp.errors import HTPUsageError
 
@@ -28,7 +29,7 @@ class MonitorConfig:
     enable_cache: bool = True
 
     @classmethod
-    def parse(cls, config: Mapping[str, Any] | MonitorConfig | None) -> MonitorConfig:
+    def parse(cls, config: Mapping[str, object] | MonitorConfig | None) -> MonitorConfig:
         """Check a user's mapping. Raises HTPUsageError, which lists what is known."""
         if isinstance(config, cls):
             return config
@@ -44,7 +45,7 @@ class MonitorConfig:
             fits = isinstance(value, bool) if wants_bool else type(value) is int and value >= 1
             if not fits:
                 raise HTPUsageError(f"bad value {value!r} for {key!r} in the monitor's config; {cls._known()}")
-        return cls(**config)
+        return convert(dict(config), cls)
 
     @classmethod
     def _known(cls) -> str:

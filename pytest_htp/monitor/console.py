@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.monitor import facts
 from pytest_htp.monitor.config import MonitorConfig
+from pytest_htp.monitor.module_tree import ModuleTree
 from pytest_htp.monitor.text import safe, seconds, shorten, symbols_for
-from pytest_htp.monitor.tree import EVIDENCE, ModuleTree, line_parts
+from pytest_htp.monitor.tree import line_parts
 from pytest_htp.monitor.writer import StepAwareWriter, handles
 from pytest_htp.text import percent, plural, size
-from pytest_htp.vocabulary import HTPExportData, HTPExportStep
+from pytest_htp.vocabulary import EVIDENCE, HTPExportData, HTPExportStep
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,7 +43,7 @@ class HTPConsoleWriter(StepAwareWriter):
 
     def __init__(
         self,
-        config: Mapping[str, Any] | MonitorConfig | None = None,
+        config: Mapping[str, object] | MonitorConfig | None = None,
         *,
         console: Console | None = None,
         verbose: bool = True,
@@ -260,12 +261,10 @@ class HTPConsoleWriter(StepAwareWriter):
         for domain, version in sorted(data.opset.items()):
             self._entry("opset", (str(version), "number"), (f"  {self._safe(domain)}" if domain else "", ""))
 
-    def _tensors(self, tensors: list[dict[str, Any]]) -> None:
+    def _tensors(self, tensors: list[dict[str, object]]) -> None:
         for tensor in tensors[:_TENSORS]:
-            shape = tensor.get("shape", tensor.get("dims"))
-            dims = ", ".join("?" if dim is None else str(dim) for dim in shape) if shape is not None else "?"
-            described = self._safe(f"{tensor.get('dtype') or '?'} [{dims}]")
-            name = shorten(self._safe(tensor.get("name", "")), 74 - min(len(described), 40), self.symbols.dots)
+            name, described = map(self._safe, facts.tensor(tensor))
+            name = shorten(name, 74 - min(len(described), 40), self.symbols.dots)
             self._line(("  ", ""), (name, "path"), ("  ", ""), (described, "number"))
         if len(tensors) > _TENSORS:
             self._line((f"  {self.symbols.dots} {len(tensors) - _TENSORS:,} more not shown", "note"))

@@ -6,21 +6,10 @@ prints a zero nobody counted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
 
+from pytest_htp.format.record import CoverageRow
 from pytest_htp.vocabulary import HTPExportData, HTPExportStep
-
-COVERAGE_KEYS = (
-    "total_nodes",
-    "direct",
-    "fused",
-    "inferred",
-    "none",
-    "coverage",
-    "direct_coverage",
-    "root_share",
-)
 
 
 def modules(data: HTPExportData) -> int | None:
@@ -45,11 +34,11 @@ def nodes(data: HTPExportData) -> int | None:
 
 
 def coverage(data: HTPExportData) -> dict[str, int | float]:
-    """The coverage figures that were taken, in the order of ``Coverage``; other statistics after them."""
+    """The coverage figures that were taken, in the order of ``CoverageRow``; other statistics after them."""
     stats = dict(data.tagging_stats)
     if data.coverage is not None:
         stats.setdefault("coverage", data.coverage)
-    ordered = {key: stats.pop(key) for key in COVERAGE_KEYS if key in stats}
+    ordered = {key: stats.pop(key) for key in CoverageRow.__struct_fields__ if key in stats}
     return {**ordered, **dict(sorted(stats.items()))}
 
 
@@ -80,7 +69,7 @@ def verdict(data: HTPExportData) -> str:
     return "completed" if done else "incomplete"
 
 
-def parity_outputs(data: HTPExportData) -> Iterator[dict[str, Any]]:
+def parity_outputs(data: HTPExportData) -> Iterator[dict[str, object]]:
     """The compared graph outputs, where parity was measured."""
     outputs = (data.parity or {}).get("outputs")
     yield from (output for output in outputs or () if isinstance(output, dict))
@@ -97,11 +86,18 @@ def further_sets(data: HTPExportData) -> list[str]:
     ]
 
 
-def not_measured(part: dict[str, Any] | None) -> str | None:
+def not_measured(part: dict[str, object] | None) -> str | None:
     """Why parity or attestation says it was not measured; None where it was, or nothing is known."""
     if part is None or part.get("measured", True):
         return None
     return str(part.get("reason") or "no reason given")
+
+
+def tensor(described: Mapping[str, object]) -> tuple[str, str]:
+    """Name of a tensor, and its element type and shape: ``int64 [2, ?]``."""
+    shape = described.get("shape")
+    dims = ["?" if dim is None else str(dim) for dim in shape] if isinstance(shape, list | tuple) else ["?"]
+    return str(described.get("name", "")), f"{described.get('dtype') or '?'} [{', '.join(dims)}]"
 
 
 def _number(value: object) -> float | None:

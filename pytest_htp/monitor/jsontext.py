@@ -8,13 +8,12 @@ from collections.abc import Mapping
 from enum import Enum
 from functools import lru_cache
 from pathlib import PurePath
-from typing import Any
 
 _MAX_DEPTH = 32  # levels kept of a nested value; ours have at most five
 _MAX_INTEGER_BITS = 1024  # beyond it Python itself refuses to print, and no reader takes the number
 
 
-def clean(value: object, depth: int = 0) -> Any:
+def clean(value: object, depth: int = 0) -> object:
     """``value`` in JSON's types. What JSON can't hold (NaN, infinities, unknown objects) becomes None."""
     if value is None or isinstance(value, bool | str):
         return value

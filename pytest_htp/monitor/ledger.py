@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from pytest_htp.errors import HTPExportError, HTPUsageError
+from pytest_htp.text import without_ansi
 from pytest_htp.vocabulary import HTPExportData, HTPExportStep, ModuleInfo
 
 _FIELDS = {field.name: str(field.type) for field in fields(HTPExportData)}
-_ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 _CONTAINERS: dict[str, type | tuple[type, ...]] = {"dict": Mapping, "list": (list, tuple), "str": str}
 
 
@@ -30,7 +29,7 @@ class Ledger:
         self._given_name = model_name
         self.data = HTPExportData(model_name=model_name, output_path=output_path)
 
-    def take(self, step: HTPExportStep, new: HTPExportData | Mapping[str, Any] | None) -> None:
+    def take(self, step: HTPExportStep, new: HTPExportData | Mapping[str, object] | None) -> None:
         """A step was done; ``new`` is what is known now. Raises HTPUsageError, before changing anything."""
         values = _values(new)
         for name, value in values.items():
@@ -53,7 +52,7 @@ class Ledger:
             step, cause = step or error.step, error.cause
             if any(step is not None and known.get("step") == step.value for known in self.data.errors):
                 return None  # the step's own error, on its way out
-        entry: dict[str, Any] = {
+        entry = {
             "step": step.value if step else None,
             "type": type(cause).__name__ if isinstance(cause, BaseException) else "error",
             "message": _plain(_words(error)),
@@ -66,7 +65,7 @@ class Ledger:
 
     def writer_failed(self, writer: object, during: str, error: Exception) -> dict[str, Any]:
         """Record that a writer raised; this is no failure of the export."""
-        entry: dict[str, Any] = {
+        entry = {
             "step": None,
             "type": type(error).__name__,
             "message": f"{_words(error)} (while it wrote {during}; the other writers go on)",
@@ -83,7 +82,7 @@ class Ledger:
         return True
 
 
-def _same(one: Mapping[str, Any], other: Mapping[str, Any], *keys: str) -> bool:
+def _same(one: Mapping[str, object], other: Mapping[str, object], *keys: str) -> bool:
     return all(one.get(key) == other.get(key) for key in keys)
 
 
@@ -124,7 +123,7 @@ def _check(name: str, value: object) -> None:
         raise HTPUsageError(f"field {name!r} of HTPExportData must be {declared}, got {type(value).__name__}")
 
 
-def _inert_notes(entry: Mapping[str, Any]) -> dict[str, Any]:
+def _inert_notes(entry: Mapping[str, object]) -> dict[str, object]:
     notes = entry.get("notes")
     if not isinstance(notes, list | tuple):
         return dict(entry)
@@ -140,7 +139,7 @@ def _words(error: BaseException | str) -> str:
 
 def _plain(message: str) -> str:
     """Messages end in files that are shared: the user's home folder has no business there, nor have colours."""
-    message = _ANSI.sub("", message)
+    message = without_ansi(message)
     try:
         home = str(Path.home())
     except RuntimeError:

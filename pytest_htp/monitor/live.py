@@ -15,7 +15,6 @@ from pytest_htp.monitor.writer import StepAwareWriter
 from pytest_htp.vocabulary import HTPExportData, HTPExportStep
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.live import Live
     from rich.text import Text
 
@@ -32,7 +31,6 @@ class LiveProgress(StepAwareWriter):
     Args:
         model_name: shown in the line.
         stream: the terminal to draw on, by default standard error; under pytest, one outside of its capture.
-        console: draw with this rich console instead, so that what it prints appears above the line.
         column: where the cursor stands when the line appears (pytest's progress line); the live line then
             goes below, and the cursor back to that column when it is taken away.
         clock: seconds, monotonic.
@@ -43,14 +41,12 @@ class LiveProgress(StepAwareWriter):
         model_name: str = "",
         *,
         stream: IO[str] | None = None,
-        console: Console | None = None,
         column: Callable[[], int] | None = None,
         clock: Callable[[], float] = perf_counter,
     ) -> None:
         super().__init__()
         self.model_name = model_name
-        self._stream: IO[str] = stream or (console.file if console is not None else sys.stderr)
-        self._given = console
+        self._stream: IO[str] = stream or sys.stderr
         self._column = column
         self._left_at = 0
         self._clock = clock
@@ -141,7 +137,7 @@ class LiveProgress(StepAwareWriter):
         from rich.console import Console
         from rich.live import Live
 
-        console = self._given or Console(file=self._stream)
+        console = Console(file=self._stream)
         self._left_at = self._column() if self._column else 0
         if self._left_at:
             console.line()

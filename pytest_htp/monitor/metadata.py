@@ -7,7 +7,6 @@ grows with them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from pytest_htp.monitor import facts
 from pytest_htp.monitor.jsontext import clean, dumps, quote
@@ -20,7 +19,7 @@ SCHEMA = "pytest-htp/metadata/1"
 class HTPMetadataWriter(StepAwareWriter):
     """Holds on to the export's data and describes it when asked; nothing is copied before."""
 
-    def get_metadata(self) -> dict[str, Any]:
+    def get_metadata(self) -> dict[str, object]:
         """The metadata so far, as the file will hold it."""
         data = self.data or HTPExportData()
         return {
@@ -51,7 +50,7 @@ def _rows(items: Iterator[tuple[str, str]]) -> Iterator[str]:
     yield end
 
 
-def _head(data: HTPExportData) -> dict[str, Any]:
+def _head(data: HTPExportData) -> dict[str, object]:
     """Every section but the hierarchy and the nodes. Null: not measured."""
     name = data.output_path.replace("\\", "/").rsplit("/", 1)[-1]
     stats = facts.coverage(data)
@@ -90,13 +89,13 @@ def _head(data: HTPExportData) -> dict[str, Any]:
     return {key: clean(value) for key, value in head.items()}
 
 
-def _modules(data: HTPExportData) -> Iterator[tuple[str, dict[str, Any]]]:
+def _modules(data: HTPExportData) -> Iterator[tuple[str, dict[str, object]]]:
     watched = any(info.executed for info in data.hierarchy.values())
     for path, info in data.hierarchy.items():
         yield str(path), _module(info, watched=watched)
 
 
-def _module(info: ModuleInfo, *, watched: bool) -> dict[str, Any]:
+def _module(info: ModuleInfo, *, watched: bool) -> dict[str, object]:
     described = {
         "class": info.class_name,
         "tag": info.tag or None,
@@ -113,7 +112,7 @@ def _module(info: ModuleInfo, *, watched: bool) -> dict[str, Any]:
     return {key: clean(value) for key, value in described.items()}
 
 
-def _nodes(data: HTPExportData) -> Iterator[tuple[str, dict[str, Any]]]:
+def _nodes(data: HTPExportData) -> Iterator[tuple[str, dict[str, object]]]:
     """Every node, tagged or not, in graph order; nodes of which only the tag is known come last."""
     tags, details = data.tagged_nodes, data.node_details
     for key, detail in details.items():
@@ -123,8 +122,8 @@ def _nodes(data: HTPExportData) -> Iterator[tuple[str, dict[str, Any]]]:
             yield str(key), _node(tag, {})
 
 
-def _node(tag: str | None, detail: Mapping[str, Any]) -> dict[str, Any]:
-    node: dict[str, Any] = {
+def _node(tag: str | None, detail: Mapping[str, object]) -> dict[str, object]:
+    node: dict[str, object] = {
         "tag": _word(tag),
         "evidence": _word(detail.get("evidence")),
         "rule": _word(detail.get("rule")),
@@ -132,7 +131,7 @@ def _node(tag: str | None, detail: Mapping[str, Any]) -> dict[str, Any]:
         "domain": _word(detail.get("domain")),
     }
     origins = detail.get("origins")
-    if origins and len(origins) > 1:
+    if isinstance(origins, list | tuple) and len(origins) > 1:
         node["origins"] = clean(origins)
     if detail.get("graph"):
         node["graph"] = _word(detail["graph"])
@@ -143,7 +142,7 @@ def _word(value: object) -> str | None:
     return None if value is None else str(value)
 
 
-def _node_text(node: dict[str, Any]) -> str:
+def _node_text(node: dict[str, object]) -> str:
     """The node's JSON; its words repeat from node to node, so joining quoted ones is several times faster."""
     words = (
         f'"{key}": {"null" if value is None else quote(value) if isinstance(value, str) else dumps(value)}'

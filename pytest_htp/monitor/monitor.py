@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.format.atomic import AtomicFiles
@@ -52,7 +52,7 @@ class HTPExportMonitor:
         output_path: str | PathLike[str],
         model_name: str = "",
         verbose: bool = True,
-        config: Mapping[str, Any] | None = None,
+        config: Mapping[str, object] | None = None,
         *,
         console: Console | None = None,
     ) -> None:
@@ -93,7 +93,7 @@ class HTPExportMonitor:
         for writer in self._observers():
             self._call(writer, writer.begin, step, self.data, during=f"the start of {step.value}")
 
-    def log_step(self, step: HTPExportStep, data: HTPExportData | Mapping[str, Any] | None = None) -> None:
+    def log_step(self, step: HTPExportStep, data: HTPExportData | Mapping[str, object] | None = None) -> None:
         """A step is done. ``data``: everything known now, or some fields of it to merge, or nothing new."""
         self._ledger.take(_checked(step), data)
         self._running = None
@@ -114,7 +114,7 @@ class HTPExportMonitor:
         """The console log so far, without ANSI codes."""
         return self.console_writer.get_output()
 
-    def get_metadata(self) -> dict[str, Any]:
+    def get_metadata(self) -> dict[str, object]:
         """The metadata so far, as the file will hold it."""
         return self.metadata_writer.get_metadata()
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from pytest_htp.monitor import facts
+from pytest_htp.monitor.module_tree import ModuleTree
 from pytest_htp.monitor.text import PLAIN, safe, seconds
-from pytest_htp.monitor.tree import ModuleTree, text_lines
+from pytest_htp.monitor.tree import text_lines
 from pytest_htp.monitor.writer import StepAwareWriter
 from pytest_htp.text import percent, size
 from pytest_htp.vocabulary import HTPExportData, HTPExportStep
@@ -108,13 +108,7 @@ def _inputs(data: HTPExportData) -> Iterator[str]:
     for title, tensors in (("Inputs", data.inputs), ("Outputs", data.outputs)):
         if tensors:
             yield from _heading(title)
-            yield from (_tensor(tensor) for tensor in tensors)
-
-
-def _tensor(tensor: dict[str, Any]) -> str:
-    shape = tensor.get("shape", tensor.get("dims"))
-    dims = "?" if shape is None else ", ".join("?" if dim is None else str(dim) for dim in shape)
-    return f"{safe(tensor.get('name', ''))}  {safe(tensor.get('dtype') or '?')} [{safe(dims)}]"
+            yield from ("  ".join(map(safe, facts.tensor(tensor))) for tensor in tensors)
 
 
 def _graph(data: HTPExportData) -> Iterator[str]:

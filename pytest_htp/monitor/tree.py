@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_htp.monitor.module_tree import ModuleRow, ModuleTree, TreeLine
+from pytest_htp.monitor.module_tree import ModuleTree, TreeLine
 from pytest_htp.monitor.text import UNICODE, Symbols, safe, shorten
 from pytest_htp.text import plural
-
-__all__ = ["EVIDENCE", "ModuleRow", "ModuleTree", "TreeLine", "line_parts", "text_lines"]
-
-EVIDENCE = ("direct", "fused", "inferred", "none")
+from pytest_htp.vocabulary import EVIDENCE
 
 
 def text_lines(

@@ -13,7 +13,8 @@ from html import unescape
 
 from markupsafe import Markup, escape
 
-from pytest_htp.report.text import inert, without_ansi
+from pytest_htp.report.text import inert
+from pytest_htp.text import without_ansi
 
 CONSOLE_LIMIT = 30_000  # characters of a log shown in the page; the whole log is among the artifacts
 

@@ -7,15 +7,12 @@ what remains is the quoting of the output's own format (Jinja2 for HTML, ``markd
 
 from __future__ import annotations
 
-import re
-
 from pytest_htp import text as words
 
 NAME_LIMIT = 160  # characters of a name that are shown; report.json keeps all of them
 MESSAGE_LIMIT = 2_000
 
 _ELLIPSIS = "…"
-_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\))")
 
 
 def inert(text: str, limit: int | None = None, *, newlines: bool = False) -> str:
@@ -37,12 +34,7 @@ def message_lines(text: str, limit: int = MESSAGE_LIMIT) -> list[str]:
         text: from anywhere.
         limit: longest message in characters.
     """
-    return [inert(line) for line in shorten(without_ansi(text), limit).splitlines()]
-
-
-def without_ansi(text: str) -> str:
-    """``text`` without the codes that colour it on a terminal, which mean nothing elsewhere."""
-    return _ANSI.sub("", text)
+    return [inert(line) for line in shorten(words.without_ansi(text), limit).splitlines()]
 
 
 def shorten(text: str, limit: int) -> str:

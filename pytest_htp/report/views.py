@@ -16,9 +16,8 @@ from pytest_htp.format.record import Record, TensorRow
 from pytest_htp.report.model import is_failed
 from pytest_htp.report.result import BaselineState, Entering, ExportResult, FindingRow, StepError
 from pytest_htp.report.text import NAME_LIMIT, duration, inert, percent, signed, size
-from pytest_htp.vocabulary import HTPExportStep
+from pytest_htp.vocabulary import EVIDENCE, HTPExportStep
 
-EVIDENCE = ("direct", "fused", "inferred", "none")
 _ARTIFACTS = re.compile(r"exports/[\w.-]+")
 _VALUE_LIMIT = 300
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from pytest_htp import HTPConsoleWriter, HTPExportData, HTPExportStep, ModuleInfo
 from pytest_htp.monitor.text import cells
-from pytest_htp.monitor.tree import ModuleTree
+from pytest_htp.monitor.module_tree import ModuleTree
 
 
 def log_all(writer: HTPConsoleWriter, data: HTPExportData) -> HTPConsoleWriter:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from pytest_htp import HTPExportMonitor, HTPExportStep
 from pytest_htp.monitor import LiveProgress
@@ -184,13 +183,3 @@ def test_an_error_or_the_end_stops_it(terminal: Terminal, tmp_path: Path, end: s
     else:
         monitor.finalize()
     assert not live.running
-
-
-def test_what_its_console_prints_appears_above_the_line(terminal: Terminal) -> None:
-    console = Console(file=terminal.stream, width=80)
-    live = LiveProgress("bert", console=console)
-    live.start()
-    assert terminal.wait_for("step 1/8")
-    console.print("STEP 1/8 done", highlight=False)
-    live.stop()
-    assert "STEP 1/8 done\r\n" in terminal.close()

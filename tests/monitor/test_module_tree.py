@@ -3,8 +3,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from pytest_htp.monitor.module_tree import ModuleRow, ModuleTree
 from pytest_htp.monitor.text import PLAIN
-from pytest_htp.monitor.tree import ModuleRow, ModuleTree, text_lines
+from pytest_htp.monitor.tree import text_lines
 from pytest_htp.vocabulary import HTPExportData, ModuleInfo
 
 
