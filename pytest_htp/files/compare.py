@@ -29,7 +29,6 @@ from pytest_htp.files.values import ValueChanges, match_weights
 from pytest_htp.format.fold import fold_paths, fold_rows, unfold_rows
 from pytest_htp.format.paths import expand_pattern, parent_of
 from pytest_htp.format.record import ModuleRow, Record
-from pytest_htp.format.serialize import dict_of
 from pytest_htp.text import some
 
 # Findings that say that a module's operators are others.
@@ -72,7 +71,7 @@ class FileComparison:
 def compare_files(old: OnnxFile | Record, new: OnnxFile | Record, policy: Policy) -> FileComparison:
     """Compare two files, each an ONNX model or a baseline."""
     if isinstance(old, Record) and isinstance(new, Record):
-        return FileComparison(compare_exports(dict_of(old), dict_of(new), policy=policy))
+        return FileComparison(compare_exports(old, new, policy=policy))
     if isinstance(old, Record) or isinstance(new, Record):
         return _with_baseline(old, new, policy)
     with two_sides(old, new) as (one, other):
@@ -135,7 +134,7 @@ def _two_models(old: Here, new: Side, policy: Policy, *, folded: bool = False) -
         records = [_without_wording(record) for record in records]
     elif not (old.known.typed and new.known.typed):
         records = [_without_types(record) for record in records]
-    comparison = compare_exports(dict_of(records[0]), dict_of(records[1]), policy=policy)
+    comparison = compare_exports(*records, policy=policy)
     findings = list(comparison.findings)
     if foreign or names:
         one, other = records
@@ -347,7 +346,7 @@ def _with_baseline(old: OnnxFile | Record, new: OnnxFile | Record, policy: Polic
         modules=_rows_where(baseline, lambda row: row.nodes > 0 or row.path in present),
     )  # fmt: skip
     pair = (trimmed, record) if isinstance(old, Record) else (record, trimmed)
-    comparison = compare_exports(dict_of(pair[0]), dict_of(pair[1]), policy=policy)
+    comparison = compare_exports(*pair, policy=policy)
     foreign = side.known.source != TAGS
     findings = [f for f in comparison.findings if f.code not in {"record.changed", "toolchain.changed"}]
     if foreign:

@@ -69,10 +69,6 @@ def _initializers(model: ir.Model) -> Iterator[ir.TensorProtocol]:
         yield from (value.const_value for value in graph.initializers.values() if value.const_value is not None)
 
 
-def _is_structural(tensor: ir.TensorProtocol) -> bool:
-    return tensor.dtype in (ir.DataType.INT64, ir.DataType.BOOL) and tensor.size < FEWEST
-
-
 def _has(tensors: Iterable[ir.TensorProtocol], wanted: ir.TensorProtocol) -> bool:
     values = wanted.numpy().ravel()
     alike = (t.numpy().ravel() for t in tensors if t.dtype == wanted.dtype and t.size == wanted.size)

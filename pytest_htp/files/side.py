@@ -190,7 +190,7 @@ class Elsewhere:
         self.process.terminate()
         self.process.join()
 
-    def _ask(self, what: str, *given: Any) -> Callable[[], Any]:
+    def _ask(self, what: str, *given: object) -> Callable[[], Any]:
         with suppress(ConnectionError):  # it is gone, and so will be its answer
             self._connection.send((what, given))
         return self._received

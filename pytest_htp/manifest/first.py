@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.manifest.keys import check_name
@@ -88,7 +87,7 @@ def _model_in(folder: Path, name: str = "config.json") -> FoundModel | None:
     try:
         if not file.is_file() or file.stat().st_size > _MAX_CONFIG:
             return None
-        config: Any = json.loads(file.read_bytes())
+        config: object = json.loads(file.read_bytes())
         sizes = {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}
     except (OSError, ValueError, RecursionError):
         return None

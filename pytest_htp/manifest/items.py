@@ -77,7 +77,7 @@ def _test_of(export: ManifestExport, where: str) -> Callable[[HtpExportFixture],
         problem = None
         try:
             model = export.model.load()
-            twin = {} if export.reference is None else {"reference": export.reference.load()}
+            twin = export.reference and export.reference.load()
         except HTPUsageError as error:
             problem = f"{where}: export.{export.name}: {error}"
         if problem is not None:
@@ -88,7 +88,9 @@ def _test_of(export: ManifestExport, where: str) -> Callable[[HtpExportFixture],
                 key: [*map(_with_tensors, value)] if key in FURTHER_INPUTS else value
                 for key, value in export.options.items()
             }
-            run(model, _with_tensors(export.inputs), **options, **twin)
+            if twin is not None:
+                options["reference"] = twin
+            run(model, _with_tensors(export.inputs), **options)
         except HTPUsageError as error:
             problem = str(error)
         except HTPExportError as error:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import get_args
 
 from pytest_htp.capture.inputs.spec import parse_spec
 from pytest_htp.compare.verdicts import VERDICTS
@@ -22,11 +23,11 @@ class Kind:
     """A kind of value: what it is called in messages, and whether a value is one."""
 
     expected: str
-    accepts: Callable[[Any], bool]
+    accepts: Callable[[object], bool]
 
 
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
+def _number(value: object, most: float = sys.float_info.max) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= most
 
 
 def _one_of(choices: tuple[str, ...]) -> Kind:
@@ -35,10 +36,10 @@ def _one_of(choices: tuple[str, ...]) -> Kind:
 
 TEXT = Kind("text", lambda value: isinstance(value, str) and bool(value.strip()))
 FLAG = Kind("true or false", lambda value: isinstance(value, bool))
-INTEGER = Kind("a whole number", lambda value: isinstance(value, int) and not isinstance(value, bool))
-OPSET = Kind("a whole number from 7 to 100", lambda value: INTEGER.accepts(value) and 7 <= value <= 100)
+INTEGER = Kind("a whole number", lambda value: type(value) is int)
+OPSET = Kind("a whole number from 7 to 100", lambda value: type(value) is int and 7 <= value <= 100)
 TOLERANCE = Kind("a number of at least 0", _number)
-PERCENT = Kind("a percentage from 0 to 100", lambda value: _number(value) and value <= 100)
+PERCENT = Kind("a percentage from 0 to 100", lambda value: _number(value, 100))
 TABLE = Kind("a table", lambda value: isinstance(value, Mapping))
 TARGETS = Kind(
     "a list of targets like ['cpu', 'qnn'], or a table of their options",
@@ -112,12 +113,12 @@ def check_name(name: str) -> str | None:
     )
 
 
-def check_value(key: str, kind: Kind, value: Any) -> str | None:
+def check_value(key: str, kind: Kind, value: object) -> str | None:
     """What is wrong with a value, or None."""
     return None if kind.accepts(value) else f"{key} must be {kind.expected}, got {shown(value)}"
 
 
-def check_input(name: str, value: Any) -> str | None:
+def check_input(name: str, value: object) -> str | None:
     """What is wrong with an input: text describes a tensor, an array is one, numbers and flags are passed as they
     are.
     """
@@ -135,7 +136,7 @@ def check_input(name: str, value: Any) -> str | None:
     return None
 
 
-def _shape(value: Any) -> tuple[int, ...] | None:
+def _shape(value: object) -> tuple[int, ...] | None:
     """The shape of a nested array of numbers (or of flags), None where it has none."""
     if isinstance(value, bool | int | float):
         return ()
@@ -152,7 +153,7 @@ def unknown(what: str, name: str, known: tuple[str, ...]) -> str:
     return f"{what} {name!a}{hint} (known: {', '.join(known)})"
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A short, printable form of a TOML value."""
     text = ("true" if value else "false") if isinstance(value, bool) else ascii(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from pytest_htp.errors import HTPUsageError, suggestion
 
@@ -40,7 +39,7 @@ class ModelReference:
     folder: Path | None
     search: Path
 
-    def load(self) -> Any:
+    def load(self) -> object:
         """The folder, or what the name stands for (a factory, a module, a config).
 
         Raises:
@@ -51,7 +50,7 @@ class ModelReference:
         module_name, _, name = self.text.partition(":")
         with _importable_from(self.search):
             try:
-                found: Any = importlib.import_module(module_name)
+                found: object = importlib.import_module(module_name)
             except Exception as error:
                 raise HTPUsageError(
                     f"{self.key} {self.text!r}: importing {module_name} failed: {type(error).__name__}: {error}"

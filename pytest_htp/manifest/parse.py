@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -99,7 +99,7 @@ def _read(path: Path, shown_path: str) -> str:
 class _Reader:
     """Collects problems as ``(line, message)`` instead of stopping at the first."""
 
-    def __init__(self, document: Mapping[str, Any], lines: Lines, folder: Path) -> None:
+    def __init__(self, document: Mapping[str, object], lines: Lines, folder: Path) -> None:
         self._document = document
         self._lines = lines
         self._folder = folder
@@ -164,7 +164,7 @@ class _Reader:
             generation=table.get("generation", False),
         )
 
-    def _check_inputs(self, path: tuple[str, ...], inputs: Any) -> None:
+    def _check_inputs(self, path: tuple[str, ...], inputs: object) -> None:
         for name, value in (inputs if isinstance(inputs, Mapping) else {}).items():
             self._problem((*path, name), check_input(name, value))
 
@@ -189,16 +189,10 @@ class _Reader:
         for values in product(*matrix.values()):
             chosen = dict(zip(matrix, values, strict=True))
             suffix = "-".join(f"{key}={value}" for key, value in chosen.items())
-            yield ManifestExport(
-                **{
-                    **vars(export),
-                    "name": f"{export.name}[{suffix}]",
-                    "options": {**export.options, **chosen},
-                }
-            )
+            yield replace(export, name=f"{export.name}[{suffix}]", options={**export.options, **chosen})
 
     @staticmethod
-    def _wrong_axis(key: str, values: Any, table: Mapping[str, Any]) -> str | None:
+    def _wrong_axis(key: str, values: object, table: Mapping[str, object]) -> str | None:
         if key not in OPTIONS:
             return unknown("matrix has an unknown option", key, tuple(OPTIONS))
         if key in table:

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.text import Text
 
 from pytest_htp import HTPConsoleWriter, HTPExportData, HTPExportStep, ModuleInfo
-from pytest_htp.monitor.text import cells
 from pytest_htp.monitor.module_tree import ModuleTree
+from pytest_htp.monitor.text import cells
 
 
 def log_all(writer: HTPConsoleWriter, data: HTPExportData) -> HTPConsoleWriter:
