@@ -13,8 +13,8 @@ import pytest
 from pytest_htp.session.fixture import htp_export  # noqa: F401 - pytest finds the fixture here
 from pytest_htp.session.identity import remember
 from pytest_htp.session.inventory import Inventory
-from pytest_htp.session.settings import RunSettings
-from pytest_htp.session.terminal import close_terminal, open_terminal
+from pytest_htp.session.run import HtpRun
+from pytest_htp.session.terminal import open_terminal
 
 _INVENTORY = pytest.StashKey[Inventory]()
 _REPORT = "--htp-report"
@@ -75,7 +75,7 @@ def pytest_load_initial_conftests(args: list[str]) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
-    settings = RunSettings.of(config)
+    settings = HtpRun.of(config).settings
     config.stash[_INVENTORY] = inventory = Inventory(config)
     if hasattr(config, "workerinput"):
         return
@@ -87,10 +87,6 @@ def pytest_configure(config: pytest.Config) -> None:
     from pytest_htp.session.collect import Collector
 
     config.pluginmanager.register(Collector(config, settings, inventory), "htp-controller")
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    close_terminal(config)
 
 
 @pytest.hookimpl(wrapper=True)

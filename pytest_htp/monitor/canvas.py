@@ -94,14 +94,3 @@ class Canvas:
 def joined(lines: Iterable[Text]) -> Text:
     """The lines as one text."""
     return Text("\n").join(lines)
-
-
-def print_lines(console: Console, lines: Sequence[Text]) -> bool:
-    """Print in one write. False where the terminal is gone: an export outlives its reader."""
-    if not lines:
-        return True
-    try:
-        console.print(joined(lines), highlight=False, overflow="fold", soft_wrap=False)
-    except (OSError, ValueError, SystemExit):  # rich answers a broken pipe with SystemExit
-        return False
-    return True

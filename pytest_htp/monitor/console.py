@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_htp.errors import HTPUsageError
@@ -300,10 +300,15 @@ class HTPConsoleWriter(StepAwareWriter):
         else:
             self._print(section)
 
-    def _print(self, lines: Iterable[Text]) -> None:
-        from pytest_htp.monitor.canvas import print_lines
+    def _print(self, lines: Sequence[Text]) -> None:
+        """In one write. Where the terminal is gone, nothing more is printed: an export outlives its reader."""
+        from pytest_htp.monitor.canvas import joined
 
-        if self._console is not None and not print_lines(self._console, list(lines)):
+        if self._console is None or not lines:
+            return
+        try:
+            self._console.print(joined(lines), highlight=False, overflow="fold", soft_wrap=False)
+        except (OSError, ValueError, SystemExit):  # rich answers a broken pipe with SystemExit
             self._console = None
 
 

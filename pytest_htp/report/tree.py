@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 from pytest_htp.format.paths import PathSet, Template, split_pattern
 from pytest_htp.format.record import AttestationRow, ModuleRow, ParityRow
@@ -40,9 +40,6 @@ class TreeNode:
     open: bool = False
     omitted: int = 0  # rows below this one that limit_rows took out
     omitted_nodes: int = 0
-
-
-_ROW_DATA = tuple(data.name for data in fields(TreeNode) if data.name not in ("name", "children", "open"))
 
 
 def build_tree(result: ExportResult) -> TreeNode | None:
@@ -161,38 +158,34 @@ def _mark_divergence(placed: Sequence[TreeNode], parity: ParityRow) -> None:
             node.diverges, node.divergence = True, parity.divergence or ""
 
 
-def _nest(placed: Iterable[TreeNode]) -> TreeNode:
-    root = TreeNode(name="")
-    index: dict[tuple[str, ...], TreeNode] = {(): root}
-    for node in placed:
-        segments = tuple(split_pattern(node.path))
-        if len(segments) > DEPTH_LIMIT:
-            segments = (*segments[: DEPTH_LIMIT - 1], ".".join(segments[DEPTH_LIMIT - 1 :]))
-        if not segments and root.row is None:
-            node.children, node.name = root.children, ""
-            root = index[()] = node
-            continue
-        for length in range(1, len(segments) + 1):
-            key = segments[:length]
-            known = index.get(key)
-            if known is None:
-                known = TreeNode(name=segments[length - 1], path=".".join(key))
-                index[key[:length]] = known
-                index[key[:-1]].children.append(known)
-        slot = index[segments]
-        if slot.row is None:
-            _fill(slot, node)
-        else:  # the same path twice: removed, and added as something else; keep both
-            node.name = slot.name
-            index[segments[:-1]].children.append(node)
+def _nest(placed: Sequence[TreeNode]) -> TreeNode:
+    """The root; a module's place among its siblings is that of the first row in it."""
+    keys = [_segments(node.path) for node in placed]
+    index: dict[tuple[str, ...], TreeNode] = {}
+    for key, node in zip(keys, placed, strict=True):
+        index.setdefault(key, node)
+    root = index.setdefault((), TreeNode(name=""))
+    reached: set[tuple[str, ...]] = set()
+    for key, node in zip(keys, placed, strict=True):
+        for length in range(1, len(key) + 1):
+            inner = key[:length]
+            if inner not in reached:
+                reached.add(inner)
+                child = index.setdefault(inner, TreeNode(name="", path=".".join(inner)))
+                child.name = inner[-1]
+                index[inner[:-1]].children.append(child)
+        if index[key] is not node:  # the same path twice: removed, and added as something else; keep both
+            node.name = index[key].name
+            index[key[:-1]].children.append(node)
     _join_containers(root)
     return root
 
 
-def _fill(slot: TreeNode, node: TreeNode) -> None:
-    """Put a row's data in the place that its descendants already made for it."""
-    for name in _ROW_DATA:
-        setattr(slot, name, getattr(node, name))
+def _segments(path: str) -> tuple[str, ...]:
+    segments = tuple(split_pattern(path))
+    if len(segments) <= DEPTH_LIMIT:
+        return segments
+    return (*segments[: DEPTH_LIMIT - 1], ".".join(segments[DEPTH_LIMIT - 1 :]))
 
 
 def _join_containers(root: TreeNode) -> None:

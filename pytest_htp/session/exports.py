@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,7 @@ class TestExports:
         on_pass: what to do with each export's baseline once the test has passed.
         unwritten: baselines that the system refused to write, each with what it said.
         at_end: what to look at when the test's own code has run to its end.
-        cleanup: what to remove after the test.
+        saved: models to remove after the test.
         names: of the exports so far.
         over: whether the test has ended, so that nothing more may be added.
         place: of the last call whose export failed, as long as the test runs.
@@ -44,7 +45,7 @@ class TestExports:
     on_pass: list[Callable[[], None]] = field(default_factory=list)
     unwritten: list[tuple[str, str]] = field(default_factory=list)
     at_end: Callable[[], None] = lambda: None
-    cleanup: list[Callable[[], None]] = field(default_factory=list)
+    saved: list[Path] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
     over: bool = False
     place: TracebackType | None = None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Unpack
 import pytest
 from msgspec import convert, to_builtins
 
+from pytest_htp.baseline.store import BaselineStore, BaselineUnwritable
 from pytest_htp.baseline.stored import carried_over
 from pytest_htp.compare.finding import Finding
 from pytest_htp.errors import HTPExportError, HTPUsageError
@@ -44,7 +45,7 @@ class HtpExportFixture:
         self._extensions = Extensions(self._item)
         self._exports = TestExports.start(self._item)
         self._exports.at_end = self._look_for_missing
-        self._store = run.baselines(self._item)
+        self._store = BaselineStore(self._item, test_id=test_id_of(self._item), variant=run.settings.variant)
 
     @raises_at_the_call
     def __call__(
@@ -283,7 +284,8 @@ class HtpExportFixture:
         )
         position = len(self._exports.results)
         self._exports.results.append(result)
-        self._exports.cleanup.append(self._run.cleanup_of(export))
+        if not run.keep_artifacts:
+            self._exports.saved += [export.onnx_path, *(stage.onnx_path for stage in export.stages.values())]
         if found.failed:
             self._exports.fail(failure_text(result, found, stored, self._report_shown()))
         if found.then is Then.WRITE:
@@ -305,19 +307,15 @@ class HtpExportFixture:
 
     def _writer(self, position: int, export_name: str, record: Record) -> Callable[[], None]:
         def write() -> None:
-            from pytest_htp.baseline.store import BaselineUnwritable
-
             try:
                 state = self._store.write(export_name, record)
-            except HTPUsageError:
+                self._exports.amend(position, baseline_status=state)
+            except (HTPUsageError, BaselineUnwritable) as error:
                 self._exports.amend(position, baseline_status=BaselineState.UNWRITTEN, outcome="failed")
-                raise
-            except BaselineUnwritable as error:
+                if isinstance(error, HTPUsageError):
+                    raise
                 # The same for all tests of the run, which says so once and fails.
-                self._exports.amend(position, baseline_status=BaselineState.UNWRITTEN, outcome="failed")
                 self._exports.unwritten.append((self._store.shown_path(export_name), error.reason))
-                return
-            self._exports.amend(position, baseline_status=state)
 
         return write
 

@@ -111,9 +111,11 @@ def end(item: pytest.Item) -> None:
 def close(item: pytest.Item) -> None:
     """After the test and its fixtures: remove what it left on disk."""
     exports = _exports(item)
-    if exports is not None:
-        for remove in exports.cleanup:
-            remove()
+    if exports is not None and exports.saved:
+        from pytest_htp.exporter.save import remove_model
+
+        for path in exports.saved:
+            remove_model(path)
 
 
 def _exports(item: pytest.Item) -> TestExports | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -14,13 +13,12 @@ import pytest
 
 from pytest_htp.errors import HTPExportError
 from pytest_htp.session.extensions import Extensions
-from pytest_htp.session.identity import nodeid_of, test_id_of
+from pytest_htp.session.identity import nodeid_of
 from pytest_htp.session.settings import RunSettings
 from pytest_htp.session.sharing import Made, SharedExports
 from pytest_htp.session.terminal import terminal_of
 
 if TYPE_CHECKING:
-    from pytest_htp.baseline.store import BaselineStore
     from pytest_htp.cache.exports import ExportCache
     from pytest_htp.cache.request import Request
     from pytest_htp.capture.hierarchy import NamingRule
@@ -44,9 +42,13 @@ class HtpRun:
 
     @classmethod
     def of(cls, config: pytest.Config) -> HtpRun:
-        """The one of this pytest run."""
+        """The one of this pytest run.
+
+        Raises:
+            pytest.UsageError: as :meth:`RunSettings.from_config`.
+        """
         if _KEY not in config.stash:
-            config.stash[_KEY] = cls(config, RunSettings.of(config))
+            config.stash[_KEY] = cls(config, RunSettings.from_config(config))
         return config.stash[_KEY]
 
     def export(
@@ -150,16 +152,6 @@ class HtpRun:
         writer = getattr(reporter, "_tw", None)
         return LiveProgress(stream=terminal, column=lambda: getattr(writer, "width_of_current_line", 0))
 
-    def baselines(self, item: pytest.Item) -> BaselineStore:
-        """The baselines of a test.
-
-        Raises:
-            HTPUsageError: syrupy, which stores them, is switched off.
-        """
-        from pytest_htp.baseline.store import BaselineStore
-
-        return BaselineStore(item, test_id=test_id_of(item), variant=self.settings.variant)
-
     def console_of(self, error: HTPExportError) -> str:
         """The console log of a failed export, as its monitor wrote it."""
         path = Path(error.data.output_path)
@@ -217,17 +209,3 @@ class HtpRun:
             )
             return None
         return f"exports/{stem}"
-
-    def cleanup_of(self, export: HTPExport) -> Callable[[], None]:
-        """What to do with an export's weights after its test."""
-        from pytest_htp.exporter.save import remove_model
-
-        if self.settings.keep_artifacts:
-            return lambda: None
-        paths = [export.onnx_path, *(stage.onnx_path for stage in export.stages.values())]
-
-        def remove() -> None:
-            for path in paths:
-                remove_model(path)
-
-        return remove

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 # Keywords of the call and the marker that are not options of the export itself.
 GATE_KEYWORDS = ("min_coverage", "fail_on", "quality_tolerance")
 
-_KEY = pytest.StashKey["RunSettings"]()
-
 
 @dataclass(frozen=True)
 class RunSettings:
@@ -56,17 +54,6 @@ class RunSettings:
         from pytest_htp.compare.policy import Policy  # not for a run without exports to import
 
         return Policy.parse(self.policy_text)
-
-    @classmethod
-    def of(cls, config: pytest.Config) -> RunSettings:
-        """The settings of this run, read at the first call.
-
-        Raises:
-            pytest.UsageError: as :meth:`from_config`.
-        """
-        if _KEY not in config.stash:
-            config.stash[_KEY] = cls.from_config(config)
-        return config.stash[_KEY]
 
     @classmethod
     def from_config(cls, config: pytest.Config) -> RunSettings:

@@ -24,17 +24,10 @@ def open_terminal(config: pytest.Config) -> None:
         descriptor = os.dup(sys.stdout.fileno())
     except (AttributeError, OSError, ValueError):
         return
-    config.stash[_KEY] = os.fdopen(descriptor, "w", encoding=sys.stdout.encoding or "utf-8", errors="replace")
+    config.stash[_KEY] = stream = os.fdopen(descriptor, "w", encoding=sys.stdout.encoding or "utf-8", errors="replace")
+    config.add_cleanup(stream.close)
 
 
 def terminal_of(config: pytest.Config) -> TextIO | None:
     """The stream that was kept."""
     return config.stash.get(_KEY, None)
-
-
-def close_terminal(config: pytest.Config) -> None:
-    """Close the terminal that was opened beside pytest's captured output, if one was."""
-    stream = terminal_of(config)
-    if stream is not None:
-        stream.close()
-        del config.stash[_KEY]
