@@ -13,6 +13,7 @@ from pytest_htp.bisect.rounds import Round, Rounds
 from pytest_htp.bisect.search import Bracket, Outcome, first_bad, guilty
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.report.result import Report
+from pytest_htp.text import some
 
 _SHOWN = 3  # tests that a message names
 
@@ -124,5 +125,4 @@ def _named(pins: Mapping[str, Version]) -> str:
 
 
 def _tests(found: Sequence[Change]) -> str:
-    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    return ", ".join(f"{change.nodeid} ({change.summary})" for change in found[:_SHOWN]) + more
+    return some([f"{change.nodeid} ({change.summary})" for change in found], _SHOWN)

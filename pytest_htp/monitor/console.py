@@ -71,6 +71,10 @@ class HTPConsoleWriter(StepAwareWriter):
         """The log so far, without ANSI codes."""
         return self._canvas.text()
 
+    def chunks(self) -> Iterator[str]:
+        """The file's text."""
+        yield self.get_output()
+
     def export_html(self) -> str:
         """The coloured log as an inline-styled ``<pre>`` element."""
         return self._canvas.html()

@@ -42,20 +42,14 @@ def clean(value: object, depth: int = 0) -> object:
 def dumps(value: object) -> str:
     """A cleaned value as JSON on one line, readable (not ASCII-escaped) where UTF-8 can write it."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    return text if _writable(text) else json.dumps(value, allow_nan=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # an unpaired surrogate
+        return json.dumps(value, allow_nan=False)
+    return text
 
 
 @lru_cache(maxsize=4096)  # tags and operator names repeat; bounded, so that memory is too
 def quote(text: str) -> str:
     """One string as JSON."""
     return dumps(text)
-
-
-def _writable(text: str) -> bool:
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

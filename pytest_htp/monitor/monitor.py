@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -135,22 +135,22 @@ class HTPExportMonitor:
             return dict(self._written)
         for writer in self._observers():
             self._call(writer, writer.finish, self.data, during="the end")
-        texts: dict[str, tuple[StepAwareWriter, Callable[[], Iterable[str]]]] = {
-            "report": (self.report_writer, self.report_writer.chunks),
-            "metadata": (self.metadata_writer, self.metadata_writer.chunks),
-            "console": (self.console_writer, lambda: [self.console_writer.get_output()]),
-        }
+        texts: tuple[tuple[str, StepAwareWriter, Iterator[str]], ...] = (
+            ("report", self.report_writer, self.report_writer.chunks()),
+            ("metadata", self.metadata_writer, self.metadata_writer.chunks()),
+            ("console", self.console_writer, self.console_writer.chunks()),
+        )
         paths = {}
         try:
             with AtomicFiles() as files:
-                for kind, (writer, chunks) in texts.items():
+                for kind, writer, chunks in texts:
                     path = self._path.with_name(self._path.stem + _ENDINGS[kind])
                     try:
-                        files.stage(path, chunks())
+                        files.stage(path, chunks)
                         paths[kind] = path
+                    except OSError:
+                        raise
                     except Exception as error:
-                        if isinstance(error, OSError):
-                            raise
                         self._report_writer_failure(writer, f"its {kind} file", error)
                 files.commit()
         except OSError as error:

@@ -15,7 +15,7 @@ from pytest_htp.format.strict_json import strict_loads
 from pytest_htp.report.model import build_report
 from pytest_htp.report.result import SCHEMA, ExportResult, Incomplete, Report, report_of
 from pytest_htp.report.write import write_reports
-from pytest_htp.text import plural
+from pytest_htp.text import plural, some
 
 _SHOWN = 8  # shards or tests that a sentence names
 _FOLDER = re.compile(r"exports/([\w.-]+)")
@@ -107,14 +107,9 @@ def _missing_shards(reports: Sequence[Report], count: int | None = None) -> list
         missing = list(range(len(reports), total))
     if not missing:
         return []
-    which = f": {_numbers(missing)}" if len(known) == len(reports) else ""
+    which = f": {some([*map(str, missing)], _SHOWN, rest=' and others')}" if len(known) == len(reports) else ""
     message = f"{len(missing)} of {total} shards left no report{which}"
     return [Incomplete(nodeid="", outcome="lost", message=message)]
-
-
-def _numbers(numbers: Sequence[int]) -> str:
-    shown = ", ".join(map(str, numbers[:_SHOWN]))
-    return f"{shown} and others" if len(numbers) > _SHOWN else shown
 
 
 def _equal_exports(chosen: Sequence[tuple[Path, ExportResult]]) -> list[str]:

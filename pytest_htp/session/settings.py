@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -177,22 +178,8 @@ def _variant(template: str) -> str:
     return resolve_variant(template)
 
 
-def percent(name: str, value: object) -> float:
-    """A number from 0 to 100; text is read as one."""
-    return _number(name, value, "a percentage from 0 to 100", most=100)
-
-
-def decibels(name: str, value: object) -> float:
-    """A number of dB from 0; text is read as one."""
-    return _number(name, value, "a number of dB from 0")
-
-
-def seconds(name: str, value: object) -> float:
-    """A number of seconds from 0 (off)."""
-    return _number(name, value, "a number of seconds (0: no limit)")
-
-
-def _number(name: str, value: object, expected: str, most: float = sys.float_info.max) -> float:
+def _number(name: str, value: object, *, expected: str, most: float = sys.float_info.max) -> float:
+    """A number from 0; text is read as one."""
     try:
         number = float("nan" if isinstance(value, bool) else value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
@@ -200,6 +187,11 @@ def _number(name: str, value: object, expected: str, most: float = sys.float_inf
     if not 0 <= number <= most:
         raise HTPUsageError(f"{name} must be {expected}, got {value!r}")
     return number
+
+
+percent = partial(_number, expected="a percentage from 0 to 100", most=100)
+decibels = partial(_number, expected="a number of dB from 0")
+seconds = partial(_number, expected="a number of seconds (0: no limit)")
 
 
 def verdict(name: str, value: object) -> str:
