@@ -30,7 +30,7 @@ import sys
 import warnings
 import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, chdir, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import rmtree
@@ -273,8 +273,14 @@ def _in_subprocess(cwd: Path, args: list[str], env: dict[str, str], timeout: flo
 def _in_process(project: Path, cwd: Path, args: list[str], env: dict[str, str]) -> tuple[int, str, str]:
     stdout, stderr = io.StringIO(), io.StringIO()
     with ExitStack() as stack:
-        stack.enter_context(_environ(env))
-        stack.enter_context(chdir(cwd))
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        for name in os.environ.keys() - env.keys():
+            patch.delenv(name)
+        for name, value in env.items():
+            patch.setenv(name, value)
+        patch.chdir(cwd)
+        patch.setattr(sys, "path", sys.path[:])
+        patch.setattr(sys, "dont_write_bytecode", True)  # a file edited twice within a second must be read twice
         stack.enter_context(_modules_of(project))
         stack.enter_context(loaded_set_aside())
         stack.enter_context(warnings.catch_warnings())
@@ -287,29 +293,14 @@ def _in_process(project: Path, cwd: Path, args: list[str], env: dict[str, str]) 
 
 
 @contextmanager
-def _environ(env: Mapping[str, str]) -> Iterator[None]:
-    before = dict(os.environ)
-    os.environ.clear()
-    os.environ.update(env)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
-@contextmanager
 def _modules_of(project: Path) -> Iterator[None]:
     """Let the run import the project's own modules, and forget them; what else it imported (torch) stays."""
-    paths, bytecode = sys.path[:], sys.dont_write_bytecode
     own = {path.stem for path in project.rglob("*.py")}
     hidden = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in own}
-    sys.dont_write_bytecode = True  # a file edited twice within a second must not be taken from its cache
     importlib.invalidate_caches()
     try:
         yield
     finally:
-        sys.path[:], sys.dont_write_bytecode = paths, bytecode
         for name, module in list(sys.modules.items()):
             file = getattr(module, "__file__", None)
             if isinstance(file, str) and file.startswith(f"{project}{os.sep}"):

@@ -2,7 +2,7 @@
 
 A test may be missing because it is gone, or because it stands behind a condition, gets its parameters from an
 option, or is looked for under another ``python_functions`` today. Only the first makes its baseline stale, and
-the source can tell: where nothing of the test's name is left, it is gone; where its function was collected and
+the source says which: where nothing of the test's name is left, it is gone; where its function was collected and
 all parameters are written out in its decorators, the missing ones are gone. Else nobody can know.
 """
 
@@ -34,7 +34,7 @@ class TestSource:
     """The names in a test file.
 
     Args:
-        text: None for a file that can't be read; it tells nothing.
+        text: None for a file that can't be read; nothing is known of it.
 
     Attributes:
         asks: whether what it holds may depend on the environment or an option.

@@ -54,7 +54,7 @@ class Rounds:
     state: Path
     uv: str
     wheels: Path | None
-    tell: Callable[[Round], None]
+    report_round: Callable[[Round], None]
     done: dict[Path, Round] = field(default_factory=dict)
 
     def run(self, pins: Mapping[str, Version], only: frozenset[str] | None = None) -> Round:
@@ -69,7 +69,7 @@ class Rounds:
             earlier = read_round(folder)
             made = Round(pins, *earlier, folder, again=True) if earlier is not None else self._run(folder, pins, only)
             self.done[folder] = made
-            self.tell(made)
+            self.report_round(made)
         return self.done[folder]
 
     def _run(self, folder: Path, pins: Mapping[str, Version], only: frozenset[str] | None) -> Round:

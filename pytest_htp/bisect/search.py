@@ -1,4 +1,4 @@
-"""The search itself: versions by bisection, packages by delta debugging. Pure: a probe tells of one try."""
+"""The search itself: versions by bisection, packages by delta debugging. Pure: a probe makes one try."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except HTPUsageError as error:
         print(f"htp {arguments.command}: {inert(str(error))}", file=sys.stderr)
         return BAD_INPUT
-    except BrokenPipeError:  # ``htp show … | head``: nobody reads on; what the command would have told is not known
+    except BrokenPipeError:  # ``htp show … | head``: nobody reads on; what the command would have said is not known
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return NOT_READ
     return code

@@ -105,21 +105,21 @@ class _Printer:
 
     def __init__(self) -> None:
         self._rounds: list[Round] = []
-        self._told: set[Path] = set()
+        self._printed: set[Path] = set()
 
     def round_done(self, made: Round) -> None:
         self._rounds.append(made)
 
     def outcome(self, made: Round, outcome: str, found: Sequence[Change]) -> None:
         """One line for each round."""
-        if made.folder in self._told:
+        if made.folder in self._printed:
             return
-        self._told.add(made.folder)
+        self._printed.add(made.folder)
         what = " ".join(f"{name} {number}" for name, number in made.pins.items())
         kept = made.kept
         spent = "kept" if made.again else f"{plural(kept.exports, 'export')}, {kept.seconds:.0f} s"
         why = f": {kept.trouble}" if kept.trouble else f": {found[0].name}: {found[0].summary}" if found else ""
-        print(inert(f"{len(self._told):2} {what}: {outcome} ({spent}){why}"), flush=True)
+        print(inert(f"{len(self._printed):2} {what}: {outcome} ({spent}){why}"), flush=True)
         for note in kept.notes[:_SHOWN]:
             print(inert(f"   note: {note}"))
 

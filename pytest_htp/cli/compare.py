@@ -62,7 +62,7 @@ def _compared(old_path: str, new_path: str, policy: Policy) -> tuple[Comparison,
 
 
 def _read(path: str) -> Record | OnnxFile:
-    """A baseline's values, or a model. What a file is, its first byte says: a pipe's name tells nothing."""
+    """A baseline's values, or a model. What a file is, its first byte says: a pipe's name says nothing."""
     content = None if path.lower().endswith(".onnx") else read_given(path, MAX_ONNX)
     if content is not None and not content.startswith(ONNX_START):
         return loads_record(content, source=path)

@@ -1,4 +1,4 @@
-"""``htp export MODEL -o DIR``: the eight steps outside of pytest. Bad arguments are told without torch."""
+"""``htp export MODEL -o DIR``: the eight steps outside of pytest. Bad arguments are refused without torch."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ _MAX_METADATA = 512 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A file as ``htp show`` presents it; None where the file doesn't tell.
+    """A file as ``htp show`` presents it; None where the file doesn't say.
 
     Attributes:
         kind: what the file is, in words.

@@ -91,7 +91,7 @@ def changed_arithmetic(before: Mapping[str, int], after: Mapping[str, int]) -> d
 
 def same_together(before: Iterable[NodeFacts], after: Iterable[NodeFacts]) -> Callable[[str], bool]:
     """Whether a module computes the same in two graphs, of which a tool made one: modules whose operators it fused with
-    each other can only be told of together.
+    each other can only be judged together.
     """
     graphs = [list(before), list(after)]
     joined: dict[str, frozenset[str]] = {}

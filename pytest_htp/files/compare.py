@@ -1,8 +1,8 @@
 """What changed between any two files: ONNX models or baselines, whoever made them.
 
 Records are compared as ever (:func:`pytest_htp.compare.engine.compare_exports`). This module makes two files comparable
-first: one's modules get the other's names, what only one kind of file can tell is left out, and what two exporters
-merely write in other operators is told apart from what changed.
+first: one's modules get the other's names, what only one kind of file can say is left out, and what two exporters
+merely write in other operators is kept apart from what changed.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def compare_files(old: OnnxFile | Record, new: OnnxFile | Record, policy: Policy
         found = _two_models(one, other, policy)
     if found.differing and fold((old, new)):
         folded = _two_models(Here(old), Here(new), policy, folded=True)
-        # What a module computes is told apart from how it is written if it is the same in one way of writing.
+        # A module that computes the same in one way of writing only is written otherwise.
         differing = folded.differing & found.differing if found.all_named and folded.all_named else folded.differing
         said, now = found.comparison.findings, folded.comparison.findings
         rest = [finding for finding in now if finding.code not in _OPERATORS | _MODULES]
@@ -120,7 +120,7 @@ def _two_models(old: Here, new: Side, policy: Policy, *, folded: bool = False) -
             f"{IN_WORDS[sources[1]]}"
         )
     known, named = old.known.modules, new.known.modules
-    alike = bool(lent) or (not foreign and _mostly_named_alike(known, named))  # equal weights would only lead astray
+    alike = bool(lent) or (not foreign and _mostly_named_alike(known, named))  # equal weights would only mislead
     names = {} if alike else new_names(values.same, known, named)
     if foreign or names or _only_one_tells_classes(known, named):
         new.rename(names, known)
@@ -199,7 +199,7 @@ def _unrelated(old: Known, new: Known, values: ValueChanges) -> bool:
 
 
 def _only_one_tells_classes(old: Mapping[str, str], new: Mapping[str, str]) -> bool:
-    """Whether a module's class is known of one file only: a tool left no node of the module that could tell it."""
+    """Whether a module's class is known of one file only: a tool left no node of the module that could say it."""
     pairs = ((old[path], new[path]) for path in old.keys() & new.keys())
     return any((one == UNKNOWN_CLASS) != (other == UNKNOWN_CLASS) for one, other in pairs)
 
@@ -325,7 +325,7 @@ def _differing_places(old: Side, new: Side) -> list[str]:
 
 
 def _with_baseline(old: OnnxFile | Record, new: OnnxFile | Record, policy: Policy) -> FileComparison:
-    """A baseline and a model: held to what a file can tell of the export that made it."""
+    """A baseline and a model: held to what a file can say of the export that made it."""
     baseline, file = (old, new) if isinstance(old, Record) else (new, old)
     assert isinstance(baseline, Record)
     assert isinstance(file, OnnxFile)

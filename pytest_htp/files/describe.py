@@ -1,4 +1,4 @@
-"""The record of a file: what a baseline of the same graph would hold, as far as a file can tell."""
+"""The record of a file: what a baseline of the same graph would hold, as far as a file can say."""
 
 from __future__ import annotations
 

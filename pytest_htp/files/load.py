@@ -92,7 +92,7 @@ def _model_of(proto: onnx.ModelProto) -> ir.Model:
     value: that is half of what reading a large file costs. The types are taken out of ``proto``.
     """
     graph = proto.graph
-    # These tell their types in several places, of which onnx_ir knows the order.
+    # These have their types in several places, of which onnx_ir knows the order.
     elsewhere = {value.name for values in (graph.input, graph.output, graph.initializer) for value in values}
     read: dict[bytes, tuple[ir.TypeProtocol | None, ir.Shape | None]] = {}
     known: dict[str, tuple[ir.TensorType, ir.Shape | None]] = {}

@@ -28,7 +28,7 @@ IN_WORDS = {
     NAMES: "node names of the TorchScript exporter",
     ALONE: "nothing: it is one module, the root",
 }
-# What a module is called whose class the file doesn't tell.
+# What a module is called whose class the file doesn't say.
 UNKNOWN_CLASS = "Module"
 _TAG_SUFFIX = ".hierarchy.tag"
 _CALL_SUFFIX = re.compile(r"@\d+$")

@@ -53,7 +53,7 @@ class Known:
         modules: path → class.
         operators: how often each is used.
         optimized: a tool rewrote it, which left names to some nodes, and with others of another module.
-        typed: whether the element type of all values is told; TorchScript's files leave some out, and tools fill them
+        typed: whether the element type of all values is there; TorchScript's files leave some out, and tools fill them
             in.
     """
 
@@ -216,7 +216,7 @@ class _Answering(Here):
 
 
 def _answer(file: OnnxFile, not_ours: Connection, connection: Connection) -> None:
-    """The life of the process: tell what is known of the file, then answer until nobody asks any more."""
+    """The life of the process: send what is known of the file, then answer until nobody asks any more."""
     not_ours.close()
     try:
         side = _Answering(file)

@@ -1,4 +1,4 @@
-"""What is known of an export, told apart from what merely has a default value.
+"""What is known of an export, as distinct from what merely has a default value.
 
 ``HTPExportData`` counts start at 0; these functions give None where nothing was measured, so that no writer
 prints a zero nobody counted.

@@ -58,7 +58,7 @@ def finished(result: ExportResult, outcome: str) -> ExportResult:
 
 
 def _incomplete(entries: Iterable[Incomplete]) -> list[Incomplete]:
-    """Each once (every worker tells of a file that can't be collected), lost ones first."""
+    """Each once (every worker reports a file that can't be collected), lost ones first."""
     known = {(entry.nodeid, entry.outcome, entry.message): entry for entry in entries}
     return sorted(known.values(), key=lambda entry: (entry.outcome != "lost", entry.nodeid, entry.message))
 

@@ -68,7 +68,7 @@ _STATUS = {
     BaselineState.NO_EXPORT: "no longer exported",
 }
 _TEST_FAILED, _TEST_SKIPPED = "test failed", "test skipped"
-# Labels that tell of a failure; the others tell that there is nothing to judge.
+# Labels that say that something failed; the others say that there is nothing to judge.
 _FAILURES = ("incomplete", _TEST_FAILED, "bad baseline", "baseline not written")
 
 

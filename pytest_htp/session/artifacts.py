@@ -39,7 +39,7 @@ def run_token(config: pytest.Config) -> str:
 
 
 def hand_on(config: pytest.Config, workerinput: dict[str, object]) -> None:
-    """On the controller: tell a worker the run's name."""
+    """On the controller: give a worker the run's name."""
     workerinput[_WORKER_KEY] = run_token(config)
 
 

@@ -36,7 +36,7 @@ class Rules:
         min_coverage, coverage_tolerance, quality_tolerance: as in :func:`~pytest_htp.compare.engine.compare_exports`.
         sources: module path → operator → ``file.py:line`` of today's export.
         others: the findings of other plugins, given the baseline (None: what is wrong whatever it says).
-        failures: what went wrong after the export, which no two records tell (``stage.failed``).
+        failures: what went wrong after the export, which no two records show (``stage.failed``).
         update: whether this run may write the baseline.
     """
 

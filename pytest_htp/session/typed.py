@@ -87,7 +87,7 @@ class Typed:
 
 
 def hand_on(config: pytest.Config, workerinput: dict[str, object]) -> None:
-    """On the controller: tell a worker how pytest was started; it gets the options by itself."""
+    """On the controller: give a worker what pytest was started with; it gets the options by itself."""
     workerinput[_WORKER_KEY] = list(Typed.of(config).launcher)
 
 
