@@ -36,6 +36,7 @@ from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -273,11 +274,8 @@ def _in_subprocess(cwd: Path, args: list[str], env: dict[str, str], timeout: flo
 def _in_process(project: Path, cwd: Path, args: list[str], env: dict[str, str]) -> tuple[int, str, str]:
     stdout, stderr = io.StringIO(), io.StringIO()
     with ExitStack() as stack:
+        stack.enter_context(mock.patch.dict(os.environ, env, clear=True))  # puts all of it back, whatever the run did
         patch = stack.enter_context(pytest.MonkeyPatch.context())
-        for name in os.environ.keys() - env.keys():
-            patch.delenv(name)
-        for name, value in env.items():
-            patch.setenv(name, value)
         patch.chdir(cwd)
         patch.setattr(sys, "path", sys.path[:])
         patch.setattr(sys, "dont_write_bytecode", True)  # a file edited twice within a second must be read twice
