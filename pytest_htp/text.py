@@ -53,11 +53,7 @@ def without_ansi(text: str) -> str:
 def inert(text: str, keep: str = "") -> str:
     r"""``text`` without effect on a terminal: what prints nothing of its own becomes an escape (``\x1b``).
 
-    That is control, bidirectional, zero-width and unassigned characters, line breaks too.
-
-    Args:
-        text: from anywhere.
-        keep: characters that stay as they are.
+    That is control, bidirectional, zero-width and unassigned characters, line breaks too, but for those in ``keep``.
     """
     if text.isprintable():
         return text

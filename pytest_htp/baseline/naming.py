@@ -32,12 +32,7 @@ def digest(text: str) -> str:
 
 
 def baseline_stem(test_id: str, export_name: str) -> str:
-    """File name without suffix for an export of a test.
-
-    Args:
-        test_id: ``test_bert[a/b]`` or ``TestClass::test_bert``: the node id without the file.
-        export_name: the export's name within the test, ``""`` for the only one.
-    """
+    """File name without suffix for an export (``""``: the only one) of a test (``TestClass::test_bert[a/b]``)."""
     return _stem(test_id, test_id, export_name)
 
 

@@ -54,12 +54,8 @@ def failing(report: Report) -> list[Change]:
 def changes(good: Report, now: Report, only: frozenset[str] | None = None) -> list[Change]:
     """Exports of ``good`` that are no longer so, worst first; ``info`` changes nothing.
 
-    An export with a baseline has its test's own findings; one without is compared with that of ``good``.
-
-    Args:
-        good: the report of a run in which no export is failing.
-        now: the report of a later run.
-        only: the tests that ran, by node id; None: all.
+    An export with a baseline has its test's own findings; one without is compared with that of ``good``, a run in which
+    no export is failing. ``only``: the tests that ran, by node id; None: all.
     """
     there = {(result.nodeid, result.name): result for result in now.exports}
     known = {(entry.nodeid, entry.message) for entry in good.incomplete}

@@ -35,11 +35,8 @@ def _owner(graph: GraphFacts, value: ir.Value) -> str | None:
 def describe_file(file: OnnxFile, tagging: Tagging, weights: list[Weight], *, named_outputs: bool = True) -> Record:
     """The record of a file whose nodes have their modules. Parity and attestation are not measured.
 
-    Args:
-        file: as it was loaded.
-        tagging: of its graph.
-        weights: those of :func:`weights_of`, whose bytes are read for duplicates unless some are missing.
-        named_outputs: False where the exporter made the outputs' names up.
+    ``weights`` are those of :func:`weights_of`, whose bytes are read for duplicates unless some are missing;
+    ``named_outputs`` False: the exporter made the outputs' names up.
     """
     graph, model = tagging.graph, file.model
     # Their values are compared as weights are, by content, and never loaded whole.

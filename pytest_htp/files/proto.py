@@ -11,11 +11,7 @@ if TYPE_CHECKING:
 
 
 def parse_onnx(name: str, content: bytes) -> onnx.ModelProto:
-    """Read a model. Its weights beside the file are not opened.
-
-    Args:
-        name: of the file, for messages.
-        content: all of it.
+    """Read a model; ``name`` is the file's, for messages. Its weights beside the file are not opened.
 
     Raises:
         HTPUsageError: onnx is missing, or this is no model.

@@ -65,12 +65,7 @@ class ModelReference:
 
 
 def find_model(text: str, folder: Path, key: str = "model") -> ModelReference:
-    """Check what can be checked without importing anything.
-
-    Args:
-        text: the value.
-        folder: of the manifest.
-        key: whose value it is.
+    """Check what can be checked without importing anything of the value of ``key`` in a manifest in ``folder``.
 
     Raises:
         HTPUsageError: no such folder, no config in it, or no such module.

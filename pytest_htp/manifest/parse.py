@@ -59,11 +59,7 @@ class ManifestExport:
 
 
 def read_manifest(path: Path, shown_path: str) -> list[ManifestExport]:
-    """Read and check a manifest.
-
-    Args:
-        path: the ``.htp.toml`` file.
-        shown_path: the path as messages name it.
+    """Read and check a manifest, which messages call ``shown_path``.
 
     Raises:
         HTPUsageError: all problems, one a line, each with file and line.

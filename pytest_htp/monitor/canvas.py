@@ -56,11 +56,7 @@ Parts = Sequence[tuple[str, str]]
 
 
 class Canvas:
-    """Styled lines, at most :data:`WIDTH` columns each.
-
-    Args:
-        style_numbers: whether parts of the role ``number`` are styled.
-    """
+    """Styled lines, at most :data:`WIDTH` columns each."""
 
     def __init__(self, style_numbers: bool) -> None:
         self._styles = STYLES if style_numbers else {**STYLES, "number": ""}

@@ -25,12 +25,7 @@ _HEX = re.compile(r"#([0-9a-fA-F]{6})")
 
 
 def console_html(fragment: str | None, plain: str) -> Markup:
-    """The inside of a ``<pre>``.
-
-    Args:
-        fragment: rich's inline-styled HTML of the log, or None.
-        plain: the same log as text, used where there is no fragment.
-    """
+    """The inside of a ``<pre>``, of rich's inline-styled HTML of a log, else of the same log as text."""
     if not fragment:
         return Markup(escape(inert(_cut(without_ansi(plain)), newlines=True)))
     parts: list[str] = []

@@ -32,12 +32,8 @@ def github_annotations(
     At most one per test (its worst export) and ``limit`` per run. A failed test is an error; one that passed
     although its export changed is a warning.
 
-    Args:
-        report: of the run.
-        root: pytest's root directory, which the report's paths are relative to. GitHub wants them relative to the
-            repository: ``$GITHUB_WORKSPACE``, else the current folder.
-        limit: annotations at the most.
-        environ: where GitHub's variables are.
+    The report's paths are relative to ``root``, pytest's root directory. GitHub wants them relative to the repository:
+    ``$GITHUB_WORKSPACE``, else the current folder.
     """
     if environ.get("GITHUB_ACTIONS") != "true":
         return []

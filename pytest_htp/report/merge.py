@@ -95,9 +95,7 @@ def read_report(directory: Path) -> Report:
 def _missing_shards(reports: Sequence[Report], count: int | None = None) -> list[Incomplete]:
     """An entry for the shards without a report, by number where the reports say theirs; none where all are there.
 
-    Args:
-        reports: those that are there.
-        count: of the shards; None: as the reports say, the largest where they differ.
+    ``count`` None: as many as the reports say, the largest where they differ.
     """
     known = [report.shard for report in reports if report.shard is not None]
     total = max([shard.of for shard in known], default=0) if count is None else count

@@ -24,15 +24,10 @@ def build_report(
     incomplete: Iterable[Incomplete] = (),
     shard: Shard | None = None,
 ) -> Report:
-    """The content of report.json.
+    """The content of report.json (:class:`Report`), of results in any order.
 
-    Args:
-        results: one per export, in any order.
-        environment: toolchain versions, Python, platform family; no host, user or path.
-        notes: sentences about the run itself, such as a lost worker or a duplicate that a merge dropped.
-        incomplete: tests whose exports the report lacks or only has in part: lost ones, and such as failed elsewhere
-            than in an export; an empty nodeid stands for the run.
-        shard: which part of the tests it was.
+    ``incomplete`` are tests whose exports the report lacks or only has in part: lost ones, and such as failed elsewhere
+    than in an export; an empty nodeid stands for the run.
     """
     exports = sorted(results, key=lambda item: (item.nodeid, item.name))
     return Report(

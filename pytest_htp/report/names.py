@@ -59,12 +59,7 @@ def _distinct_end(nodeid: str, parts: Sequence[str], others: Sequence[Sequence[s
 
 
 def cut_apart(names: Sequence[str], width: int) -> list[str]:
-    """Each name in at most ``width`` columns, different ones differently wherever there is room for what differs.
-
-    Args:
-        names: in the order in which they are shown.
-        width: columns.
-    """
+    """Each name in at most ``width`` columns, different ones differently wherever there is room for what differs."""
     different = sorted(set(names))
     functions: dict[str, list[str]] = defaultdict(list)
     for name in different:
@@ -85,11 +80,7 @@ def cut_apart(names: Sequence[str], width: int) -> list[str]:
 def _candidates(name: str, siblings: Sequence[str], neighbours: Sequence[str], width: int) -> Iterator[str]:
     """Ways to cut a name, best first.
 
-    Args:
-        name: the one to cut.
-        siblings: the names of the same function, sorted.
-        neighbours: the names before and behind it.
-        width: columns.
+    ``siblings`` are the names of the same function, sorted, ``neighbours`` those before and behind it.
     """
     if len(siblings) > 1:
         yield from _by_parameters(name, siblings, width)

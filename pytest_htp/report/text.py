@@ -18,22 +18,15 @@ _ELLIPSIS = "…"
 def inert(text: str, limit: int | None = None, *, newlines: bool = False) -> str:
     r"""``text`` with control, bidirectional, zero-width and unassigned characters made visible (``\\x1b``).
 
-    Args:
-        text: from anywhere.
-        limit: longest result in characters; the middle is left out, since both ends of a path identify it.
-        newlines: keep ``\\n`` and ``\\t`` (a log) instead of making them visible too.
+    Longer text than ``limit`` characters loses its middle, since both ends of a path identify it; with ``newlines``,
+    ``\\n`` and ``\\t`` stay as they are (a log).
     """
     shown = text if limit is None else shorten(text, limit)
     return words.inert(shown, keep="\n\t" if newlines else "")
 
 
 def message_lines(text: str, limit: int = MESSAGE_LIMIT) -> list[str]:
-    """The lines of an error's message, each inert and without colours.
-
-    Args:
-        text: from anywhere.
-        limit: longest message in characters.
-    """
+    """The lines of an error's message of at most ``limit`` characters, each inert and without colours."""
     return [inert(line) for line in shorten(words.without_ansi(text), limit).splitlines()]
 
 

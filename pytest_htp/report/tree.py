@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from pytest_htp.format.paths import PathSet, Template, split_pattern
 from pytest_htp.format.record import AttestationRow, ModuleRow, ParityRow
@@ -42,6 +43,10 @@ class TreeNode:
     omitted_nodes: int = 0
 
 
+T = TypeVar("T")
+_Placed = tuple[PathSet, TreeNode]
+
+
 def build_tree(result: ExportResult) -> TreeNode | None:
     """The tree of an export result, or None where it has no record. The root is always open."""
     record = result.current
@@ -51,110 +56,85 @@ def build_tree(result: ExportResult) -> TreeNode | None:
     _mark_findings(placed, result.findings)
     _mark_attestation(placed, record.attestation)
     _mark_divergence(placed, record.parity)
-    root = _nest(placed)
+    root = _nest([node for _, node in placed])
     _open_changes(root)
     root.open = True
     return root
 
 
-def _place(rows: Sequence[ModuleRow], rows_before: Sequence[ModuleRow] | None) -> list[TreeNode]:
+def _place(rows: Sequence[ModuleRow], rows_before: Sequence[ModuleRow] | None) -> list[_Placed]:
     """One node per row of either record, today's first."""
-    after: dict[Template, list[PathSet]] = defaultdict(list)
-    before: dict[Template, list[tuple[PathSet, ModuleRow]]] = defaultdict(list)
-    for row in rows_before or ():
-        pattern = parse_path(row.path)
-        before[pattern.template].append((pattern, row))
+    today = [(parse_path(row.path), row) for row in rows]
+    after = _by_template(today)
+    before = _by_template((parse_path(row.path), row) for row in rows_before or ())
     placed = []
-    for row in rows:
-        pattern = parse_path(row.path)
-        after[pattern.template].append(pattern)
-        node = _node(row, pattern)
+    for pattern, row in today:
+        size = sum(row.weights.values()) * pattern.count
+        node = TreeNode("", row.path, row, count=pattern.count, nodes=row.nodes * pattern.count, bytes=size)
         if rows_before is not None:
-            matches = [old for old_pattern, old in before[pattern.template] if pattern.overlaps(old_pattern)]
+            matches = [old for other, old in before[pattern.template] if pattern.overlaps(other)]
             # Where a fold was split differently, the row that differs is the one worth showing.
             different = [old for old in matches if _differs(row, old)]
             node.before = next(iter(different or matches), None)
             node.status = "added" if not matches else "changed" if different else "same"
-        placed.append(node)
-    for template, candidates in before.items():
-        for pattern, row in candidates:
-            if not any(pattern.overlaps(other) for other in after[template]):
-                placed.append(TreeNode("", row.path, row=row, before=row, status="removed", count=pattern.count))
-    if rows_before is not None:
-        _note_counts(placed, after, before)
+        if node.before is not None and pattern.choices:
+            now, then = (sum(other.count for other, _ in side[pattern.template]) for side in (after, before))
+            if now != then:  # 12 layers became 10
+                node.count_before, node.status = parse_path(node.before.path).count, "changed"
+        placed.append((pattern, node))
+    for pattern, row in (item for items in before.values() for item in items):
+        if not any(pattern.overlaps(other) for other, _ in after[pattern.template]):
+            placed.append((pattern, TreeNode("", row.path, row, row, "removed", pattern.count)))
     return placed
 
 
-def _node(row: ModuleRow, pattern: PathSet) -> TreeNode:
-    count = pattern.count
-    return TreeNode(
-        name="", path=row.path, row=row, count=count, nodes=row.nodes * count, bytes=sum(row.weights.values()) * count
-    )
+def _by_template(items: Iterable[tuple[PathSet, T]]) -> dict[Template, list[tuple[PathSet, T]]]:
+    found: dict[Template, list[tuple[PathSet, T]]] = defaultdict(list)
+    for pattern, item in items:
+        found[pattern.template].append((pattern, item))
+    return found
 
 
 def _differs(row: ModuleRow, old: ModuleRow) -> bool:
     return row != old and any(getattr(row, key) != getattr(old, key) for key in _COMPARED)
 
 
-def _note_counts(
-    placed: Iterable[TreeNode],
-    after: Mapping[Template, Sequence[PathSet]],
-    before: Mapping[Template, Sequence[tuple[PathSet, ModuleRow]]],
-) -> None:
-    """Mark the folds of which there are now more or fewer modules (12 layers became 10)."""
-    for node in placed:
-        pattern = parse_path(node.path)
-        if node.status in ("added", "removed") or not pattern.choices:
-            continue
-        now = sum(other.count for other in after[pattern.template])
-        then = sum(other.count for other, _ in before[pattern.template])
-        if now != then and node.before is not None:
-            node.count_before = parse_path(node.before.path).count
-            node.status = "changed"
-
-
-def _mark_findings(placed: Sequence[TreeNode], findings: Sequence[FindingRow]) -> None:
-    by_template: dict[Template, list[tuple[PathSet, TreeNode]]] = defaultdict(list)
-    for node in placed:
-        pattern = parse_path(node.path)
-        by_template[pattern.template].append((pattern, node))
+def _mark_findings(placed: Iterable[_Placed], findings: Sequence[FindingRow]) -> None:
+    by_template = _by_template(placed)
     for position, finding in enumerate(findings):
-        if finding.module is None:
-            continue
-        pattern = parse_path(finding.module)
-        for other, node in by_template[pattern.template]:
-            if pattern.overlaps(other):
-                node.findings.append(position)
+        if finding.module is not None:
+            pattern = parse_path(finding.module)
+            for other, node in by_template[pattern.template]:
+                if pattern.overlaps(other):
+                    node.findings.append(position)
 
 
-def _mark_attestation(placed: Sequence[TreeNode], attestation: AttestationRow) -> None:
+def _mark_attestation(placed: Iterable[_Placed], attestation: AttestationRow) -> None:
     """Say of each module what attestation found; "attested" only where the stored count agrees with it."""
     if not attestation.measured:
         return
-    contradicted = [(parse_path(path), "") for path in attestation.contradicted]
-    unmatched = [(parse_path(item.module), item.reason) for item in attestation.unmatched]
+    known = [(parse_path(path), "contradicted", "") for path in attestation.contradicted]
+    known += [(parse_path(item.module), "unmatched", item.reason) for item in attestation.unmatched]
     marked: list[TreeNode] = []
-    for node in placed:
-        pattern = parse_path(node.path)
+    for pattern, node in placed:
         if node.status == "removed":
             continue
-        for state, entries in (("contradicted", contradicted), ("unmatched", unmatched)):
-            for other, reason in entries:
-                if pattern.overlaps(other) and not node.attestation:
-                    node.attestation, node.attestation_reason = state, reason
-        if not node.attestation and node.path:
+        found = next((item for item in known if pattern.overlaps(item[0])), None)
+        if found is not None:
+            _, node.attestation, node.attestation_reason = found
+        elif node.path:
             marked.append(node)
     if sum(node.count for node in marked) == attestation.attested:
         for node in marked:
             node.attestation = "attested"
 
 
-def _mark_divergence(placed: Sequence[TreeNode], parity: ParityRow) -> None:
+def _mark_divergence(placed: Iterable[_Placed], parity: ParityRow) -> None:
     if parity.first_divergence is None:
         return
-    pattern = parse_path(parity.first_divergence)
-    for node in placed:
-        if node.status != "removed" and pattern.overlaps(parse_path(node.path)):
+    entering = parse_path(parity.first_divergence)
+    for pattern, node in placed:
+        if node.status != "removed" and entering.overlaps(pattern):
             node.diverges, node.divergence = True, parity.divergence or ""
 
 

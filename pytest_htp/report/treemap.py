@@ -103,12 +103,8 @@ def _label(path: str, width: float, height: float) -> str:
 
 
 def squarify(values: Sequence[float], width: float, height: float) -> list[tuple[float, float, float, float]]:
-    """Rectangles ``(x, y, width, height)`` that fill ``width`` × ``height``, in the order of ``values``.
-
-    Args:
-        values: positive, largest first.
-        width: of the whole.
-        height: of the whole.
+    """Rectangles ``(x, y, width, height)`` that fill ``width`` × ``height``, in the order of ``values``: positive ones,
+    largest first.
     """
     scale = width * height / sum(values) if values else 0.0
     areas = [value * scale for value in values]

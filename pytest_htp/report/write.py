@@ -26,13 +26,8 @@ def write_reports(
     environ: Mapping[str, str] = os.environ,
 ) -> dict[str, Path]:
     """Write ``index.html`` (with more than a hundred exports, further pages beside it), ``summary.md`` and
-    ``report.json`` into ``directory`` (made if missing).
-
-    Args:
-        report: of the run.
-        directory: made if missing.
-        step_summary: also append the summary to the file that ``$GITHUB_STEP_SUMMARY`` names, where set.
-        environ: where GitHub's variables are.
+    ``report.json`` into ``directory`` (made if missing). ``step_summary``: also append the summary to the file that
+    ``$GITHUB_STEP_SUMMARY`` names, where set.
 
     Returns:
         The paths by ``"html"``, ``"markdown"`` and ``"json"``.

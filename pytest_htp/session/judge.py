@@ -70,13 +70,9 @@ class Judgement:
 
 
 def judge(record: Record, stored: Stored | None, rules: Rules, *, compares: bool = True) -> Judgement:
-    """Decide what becomes of an export and its baseline.
+    """Decide what becomes of an export and its baseline (None: there is none).
 
-    Args:
-        record: today's.
-        stored: the baseline, None where there is none.
-        rules: the test's settings.
-        compares: False for a test that compares with none: only what is wrong whatever a baseline says counts.
+    ``compares`` False: the test compares with none, and only what is wrong whatever a baseline says counts.
     """
     before = stored.record if stored is not None else None
     comparison = _compare(record, before, rules)
@@ -128,12 +124,7 @@ def export_missing(stored: Stored, shown: str, policy: Policy) -> Comparison | N
     """The finding for a baseline whose export the test did not make; None where the policy ignores it.
 
     A call behind a condition, an early return, a component that a generative model no longer has: nothing was compared,
-    so nothing else would say that something is gone.
-
-    Args:
-        stored: the baseline.
-        shown: the baseline's path as messages say it.
-        policy: verdicts by code.
+    so nothing else would say that something is gone. ``shown``: the baseline's path as messages say it.
     """
     verdict = policy.verdict("export.missing")
     if verdict == IGNORE:

@@ -12,14 +12,7 @@ from pytest_htp.session.judge import Judgement
 
 
 def failure_text(result: ExportResult, found: Judgement, stored: Stored | None, report: str | None) -> str:
-    """Why an export that was made fails its test.
-
-    Args:
-        result: the export's.
-        found: the judgement that failed it.
-        stored: the baseline, which may be one that can't be read.
-        report: the report's page, for the reader to open.
-    """
+    """Why an export that was made fails its test; ``report`` is the report's page, for the reader to open."""
     accept = result.commands.accept
     if stored is not None and stored.problem is not None and found.state is BaselineState.ERROR:
         what = "replace it by what it points to" if stored.remedy else "accept the current export with"

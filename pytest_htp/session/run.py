@@ -171,12 +171,8 @@ class HtpRun:
     ) -> str | None:
         """Put an export's files, without weights, and the baseline it would have where the report will be made of them.
 
-        Args:
-            nodeid: the test's.
-            export_name: its name among the test's exports.
-            output_path: where the export was, or would have been, written.
-            export: None for one that failed; what its monitor wrote beside ``output_path`` is kept.
-            to_store: the record that an update would store; None for one that failed.
+        Of one that failed (``export`` None) that is what its monitor wrote beside ``output_path``; ``to_store`` is the
+        record that an update would store.
 
         Returns:
             The folder as it will be called in the report; None where no report was asked for, or its folder can't be

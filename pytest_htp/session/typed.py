@@ -74,13 +74,7 @@ class Typed:
         return config.stash[_KEY]
 
     def command(self, *places: str, more: Sequence[str] = (), selection: Sequence[str] = ()) -> str:
-        """A command line for a shell.
-
-        Args:
-            places: what to run, quoted where that is needed.
-            more: options to add.
-            selection: more of the options that were typed.
-        """
+        """A command line for a shell: of places that are quoted where needed, what was typed, and ``more`` options."""
         options = [shlex.quote(word) for word in (*self.options, *selection)]
         words = [*places, *options] if self.open_ended else [*options, *places]
         return " ".join([*map(shlex.quote, self.launcher), *words, *more])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
 import pytest
@@ -47,21 +48,21 @@ def view_of(now: Any, before: Any = None) -> ExportResult:
 def test_what_a_stage_did_is_one_line() -> None:
     (stage,) = shipped.stages_view(view_of(sample()))
     said = "LayerNormalization 4 → 0; SkipLayerNormalization 0 → 4; 0 nodes without a module"
-    assert (stage["name"], stage["did"], stage["change"]) == ("ort:extended", said, "")
+    assert (stage.name, stage.did, stage.change) == ("ort:extended", said, "")
 
 
 def test_a_stages_nodes_are_compared_with_the_baselines() -> None:
     before = sample()
     before["stages"][0]["graph"]["nodes"] += 3
     (stage,) = shipped.stages_view(view_of(sample(), before))
-    assert stage["change"] == "−3"
+    assert stage.change == "−3"
 
 
 def test_modules_by_stage_show_what_changed_and_fold() -> None:
     view = shipped.modules_view(view_of(sample(odd={"LayerNormalization": 1, "Cast": 1})))
     assert view is not None
     assert view["columns"] == ["export", "ort:extended"]
-    texts = {entry["path"]: [text for text, _ in entry["cells"]] for entry in view["rows"]}
+    texts = {path: [text for text, _ in cells] for path, cells in view["rows"]}
     assert texts == {
         "layers.{0..1,3}.norm": ["LayerNormalization 1", "SkipLayerNormalization 1"],
         "layers.2.norm": ["LayerNormalization 1", "Cast 1, LayerNormalization 1"],
@@ -119,9 +120,7 @@ def test_modules_off_the_target_have_a_list_of_their_own() -> None:
     ]
     view = shipped.targets_view(view_of(sample(targets=[target(partitions=5, share=50.0, placement=placement)])))
     assert view is not None
-    tables = {
-        title: [(entry["path"], entry["cells"]) for entry in rows["rows"]] for title, rows in view["tables"].items()
-    }
+    tables = {title: table["rows"] for title, table in view["tables"].items()}
     assert tables["Modules with nodes elsewhere"] == [("layers.{0..3}.norm", ("CPU 1",))]
     assert ("layers.{0..3}.norm", ("CPU 1",)) in tables["All modules"]
 
@@ -138,18 +137,21 @@ def test_operators_that_fell_back_are_named(fallback: dict[str, int], text: str)
     placement = [{"path": "norm", "devices": {"CPU": 9, "QNN": 1}, "fallback": fallback}]
     view = shipped.targets_view(view_of(sample(targets=[target(partitions=5, share=50.0, placement=placement)])))
     assert view is not None
-    assert view["tables"]["Modules with nodes elsewhere"]["rows"][0]["cells"] == (text,)
+    assert view["tables"]["Modules with nodes elsewhere"]["rows"][0][1] == (text,)
 
 
 def test_runs_on_devices_fill_the_bar_in_order() -> None:
     values = result("t", sample(targets=[target(partitions=2, share=75.0)]))
     values["targets"] = [{"name": "qnn", "compiled": True, "runs": [["QNN", 2], ["CPU", 1], ["QNN", 1]]}]
-    (item,) = build_report([values], {}).exports
-    view = shipped.targets_view(item)
-    assert view is not None
+    report = build_report([values], {})
+    view: Any = shipped.targets_view(report.exports[0])
     (summary,) = view["summaries"]
-    parts = [(part["kind"], part["x"], part["width"]) for part in summary["runs"]]
-    assert parts == [("direct", 0.0, 50.0), ("none", 50.0, 25.0), ("direct", 75.0, 25.0)]
+    parts = [(part["name"], part["x"], part["width"]) for part in summary["runs"]]
+    assert parts == [("QNN", 0.0, 50.0), ("CPU", 50.0, 25.0), ("QNN", 75.0, 25.0)]
+    drawn = re.findall(
+        r'class="e-(\w+)" x="([\d.]+)" y="0" width="([\d.]+)" height="6"><title>\d on', first_page(report)
+    )
+    assert drawn == [("direct", "0.0", "50.0"), ("none", "50.0", "25.0"), ("direct", "75.0", "25.0")]
 
 
 def test_a_target_that_does_not_compile_says_why_on_the_page() -> None:
