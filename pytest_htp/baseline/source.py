@@ -139,9 +139,9 @@ def _written_out(
             return None
         if "ids" in given and not _are_literal_ids(given["ids"], constants):
             return None
-        argnames = ast.literal_eval(given["argnames"]) if not isinstance(given["argnames"], ast.Name) else None
-        if argnames is None:
+        if isinstance(given["argnames"], ast.Name):
             return None
+        argnames = ast.literal_eval(given["argnames"])
         names.update(argnames.replace(",", " ").split() if isinstance(argnames, str) else map(str, argnames))
     return frozenset(names)
 

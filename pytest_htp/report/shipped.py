@@ -28,7 +28,7 @@ from pytest_htp.report.result import ExportResult, TargetResult
 from pytest_htp.report.text import number, percent, size
 from pytest_htp.report.tree import TreeNode, walk
 from pytest_htp.report.views import bar, change
-from pytest_htp.text import plural
+from pytest_htp.text import plural, some
 
 # Rows of one table on the page; report.json has all of them.
 ROW_LIMIT = 60
@@ -77,11 +77,9 @@ def _did(before: GraphRecord, after: GraphRecord) -> str:
     old, new = _operators(before), _operators(after)
     changes = [op for op in old.keys() | new.keys() if old[op] != new[op]]
     changes.sort(key=lambda op: (-abs(new[op] - old[op]), new[op] > old[op], op))  # what is gone before what came
-    said = [f"{op.rpartition('::')[2]} {old[op]:,} → {new[op]:,}" for op in changes[:8]]
-    if len(changes) > 8:
-        said.append(f"{len(changes) - 8} more operators")
-    without = plural(after.coverage.none, "node") + " without a module"
-    return "; ".join([*(said or ["the same operators"]), without])
+    said = [f"{op.rpartition('::')[2]} {old[op]:,} → {new[op]:,}" for op in changes]
+    shown = some(said, 8, between="; ", rest="; {} more operators") or "the same operators"
+    return f"{shown}; {plural(after.coverage.none, 'node')} without a module"
 
 
 def _operators(graph: GraphRecord) -> Counter[str]:
