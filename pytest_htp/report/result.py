@@ -325,7 +325,7 @@ def report_of(values: object) -> Report:
 def _typed_part(part: Json | None, kind: type[T], name: str) -> T | None:
     found = None
     with _named(f"{name}."):
-        if part is not None:
+        if part:  # empty where nothing was asked for
             found = typed(part, kind, remedy=REMEDY, whole="it")
     return found
 

@@ -73,6 +73,12 @@ def test_duplicates_count_once_with_a_note(tmp_path: Path) -> None:
     assert note in (tmp_path / "out" / "index.html").read_text("utf-8")
 
 
+def test_an_export_without_parity_is_merged(tmp_path: Path) -> None:
+    off = result("test_a", None, parity={"measured": False, "reason": "parity=False"}, attestation={})
+    report = merge_reports([shard(tmp_path / "one", [off])], tmp_path / "out")
+    assert report.exports[0].attestation == {}
+
+
 # What is in them is the baseline schema's matter, or the metadata's.
 _INSIDE = ("record", "attestation", "parity")
 
