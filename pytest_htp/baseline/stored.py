@@ -11,7 +11,7 @@ from typing import TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from pytest_htp.baseline.steps import with_stored_steps
+from pytest_htp.baseline.steps import numbers_of, with_stored_steps
 from pytest_htp.format.record import ParityRow, Record, StageRecord
 
 # Parity is noise below this many decades of change (parity.worse in docs/reference/codes.md); a smaller change is not
@@ -75,9 +75,7 @@ def _measured_as_far_as(before: _Graph | None, current: _Graph) -> _Graph:
         return current
     if any(row.peak is not None for row in was.outputs):
         return current
-    modules = [replace(row, values=None) for row in now.modules]
-    outputs = [replace(row, values=None, peak=None) for row in now.outputs]
-    return replace(current, quality=replace(now, modules=modules, outputs=outputs))
+    return replace(current, quality=numbers_of(now))
 
 
 def _without_later(before: Sequence[_Row], current: Sequence[_Row], names: Sequence[str]) -> list[_Row]:
