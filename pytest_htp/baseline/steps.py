@@ -16,8 +16,8 @@ def with_stored_steps(before: QualityRow, current: QualityRow, tolerance: float)
 
     Held against is what is stored, never what was measured since: where quality drifts slowly, the number moves as soon
     as it is more than a step away. A move beyond ``tolerance`` (dB) is reported: accepted, it has to be in the file.
-    Where no number moves the baseline's quality stays whole, with the counts of values and the peaks that it was measured
-    with: other weights or sizes of a dynamic axis are no reason to rewrite it.
+    Where no number moves the baseline's quality stays whole, with the counts of values and the peaks that it was
+    measured with: other weights or sizes of a dynamic axis are no reason to rewrite it.
     """
     most = min(SQNR_STEP, tolerance)
 
