@@ -6,9 +6,10 @@ import math
 
 from pytest_htp.format.record import QualityRow
 
-PEAK_DIGITS = 4
-# Peaks of one model differ by float32's rounding between machines, 1e-5 at most, and by what PEAK_DIGITS leave.
-_SAME = 1e-3
+PEAK_DIGITS = 6
+# Between machines a peak differs by float32's rounding; 1e-5 is where parity says that a module is off. The coarser
+# this is, the more often other weights pass for the same: of 28 pairs of two logits one had peaks within a thousandth.
+_SAME = 1e-4
 
 
 def same_signal(one: QualityRow, other: QualityRow) -> bool:

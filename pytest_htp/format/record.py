@@ -252,7 +252,7 @@ class ModuleQualityRow(PathRow, frozen=True, kw_only=True):
     """SQNR of what a module returned, against PyTorch; None where undefined (``reason``).
 
     ``entering`` is the worst of what it took: where that fell as well, the loss began before it. ``values`` is of how
-    many values the number is, where these are few.
+    many values a sample the number is, where these are few.
     """
 
     sqnr: Decibel | None

@@ -18,7 +18,7 @@ from pytest_htp.quality.coarse import attested_coarsely
 from pytest_htp.quality.meter import Meter
 from pytest_htp.quality.modules import NO_NUMBERS, ModuleNumbers
 from pytest_htp.quality.result import MeasuredOutput, Quality
-from pytest_htp.quality.sqnr import Undefined, sqnr
+from pytest_htp.quality.sqnr import Undefined, sqnr, values_of_sample
 
 
 @dataclass(frozen=True)
@@ -120,4 +120,4 @@ def _of_output(expected: torch.Tensor | None, got: torch.Tensor | None) -> Measu
     found = sqnr(expected, got)
     if isinstance(found, Undefined):
         return found
-    return MeasuredOutput(found, expected.numel(), magnitude(expected).largest)
+    return MeasuredOutput(found, values_of_sample(expected), magnitude(expected).largest)

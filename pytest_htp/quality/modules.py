@@ -24,7 +24,7 @@ from pytest_htp.parity.reasons import UNLIKE
 from pytest_htp.parity.references import Reference
 from pytest_htp.quality.meter import Meter, Numbers
 from pytest_htp.quality.result import Measured
-from pytest_htp.quality.sqnr import Undefined, nothing, rank
+from pytest_htp.quality.sqnr import Undefined, nothing, rank, values_of_sample
 from pytest_htp.tagging.tagger import Tagging
 
 # Of an unrelated value the ratio is about 0 dB, of a Relu's result for its input's about 3.
@@ -93,7 +93,7 @@ class ModuleNumbers:
             elif isinstance(found.number, Undefined):
                 return found.number.reason
             elif worst is None or found.number < worst[0]:
-                worst, values = (found.number, found.at), reference.group[1]
+                worst, values = (found.number, found.at), values_of_sample(reference.tensor)
         if worst is None and UNLIKE in reasons and (found := self._leaving(call)) is not None:
             if isinstance(found.number, Undefined):
                 return found.number.reason

@@ -19,7 +19,7 @@ class Measured:
     """A module's SQNR in dB; ``entering`` the worst of what it took, None where that is not known.
 
     Their difference is what the module itself lost. ``at`` is the value in the graph that was measured, ``values`` how
-    many elements it has (0: not known).
+    many elements a sample of it has (0: not known).
     """
 
     sqnr: float
@@ -30,7 +30,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class MeasuredOutput:
-    """A graph output's SQNR in dB; of how many values, and the largest magnitude that PyTorch gave."""
+    """A graph output's SQNR in dB; of how many values a sample, and the largest magnitude that PyTorch gave."""
 
     sqnr: float
     values: int

@@ -91,6 +91,11 @@ def sqnr(expected: torch.Tensor, got: torch.Tensor) -> float | Undefined:
     return Signal(expected).ratio(got)
 
 
+def values_of_sample(tensor: torch.Tensor) -> int:
+    """Elements of one sample: those of a batch (the first of several axes) share the weights, and most of the error."""
+    return tensor.numel() // (tensor.shape[0] if tensor.dim() > 1 else 1)
+
+
 def stored(value: float) -> int:
     """As a baseline holds it: rounded down to a multiple of 3 dB, at most 99."""
     return min(STORED_END, math.floor(value / SQNR_STEP) * SQNR_STEP)

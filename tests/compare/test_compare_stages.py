@@ -256,7 +256,7 @@ def test_an_output_of_few_values_of_which_no_number_is_left_is_said_with_other_w
 @pytest.mark.parametrize(
     ("before", "after", "codes"),
     [
-        (1.0, 1.0009, ["quality.worse"]), (1.0, 1.002, []), (0.0, 0.0, ["quality.worse"]),
+        (1.0, 1.00009, ["quality.worse"]), (1.0, 1.0002, []), (0.0, 0.0, ["quality.worse"]),
         (None, 1.0, ["quality.worse"]), (1.0, None, ["quality.worse"]),
     ],
 )  # fmt: skip

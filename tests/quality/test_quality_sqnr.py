@@ -10,7 +10,7 @@ import torch
 
 from pytest_htp.quality import EXACT, Quality, Undefined, sqnr
 from pytest_htp.quality.result import Measured, MeasuredOutput
-from pytest_htp.quality.sqnr import stored
+from pytest_htp.quality.sqnr import stored, values_of_sample
 
 X = torch.randn(64, 33, generator=torch.Generator().manual_seed(1))
 NOISE = torch.randn(64, 33, generator=torch.Generator().manual_seed(2))
@@ -76,12 +76,17 @@ def test_baselines_hold_steps_of_three(number: float, held: int) -> None:
     assert stored(number) == held
 
 
+@pytest.mark.parametrize(("shape", "values"), [((2, 5), 5), ((1, 5), 5), ((5,), 5), ((2, 3, 4), 12), ((), 1)])
+def test_a_batch_counts_as_one_sample(shape: tuple[int, ...], values: int) -> None:
+    assert values_of_sample(torch.ones(shape)) == values
+
+
 def test_equal_layers_share_a_row() -> None:
     quality = Quality(
         measured=True,
         details={f"layer.{k}": Measured(31.2 + k, 40.0) for k in range(3)} | {"head": Measured(12.0, values=2)},
         undefined={"mask": "all zero in PyTorch"},
-        output_details={"logits": MeasuredOutput(20.5, 2, 0.123456), "hidden": MeasuredOutput(20.5, 152, 3.0)},
+        output_details={"logits": MeasuredOutput(20.5, 2, 0.12345678), "hidden": MeasuredOutput(20.5, 152, 3.0)},
     )
     row = quality.to_row()
     assert [(r.path, r.sqnr, r.entering, r.reason) for r in row.modules] == [
@@ -92,7 +97,7 @@ def test_equal_layers_share_a_row() -> None:
     ]
     assert [r.values for r in row.modules] == [2, None, None, None]
     assert [(r.name, r.sqnr, r.values, r.peak) for r in row.outputs] == [
-        ("logits", 18, 2, 0.1235), ("hidden", 18, None, 3.0)
+        ("logits", 18, 2, 0.123457), ("hidden", 18, None, 3.0)
     ]  # fmt: skip
     assert quality.outputs == {"logits": 20.5, "hidden": 20.5}
     many = Quality(measured=True, output_details={"hidden": MeasuredOutput(20.5, 152, 3.0)}).to_row()

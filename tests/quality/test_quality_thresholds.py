@@ -39,7 +39,8 @@ def measured(
 
     def side(index: int) -> Any:
         size = SimpleNamespace(largest=1.0)
-        reference = SimpleNamespace(index=index, group=("float", 4), scale=1.0, constant=False, size=size)
+        more = {"scale": 1.0, "constant": False, "size": size, "tensor": torch.ones(4)}
+        reference = SimpleNamespace(index=index, group=("float", 4), **more)
         return SimpleNamespace(references=[reference], ids={index})
 
     borders = [SimpleNamespace(inputs=side(took), outputs=side(gave)) for _, took, gave in calls]
