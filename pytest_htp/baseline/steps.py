@@ -33,7 +33,7 @@ def with_stored_steps(before: QualityRow, current: QualityRow, tolerance: float)
     ]
     same = same_signal(before, current)
     given = [
-        replace(row, sqnr=near(was.sqnr, row.sqnr), peak=(same and was.peak) or row.peak)
+        replace(row, sqnr=near(was.sqnr, row.sqnr), peak=was.peak if same and was.peak is not None else row.peak)
         for row in current.outputs
         for was in [outputs.get(row.name, row)]
     ]
