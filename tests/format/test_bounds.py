@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +14,7 @@ import pytest
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.format.atomic import AtomicFiles
 from pytest_htp.format.given import read_given
-from pytest_htp.format.load import MAX_BYTES, MAX_DEPTH, parse_json, read_regular_file
+from pytest_htp.format.load import MAX_BYTES, MAX_DEPTH, loads, parse_json, read_regular_file
 from pytest_htp.format.paths import MAX_PATHS, expand_pattern, number_in, path_template, shortened
 from pytest_htp.format.program import called_paths, parse_line
 from pytest_htp.format.read import edition_of, record_of, typed
@@ -204,3 +205,22 @@ def test_a_folder_is_not_replaced_by_a_file(tmp_path: Path) -> None:
 def test_the_key_that_is_repeated_is_named() -> None:
     with pytest.raises(HTPUsageError, match="the key 'b' occurs twice"):
         parse_json('{"a": 1, "b": 2, "c": 3, "b": 4}', "x")
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        file.truncate(2**30)  # sparse
+    tracemalloc.start()
+    with pytest.raises(HTPUsageError, match="is larger than 8 MiB; this is no file of pytest-htp"):
+        read_given(str(path), 2**23)
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("section", ["inputs", "outputs"])
+def test_tensors_of_a_record_fill_all_places(section: str) -> None:
+    record = bert()
+    record[section] = [{"name": "x.{0..2}", "dtype": "FLOAT", "dims": [1], "every": 2}]
+    with pytest.raises(HTPUsageError, match="inputs or outputs have a gap"):
+        loads(dumps(record))

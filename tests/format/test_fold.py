@@ -132,3 +132,8 @@ def test_any_text_is_a_pattern_or_refused(text: str) -> None:
     except HTPUsageError:
         return
     assert expanded
+
+
+def test_patterns_come_in_natural_order_of_their_first_paths() -> None:
+    paths = ["l.b", "l.7", "l.a", "l.3.x", "l.10.x", "l.8"]
+    assert fold_paths(paths) == ["l.{3,10}.x", "l.{7..8}", "l.a", "l.b"]

@@ -179,3 +179,8 @@ def test_nothing_has_no_common_prefix() -> None:
 )
 def test_what_lies_in_a_module(path: str, enclosing: str, inside: bool) -> None:
     assert lies_in(path, enclosing) is inside
+
+
+def test_numbers_come_by_value_and_before_names() -> None:
+    paths = ["l.b1.0", "l.b1", "l.a", "l.10", "l.2"]
+    assert sorted(paths, key=natural_key) == ["l.2", "l.10", "l.a", "l.b1", "l.b1.0"]
