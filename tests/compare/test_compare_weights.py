@@ -273,3 +273,11 @@ def test_without_weights_a_second_copy_has_no_size(kept: bool, found: list[str])
 
     base = edited(lambda record: record["weights"].update(kept=kept))
     assert codes(base, edited(untied, base)) == found
+
+
+def test_four_of_the_names_that_were_one_tensor_are_shown() -> None:
+    names = [f"{letter}.weight" for letter in "abcde"]
+    base = edited(lambda record: record["weights"].update(tied=[names]))
+    untied = edited(lambda record: record["weights"].update(tied=[]))
+    (finding,) = compare_exports(base, untied).findings
+    assert finding.message == "a.weight and b.weight and c.weight and d.weight are no longer one shared tensor"
