@@ -116,16 +116,12 @@ def _print(export: HTPExport) -> int:
         print(f"stage     {inert(str(export.stage_failure))}")
         return FAILED
     parity = export.record["parity"]
-    compiled = all(target.compiled for target in export.targets.values())
+    failed = parity["failed"] if parity["measured"] else []
     if not parity["measured"]:
         print(f"parity    not measured: {inert(parity['reason'])}")
-        return 0 if compiled else FAILED
-    failed = parity["failed"]
-    if not failed:
-        print("parity    within tolerance")
-        return 0 if compiled else FAILED
-    print(f"parity    beyond tolerance: {inert(', '.join(failed))}")
-    return FAILED
+    else:
+        print(f"parity    {'beyond tolerance: ' + inert(', '.join(failed)) if failed else 'within tolerance'}")
+    return FAILED if failed or not all(target.compiled for target in export.targets.values()) else 0
 
 
 def _inputs(given: list[str]) -> dict[str, str] | None:

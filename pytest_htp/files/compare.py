@@ -28,7 +28,7 @@ from pytest_htp.files.side import Here, Known, Side, two_sides
 from pytest_htp.files.values import ValueChanges, match_weights
 from pytest_htp.format.fold import fold_paths, fold_rows, unfold_rows
 from pytest_htp.format.paths import expand_pattern, parent_of
-from pytest_htp.format.record import ModuleRow, Record
+from pytest_htp.format.record import Record
 from pytest_htp.text import some
 
 # Findings that say that a module's operators are others.
@@ -341,10 +341,9 @@ def _with_baseline(old: OnnxFile | Record, new: OnnxFile | Record, policy: Polic
     )  # fmt: skip
     record = replace(_without_wording(record), weights=weights, toolchain=baseline.toolchain)
     present = side.known.modules.keys()
-    trimmed = replace(
-        _without_wording(baseline), toolchain=baseline.toolchain, stages=[], targets=[],
-        modules=_rows_where(baseline, lambda row: row.nodes > 0 or row.path in present),
-    )  # fmt: skip
+    trimmed = replace(_without_wording(baseline), toolchain=baseline.toolchain, stages=[], targets=[])
+    there = [row for row in unfold_rows(trimmed.modules) if row.nodes > 0 or row.path in present]
+    trimmed = replace(trimmed, modules=fold_rows(there))
     pair = (trimmed, record) if isinstance(old, Record) else (record, trimmed)
     comparison = compare_exports(*pair, policy=policy)
     foreign = side.known.source != TAGS
@@ -353,10 +352,6 @@ def _with_baseline(old: OnnxFile | Record, new: OnnxFile | Record, policy: Polic
         findings = _what_both_can_tell(findings, *pair, policy, {}, _same_rows(*pair))
         notes.append(f"modules of {file.path} are told by {IN_WORDS[side.known.source]}, not by our tags")
     return FileComparison(_sorted(findings, comparison), notes)
-
-
-def _rows_where(record: Record, keep: Callable[[ModuleRow], bool]) -> list[ModuleRow]:
-    return fold_rows([row for row in unfold_rows(_without_wording(record).modules) if keep(row)])
 
 
 def _finding(code: str, message: str, policy: Policy) -> Finding:
