@@ -196,7 +196,6 @@ class GraphFacts:
         for name in list(names):
             names.update(self.shared_parameters.get(name, ()))
         for name in folded_from(value):
-            names.add(name)
             names.update(self.shared_parameters.get(name, ()))
         return {name for name in names if name in self.shared_parameters}
 

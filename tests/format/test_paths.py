@@ -184,3 +184,9 @@ def test_what_lies_in_a_module(path: str, enclosing: str, inside: bool) -> None:
 def test_numbers_come_by_value_and_before_names() -> None:
     paths = ["l.b1.0", "l.b1", "l.a", "l.10", "l.2"]
     assert sorted(paths, key=natural_key) == ["l.2", "l.10", "l.a", "l.b1", "l.b1.0"]
+
+
+def test_ranges_that_touch_are_rising() -> None:
+    assert expand_pattern("l.{0..2,3,4..5}") == [f"l.{number}" for number in range(6)]
+    with pytest.raises(HTPUsageError, match="rising numbers"):
+        expand_pattern("l.{0..2,2}")

@@ -42,6 +42,28 @@ def test_each_convolution_keeps_both_origins_of_its_fold(exported: Get) -> None:
     assert {facts.evidence for facts in result.of("BatchNormalization")} == {"direct"}
 
 
+def test_a_fold_keeps_the_epsilon_of_its_batch_norm(exported: Get) -> None:
+    result = exported("convnet")
+    assert [facts.epsilon for facts in result.of("Conv")] == [1e-5, 1e-5]
+    assert {facts.epsilon for facts in result.tagging.nodes if facts.node.op_type != "Conv"} == {None}
+    graph, unwatched = result.tagging.graph, result.retagged(None).graph
+    convolved, normed = (origin for origin, _ in graph.origin_stacks(result.of("Conv")[0]))
+    assert (graph.epsilon(convolved), graph.epsilon(normed), unwatched.epsilon(normed)) == (None, 1e-5, None)
+
+
+def test_a_weight_folded_from_a_parameter_says_how_it_was_computed(exported: Get) -> None:
+    result = exported("parametrized")
+    (gemm,) = result.of("Gemm")
+    _, weight, bias = gemm.node.inputs
+    assert weight is not None
+    assert bias is not None
+    graph, original = result.tagging.graph, "linear.parametrizations.weight.original"
+    assert graph.recipe(weight, lambda name: f"<{name}>") == f"mul(2, <{original}>)"
+    assert graph.parameter_names(weight) == {original}
+    assert graph.recipe(bias, str) == ""
+    assert result.retagged(None).graph.recipe(weight, str) == ""
+
+
 def test_what_every_layer_computes_alike_is_their_parent_s(exported: Get) -> None:
     result = exported("mask_per_layer")
     layers = [f"stack.layers.{index}" for index in range(3)]
