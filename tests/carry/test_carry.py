@@ -10,7 +10,7 @@ from htp_graphs import WEIGHTS, graph, tagged, weight
 from onnx import helper, numpy_helper
 
 from pytest_htp.carry import carry
-from pytest_htp.carry.equal_weights import WeightIndex, equal_weights
+from pytest_htp.carry.equal_weights import WeightIndex, elements, equal_weights
 from pytest_htp.carry.values import Samples, equal_values
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.tagging.facts import NodeFacts
@@ -478,3 +478,59 @@ def test_a_node_named_after_a_value_that_is_gone_stands_for_what_made_it() -> No
     assert found["sum_nchwc"].stands_for == ("node_MatMul_1", "node_Add_2")
     assert blocked("activenchwc")["activenchwc"].rule != "made name"
     assert blocked("product_nchwc")["product_nchwc"].stands_for == ()  # its maker is in the first already
+
+
+def test_of_exchanged_names_each_node_is_the_one_that_read_its_weight() -> None:
+    found = carried(
+        [
+            node("MatMul", ["x", "first.weight"], ["product"], "node_MatMul_4"),
+            node("Add", ["product", "first.bias"], ["sum"], "node_Add_2"),
+            node("Relu", ["sum"], ["active"], "node_Relu_3"),
+            node("MatMul", ["active", "last.weight"], ["y"], "node_MatMul_1"),
+        ]
+    )
+    assert is_(found["node_MatMul_4"], "direct", "first")
+    assert is_(found["node_MatMul_1"], "direct", "last")
+
+
+def twice(*nodes: onnx.NodeProto, paths: dict[str, str]) -> Tagging:
+    return read_tagging(graph(list(nodes), WEIGHTS, paths))
+
+
+def test_a_weight_that_two_nodes_read_leads_to_the_one_that_did_not_survive() -> None:
+    first = node("MatMul", ["x", "first.weight"], ["a"], "one")
+    before = twice(first, node("MatMul", ["a", "first.weight"], ["y"], "two"), paths={"one": "first", "two": "last"})
+    second = node("FusedMatMul", ["a", "first.weight"], ["other"], "made", domain="com.microsoft")
+    after = graph([node("MatMul", ["x", "first.weight"], ["a"], "one"), second, node("Sin", ["other"], ["z"])], WEIGHTS)
+    found = {facts.key: facts for facts in carry(before, after).nodes}
+    assert is_(found["made"], "direct", "last")
+    assert found["made"].stands_for == ("two",)
+
+
+@pytest.mark.parametrize(("operator", "both"), [("Relu", True), ("Sin", False)])
+def test_of_duplicates_the_one_that_was_kept_stands_for_both(operator: str, both: bool) -> None:
+    readers = [
+        node("MatMul", ["r", "first.weight"], ["a"], "m1"),
+        node("MatMul", ["s", "last.weight"], ["b"], "m2"),
+        node("Add", ["a", "b"], ["y"], "sum"),
+    ]
+    made = [node("Relu", ["x"], ["r"], "r1"), node(operator, ["x"], ["s"], "r2")]
+    before = twice(*made, *readers, paths={"r1": "first", "r2": "act", "m1": "first", "m2": "last"})
+    readers = [
+        node("MatMul", ["r", "first.weight"], ["a"], "m1"),
+        node("MatMul", ["r", "last.weight"], ["b"], "m2"),
+        node("Add", ["a", "b"], ["y"], "sum"),
+    ]
+    after = graph([node("Relu", ["x"], ["r"], "r1"), *readers], WEIGHTS)
+    found = {facts.key: facts for facts in carry(before, after).nodes}
+    assert found["r1"].stands_for == (("r1", "r2") if both else ("r1",))
+
+
+@pytest.mark.parametrize(("kind", "read_as"), [("BFLOAT16", "float32"), ("INT8", "int8"), ("FLOAT16", "float16")])
+def test_elements_are_read_as_numpy_knows_them(kind: str, read_as: str) -> None:
+    numbers = np.arange(8)
+    held = ir.tensor(numbers.astype(ir.DataType[kind].numpy()))
+    array = elements(ir.Value(name="w", const_value=held))
+    assert array is not None
+    assert array.dtype == read_as
+    assert array.tolist() == numbers.tolist()
