@@ -483,10 +483,10 @@ def test_a_node_named_after_a_value_that_is_gone_stands_for_what_made_it() -> No
 def test_of_exchanged_names_each_node_is_the_one_that_read_its_weight() -> None:
     found = carried(
         [
-            node("MatMul", ["x", "first.weight"], ["product"], "node_MatMul_4"),
-            node("Add", ["product", "first.bias"], ["sum"], "node_Add_2"),
+            node("MatMul", ["x", "first.weight"], ["p"], "node_MatMul_4"),
+            node("Add", ["p", "first.bias"], ["sum"], "node_Add_2"),
             node("Relu", ["sum"], ["active"], "node_Relu_3"),
-            node("MatMul", ["active", "last.weight"], ["y"], "node_MatMul_1"),
+            node("MatMul", ["active", "last.weight"], ["q"], "node_MatMul_1"),
         ]
     )
     assert is_(found["node_MatMul_4"], "direct", "first")
