@@ -73,7 +73,7 @@ def _measured_as_far_as(before: _Graph | None, current: _Graph) -> _Graph:
     was, now = before.quality if before is not None else None, current.quality
     if was is None or now is None or not (was.measured and now.measured):
         return current
-    if any(row.peak is not None for row in was.outputs):
+    if any(row.extremes is not None for row in was.outputs):
         return current
     return replace(current, quality=numbers_of(now))
 

@@ -264,14 +264,14 @@ class ModuleQualityRow(PathRow, frozen=True, kw_only=True):
 class OutputQualityRow(_Row, frozen=True, kw_only=True):
     """SQNR of a graph output against PyTorch; None where undefined (``reason``).
 
-    ``values`` as of a module; ``peak`` is PyTorch's largest magnitude: where it is another one, so are the weights, or
-    what the model was run on, and each number is of other values.
+    ``values`` as of a module; ``extremes`` are PyTorch's smallest and largest value: where they are others, so are the
+    weights, or what the model was run on, and each number is of other values.
     """
 
     name: PathPattern
     sqnr: Decibel | None
     values: Values | None = None
-    peak: Annotated[float, Meta(ge=0)] | None = None
+    extremes: tuple[float, float] | None = None
     reason: str = ""
 
 

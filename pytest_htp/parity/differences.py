@@ -44,6 +44,13 @@ def magnitude(tensor: torch.Tensor) -> Magnitude:
     return Magnitude(largest, norm)
 
 
+def extremes(tensor: torch.Tensor) -> tuple[float, float]:
+    """The smallest and the largest finite element (see :func:`_usable`); 0 without any."""
+    usable = (part[_usable(part, tensor.dtype)] for part in torch.split(flat(tensor), _CHUNK))
+    found = [float(end) for part in usable if part.numel() for end in torch.aminmax(part)]
+    return (min(found), max(found)) if found else (0.0, 0.0)
+
+
 def is_constant(elements: torch.Tensor) -> bool:
     """Whether all elements of a flat tensor are equal; true without any."""
     if not elements.numel():

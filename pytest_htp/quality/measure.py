@@ -9,7 +9,7 @@ import onnx_ir as ir
 import torch
 
 from pytest_htp.parity import ParityRequest, ParityResult, measure_parity
-from pytest_htp.parity.differences import magnitude
+from pytest_htp.parity.differences import extremes
 from pytest_htp.parity.feeds import match_outputs
 from pytest_htp.parity.flow import Flow, Placement
 from pytest_htp.parity.reasons import ABSENT, BODY, STORED, UNLIKE
@@ -120,4 +120,4 @@ def _of_output(expected: torch.Tensor | None, got: torch.Tensor | None) -> Measu
     found = sqnr(expected, got)
     if isinstance(found, Undefined):
         return found
-    return MeasuredOutput(found, values_of_sample(expected), magnitude(expected).largest)
+    return MeasuredOutput(found, values_of_sample(expected), extremes(expected))

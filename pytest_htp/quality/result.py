@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
 
+from pytest_htp.format.extremes import rounded
 from pytest_htp.format.fold import fold_rows
 from pytest_htp.format.paths import escape_path
-from pytest_htp.format.peaks import PEAK_DIGITS
 from pytest_htp.format.record import FEW_VALUES, ModuleQualityRow, OutputQualityRow, QualityRow
 from pytest_htp.quality.sqnr import stored
 
@@ -30,11 +30,11 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class MeasuredOutput:
-    """A graph output's SQNR in dB; of how many values a sample, and the largest magnitude that PyTorch gave."""
+    """A graph output's SQNR in dB; of how many values a sample, and the smallest and largest that PyTorch gave."""
 
     sqnr: float
     values: int
-    peak: float
+    extremes: tuple[float, float]
 
 
 @dataclass
@@ -97,7 +97,7 @@ class Quality:
                 name=escape_path(called.get(name, name)),
                 sqnr=stored(found.sqnr),
                 values=_few(found.values),
-                peak=float(f"{found.peak:.{PEAK_DIGITS}g}") if known else None,
+                extremes=rounded(*found.extremes) if known else None,
             )
             for name, found in self.output_details.items()
         ]

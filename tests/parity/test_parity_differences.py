@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_htp.parity import differences
-from pytest_htp.parity.differences import compare_flat, difference, magnitude
+from pytest_htp.parity.differences import compare_flat, difference, extremes, magnitude
 from pytest_htp.parity.observe import mergeable
 from pytest_htp.parity.result import decade
 from pytest_htp.parity.tolerance import tolerance_for
@@ -131,3 +131,12 @@ def test_a_users_tolerance_leaves_integers_exact() -> None:
 )
 def test_shapes_that_joining_axes_relates(one: tuple[int, ...], other: tuple[int, ...], expected: bool) -> None:
     assert mergeable(one, other) is mergeable(other, one) is expected
+
+
+@pytest.mark.parametrize("chunk", [2, 100])
+def test_extremes_are_of_finite_values_that_are_no_masks(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(differences, "_CHUNK", chunk)
+    lowest = torch.finfo(torch.float32).min
+    values = torch.tensor([[0.5, math.inf, -0.25], [math.nan, lowest, 2.0]])
+    assert extremes(values) == (-0.25, 2.0)
+    assert extremes(torch.tensor([lowest, math.nan])) == (0.0, 0.0)

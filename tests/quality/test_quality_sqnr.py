@@ -86,7 +86,10 @@ def test_equal_layers_share_a_row() -> None:
         measured=True,
         details={f"layer.{k}": Measured(31.2 + k, 40.0) for k in range(3)} | {"head": Measured(12.0, values=2)},
         undefined={"mask": "all zero in PyTorch"},
-        output_details={"logits": MeasuredOutput(20.5, 2, 0.12345678), "hidden": MeasuredOutput(20.5, 152, 3.0)},
+        output_details={
+            "logits": MeasuredOutput(20.5, 2, (-0.00123456, 0.12345678)),
+            "hidden": MeasuredOutput(20.5, 152, (-3.0, 1.0)),
+        },
     )
     row = quality.to_row()
     assert [(r.path, r.sqnr, r.entering, r.reason) for r in row.modules] == [
@@ -96,10 +99,10 @@ def test_equal_layers_share_a_row() -> None:
         ("mask", None, None, "all zero in PyTorch"),
     ]
     assert [r.values for r in row.modules] == [2, None, None, None]
-    assert [(r.name, r.sqnr, r.values, r.peak) for r in row.outputs] == [
-        ("logits", 18, 2, 0.123457), ("hidden", 18, None, 3.0)
+    assert [(r.name, r.sqnr, r.values, r.extremes) for r in row.outputs] == [
+        ("logits", 18, 2, (-0.0012, 0.1235)), ("hidden", 18, None, (-3.0, 1.0))
     ]  # fmt: skip
     assert quality.outputs == {"logits": 20.5, "hidden": 20.5}
-    many = Quality(measured=True, output_details={"hidden": MeasuredOutput(20.5, 152, 3.0)}).to_row()
-    assert [(r.values, r.peak) for r in many.outputs] == [(None, None)]
+    many = Quality(measured=True, output_details={"hidden": MeasuredOutput(20.5, 152, (-3.0, 1.0))}).to_row()
+    assert [(r.values, r.extremes) for r in many.outputs] == [(None, None)]
     assert Quality.not_measured("parity was switched off").to_row().reason == "parity was switched off"

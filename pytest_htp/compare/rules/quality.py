@@ -16,8 +16,8 @@ from typing import NamedTuple, TypeVar
 from pytest_htp.compare.context import Context
 from pytest_htp.compare.rules.parity import outputs_exchanged
 from pytest_htp.format.execution import execution_order
+from pytest_htp.format.extremes import same_signal
 from pytest_htp.format.paths import ancestors, expand_pattern
-from pytest_htp.format.peaks import same_signal
 from pytest_htp.format.record import SQNR_STEP, ModuleQualityRow, OutputQualityRow, PathRow, TensorRow
 
 # A stage's tensor that holds NaN or infinity, in the words of ``quality.sqnr``.
