@@ -273,6 +273,13 @@ def _code_of_library(case: Case, rng: random.Random, stack: ExitStack) -> None:
     function.__code__ = eval(f"lambda *args, **kwargs: {_number(rng)}").__code__
 
 
+def _translation(case: Case, rng: random.Random, stack: ExitStack) -> None:
+    """Of an operator to ONNX, registered as onnxscript's own are."""
+    registry = onnxscript.function_libs.torch_lib.registration.default_registry
+    stack.enter_context(mock.patch.dict(registry._registry))
+    registry.register(_returning(_number(rng)), f"net::op{rng.randrange(99)}", complex=rng.random() < 0.5)
+
+
 def _partial_in_library(case: Case, rng: random.Random, stack: ExitStack) -> None:
     """Of the library's own function: no code of the user's, and yet another function."""
     owner, name = rng.choice(
@@ -402,6 +409,7 @@ KINDS: dict[str, Change] = {
     "patched method": _patched_method, "patched helper": _patched_helper, "patched instance": _instance_forward,
     "patched library": _library, "library patched by itself": _library_by_library,
     "library patched from text": _library_from_text, "code of a library's function": _code_of_library,
+    "registered translation": _translation,
     "partial in the library": _partial_in_library,
     "mock in the library": _mock_in_library, "other function of torch": _renamed, "registry": _registry,
     "pytree": _pytree, "constant of the exporter": _constant_of_exporter, "option": _option,

@@ -14,6 +14,8 @@ from operator import attrgetter, call, eq, is_
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
+import torch
+
 from pytest_htp.cache.constants import changed_constants
 from pytest_htp.cache.places import is_generated, is_installed, made_by_library
 
@@ -27,6 +29,7 @@ _NOT_RUN = (_COMPILES, "torch.distributed.", "torch.optim.", "torch.utils.data."
             "torch.return_types", "torch.profiler.")  # fmt: skip
 _DEEPEST = 3  # a registry that is an object, its table, and what stands in the table under one name
 _CODE_OF = attrgetter("__code__")
+_OF_OLD_TENSORS = type(torch.FloatTensor)  # ``torch.cuda.FloatTensor`` and forty more: no tensor is an instance of one
 _LARGEST = 64  # of lists; longer ones hold tests' samples, not code
 
 
@@ -90,10 +93,10 @@ class Patches:
                     self._look(name, module, found, 0)
             self._reads = [each.read for each in self._looked.values()]
             values = [_function_of(value) for each in self._looked.values() for value in each.values]
-            self._functions = [value for value in values if type(value) is FunctionType]
+            self._functions = list({id(value): value for value in values if type(value) is FunctionType}.values())
             self._codes = [*map(_CODE_OF, self._functions)]
             self._modules, self._found = modules, dict(sorted(found.items()))
-        return self._found
+        return self._found | _translations()
 
     def _is_as_before(self) -> bool:
         now, before = map(list, map(call, self._reads)), (each.values for each in self._looked.values())
@@ -152,7 +155,7 @@ def _inner(name: str, owner: object, names: list[tuple[str, object]]) -> Iterato
     for key, value in names:
         kind = type(value)
         if issubclass(kind, type):
-            if value.__module__ == name and isinstance(owner, ModuleType):
+            if value.__module__ == name and isinstance(owner, ModuleType) and kind is not _OF_OLD_TENSORS:
                 yield f"{name}.{key}", value
         elif not key.startswith("__") and (table := _table(value)) is not None:
             yield f"{name}.{key}", table  # decompositions, attention implementations, activations, registries
@@ -163,7 +166,7 @@ def _table(value: Any) -> Any:
     kind = type(value)
     if issubclass(kind, dict):
         items = dict.values(value)
-        return value if not items or any(_is_code(item) or _table(item) is not None for item in items) else None
+        return value if not items or any(_may_be_code(item) or _table(item) is not None for item in items) else None
     if issubclass(kind, list | tuple):
         return value if len(value) < _LARGEST and any(map(_is_code, value)) else None
     if not _is_looked_through(str(kind.__module__)) or issubclass(kind, ModuleType):
@@ -177,6 +180,23 @@ def _table(value: Any) -> Any:
 
 def _is_code(value: object) -> bool:
     return type(value) is FunctionType or issubclass(type(value), type)
+
+
+def _may_be_code(value: object) -> bool:
+    """Whether functions may stand beside it in a table: it is one, or an object that a library made of some."""
+    return _is_code(value) or _is_looked_through(str(type(value).__module__))
+
+
+def _translations() -> dict[str, object]:
+    """Translations of operators to ONNX that are not onnxscript's own, which its registry holds in lists of objects."""
+    registration = sys.modules.get("onnxscript.function_libs.torch_lib.registration")
+    found: dict[str, object] = {}
+    for name, held in registration.default_registry._registry.items() if registration is not None else ():
+        for translation in (*getattr(held, "overloads", ()), *getattr(held, "complex", ())):
+            function = getattr(translation, "func", None) or getattr(translation, "function", translation)
+            if _is_foreign(function):
+                found[f"translation of {name}"] = function
+    return found
 
 
 def _foreign(name: str, owner: object, names: list[tuple[str, object]]) -> Iterator[tuple[str, object]]:

@@ -6,10 +6,12 @@ import functools
 import importlib
 import sys
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
 import transformers
+from onnxscript.function_libs.torch_lib.registration import default_registry, torch_op
 
 from pytest_htp.cache.patches import Patches
 
@@ -92,3 +94,23 @@ def test_what_was_compiled_for_torch_s_own_functions_is_no_patch() -> None:
     torch.cond(torch.tensor(True), lambda x: x + 1, lambda x: x - 1, (torch.ones(2),))
     assert any(name.startswith("__compiled_fn_") for name in vars(sys.modules["torch._higher_order_ops.cond"]))
     assert not any("__compiled_fn_" in name for name in names())
+
+
+def test_a_function_put_beside_a_librarys_objects_is_found_by_a_later_look() -> None:
+    importlib.import_module("onnxscript.function_libs.torch_lib.ops")  # its registry is full before the first look
+    patches = Patches()
+    before = patches.find()
+    with mock.patch.dict(default_registry._registry, {"aten::gelu": forward}):
+        (key,) = patches.find().keys() - before.keys()
+        assert key.endswith("default_registry._registry.aten::gelu")
+    assert patches.find() == before
+
+
+def test_a_translation_registered_with_onnxscript_is_found() -> None:
+    patches = Patches()
+    before = patches.find()
+    with mock.patch.dict(default_registry._registry):
+        translation = torch_op("net::double", trace_only=True)(forward)
+        assert patches.find() == {**before, "translation of net::double": forward}
+        assert translation.func is forward
+    assert patches.find() == before

@@ -13,7 +13,7 @@ from torch import nn
 
 from fixtures import config_dir
 from pytest_htp import HTPExport, HTPExporter, HTPExportError, compare_exports
-from pytest_htp.capture.inputs import make_inputs
+from pytest_htp.capture.inputs.prepare import make_inputs
 from pytest_htp.parity.further import derived_sets
 
 T = torch.Tensor
