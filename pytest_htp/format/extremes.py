@@ -13,11 +13,11 @@ _DIGITS: Final = 4
 _SAME: Final = 1e-3
 
 
-def rounded(smallest: float, largest: float) -> tuple[float, float]:
+def rounded(smallest: float, largest: float) -> list[float]:
     """Both to as many digits as the larger magnitude has four of."""
     peak = max(-smallest, largest)
     places = _DIGITS - 1 - math.floor(math.log10(peak)) if peak else 0
-    return round(smallest, places), round(largest, places)
+    return [round(smallest, places), round(largest, places)]
 
 
 def same_signal(one: QualityRow, other: QualityRow) -> bool:
@@ -27,6 +27,6 @@ def same_signal(one: QualityRow, other: QualityRow) -> bool:
     return all(was is None or now is None or _alike(was, now) for was, now in pairs)
 
 
-def _alike(one: tuple[float, float], other: tuple[float, float]) -> bool:
+def _alike(one: list[float], other: list[float]) -> bool:
     most = _SAME * max(map(abs, one + other))
     return all(abs(was - now) <= most for was, now in zip(one, other, strict=True))

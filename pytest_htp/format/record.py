@@ -29,6 +29,7 @@ SQNR_STEP: Final = 3  # dB
 # An SQNR of more values moves by chance (``compare.rules.quality``) by no more than a step, with other weights.
 FEW_VALUES: Final = 151
 Decibel = Annotated[int, Meta(ge=-3000, le=3000, description=f"SQNR in dB, rounded down to a multiple of {SQNR_STEP}")]
+Extremes = Annotated[list[float], Meta(min_length=2, max_length=2)]
 Values = Annotated[int, Meta(ge=1, le=FEW_VALUES)]
 Histogram = dict[str, Count]
 PathPattern = Annotated[
@@ -271,7 +272,7 @@ class OutputQualityRow(_Row, frozen=True, kw_only=True):
     name: PathPattern
     sqnr: Decibel | None
     values: Values | None = None
-    extremes: tuple[float, float] | None = None
+    extremes: Extremes | None = None
     reason: str = ""
 
 

@@ -156,7 +156,7 @@ def test_where_no_number_moves_other_weights_and_sizes_change_nothing() -> None:
     kept = carried_over(measured(30, 1.0), other).stages[0].quality
     assert kept is not None
     assert [(row.sqnr, row.values) for row in [*kept.modules, *kept.outputs]] == [(24, 6), (30, 6)]
-    assert kept.outputs[0].extremes == (-2.0, 2.0)
+    assert kept.outputs[0].extremes == [-2.0, 2.0]
 
 
 def test_a_baseline_of_a_version_before_holds_what_it_could_and_gets_extremes_when_it_is_stored_anew() -> None:

@@ -100,7 +100,7 @@ def test_equal_layers_share_a_row() -> None:
     ]
     assert [r.values for r in row.modules] == [2, None, None, None]
     assert [(r.name, r.sqnr, r.values, r.extremes) for r in row.outputs] == [
-        ("logits", 18, 2, (-0.0012, 0.1235)), ("hidden", 18, None, (-3.0, 1.0))
+        ("logits", 18, 2, [-0.0012, 0.1235]), ("hidden", 18, None, [-3.0, 1.0])
     ]  # fmt: skip
     assert quality.outputs == {"logits": 20.5, "hidden": 20.5}
     many = Quality(measured=True, output_details={"hidden": MeasuredOutput(20.5, 152, (-3.0, 1.0))}).to_row()
