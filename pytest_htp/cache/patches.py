@@ -7,10 +7,11 @@ transformers or replaces a method of ``nn.Linear`` leaves no other trace than th
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from operator import attrgetter, call, eq, is_
+from itertools import chain, islice
+from operator import attrgetter
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -40,24 +41,24 @@ class _Namespace:
     Attributes:
         name: where it was found first.
         owner: kept, so that its identity remains its own.
-        read: gives its values as they are now. values: as they were.
+        live: its values as they are whenever it is read. values: as they were.
         foreign: names of those that are not the toolchain's. inner: namespaces among them.
     """
 
     name: str
     owner: object
-    read: Callable[[], Iterable[object]]
+    live: Collection[object]
     values: list[object]
     foreign: list[tuple[str, object]]
     inner: list[tuple[str, object]]
 
     @classmethod
     def of(cls, name: str, owner: object) -> _Namespace:
-        names, read = _names(owner), _reader(owner)
-        return cls(name, owner, read, [*read()], list(_foreign(name, owner, names)), list(_inner(name, owner, names)))
+        names, live = _names(owner), _live(owner)
+        return cls(name, owner, live, [*live], list(_foreign(name, owner, names)), list(_inner(name, owner, names)))
 
     def changed(self) -> bool:
-        return not _same([*self.read()], self.values)
+        return not _same([*self.live], self.values)
 
     def matters_as_before(self) -> bool:
         """Whether what changed in it is neither foreign nor a namespace: exporting itself moves counters and caches."""
@@ -75,36 +76,52 @@ class Patches:
         self._known: dict[int, _Namespace] = {}
         self._modules: list[ModuleType] = []
         self._looked: dict[int, _Namespace] = {}
-        self._reads: list[Callable[[], Iterable[object]]] = []
-        self._functions: list[FunctionType] = []
+        self._values: list[object] = []  # of all of them, one after the other: compared at once
+        self._sizes: list[int] = []
+        self._functions: dict[int, FunctionType] = {}
         self._codes: list[CodeType] = []
         self._found: dict[str, object] = {}
 
     def find(self) -> dict[str, object]:
         """``module.Class.name`` → the foreign function or class, in order of the names."""
         modules = list(sys.modules.values())
-        if not all(map(is_, map(_CODE_OF, self._functions), self._codes)):
-            self._known, self._modules = {}, []  # a function has got another code: no name says so
-        if not (_same(modules, self._modules) and self._is_as_before()):
+        if [*map(_CODE_OF, self._functions.values())] != self._codes:
+            self._known, self._looked = {}, {}  # a function has got another code: no name says so
+        elif not self._is_as_before():
             self._looked = {}
-            found: dict[str, object] = {}
-            for name, module in list(sys.modules.items()):
-                if _is_looked_through(name) and isinstance(module, ModuleType):
-                    self._look(name, module, found, 0)
-            self._reads = [each.read for each in self._looked.values()]
-            values = [_function_of(value) for each in self._looked.values() for value in each.values]
-            self._functions = list({id(value): value for value in values if type(value) is FunctionType}.values())
-            self._codes = [*map(_CODE_OF, self._functions)]
-            self._modules, self._found = modules, dict(sorted(found.items()))
+        if not self._looked or not _same(modules[: len(self._modules)], self._modules):
+            self._looked, self._modules, self._functions, self._codes, self._found = {}, [], {}, [], {}
+        if len(modules) > len(self._modules):
+            self._look_at(list(sys.modules.items())[len(self._modules) :])
+            self._modules = modules
         return self._found | _translations()
 
+    def _look_at(self, modules: list[tuple[str, ModuleType]]) -> None:
+        before, found = len(self._looked), dict[str, object]()
+        for name, module in modules:
+            if _is_looked_through(name) and isinstance(module, ModuleType):
+                self._look(name, module, found, 0)
+        self._found = dict(sorted((self._found | found).items()))
+        self._keep(islice(self._looked.values(), before, None))
+
+    def _keep(self, namespaces: Iterable[_Namespace]) -> None:
+        """What the next look compares with, where these are new or have changed."""
+        for each in namespaces:
+            inner = map(_function_of, each.values)
+            self._functions |= {id(value): value for value in inner if type(value) is FunctionType}
+        self._codes = [*map(_CODE_OF, self._functions.values())]
+        self._values = [*chain.from_iterable(each.values for each in self._looked.values())]
+        self._sizes = [len(each.values) for each in self._looked.values()]
+
     def _is_as_before(self) -> bool:
-        now, before = map(list, map(call, self._reads)), (each.values for each in self._looked.values())
-        try:
-            changed = [each for each, same in zip(self._looked.values(), map(eq, now, before), strict=True) if not same]
-        except Exception:  # arrays don't say: one by one
-            changed = [each for each in self._looked.values() if each.changed()]
-        return all(each.matters_as_before() for each in changed)
+        lives = [each.live for each in self._looked.values()]
+        if [*map(len, lives)] == self._sizes and _same([*chain.from_iterable(lives)], self._values):
+            return True
+        changed = [each for each in self._looked.values() if each.changed()]
+        if not all(each.matters_as_before() for each in changed):
+            return False
+        self._keep(changed)
+        return True
 
     def _look(self, name: str, owner: object, found: dict[str, object], depth: int) -> None:
         known = self._known.get(id(owner))
@@ -130,11 +147,11 @@ def _names(owner: object) -> list[tuple[str, object]]:
     return list(vars(owner).items())
 
 
-def _reader(owner: object) -> Callable[[], Iterable[object]]:
+def _live(owner: object) -> Collection[object]:
     """By the methods of ``dict`` itself: transformers' lazy tables import what they are asked for."""
     if isinstance(owner, list | tuple):
-        return partial(list, owner)
-    return partial(dict.values, owner) if isinstance(owner, dict) else vars(owner).values
+        return owner
+    return dict.values(owner) if isinstance(owner, dict) else vars(owner).values()
 
 
 def _label(key: object) -> str:
