@@ -19,6 +19,7 @@ _Named = namedtuple("_Named", "a")
 # Their repr is their content; those of which there are subclasses come with what a subclass adds.
 PLAIN = (type(None), bool, int, float, complex, bytes, range, type(...), torch.dtype, torch.device,
          torch.layout, torch.memory_format)  # fmt: skip
+KINDS = frozenset(PLAIN)
 DERIVABLE = (str, bool, int, float, complex, bytes)
 BY_NAME = (Logger, typing.TypeVar, typing.ParamSpec, type(threading.Lock()), type(threading.RLock()))
 TYPING = (types.GenericAlias, types.UnionType, type(typing.Optional[int]), type(typing.List[int]))  # noqa: UP006, UP045

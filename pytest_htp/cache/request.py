@@ -11,6 +11,7 @@ from types import CodeType
 from typing import TYPE_CHECKING
 
 from pytest_htp.cache import surroundings
+from pytest_htp.cache.libraries import Libraries
 from pytest_htp.cache.patches import Patches
 from pytest_htp.cache.public import PublicNames
 from pytest_htp.cache.walk import Walk
@@ -58,7 +59,7 @@ class Request:
         Raises:
             Uncertain: something can't be determined.
         """
-        walk = Walk(root)
+        walk = Walk(root, _libraries())
         model, weights = walk.model(resolved.module)
         found = {
             "the model's name": resolved.name,
@@ -88,6 +89,11 @@ class Request:
 @lru_cache(maxsize=1)
 def _public_names() -> PublicNames:
     return PublicNames()
+
+
+@lru_cache(maxsize=1)
+def _libraries() -> Libraries:
+    return Libraries()
 
 
 @lru_cache(maxsize=1)

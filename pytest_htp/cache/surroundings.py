@@ -169,7 +169,7 @@ def _settings() -> Iterator[tuple[str, object]]:
             yield from (
                 (f"{name}.{key}", value)
                 for key, entry, value in entries
-                if repr(value) not in (repr(_UNSET_SENTINEL), repr(entry.default))
+                if value is not _UNSET_SENTINEL and repr(value) != repr(entry.default)
             )
     errors = [
         (getattr(message, "pattern", message), str(kind), getattr(module, "pattern", module), line)

@@ -16,7 +16,7 @@ import os
 import sys
 import types
 from collections import deque
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping
 from contextlib import contextmanager, suppress
 from enum import Enum
 from pathlib import Path, PurePath
@@ -27,7 +27,17 @@ from torch import nn
 
 from pytest_htp.cache import Uncertain
 from pytest_htp.cache.bytecode import ENVIRONMENT, nested, read_code
-from pytest_htp.cache.leaves import BUILTIN, BY_NAME, PLAIN, TYPING, describe_array, describe_path, relative_to_root
+from pytest_htp.cache.leaves import (
+    BUILTIN,
+    BY_NAME,
+    KINDS,
+    PLAIN,
+    TYPING,
+    describe_array,
+    describe_path,
+    relative_to_root,
+)
+from pytest_htp.cache.libraries import Libraries, Said, member_names
 from pytest_htp.cache.names import attributes_of, cell_content, names, public, resolve
 from pytest_htp.cache.operators import describe_operator
 from pytest_htp.cache.parts import LRU_CACHE, keeps_more, kept_by, parts_of
@@ -35,9 +45,6 @@ from pytest_htp.cache.places import Place, file_name, is_generated, is_installed
 from pytest_htp.cache.running import Function, doubt_of, first_doubt, is_way_in, may_run, variables_of
 from pytest_htp.cache.tensors import Tensors
 
-_OF_EVERY_CLASS = ("__dict__", "__weakref__", "__doc__", "__module__", "__annotations__", "__abstractmethods__",
-                   "_abc_impl", "__firstlineno__", "__static_attributes__", "__parameters__", "__orig_bases__",
-                   "__annotate__", "__annotate_func__", "__annotations_cache__", "__slotnames__")  # fmt: skip
 _TORCH_PARTS = ("_parameters", "_buffers", "_modules")
 _ADDRESS = "_torchdynamo_wrapper_id"  # of functions that torch.compile or torch.compiler.disable wraps
 _IN_TABLES = (types.FunctionType, functools.partial, type)
@@ -47,14 +54,19 @@ _ORIGIN = ("name_or_path", "_name_or_path", "_commit_hash", "warnings_issued", "
 
 
 class Walk:
-    """One look at all that a request consists of; texts are taken relative to ``root``, the project's folder.
+    """One look at all that a request consists of.
+
+    Args:
+        root: the project's folder; texts are taken relative to it.
+        libraries: what earlier ones said of libraries' code.
 
     Attributes:
         packages: importable names of the packages met.
     """
 
-    def __init__(self, root: Path | None = None) -> None:
+    def __init__(self, root: Path | None = None, libraries: Libraries | None = None) -> None:
         self._root = str(root) if root is not None else None
+        self._libraries = libraries or Libraries()
         self._facts: dict[str, set[str]] = {}
         self._functions: dict[int, Function] = {}
         self._by_identity: dict[int, types.FunctionType] = {}
@@ -67,6 +79,8 @@ class Walk:
         # Methods of libraries' classes, by name: followed when something names them.
         self._waiting: dict[str, list[types.FunctionType]] = {}
         self._named_so_far: set[str] = set()
+        self._resolved: dict[int, set[tuple[str, ...]]] = {}  # what libraries' functions read, by their globals
+        self._tables: dict[int, list[tuple[str, str]]] = {}
         self._kept: list[object] = []
         self._tensors = Tensors()
         self._of_models = {"torch"}  # packages whose code is followed, if it is that of a module
@@ -110,7 +124,7 @@ class Walk:
         doubt = first_doubt(may_run([*self._functions.values(), *self._held]))
         if doubt is not None:
             raise Uncertain(doubt)
-        return {label: _hash(sorted(facts)) for label, facts in self._facts.items()}
+        return {label: _digest("\n".join(sorted(facts))) for label, facts in self._facts.items()}
 
     def variables(self) -> set[str]:
         """Environment variables that the user's code met may read."""
@@ -145,14 +159,14 @@ class Walk:
         kind = type(value)
         if kind is str:
             return "str", relative_to_root(value, self._root)
-        if kind in PLAIN:
+        if kind in KINDS:
             return kind.__name__, repr(value)
         if isinstance(value, Enum):
             return "enum", self._class(kind), value.name, self._say(value._value_, seen, strict=strict)
         if id(value) in seen:
             return "again", seen[id(value)]
         if isinstance(value, types.FunctionType):
-            return self._function(value, strict=strict)
+            return self._function(value)
         if isinstance(value, type) and not isinstance(value, TYPING):
             return self._class(value)
         if isinstance(value, types.ModuleType):
@@ -233,40 +247,45 @@ class Walk:
 
     # functions and classes
 
-    def _function(self, function: types.FunctionType, *, strict: bool = False, name: str = "") -> object:
+    def _function(self, function: types.FunctionType, *, name: str = "") -> object:
         """Name and digest of a function, which is kept to be followed."""
-        said = self._digest_of(function, strict=strict, name=name)
+        said = self._digest_of(function, name=name)
         if id(function) not in self._followed and self._place_of(function) is not Place.TOOLCHAIN:
             self._followed.add(id(function))
-            self._fact(function.__code__.co_filename, function.__module__, said)
+            self._fact(function.__code__.co_filename, said)
             self._queue.append(function)
         return said
 
-    def _digest_of(self, function: types.FunctionType, *, strict: bool = False, name: str = "") -> object:
+    def _digest_of(self, function: types.FunctionType, *, name: str = "") -> object:
         identity = id(function)
-        self._kept.append(function)
         said = "function", function.__module__ or "", function.__qualname__
         if identity in self._open:
             return said
         if identity not in self._digests:
-            code = read_code(function.__code__)
-            place = self._place_of(function)
-            if place is not Place.USER and function.__module__:
+            self._kept.append(function)
+            self._digests[identity] = self._libraries.digest_of(function, said) or self._look_into(function, said)
+            if identity not in self._functions and function.__module__:
                 self.packages.add(function.__module__.partition(".")[0])
-            inner = place is Place.USER
-            with self._opened(identity):
-                self._digests[identity] = _hash((said, self._parts_of(function, code.digest, strict=inner)))
-            if inner:
-                label = f"{function.__qualname__} in {file_name(function.__code__.co_filename)}"
-                self._by_identity[identity] = function
-                doubts = ["reads environment variables by computed names"] if code.computed else []
-                reads = frozenset(names(code))
-                self._functions[identity] = Function(label, {function.__name__}, reads, code.variables, doubts)
         if identity in self._functions:
             known = self._functions[identity]
             known.names.add(name or function.__name__)
             known.always |= not name
         return said, self._digests[identity]
+
+    def _look_into(self, function: types.FunctionType, said: Said) -> str:
+        code = read_code(function.__code__)
+        own = self._place_of(function) is Place.USER
+        with self._opened(id(function)):
+            digest = _hash((said, self._parts_of(function, code.digest, strict=own)))
+        if not own:
+            self._libraries.keep(function, said, digest)
+            return digest
+        label = f"{function.__qualname__} in {file_name(function.__code__.co_filename)}"
+        self._by_identity[id(function)] = function
+        doubts = ["reads environment variables by computed names"] if code.computed else []
+        reads = frozenset(names(code))
+        self._functions[id(function)] = Function(label, {function.__name__}, reads, code.variables, doubts)
+        return digest
 
     def _parts_of(self, function: types.FunctionType, code: str, *, strict: bool) -> list[object]:
         """What makes a function beside its names."""
@@ -285,44 +304,50 @@ class Walk:
         """Name and digest of a class with all that it defines and inherits."""
         said = "class", cls.__module__, cls.__qualname__
         identity = id(cls)
+        if identity in self._digests:
+            return said, self._digests[identity]
         place = self._place(cls.__module__)
         made_from_text = cls.__module__ == "builtins" and bool(cls.__flags__ & _HEAP_TYPE)
         self._library(cls.__module__)
         if (place is Place.TOOLCHAIN and not made_from_text) or identity in self._open:
             return said
-        place = Place.USER if made_from_text else place
         self._kept.append(cls)
-        if identity not in self._digests:
-            with self._opened(identity):
-                parts: list[object] = [self._class(base) for base in (type(cls), *cls.__bases__)]
-                for name, value in vars(cls).items():
-                    if name not in _OF_EVERY_CLASS:
-                        parts.append((name, self._member(cls, name, value, place)))
-            self._digests[identity] = _hash((said, parts))
-            file = getattr(sys.modules.get(cls.__module__), "__file__", None)
-            self._fact(file or cls.__module__, cls.__module__, (said, self._digests[identity]))
+        with self._opened(identity):
+            parts: list[object] = [self._class(base) for base in (type(cls), *cls.__bases__)]
+            parts += self._own_members(cls) if made_from_text or place is Place.USER else self._members(cls)
+        self._digests[identity] = _hash((said, parts))
+        file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+        self._fact(file or cls.__module__, (said, self._digests[identity]))
         return said, self._digests[identity]
 
-    def _member(self, cls: type, name: str, value: object, place: Place) -> object:
-        if isinstance(value, staticmethod | classmethod):
-            value = value.__func__
-        if isinstance(value, types.FunctionType):
-            # Making an object runs its class's __init__, by the name of the class.
-            called = cls.__name__ if name in ("__init__", "__new__") else name
-            if place is Place.USER or is_way_in(called) or (called in self._named_so_far and called == name):
-                return self._function(value, name=called)
-            if called == name:
-                self._waiting.setdefault(name, []).append(value)
-            return self._digest_of(value, name=called)
-        if place is Place.USER:
+    def _members(self, cls: type) -> Iterator[object]:
+        """Of a library's class: methods run where something names them."""
+        members = self._libraries.members_of(cls)
+        yield members.rest
+        for name, function in members.functions:
+            called = _called(cls, name)
+            if is_way_in(called) or (called in self._named_so_far and called == name):
+                yield name, self._function(function, name=called)
+            else:
+                if called == name:
+                    self._waiting.setdefault(name, []).append(function)
+                yield name, self._digest_of(function, name=called)
+        yield from ((name, self._say(value, {}, strict=False)) for name, value in members.others)
+
+    def _own_members(self, cls: type) -> Iterator[object]:
+        """Of a class of the user's: all of it counts."""
+        for name in member_names(cls):
+            value = vars(cls)[name]
+            value = value.__func__ if isinstance(value, staticmethod | classmethod) else value
+            if isinstance(value, types.FunctionType):
+                yield name, self._function(value, name=_called(cls, name))
+                continue
             try:
-                return self._say(value, {}, strict=True)
+                yield name, self._say(value, {}, strict=True)
             except Uncertain as error:
                 doubt = f"is read: {error}"
                 self._held.append(Function(f"{cls.__qualname__}.{name}", {name}, frozenset(), frozenset(), [doubt]))
-        elif not isinstance(value, (property, functools.partial, str, Enum, *PLAIN)):
-            return type(value).__qualname__
-        return self._say(value, {}, strict=False)
+                yield name, self._say(value, {}, strict=False)
 
     @contextmanager
     def _opened(self, identity: int) -> Iterator[None]:
@@ -338,10 +363,10 @@ class Walk:
         self.packages.add(module.partition(".")[0])
         file = getattr(sys.modules.get(module), "__file__", None)
         if file and not file.endswith(".py") and self._place(module) is Place.USER and Path(file).is_file():
-            self._fact(file, module, ("native", module, describe_path(Path(file), self._root)))
+            self._fact(file, ("native", module, describe_path(Path(file), self._root)))
 
-    def _fact(self, file: str, module: str | None, fact: object) -> None:
-        self._facts.setdefault(file_name(file), set()).add(_hash(fact))
+    def _fact(self, file: str, fact: object) -> None:
+        self._facts.setdefault(file_name(file), set()).add(repr(fact))
 
     def _whole_module(self, module: types.ModuleType, *, strict: bool) -> object:
         """A module that is used as a value: of the user's own everything in it may be read."""
@@ -352,25 +377,29 @@ class Walk:
             for key, value in list(vars(module).items()):
                 if not key.startswith("__") or key == "__getattr__":
                     fact = ("global", name, key, self._say(value, {}, strict=False))
-                    self._fact(getattr(module, "__file__", None) or name, name, fact)
+                    self._fact(getattr(module, "__file__", None) or name, fact)
         return "python module", name
 
     # what functions name
 
     def _follow(self, function: types.FunctionType) -> None:
         code = read_code(function.__code__)
-        place = self._place_of(function)
-        user = place is Place.USER
         scope = function.__globals__
         module = scope.get("__name__", "")
-        known = self._functions.get(id(function))
-        for name in code.names - self._named_so_far:
-            self._named_so_far.add(name)
+        known = self._functions.get(id(function))  # of the user's, of whose code nothing may be left open
+        fresh = code.names - self._named_so_far
+        self._named_so_far |= fresh
+        for name in fresh:
             for method in self._waiting.pop(name, ()):
                 self._function(method, name=name)
         builtins = scope.get("__builtins__", {})
         builtins = builtins if isinstance(builtins, dict) else vars(builtins)
-        for chain in code.chains:
+        chains: Iterable[tuple[str, ...]] = code.chains
+        if known is None:  # what one function of a library finds in its module, the others do, too
+            before = self._resolved.setdefault(id(scope), set())
+            chains = [chain for chain in chains if chain not in before]
+            before.update(chains)
+        for chain in chains:
             if chain[0] in scope:
                 dotted, value = resolve(chain, scope[chain[0]])
             elif chain[0] in builtins:
@@ -383,13 +412,14 @@ class Walk:
                     continue
             else:
                 continue
-            dotted = public(dotted, value)
-            own = self._place(dotted.rpartition(".")[0]) is Place.USER
-            if known is not None and (doubt := doubt_of(dotted, builtin=False, own=own)):
-                known.doubts.append(doubt)
-                continue
-            self._named(function, module, ".".join(chain), value, strict=user)
-        if not user:  # what a library imports when it runs is its own, and may not be loaded yet
+            if known is not None:
+                dotted = public(dotted, value)
+                own = self._place(dotted.rpartition(".")[0]) is Place.USER
+                if doubt := doubt_of(dotted, builtin=False, own=own):
+                    known.doubts.append(doubt)
+                    continue
+            self._named(function, module, ".".join(chain), value, strict=known is not None)
+        if known is None:  # what a library imports when it runs is its own, and may not be loaded yet
             self._read |= code.variables
             return
         for name, attribute, level in code.imports:
@@ -436,12 +466,20 @@ class Walk:
             said = self._class(value)
         elif isinstance(value, (str, Enum, types.BuiltinFunctionType, functools.partial, LRU_CACHE, *PLAIN)):
             said = self._say(value, {}, strict=False)
-        elif isinstance(value, MutableMapping):
-            items = dict.items(value) if isinstance(value, dict) else value.items()
-            said = sorted((str(key), self._entry(item)) for key, item in items if isinstance(item, _IN_TABLES))
+        elif isinstance(value, MutableMapping) and value is not sys.modules:  # what is loaded meanwhile decides nothing
+            said = self._table(value)
         else:
             return
-        self._fact(function.__code__.co_filename, module, ("global", module, name, said))
+        self._fact(function.__code__.co_filename, ("global", module, name, said))
+
+    def _table(self, table: MutableMapping[object, object]) -> list[tuple[str, str]]:
+        """What stands in a library's table of functions; many of its functions name the same one."""
+        if id(table) not in self._tables:
+            self._kept.append(table)
+            items = dict.items(table) if isinstance(table, dict) else table.items()
+            entries = sorted((str(key), self._entry(item)) for key, item in items if isinstance(item, _IN_TABLES))
+            self._tables[id(table)] = entries
+        return self._tables[id(table)]
 
     def _entry(self, value: Any) -> str:
         """What stands in a library's table of functions: which of its own, or what was put in their place."""
@@ -450,5 +488,14 @@ class Walk:
         return f"{value.__module__}.{value.__qualname__}"
 
 
+def _called(cls: type, method: str) -> str:
+    """By which name a method is called: making an object runs its class's __init__, by the name of the class."""
+    return cls.__name__ if method in ("__init__", "__new__") else method
+
+
 def _hash(said: object) -> str:
-    return hashlib.sha256(repr(said).encode("utf-8", "backslashreplace")).hexdigest()[:32]
+    return _digest(repr(said))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:32]
