@@ -37,8 +37,6 @@ class Members:
 
 
 _MANY = 65_536
-Said = tuple[str, str, str]
-"""``"function"``, module and qualified name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,7 @@ class _Function:
     function: FunctionType
     code: CodeType
     defaults: tuple[object, ...] | None
-    said: Said
+    said: str
     digest: str
 
 
@@ -57,8 +55,8 @@ class Libraries:
         self._functions: dict[int, _Function] = {}
         self._classes: dict[int, tuple[type, Members]] = {}
 
-    def digest_of(self, function: FunctionType, said: Said) -> str | None:
-        """The digest that was kept of a function, if it is made of the same; ``said`` are its names."""
+    def digest_of(self, function: FunctionType, said: str) -> str | None:
+        """The digest that was kept of a function, if it is made of the same; ``said`` is its name."""
         known = self._functions.get(id(function))
         if (
             known is not None
@@ -71,7 +69,7 @@ class Libraries:
             return known.digest
         return None
 
-    def keep(self, function: FunctionType, said: Said, digest: str) -> None:
+    def keep(self, function: FunctionType, said: str, digest: str) -> None:
         """For the next request, unless the function holds more than code and plain values."""
         defaults, more = function.__defaults__, (function.__kwdefaults__, function.__closure__, vars(function) or None)
         if more == (None, None, None) and all(map(_is_plain, defaults or ())):

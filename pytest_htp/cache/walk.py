@@ -37,7 +37,7 @@ from pytest_htp.cache.leaves import (
     describe_path,
     relative_to_root,
 )
-from pytest_htp.cache.libraries import Libraries, Said, member_names
+from pytest_htp.cache.libraries import Libraries, member_names
 from pytest_htp.cache.names import attributes_of, cell_content, names, public, resolve
 from pytest_htp.cache.operators import describe_operator
 from pytest_htp.cache.parts import LRU_CACHE, keeps_more, kept_by, parts_of
@@ -72,7 +72,7 @@ class Walk:
         self._by_identity: dict[int, types.FunctionType] = {}
         self._held: list[Function] = []  # attributes of classes whose content can't be determined
         self._read: set[str] = set()
-        self._digests: dict[int, str] = {}  # of functions and classes, by identity
+        self._digests: dict[int, str] = {}  # of functions and classes, by identity, with their names
         self._open: set[int] = set()
         self._followed: set[int] = set()
         self._queue: deque[types.FunctionType] = deque()
@@ -247,7 +247,7 @@ class Walk:
 
     # functions and classes
 
-    def _function(self, function: types.FunctionType, *, name: str = "") -> object:
+    def _function(self, function: types.FunctionType, *, name: str = "") -> str:
         """Name and digest of a function, which is kept to be followed."""
         said = self._digest_of(function, name=name)
         if id(function) not in self._followed and self._place_of(function) is not Place.TOOLCHAIN:
@@ -256,23 +256,24 @@ class Walk:
             self._queue.append(function)
         return said
 
-    def _digest_of(self, function: types.FunctionType, *, name: str = "") -> object:
+    def _digest_of(self, function: types.FunctionType, *, name: str = "") -> str:
         identity = id(function)
-        said = "function", function.__module__ or "", function.__qualname__
+        said = f"function {function.__module__ or ''}:{function.__qualname__}"
         if identity in self._open:
             return said
         if identity not in self._digests:
             self._kept.append(function)
-            self._digests[identity] = self._libraries.digest_of(function, said) or self._look_into(function, said)
+            digest = self._libraries.digest_of(function, said) or self._look_into(function, said)
+            self._digests[identity] = f"{said} {digest}"
             if identity not in self._functions and function.__module__:
                 self.packages.add(function.__module__.partition(".")[0])
         if identity in self._functions:
             known = self._functions[identity]
             known.names.add(name or function.__name__)
             known.always |= not name
-        return said, self._digests[identity]
+        return self._digests[identity]
 
-    def _look_into(self, function: types.FunctionType, said: Said) -> str:
+    def _look_into(self, function: types.FunctionType, said: str) -> str:
         code = read_code(function.__code__)
         own = self._place_of(function) is Place.USER
         with self._opened(id(function)):
@@ -300,12 +301,12 @@ class Walk:
             self._say(vars(function).get("__wrapped__"), {}, strict=False),
         ]
 
-    def _class(self, cls: type) -> object:
+    def _class(self, cls: type) -> str:
         """Name and digest of a class with all that it defines and inherits."""
-        said = "class", cls.__module__, cls.__qualname__
         identity = id(cls)
         if identity in self._digests:
-            return said, self._digests[identity]
+            return self._digests[identity]
+        said = f"class {cls.__module__}:{cls.__qualname__}"
         place = self._place(cls.__module__)
         made_from_text = cls.__module__ == "builtins" and bool(cls.__flags__ & _HEAP_TYPE)
         self._library(cls.__module__)
@@ -315,10 +316,10 @@ class Walk:
         with self._opened(identity):
             parts: list[object] = [self._class(base) for base in (type(cls), *cls.__bases__)]
             parts += self._own_members(cls) if made_from_text or place is Place.USER else self._members(cls)
-        self._digests[identity] = _hash((said, parts))
+        self._digests[identity] = f"{said} {_hash(parts)}"
         file = getattr(sys.modules.get(cls.__module__), "__file__", None)
-        self._fact(file or cls.__module__, (said, self._digests[identity]))
-        return said, self._digests[identity]
+        self._fact(file or cls.__module__, self._digests[identity])
+        return self._digests[identity]
 
     def _members(self, cls: type) -> Iterator[object]:
         """Of a library's class: methods run where something names them."""
@@ -363,10 +364,10 @@ class Walk:
         self.packages.add(module.partition(".")[0])
         file = getattr(sys.modules.get(module), "__file__", None)
         if file and not file.endswith(".py") and self._place(module) is Place.USER and Path(file).is_file():
-            self._fact(file, ("native", module, describe_path(Path(file), self._root)))
+            self._fact(file, f"native {module} {describe_path(Path(file), self._root)}")
 
-    def _fact(self, file: str, fact: object) -> None:
-        self._facts.setdefault(file_name(file), set()).add(repr(fact))
+    def _fact(self, file: str, fact: str) -> None:
+        self._facts.setdefault(file_name(file), set()).add(fact)
 
     def _whole_module(self, module: types.ModuleType, *, strict: bool) -> object:
         """A module that is used as a value: of the user's own everything in it may be read."""
@@ -376,8 +377,8 @@ class Walk:
             self._open.add(id(module))
             for key, value in list(vars(module).items()):
                 if not key.startswith("__") or key == "__getattr__":
-                    fact = ("global", name, key, self._say(value, {}, strict=False))
-                    self._fact(getattr(module, "__file__", None) or name, fact)
+                    said = self._say(value, {}, strict=False)
+                    self._fact(getattr(module, "__file__", None) or name, f"global {name}.{key} {said!r}")
         return "python module", name
 
     # what functions name
@@ -454,7 +455,7 @@ class Walk:
                 self._functions[id(function)].doubts.append("reads environment variables under another name")
             return
         if isinstance(value, types.FunctionType):
-            said = self._function(value, name=last)
+            said: object = self._function(value, name=last)
         elif strict:
             try:
                 said = self._say(value, {}, strict=True)
@@ -470,7 +471,7 @@ class Walk:
             said = self._table(value)
         else:
             return
-        self._fact(function.__code__.co_filename, ("global", module, name, said))
+        self._fact(function.__code__.co_filename, f"global {module}.{name} {said!r}")
 
     def _table(self, table: MutableMapping[object, object]) -> list[tuple[str, str]]:
         """What stands in a library's table of functions; many of its functions name the same one."""
