@@ -43,7 +43,7 @@ class Net(nn.Module):
     NAMES = ("a", "b")
     __width = 4
 
-    def forward(self, x):
+    def forward(self, x, by=1):
         return self.first(shift(x)) * GAIN * self.width + TABLE["shift"](x)
 
     @scaled
@@ -80,6 +80,7 @@ CHANGES: dict[str, Callable[[Any], None]] = {
     "code below a decorator": lambda lib: setattr(lib.Net.first.__wrapped__, "__code__", lib.Net.forward.__code__),
     "default": lambda lib: setattr(lib.shift, "__defaults__", (2.0,)),
     "default of another kind": lambda lib: setattr(lib.shift, "__defaults__", (1,)),
+    "only default": lambda lib: setattr(lib.Net.forward, "__defaults__", (True,)),
     "no default": lambda lib: setattr(lib.shift, "__defaults__", None),
     "keyword default": lambda lib: lib.shift.__kwdefaults__.update(times=2),
     "first keyword default": lambda lib: setattr(lib.Net.forward, "__kwdefaults__", {"times": 2}),
