@@ -141,7 +141,7 @@ def pytest_runtest_makereport(
 
     settle(item, call, report)
     if not is_running(item):
-        put_on_report(item, report, html=item.config.pluginmanager.hasplugin("html"))
+        put_on_report(item, report, html=_writes_html(item.config))
         note_on_report(item, report)
     return report
 
@@ -155,6 +155,11 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
         return (yield)
     finally:
         close(item)
+
+
+def _writes_html(config: pytest.Config) -> bool:
+    """Whether pytest-html will write a page (xdist's workers know the options of the controller)."""
+    return config.pluginmanager.hasplugin("html") and bool(config.getoption("htmlpath", None))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

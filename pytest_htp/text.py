@@ -55,9 +55,12 @@ def inert(text: str, keep: str = "") -> str:
 
     That is control, bidirectional, zero-width and unassigned characters, line breaks too, but for those in ``keep``.
     """
-    if text.isprintable():
+    judged = text
+    for char in keep:
+        judged = judged.replace(char, "")
+    if judged.isprintable():
         return text
-    hidden = [char for char in set(text) if not char.isprintable() and char not in keep]
+    hidden = [char for char in set(judged) if not char.isprintable()]
     return text.translate({ord(char): char.encode("unicode_escape").decode("ascii") for char in hidden})
 
 

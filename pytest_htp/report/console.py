@@ -18,7 +18,7 @@ from pytest_htp.text import without_ansi
 
 CONSOLE_LIMIT = 30_000  # characters of a log shown in the page; the whole log is among the artifacts
 
-_TOKEN = re.compile(r"<span(?P<attributes>[^<>]*)>|(?P<close></span>)|<[^<>]*>|(?P<text>[^<]+|<)")
+_TAG = re.compile(r"(<[^<>]*>)")
 _MARKUP = re.compile("[&<>\"']")
 _STYLE = re.compile(r"style=\"([^\"]*)\"")
 _HEX = re.compile(r"#([0-9a-fA-F]{6})")
@@ -31,25 +31,22 @@ def console_html(fragment: str | None, plain: str) -> Markup:
     parts: list[str] = []
     room = CONSOLE_LIMIT
     depth = 0
-    for token in _TOKEN.finditer(inert(fragment, newlines=True)):
-        text = token["text"]
-        if text is not None:
-            if _MARKUP.search(text):
+    for place, part in enumerate(_TAG.split(inert(fragment, newlines=True))):
+        if place % 2 == 0:
+            if _MARKUP.search(part):
                 # A reference may stand for a control character, so what it says is made inert once more.
-                text = str(escape(inert(unescape(text), newlines=True)))
-            if len(text) > room:
+                part = str(escape(inert(unescape(part), newlines=True)))
+            if len(part) > room:
                 parts.append(_left_out())
                 break
-            room -= len(text)
-            parts.append(text)
-        elif token["close"]:
+            room -= len(part)
+            parts.append(part)
+        elif part == "</span>":
             if depth:
-                parts.append("</span>")
+                parts.append(part)
                 depth -= 1
-        elif token["attributes"] is not None:
-            style = _STYLE.search(token["attributes"])
-            classes = _classes(style[1]) if style else ""
-            parts.append(f'<span class="{classes}">' if classes else "<span>")
+        elif part.startswith("<span"):
+            parts.append(_opened(part))
             depth += 1
     parts.append("</span>" * depth)
     return Markup("".join(parts))
@@ -64,6 +61,13 @@ def _left_out() -> str:
 
 
 @lru_cache(maxsize=1_024)
+def _opened(tag: str) -> str:
+    """A ``<span …>`` with the classes that its style stands for, and nothing else."""
+    style = _STYLE.search(tag)
+    classes = _classes(style[1]) if style else ""
+    return f'<span class="{classes}">' if classes else "<span>"
+
+
 def _classes(style: str) -> str:
     """``color: #008000; font-weight: bold`` as ``cg cb``; whatever is not known is left out."""
     found = []

@@ -15,7 +15,7 @@ from pytest_htp.report.text import MESSAGE_LIMIT, NAME_LIMIT, inert
 def html_extras(results: Iterable[ExportResult]) -> list[object]:
     """Entries to append to ``report.extras``; empty where pytest-html is not installed.
 
-    They are plain JSON, so they survive xdist. The caller checks ``pluginmanager.hasplugin("html")`` first.
+    They are plain JSON, so they survive xdist. The caller checks first that pytest-html will write a page.
     """
     try:
         extras = import_module("pytest_html.extras")

@@ -49,6 +49,22 @@ def test_sections_junit_html_and_github(tmp_path: Path) -> None:
     assert "ops.changed" in summary.read_text()
 
 
+EXTRAS = """
+def pytest_runtest_logreport(report):
+    if report.when == "call":
+        with open("extras.log", "a") as log:
+            log.write(f"{len(getattr(report, 'extras', []))} ")
+"""
+
+
+def test_pytest_html_is_given_what_it_will_write(tmp_path: Path) -> None:
+    example = recorded(tmp_path)
+    example.write({"conftest.py": EXTRAS})
+    for options in ((), ("--html=page.html",)):
+        example.run_pytest(*options, outcomes={"passed": 1}, report=False)
+    assert example.read("extras.log").split() == ["0", "1"]
+
+
 def test_annotations_of_a_run_below_the_repository_name_its_files(tmp_path: Path) -> None:
     test = "def test_x(htp_export):\n    htp_export(None)\n"
     example = Example({"sub/pytest.ini": "[pytest]\n", "sub/test_x.py": test}, folder=tmp_path)

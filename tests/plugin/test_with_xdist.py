@@ -60,13 +60,15 @@ def test_the_whole_flow_on_two_workers(tmp_path: Path) -> None:
     raising = "def test_raises(htp_export):\n    htp_export("
     example.replace("test_net.py", f"{raising}make(6)", f"{raising}Raises()")
     change_the_model(example)
-    run = example.run_pytest("-n", "2", "--htp-prune", "--junitxml=junit.xml", outcomes={"failed": 4})
+    pages = ("--junitxml=junit.xml", "--html=page.html", "--self-contained-html")
+    run = example.run_pytest("-n", "2", "--htp-prune", *pages, outcomes={"failed": 4})
     assert [name.rsplit("/", 1)[1][:9] for name in run.deleted_files] == ["test_gone"]
-    assert run.created_files == ["junit.xml"]
+    assert run.created_files == ["junit.xml", "page.html"]
     assert run.changed_files == ["notes.log"]
     assert {"step.failed", "ops.changed"} <= run.codes
     assert "STEP 6/8  NODE TAGGING" in run.stdout, "sections of workers are shown"
     assert "onnx exports" in run.stdout
+    assert example.read("page.html").count("ONNX export:") == 4
     cases = ElementTree.parse(example.folder / "junit.xml").getroot().iter("testcase")
     verdicts = {p.get("value") for case in cases for p in case.iter("property") if p.get("name") == "htp.verdict"}
     assert "breaking" in verdicts
