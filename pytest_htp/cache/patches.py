@@ -7,7 +7,7 @@ transformers or replaces a method of ``nn.Linear`` leaves no other trace than th
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import chain, islice
@@ -31,6 +31,7 @@ _NOT_RUN = (_COMPILES, "torch.distributed.", "torch.optim.", "torch.utils.data."
 _DEEPEST = 3  # a registry that is an object, its table, and what stands in the table under one name
 _CODE_OF = attrgetter("__code__")
 _OF_OLD_TENSORS = type(torch.FloatTensor)  # ``torch.cuda.FloatTensor`` and forty more: no tensor is an instance of one
+_BATCH = 128  # namespaces; benchmarks: 64 to 512 take two thirds of what all at once takes
 _LARGEST = 64  # of lists; longer ones hold tests' samples, not code
 
 
@@ -42,6 +43,7 @@ class _Namespace:
         name: where it was found first.
         owner: kept, so that its identity remains its own.
         live: its values as they are whenever it is read. values: as they were.
+        functions: among the values. codes: what each ran.
         foreign: names of those that are not the toolchain's. inner: namespaces among them.
     """
 
@@ -49,23 +51,56 @@ class _Namespace:
     owner: object
     live: Collection[object]
     values: list[object]
+    functions: list[FunctionType]
+    codes: list[CodeType]
     foreign: list[tuple[str, object]]
     inner: list[tuple[str, object]]
 
     @classmethod
     def of(cls, name: str, owner: object) -> _Namespace:
         names, live = _names(owner), _live(owner)
-        return cls(name, owner, live, [*live], list(_foreign(name, owner, names)), list(_inner(name, owner, names)))
+        values = [*live]
+        functions = [value for value in map(_function_of, values) if type(value) is FunctionType]
+        foreign, inner = list(_foreign(name, owner, names)), list(_inner(name, owner, names))
+        return cls(name, owner, live, values, functions, [*map(_CODE_OF, functions)], foreign, inner)
 
     def changed(self) -> bool:
-        return not _same([*self.live], self.values)
+        return not _same([*self.live], self.values) or [*map(_CODE_OF, self.functions)] != self.codes
 
     def matters_as_before(self) -> bool:
         """Whether what changed in it is neither foreign nor a namespace: exporting itself moves counters and caches."""
         now = _Namespace.of(self.name, self.owner)
         if not (_same(now.foreign, self.foreign) and _same(now.inner, self.inner)):
             return False  # and it counts as changed until it is looked at again
-        self.values = now.values
+        self.values, self.functions, self.codes = now.values, now.functions, now.codes
+        return True
+
+
+class _Batch:
+    """Namespaces that are compared together: their values as one list, so few that the processor's cache holds them."""
+
+    def __init__(self, namespaces: Sequence[_Namespace]) -> None:
+        self._namespaces = namespaces
+        self._lives = [each.live for each in namespaces]
+        self._keep()
+
+    def _keep(self) -> None:
+        self._sizes = [len(each.values) for each in self._namespaces]
+        self._values = [*chain.from_iterable(each.values for each in self._namespaces)]
+        self._functions = [*chain.from_iterable(each.functions for each in self._namespaces)]
+        self._codes = [*chain.from_iterable(each.codes for each in self._namespaces)]
+
+    def is_as_before(self) -> bool:
+        """Whether nothing that matters has changed in them."""
+        if (
+            [*map(len, self._lives)] == self._sizes
+            and _same([*chain.from_iterable(self._lives)], self._values)
+            and [*map(_CODE_OF, self._functions)] == self._codes
+        ):
+            return True
+        if not all(each.matters_as_before() for each in self._namespaces if each.changed()):
+            return False
+        self._keep()
         return True
 
 
@@ -76,23 +111,17 @@ class Patches:
         self._known: dict[int, _Namespace] = {}
         self._modules: list[ModuleType] = []
         self._looked: dict[int, _Namespace] = {}
-        self._values: list[object] = []  # of all of them, one after the other: compared at once
-        self._sizes: list[int] = []
-        self._functions: dict[int, FunctionType] = {}
-        self._codes: list[CodeType] = []
+        self._batches: list[_Batch] = []
         self._found: dict[str, object] = {}
 
     def find(self) -> dict[str, object]:
         """``module.Class.name`` → the foreign function or class, in order of the names."""
         modules = list(sys.modules.values())
-        if [*map(_CODE_OF, self._functions.values())] != self._codes:
-            self._known, self._looked = {}, {}  # a function has got another code: no name says so
-        elif not self._is_as_before():
-            self._looked = {}
-        if not self._looked or not _same(modules[: len(self._modules)], self._modules):
-            self._looked, self._modules, self._functions, self._codes, self._found = {}, [], {}, [], {}
-        if len(modules) > len(self._modules):
-            self._look_at(list(sys.modules.items())[len(self._modules) :])
+        known = len(self._modules)
+        if not (_same(modules[:known], self._modules) and all(each.is_as_before() for each in self._batches)):
+            self._looked, self._batches, self._found, known = {}, [], {}, 0
+        if len(modules) > known:
+            self._look_at(list(sys.modules.items())[known:])
             self._modules = modules
         return self._found | _translations()
 
@@ -102,26 +131,8 @@ class Patches:
             if _is_looked_through(name) and isinstance(module, ModuleType):
                 self._look(name, module, found, 0)
         self._found = dict(sorted((self._found | found).items()))
-        self._keep(islice(self._looked.values(), before, None))
-
-    def _keep(self, namespaces: Iterable[_Namespace]) -> None:
-        """What the next look compares with, where these are new or have changed."""
-        for each in namespaces:
-            inner = map(_function_of, each.values)
-            self._functions |= {id(value): value for value in inner if type(value) is FunctionType}
-        self._codes = [*map(_CODE_OF, self._functions.values())]
-        self._values = [*chain.from_iterable(each.values for each in self._looked.values())]
-        self._sizes = [len(each.values) for each in self._looked.values()]
-
-    def _is_as_before(self) -> bool:
-        lives = [each.live for each in self._looked.values()]
-        if [*map(len, lives)] == self._sizes and _same([*chain.from_iterable(lives)], self._values):
-            return True
-        changed = [each for each in self._looked.values() if each.changed()]
-        if not all(each.matters_as_before() for each in changed):
-            return False
-        self._keep(changed)
-        return True
+        new = [*islice(self._looked.values(), before, None)]
+        self._batches += [_Batch(new[start : start + _BATCH]) for start in range(0, len(new), _BATCH)]
 
     def _look(self, name: str, owner: object, found: dict[str, object], depth: int) -> None:
         known = self._known.get(id(owner))
