@@ -89,8 +89,14 @@ class BaselineStore:
         names = {self._common(name).name for name in made}
         folder = baseline_folder(self._file)
         places = [folder, folder / slugify(self._variant)] if self._variant else [folder]
-        files = [path for place in places for path in place.glob(f"*-{digest(self._test_id)}????.json")]
-        found = (_stored(path) for path in sorted(files) if path.name not in names and not path.is_symlink())
+        mine = f"-{digest(self._test_id)}"
+        files = [
+            place / name
+            for place in places
+            for name in _names_in(place)  # of all tests of the file: by far most are another's
+            if name.endswith(".json") and name[: -len("0000.json")].endswith(mine) and name not in names
+        ]
+        found = (_stored(path) for path in sorted(files) if not path.is_symlink())
         return [stored for stored in found if self._is_mine(stored)]
 
     def _is_mine(self, stored: Stored) -> bool:
@@ -166,13 +172,8 @@ class BaselineStore:
 def _assertion(item: pytest.Item, *, update: bool, update_new: bool) -> SnapshotAssertion:
     """Syrupy's own, not what the fixture ``snapshot`` gives, which may be one of the project's."""
     from syrupy.assertion import SnapshotAssertion
-    from syrupy.location import PyTestLocation
 
-    from pytest_htp.baseline.extension import HTPBaselineExtension
-
-    class Location(PyTestLocation):
-        def matches_snapshot_location(self, snapshot_location: str) -> bool:
-            return True  # the name was made for this test; syrupy's check by prefix can't know
+    from pytest_htp.baseline.extension import HTPBaselineExtension, HTPLocation
 
     session = getattr(item.config, "_syrupy", None)
     if session is None:
@@ -180,10 +181,17 @@ def _assertion(item: pytest.Item, *, update: bool, update_new: bool) -> Snapshot
     return SnapshotAssertion(
         session=session,
         extension_class=HTPBaselineExtension,
-        test_location=Location(item),
+        test_location=HTPLocation(item),
         update_snapshots=update,
         update_new_snapshots_only=update_new,
     )
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return [entry.name for entry in os.scandir(folder)]
+    except OSError:
+        return []
 
 
 def _stored(path: Path) -> Stored:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -53,9 +53,16 @@ def dumps(record: Record | Mapping[str, object]) -> str:
     Raises:
         HTPUsageError: a value JSON can't hold exactly (NaN, infinity, a key that is no string, another type).
     """
-    values = dict_of(record) if isinstance(record, Record) else record
-    _check(values, "record")
-    text = _write(values) + "\n"
+    if isinstance(record, Record):
+        values: Mapping[str, object] = dict_of(record)
+    else:
+        values = record
+        _check(values, "record")
+    try:
+        text = _write(values) + "\n"
+    except ValueError:  # a number that is not finite: all that the types of a record admit beside JSON
+        _check(values, "record")
+        raise
     return _HIDDEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
@@ -80,8 +87,7 @@ def _holds_rows(value: object) -> bool:
     return any(isinstance(items, (list, tuple)) and items and isinstance(items[0], Mapping) for items in lists)
 
 
-def _line(value: object) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+_line: Callable[[object], str] = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False).encode
 
 
 def _check(value: object, where: str) -> None:

@@ -77,8 +77,10 @@ def render_pages(report: Report) -> Iterator[tuple[str, str]]:
         here = ordered[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
         exports = [_export_view(result, shown[key_of(result)]) for result in here]
         elsewhere = _index(ordered, shown, names) if page == 1 < count else []
+        text = template.render(context, page=page, exports=exports, elsewhere=elsewhere)
+        exports.clear()  # Jinja2's contexts are cycles, which would keep all of this until a search finds them
         # U+2028 and lone surrogates were made visible by ``inert``; the rest is valid UTF-8.
-        yield name, template.render(context, page=page, exports=exports, elsewhere=elsewhere)
+        yield name, text
 
 
 def _index(

@@ -272,17 +272,13 @@ def own_flops(root: TreeNode) -> Callable[[TreeNode], int]:
     calls. Modules that call are folded otherwise than the called, so each module is looked at by itself.
     """
     flops: dict[str, int] = {}
+    modules: dict[int, list[str]] = {}
     for node in walk(root):
         if node.row is not None and node.status != "removed":
-            flops.update(dict.fromkeys(_modules(node.row.path), _flops(node.row) or 0))
+            modules[id(node)] = paths = _modules(node.row.path)
+            flops.update(dict.fromkeys(paths, _flops(node.row) or 0))
     own = dict(flops)
     for path, count in flops.items():
         if (caller := nearest(path, flops)) is not None:
             own[caller] -= count
-
-    def measure(node: TreeNode) -> int:
-        if node.row is None or node.status == "removed":
-            return 0
-        return sum(max(0, own[path]) for path in _modules(node.row.path))
-
-    return measure
+    return lambda node: sum([max(0, own[path]) for path in modules.get(id(node), ())])

@@ -32,13 +32,13 @@ class Tile:
 
 def treemap(root: TreeNode, measure: Callable[[TreeNode], int]) -> list[Tile]:
     """Tiles for every row with a value above zero; areas in proportion to ``measure(row)``."""
-    nodes = list(walk(root))
-    groups = _groups(root, nodes, measure)
-    rows = [(value, node) for node in nodes if (value := measure(node)) > 0]
+    values_of = [(measure(node), node) for node in walk(root)]
+    rows = [(value, node) for value, node in values_of if value > 0]
     rows.sort(key=lambda item: (-item[0], item[1].path))
     total = sum(value for value, _ in rows)
     if not total:
         return []
+    groups = _groups(root, values_of)
     shown, rest = rows[:TILE_LIMIT], rows[TILE_LIMIT:]
     values = [value for value, _ in shown]
     if rest:
@@ -69,15 +69,15 @@ def treemap(root: TreeNode, measure: Callable[[TreeNode], int]) -> list[Tile]:
     return tiles
 
 
-def _groups(root: TreeNode, nodes: Sequence[TreeNode], measure: Callable[[TreeNode], int]) -> dict[int, int]:
+def _groups(root: TreeNode, values_of: Sequence[tuple[int, TreeNode]]) -> dict[int, int]:
     """A colour per branch, by ``id(node)``; what lies outside the coloured branches is neutral.
 
     The branches are those of the first level at which none holds more than 70%: in a transformer the layers
     hold nearly everything, so the parts of a layer are what a reader wants to tell apart.
     """
     sums: dict[int, int] = {}
-    for node in reversed(nodes):
-        sums[id(node)] = measure(node) + sum([sums[id(child)] for child in node.children])
+    for value, node in reversed(values_of):
+        sums[id(node)] = value + sum([sums[id(child)] for child in node.children])
     top = root
     while top.children:
         largest = max(top.children, key=lambda child: sums[id(child)])

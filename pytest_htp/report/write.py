@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from pytest_htp.cycles import no_search_for_cycles
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.format.atomic import AtomicFiles
 from pytest_htp.report.html import render_pages
@@ -18,6 +19,7 @@ _FURTHER_PAGE = re.compile(r"exports-\d+\.html")
 _STEP_SUMMARY_LIMIT = 1024 * 1024  # bytes; GitHub drops the whole job summary above it
 
 
+@no_search_for_cycles()
 def write_reports(
     report: Report,
     directory: Path,

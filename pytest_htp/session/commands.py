@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-from argparse import ArgumentParser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,10 +27,9 @@ def commands_for(item: pytest.Item) -> Commands:
     path, separator, inside = nodeid_of(item).partition("::")
     target = shlex.quote(f"{as_typed(config.rootpath / path, config)}{separator}{inside}")
     typed = Typed.of(config)
-    selection = typed.keyword if _keyword_is_configured(config) else ()
     return Commands(
-        reproduce=typed.command(target, selection=selection),
-        accept=typed.command(target, more=[ACCEPT], selection=selection),
+        reproduce=typed.command(target, selection=typed.override),
+        accept=typed.command(target, more=[ACCEPT], selection=typed.override),
     )
 
 
@@ -39,14 +37,6 @@ def command_again(config: pytest.Config, option: str) -> str:
     """How to run all the tests of this run again, with another option."""
     typed = Typed.of(config)
     return typed.command(*map(shlex.quote, typed.places), more=[option], selection=(*typed.keyword, *typed.narrowing))
-
-
-def _keyword_is_configured(config: pytest.Config) -> bool:
-    """Whether ``addopts`` has a ``-k``, which would deselect the test again."""
-    parser = ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("-k")
-    words = [*config.getini("addopts"), *shlex.split(os.environ.get("PYTEST_ADDOPTS", ""))]
-    return bool(parser.parse_known_args(words)[0].k)
 
 
 def as_typed(path: Path, config: pytest.Config) -> str:

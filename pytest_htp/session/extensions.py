@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from pytest_htp.exporter import HTPExport
     from pytest_htp.format.record import Record
+    from pytest_htp.report.result import ExportResult
     from pytest_htp.targets import Target
 
 MAX_SECTION = 100_000
@@ -39,6 +40,8 @@ class Extensions:
         Raises:
             HTPUsageError: a value that a report can't hold.
         """
+        if not self._hooks.pytest_htp_findings.get_hookimpls():
+            return []
         from pytest_htp.format.serialize import dict_of
 
         before = dict_of(baseline) if baseline is not None else None
@@ -52,15 +55,19 @@ class Extensions:
             ) from None
         return findings
 
-    def sections(self, result: Mapping[str, object]) -> list[dict[str, str]]:
+    def sections(self, result: ExportResult) -> list[dict[str, str]]:
         """All plugins' sections: ``{"title", "text"}``, without control characters.
 
         Raises:
             HTPUsageError: something else than pairs of text.
         """
+        if not self._hooks.pytest_htp_report_sections.get_hookimpls():
+            return []
+        from msgspec import to_builtins
+
         return [
             {"title": title, "text": text}
-            for part in self._hooks.pytest_htp_report_sections(result=result)
+            for part in self._hooks.pytest_htp_report_sections(result=to_builtins(result))
             for title, text in _pairs(part)
         ]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from pytest_htp.exporter.keywords import FixtureKeywords
     from pytest_htp.session.run import HtpRun
     from pytest_htp.session.sharing import Made
+
+_FOLDERS = pytest.StashKey[Iterator[int]]()
 
 
 class HtpExportFixture:
@@ -212,12 +215,18 @@ class HtpExportFixture:
         return name
 
     def _folder(self) -> Path:
+        """A new one for the export's files. ``mktemp`` looks for the next number among all that there are."""
         factory: pytest.TempPathFactory = self._request.getfixturevalue("tmp_path_factory")
-        return factory.mktemp("htp", numbered=True)
+        numbers = self._item.config.stash.setdefault(_FOLDERS, count())
+        while True:
+            folder = factory.getbasetemp() / f"htp{next(numbers)}"
+            with suppress(FileExistsError):
+                folder.mkdir(mode=0o700)
+                return folder
 
     def _add_sections(self) -> None:
         """What other plugins say of the export just made, for the report and the test's sections."""
-        sections = self._extensions.sections(to_builtins(self._exports.results[-1]))
+        sections = self._extensions.sections(self._exports.results[-1])
         if sections:
             self._exports.amend(-1, sections=[convert(section, Section) for section in sections])
         for section in sections:

@@ -6,7 +6,7 @@ import os
 import shlex
 import shutil
 import sys
-from argparse import Action
+from argparse import Action, ArgumentParser
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +56,7 @@ class Typed:
         places: files, folders and node ids.
         open_ended: whether an option takes all the words behind it, so that places go first.
         keyword: ``-k`` as typed.
+        override: the same where there is a configured ``-k`` that it overrides.
         narrowing: other options that leave tests out, as typed.
     """
 
@@ -64,6 +65,7 @@ class Typed:
     places: tuple[str, ...]
     open_ended: bool
     keyword: tuple[str, ...]
+    override: tuple[str, ...]
     narrowing: tuple[str, ...]
 
     @classmethod
@@ -104,7 +106,16 @@ def _read(config: pytest.Config) -> Typed:
         elif not _is_of_this_run_only(action, words):
             options += words
             open_ended |= action is not None and action.nargs in ("*", "+", "?") and "=" not in words[0]
-    return Typed(launcher, tuple(options), tuple(places), open_ended, tuple(keyword), tuple(narrowing))
+    override = keyword if _keyword_is_configured(config) else []
+    return Typed(launcher, tuple(options), tuple(places), open_ended, tuple(keyword), tuple(override), tuple(narrowing))
+
+
+def _keyword_is_configured(config: pytest.Config) -> bool:
+    """Whether ``addopts`` has a ``-k``, which would deselect a test again that was selected by another one."""
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("-k")
+    words = [*config.getini("addopts"), *shlex.split(os.environ.get("PYTEST_ADDOPTS", ""))]
+    return bool(parser.parse_known_args(words)[0].k)
 
 
 def _narrows(action: Action, known: Mapping[str, Action]) -> bool:

@@ -13,9 +13,11 @@ import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.format.load import MAX_BYTES, load, loads
+from pytest_htp.format.read import record_of
 from pytest_htp.format.schema import FOLDER, schemas
 from pytest_htp.format.serialize import dumps
 from tests.compare._records import bert
@@ -56,6 +58,12 @@ def test_hidden_characters_are_visible_and_survive() -> None:
 def test_what_json_would_bend_is_refused(value: Any) -> None:
     with pytest.raises(HTPUsageError, match="record"):
         dumps({"x": [value]})
+
+
+def test_the_place_of_a_number_that_is_not_finite_is_named() -> None:
+    record = record_of(bert())
+    with pytest.raises(HTPUsageError, match=r"record\.coverage\.coverage is nan"):
+        dumps(replace(record, coverage=replace(record.coverage, coverage=float("nan"))))
 
 
 def test_the_published_schemas_are_made_from_the_types() -> None:

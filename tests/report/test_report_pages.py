@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
+import gc
 import re
 from pathlib import Path
 
 import pytest
 from htp_sample_results import ENVIRONMENT, Result, build_report, sample_results
 
+from pytest_htp.cycles import no_search_for_cycles
 from pytest_htp.report.html import PAGE_SIZE, render_pages
 from pytest_htp.report.result import Report
+from pytest_htp.report.tree import TreeNode
 from pytest_htp.report.write import write_reports
 
 REGRESSED, UNCHANGED = (
@@ -33,6 +36,26 @@ def report_of(count: int) -> Report:
 def test_a_hundred_exports_a_page(count: int, pages: int) -> None:
     names = [name for name, _ in render_pages(report_of(count))]
     assert names == ["index.html", "exports-2.html", "exports-3.html"][:pages]
+
+
+def test_pages_are_written_without_a_search_for_cycles(tmp_path: Path) -> None:
+    report, threshold = report_of(PAGE_SIZE + 1), gc.get_threshold()
+    gc.set_threshold(700)  # Python's own
+    try:
+        before = sum(generation["collections"] for generation in gc.get_stats())
+        write_reports(report, tmp_path)
+        searches = sum(generation["collections"] for generation in gc.get_stats()) - before
+    finally:
+        gc.set_threshold(*threshold)
+    assert searches <= 2, "one before and one behind it are not its own"
+
+
+def test_what_a_page_showed_ends_with_it() -> None:
+    gc.collect()
+    with no_search_for_cycles():
+        for _ in render_pages(report_of(PAGE_SIZE + 1)):
+            pass
+        assert not any(isinstance(value, TreeNode) for value in gc.get_objects())
 
 
 def test_one_page_says_nothing_of_pages() -> None:

@@ -70,3 +70,22 @@ def test_a_number_given_as_a_name_is_passed_over(tmp_path: Path) -> None:
     test = SEVERAL.replace("make(4), X, parity=False", 'make(4), X, parity=False, name="2"')
     run = project(tmp_path, test).run_pytest("--snapshot-update", outcomes={"passed": 1})
     assert {export["name"] for export in run.exports} == {"test_net [2]", "test_net [3]", "test_net [wide/one]"}
+
+
+MAKES_FOLDERS = """
+import pytest
+from net import X, make
+
+@pytest.mark.parametrize("width", (4, 5))
+def test_net(htp_export, tmp_path_factory, width):
+    tmp_path_factory.mktemp("htp")
+    htp_export(make(width), X, parity=False)
+    tmp_path_factory.mktemp("htp")
+"""
+
+
+def test_folders_of_the_same_name_are_left_alone(tmp_path: Path) -> None:
+    example = project(tmp_path, MAKES_FOLDERS)
+    example.run_pytest("--snapshot-update", report=False, outcomes={"passed": 2})
+    folders = sorted(path.name for path in (example.folder.parent / "basetemp").glob("htp?"))
+    assert folders == [f"htp{number}" for number in range(6)]
