@@ -44,11 +44,11 @@ from pytest_htp.carry import carry
 from pytest_htp.exporter import verification
 from pytest_htp.exporter.exported import Exported
 from pytest_htp.exporter.staging import StagesResult, precision_of, run_stages
-from pytest_htp.parity import ParityResult
 from pytest_htp.parity.attestation import attest
 from pytest_htp.parity.evidences import Evidences
 from pytest_htp.parity.flow import Placement
 from pytest_htp.parity.measure import examine
+from pytest_htp.parity.result import ParityResult
 from pytest_htp.stages import BUILT_IN
 from pytest_htp.tagging.coverage import Evidence
 from pytest_htp.tagging.facts import NodeFacts

@@ -33,7 +33,7 @@ from pytest_htp import Stage
 from pytest_htp.exporter import staging
 from pytest_htp.exporter.exported import Exported
 from pytest_htp.exporter.staging import run_stages
-from pytest_htp.parity import ParityResult
+from pytest_htp.parity.result import ParityResult
 from pytest_htp.stages import BUILT_IN
 
 

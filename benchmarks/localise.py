@@ -42,9 +42,10 @@ from _measure import report
 from faults import Fault, faults, large_faults
 from parity_zoo import Prepared, names, prepared_models
 
-from pytest_htp.parity import ParityRequest, measure_parity
 from pytest_htp.parity.differences import compare_flat
 from pytest_htp.parity.feeds import match_inputs
+from pytest_htp.parity.measure import measure_parity
+from pytest_htp.parity.result import ParityRequest
 from pytest_htp.parity.session import RuntimeRefused, ValueSession
 from pytest_htp.parity.tolerance import tolerance_for
 from pytest_htp.tagging.coverage import Evidence

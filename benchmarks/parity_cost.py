@@ -53,7 +53,8 @@ def against_torch() -> dict[str, Any]:
     from pytest_htp.capture.marks import clear_marks
     from pytest_htp.capture.provenance import ProvenanceObserver
     from pytest_htp.exporter.save import save_model
-    from pytest_htp.parity import ParityRequest, measure_parity
+    from pytest_htp.parity.measure import measure_parity
+    from pytest_htp.parity.result import ParityRequest
     from pytest_htp.tagging.tagger import tag_graph
 
     torch.manual_seed(0)

@@ -28,7 +28,7 @@ from pytest_htp.capture.models import resolve_model
 from pytest_htp.capture.parameters import shared_parameters
 from pytest_htp.capture.provenance import ProvenanceObserver
 from pytest_htp.exporter.save import save_model
-from pytest_htp.parity import ParityRequest
+from pytest_htp.parity.result import ParityRequest
 from pytest_htp.tagging.stacks import traced_calls
 from pytest_htp.tagging.tagger import tag_graph
 

@@ -30,8 +30,8 @@ from parity_zoo import FURTHER, prepare
 from quality_faults import quantize
 
 from pytest_htp.carry import carry
-from pytest_htp.parity import measure_parity
 from pytest_htp.parity.feeds import match_inputs
+from pytest_htp.parity.measure import measure_parity
 from pytest_htp.quality import QualityRequest, measure_stage
 
 MODELS = ("bert-wide", "bert", "llama", "vit", "resnet")

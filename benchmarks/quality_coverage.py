@@ -31,7 +31,7 @@ from pytest_htp.exporter import verification
 from pytest_htp.exporter.exported import Exported
 from pytest_htp.exporter.staging import StagesResult, run_stages
 from pytest_htp.format.fold import expand_pattern
-from pytest_htp.parity import ParityResult
+from pytest_htp.parity.result import ParityResult
 
 STAGES = ("int8:dynamic", "int8:qdq", "fp16", "ort:extended")
 # Nothing is computed from the inputs, or nothing that could be compared.

@@ -55,8 +55,9 @@ from pytest_htp.exporter.exported import Exported
 from pytest_htp.exporter.result import HTPStage
 from pytest_htp.exporter.staging import run_stages
 from pytest_htp.format.serialize import dict_of
-from pytest_htp.parity import ParityResult, session
+from pytest_htp.parity import session
 from pytest_htp.parity.feeds import match_inputs
+from pytest_htp.parity.result import ParityResult
 from pytest_htp.stages.built_in import _for_quantizing
 from pytest_htp.tagging.tagger import Tagging
 

@@ -41,11 +41,12 @@ from parity_zoo import names, prepare
 
 from pytest_htp.carry.carry import carry
 from pytest_htp.carry.types import complete_types
-from pytest_htp.parity import ParityRequest, divergence, observe
+from pytest_htp.parity import divergence, observe
 from pytest_htp.parity.attestation import attest
 from pytest_htp.parity.divergence import first_divergence, locate, locate_passed_on
 from pytest_htp.parity.measure import Examination, _anchors, examine
 from pytest_htp.parity.refusals import RuntimeRefused
+from pytest_htp.parity.result import ParityRequest
 from pytest_htp.parity.tolerance import Precision
 from pytest_htp.stages.built_in import _half_precision, _quantize_dynamic
 from pytest_htp.tagging.coverage import Evidence

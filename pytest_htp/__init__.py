@@ -13,16 +13,14 @@ if TYPE_CHECKING:
     from pytest_htp.compare.engine import compare_exports
     from pytest_htp.compare.finding import Comparison, Finding
     from pytest_htp.errors import HTPExportError, HTPUsageError
-    from pytest_htp.exporter import HTPExport, HTPExporter, HTPStage
+    from pytest_htp.exporter.exporter import HTPExporter
+    from pytest_htp.exporter.result import HTPExport, HTPStage
     from pytest_htp.format.load import load as load_baseline
-    from pytest_htp.monitor import (
-        HTPConsoleWriter,
-        HTPExportMonitor,
-        HTPMetadataWriter,
-        HTPReportWriter,
-        StepAwareWriter,
-        handles,
-    )
+    from pytest_htp.monitor.console import HTPConsoleWriter
+    from pytest_htp.monitor.metadata import HTPMetadataWriter
+    from pytest_htp.monitor.monitor import HTPExportMonitor
+    from pytest_htp.monitor.report import HTPReportWriter
+    from pytest_htp.monitor.writer import StepAwareWriter, handles
     from pytest_htp.session.gate import HtpExportFixture
     from pytest_htp.stages import Stage
     from pytest_htp.tag import HierarchyTag
@@ -34,10 +32,13 @@ __version__ = "0.1.0"
 
 _NAMES = {
     "vocabulary": ("HTPExportData", "HTPExportStep", "ModuleInfo"),
-    "monitor": (
-        "HTPConsoleWriter", "HTPExportMonitor", "HTPMetadataWriter", "HTPReportWriter", "StepAwareWriter", "handles",
-    ),
-    "exporter": ("HTPExport", "HTPExporter", "HTPStage"),
+    "monitor.console": ("HTPConsoleWriter",),
+    "monitor.monitor": ("HTPExportMonitor",),
+    "monitor.metadata": ("HTPMetadataWriter",),
+    "monitor.report": ("HTPReportWriter",),
+    "monitor.writer": ("StepAwareWriter", "handles"),
+    "exporter.exporter": ("HTPExporter",),
+    "exporter.result": ("HTPExport", "HTPStage"),
     "stages": ("Stage",),
     "errors": ("HTPExportError", "HTPUsageError"),
     "tag": ("HierarchyTag",),

@@ -13,7 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from torch import nn
 
-    from pytest_htp.exporter import HTPExport
+    from pytest_htp.exporter.result import HTPExport
     from pytest_htp.targets import Target
 
 

@@ -1,52 +1,49 @@
-"""A finished export as JSON values, and back as the types it was made of; its graphs are read from their files."""
+"""A finished export as JSON values, and back as the types it was made of; its graphs are parsed from their files."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import onnx_ir as ir
+import onnx
 
 from pytest_htp.cache.store import Broken
+from pytest_htp.exporter.graph import Graph, SavedGraph
 from pytest_htp.exporter.result import HTPExport
-from pytest_htp.exporter.save import STRUCTURE_ONLY
-
-FOLDER = "\x00folder\x00"
-"""Stands for the export's folder in texts."""
 
 
-def encode(export: HTPExport, folder: Path) -> dict[str, Any]:
-    """The export as JSON values; ``folder`` holds its files.
+def encode(export: HTPExport) -> dict[str, Any]:
+    """The export as JSON values.
 
     Raises:
         TypeError: it holds something that is no JSON value.
     """
-    encoded = msgspec.to_builtins(export, str_keys=True, enc_hook=_plain)
-    for graph in (encoded, *encoded["stages"].values()):
-        graph["program"] = graph["onnx_path"]
-    renamed: dict[str, Any] = _renamed(encoded, str(folder), FOLDER)
-    return renamed
+    encoded: dict[str, Any] = msgspec.to_builtins(export, str_keys=True, enc_hook=_plain)
+    for made in (encoded, *encoded["stages"].values()):
+        made["graph"] = made["onnx_path"]
+    return encoded
 
 
 def decode(value: object, folder: Path) -> HTPExport:
     """The export whose files lie in ``folder``.
 
     Raises:
-        Broken: the values are not those of an export, or a graph can't be read.
+        Broken: the values are not those of an export, or a file is no graph.
     """
 
     def restored(kind: type, text: object) -> object:
         path = Path(str(text))
-        if kind not in (Path, ir.Model) or not path.is_relative_to(folder) or ".." in path.parts:
+        if kind not in (Path, Graph) or not path.is_relative_to(folder) or ".." in path.parts:
             raise Broken("an entry names a file outside of its folder")
         return path if kind is Path else _graph(path)
 
     if not isinstance(value, dict) or set(value) != {field.name for field in fields(HTPExport)}:
         raise Broken("an entry has other fields than an export")
     try:
-        return msgspec.convert(_renamed(value, FOLDER, str(folder)), HTPExport, str_keys=True, dec_hook=restored)
+        return msgspec.convert(value, HTPExport, str_keys=True, dec_hook=restored)
     except Broken:
         raise
     except Exception as error:  # a foreign entry may hold anything
@@ -61,35 +58,37 @@ def same(one: object, other: object) -> bool:
         return list(one) == list(other) and all(same(value, other[key]) for key, value in one.items())
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         return type(one) is type(other) and len(one) == len(other) and all(map(same, one, other))
-    if type(one) is not type(other):
-        return False
-    return isinstance(one, ir.Model) or repr(one) == repr(other)  # nan is not equal to itself
+    if isinstance(one, Graph) and isinstance(other, Graph):
+        return True
+    return type(one) is type(other) and repr(one) == repr(other)  # nan is not equal to itself
 
 
 def _plain(value: object) -> object:
     if isinstance(value, Path):
         return str(value)
-    if isinstance(value, ir.Model):
+    if isinstance(value, Graph):
         return None
     raise TypeError(f"a {type(value).__name__} is no JSON value")
 
 
-def _renamed(value: Any, old: str, new: str) -> Any:
-    """JSON values with one folder's name in place of another's."""
-    kind = type(value)
-    if kind is str:
-        return value.replace(old, new) if old in value else value
-    if kind is dict:
-        return {_renamed(key, old, new): _renamed(item, old, new) for key, item in value.items()}
-    return [_renamed(item, old, new) for item in value] if kind in (list, tuple) else value
-
-
-def _graph(file: Path) -> ir.Model:
-    model = ir.load(file)
-    for graph in model.graphs():
-        for initializer in graph.initializers.values():
-            tensor = initializer.const_value
-            if isinstance(tensor, ir.ExternalTensor) and Path(tensor.location).name != str(tensor.location):
+def _graph(file: Path) -> Graph:
+    """What is looked at is the protobuf: onnx-ir, which most tests don't need, takes ten times as long."""
+    proto = onnx.load(file, load_external_data=False)
+    if not proto.HasField("graph"):  # protobuf reads many a file that holds something else
+        raise Broken("a file is no graph")
+    for tensor in _tensors(proto.graph, *proto.functions):
+        for entry in tensor.external_data:
+            if entry.key == "location" and Path(entry.value).name != entry.value:
                 raise Broken("a graph's weights lie outside of its folder")
-    model.metadata_props.pop(STRUCTURE_ONLY, None)
-    return model
+    return SavedGraph(proto, file.parent)
+
+
+def _tensors(*graphs: onnx.GraphProto | onnx.FunctionProto) -> Iterator[onnx.TensorProto]:
+    """Tensors of graphs and functions, and of the graphs in their nodes."""
+    for graph in graphs:
+        if isinstance(graph, onnx.GraphProto):
+            yield from graph.initializer
+        for node in graph.node:
+            for attribute in node.attribute:
+                yield from (attribute.t, *attribute.tensors)
+                yield from _tensors(attribute.g, *attribute.graphs)

@@ -33,6 +33,11 @@ _GITIGNORE = "# Made by pytest-htp --htp-cache.\n*\n"
 _SLACK = 0.9  # an overfull folder is emptied to this share of its limit
 
 
+FOLDER = "\x00folder\x00"
+"""Stands for an export's folder in texts."""
+_IN_JSON = json.dumps(FOLDER)[1:-1].encode()
+
+
 class Broken(Exception):
     """What is in the folder is damaged or somebody else's; the text says how."""
 
@@ -55,8 +60,13 @@ class Store:
         others = [path for path in self._root.glob("[0-9]*") if path.name.isdecimal()]
         return bool(others) and self._folder not in others
 
-    def read(self, kind: str, key: str) -> dict[str, object] | None:
+    def read(self, kind: str, key: str, folder: Path | None = None) -> dict[str, object] | None:
         """The JSON object stored under a key; None where there is none.
+
+        Args:
+            kind: what it is stored as.
+            key: a SHA-256 in hexadecimal.
+            folder: is put where texts have ``FOLDER``.
 
         Raises:
             Broken: it can't be read as one.
@@ -68,6 +78,8 @@ class Store:
             return None
         except OSError as error:
             raise Broken(f"an entry can't be read ({error.strerror or error})") from error
+        if folder is not None:  # in the text: walking through a parsed entry takes longer than parsing it
+            content = content.replace(_IN_JSON, json.dumps(str(folder))[1:-1].encode())
         try:
             value = json.loads(content)
         except (ValueError, RecursionError) as error:
@@ -77,24 +89,31 @@ class Store:
         _touch(path)
         return value
 
-    def write(self, kind: str, key: str, value: Mapping[str, object]) -> None:
-        """Store a JSON object."""
-        content = json.dumps({**value, "key": key}, separators=(",", ":"), ensure_ascii=False).encode(
-            "utf-8", "replace"
-        )
+    def write(self, kind: str, key: str, value: Mapping[str, object], folder: Path | None = None) -> None:
+        """Store a JSON object; :meth:`read` puts another folder where its texts have ``folder``."""
+        text = json.dumps({**value, "key": key}, separators=(",", ":"), ensure_ascii=False)
+        if folder is not None:
+            text = text.replace(json.dumps(str(folder), ensure_ascii=False)[1:-1], _IN_JSON.decode())
+        content = text.encode("utf-8", "replace")
         if len(content) > _MAX_ENTRY:
             raise HTPUsageError(f"an entry has {len(content)} bytes, more than the cache takes")
-        self._put(self._entry(kind, key), content)
+        path = self._entry(kind, key)
+        with suppress(OSError):
+            if _read_regular(path, len(content)) == content:
+                return _touch(path)
+        return self._put(path, content)
 
-    def add_file(self, source: Path, content: bytes | None = None) -> list[object]:
-        """Store a file (or what it shall contain); returns what :meth:`copy_file` needs: digest and size."""
-        digest = hashlib.sha256(content).hexdigest() if content is not None else _digest(source)
-        size = len(content) if content is not None else source.stat().st_size
-        target = self._content(digest)
+    def add_file(self, content: Path | bytes) -> list[object]:
+        """Store a file or what one would contain; returns what :meth:`copy_file` needs: digest and size."""
+        if isinstance(content, Path):
+            digest, size = _digest(content), content.stat().st_size
+        else:
+            digest, size = hashlib.sha256(content).hexdigest(), len(content)
+        target = self._file(digest)
         if target.is_file() and target.stat().st_size == size:
             _touch(target)
         else:
-            self._put(target, content if content is not None else source)
+            self._put(target, content)
         return [digest, size]
 
     def copy_file(self, described: object, target: Path) -> None:
@@ -102,6 +121,17 @@ class Store:
 
         Raises:
             Broken: it is gone or damaged, or ``described`` is not what :meth:`add_file` gave.
+        """
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("wb") as writing:
+            for chunk in self.content(described):
+                writing.write(chunk)
+
+    def content(self, described: object) -> Iterator[bytes]:
+        """A stored file in pieces; damage shows behind the last one.
+
+        Raises:
+            Broken: as :meth:`copy_file`.
         """
         if not (
             isinstance(described, list)
@@ -111,19 +141,19 @@ class Store:
             and isinstance(described[1], int)
         ):
             raise Broken("an entry names no file")
-        source = self._content(described[0])
+        source = self._file(described[0])
         digest = hashlib.sha256()
-        target.parent.mkdir(parents=True, exist_ok=True)
         try:
             if not stat.S_ISREG(source.lstat().st_mode):
                 raise Broken("a stored file is no regular file")
-            with target.open("wb") as writing:
-                for chunk in _chunks(source):
-                    digest.update(chunk)
-                    writing.write(chunk)
+            for chunk in _chunks(source):
+                digest.update(chunk)
+                yield chunk
         except OSError as error:
             raise Broken(f"a stored file can't be read ({error.strerror or error})") from error
         if digest.hexdigest() != described[0]:
+            with suppress(OSError):
+                source.unlink()  # or it would be taken for the file when that is stored again
             raise Broken("a stored file is damaged")
         _touch(source)
 
@@ -132,7 +162,7 @@ class Store:
             raise ValueError(f"no key: {key!r}")
         return self._folder / kind / key[:2] / f"{key}.json"
 
-    def _content(self, digest: str) -> Path:
+    def _file(self, digest: str) -> Path:
         return self._folder / "files" / digest[:2] / digest
 
     def _put(self, path: Path, content: bytes | Path) -> None:

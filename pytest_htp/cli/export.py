@@ -18,7 +18,7 @@ from pytest_htp.text import inert, percent
 if TYPE_CHECKING:
     import numpy as np
 
-    from pytest_htp.exporter import HTPExport
+    from pytest_htp.exporter.result import HTPExport
 
 FAILED = 1
 BAD_INPUT = 2
@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     stages = resolve_stages(arguments.stages)
     calibration = arguments.calibration and [_arrays(path) for path in arguments.calibration]
     model = reference.load()
-    from pytest_htp.exporter import HTPExporter  # torch and transformers: seconds
+    from pytest_htp.exporter.exporter import HTPExporter  # torch and transformers: seconds
 
     exporter = HTPExporter(
         weights=arguments.weights,

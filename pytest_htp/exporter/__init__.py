@@ -1,6 +1,4 @@
-"""The export itself: eight steps, usable without pytest."""
+"""The export itself: eight steps, usable without pytest.
 
-from pytest_htp.exporter.exporter import HTPExporter
-from pytest_htp.exporter.result import HTPExport, HTPStage
-
-__all__ = ["HTPExport", "HTPExporter", "HTPStage"]
+Nothing is imported here: an export from the cache needs options and results, not the exporter.
+"""

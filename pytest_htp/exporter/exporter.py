@@ -36,18 +36,20 @@ from pytest_htp.capture.weightless import weightless
 from pytest_htp.cycles import loaded_set_aside
 from pytest_htp.errors import HTPExportError, HTPUsageError
 from pytest_htp.exporter.exported import Exported
+from pytest_htp.exporter.graph import Graph, remove_model
 from pytest_htp.exporter.keywords import ExportKeywords
 from pytest_htp.exporter.options import ExportOptions
 from pytest_htp.exporter.place import Place, left_over_fake, place_of
 from pytest_htp.exporter.result import HTPExport
-from pytest_htp.exporter.save import SavedModel, remove_model, save_model
+from pytest_htp.exporter.save import SavedModel, save_model
 from pytest_htp.exporter.steps import StepRunner, refused_path
 from pytest_htp.exporter.tags import tagged
 from pytest_htp.exporter.toolchain import toolchain_versions
 from pytest_htp.exporter.twin import watch_twin
 from pytest_htp.exporter.validity import check_saved, warn_of_another_opset
 from pytest_htp.exporter.verification import Verified, parity_reason, verify
-from pytest_htp.monitor import HTPExportMonitor, LiveProgress
+from pytest_htp.monitor.live import LiveProgress
+from pytest_htp.monitor.monitor import HTPExportMonitor
 from pytest_htp.tagging.embed import embed_tags, strip_tags
 from pytest_htp.tagging.sources import source_lines
 from pytest_htp.tagging.stacks import traced_calls
@@ -82,8 +84,7 @@ class HTPExporter:
         **options: Unpack[ExportKeywords],
     ) -> None:
         self.options = ExportOptions.from_mapping(options)
-        for target in self.options.targets:
-            target.require()
+        self.options.require()
         self._progress = progress
         self._module_name = module_name
 
@@ -98,11 +99,25 @@ class HTPExporter:
         Raises:
             HTPExportError: a step failed; no ``.onnx`` is left behind, the monitor's files say what happened.
         """
-        path = Path(output_path)
-        if path.is_dir() or not path.name:
-            raise refused_path(path)
-        with _ONE_AT_A_TIME, loaded_set_aside(), self._progress or LiveProgress() as progress:
-            return _Export(self.options, path, progress, self._module_name).run(model, inputs)
+        return export_model(
+            model, inputs, Path(output_path), self.options, progress=self._progress, module_name=self._module_name
+        )
+
+
+def export_model(
+    model: object,
+    inputs: object,
+    path: Path,
+    options: ExportOptions,
+    *,
+    progress: LiveProgress | None,
+    module_name: NamingRule | None,
+) -> HTPExport:
+    """:meth:`HTPExporter.export` with options that are checked already."""
+    if path.is_dir() or not path.name:
+        raise refused_path(path)
+    with _ONE_AT_A_TIME, loaded_set_aside(), progress or LiveProgress() as live:
+        return _Export(options, path, live, module_name).run(model, inputs)
 
 
 class _Export:
@@ -384,7 +399,7 @@ class _Export:
             quality=verified.quality.modules,
             output_quality=verified.quality.outputs,
             record=verified.record,
-            program=self.program,
+            graph=Graph(self.program),
             sources=source_lines(self.tagging, Path.cwd()),
             console_html=self.monitor.console_writer.export_html(),
             parameters=tuple(self.shared),

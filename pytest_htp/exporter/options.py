@@ -196,6 +196,15 @@ class ExportOptions:
                 )
             object.__setattr__(self, "calibration", tuple(self.calibration))  # one export may not use up another's
 
+    def require(self) -> None:
+        """See to what compiles for the targets.
+
+        Raises:
+            HTPUsageError: a package that a target needs is missing.
+        """
+        for target in self.targets:
+            target.require()
+
     @classmethod
     def known(cls) -> tuple[str, ...]:
         """The names of all options."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import onnx_ir as ir
-
-from pytest_htp.parity import ParityResult
+from pytest_htp.exporter.graph import Graph
+from pytest_htp.parity.result import ParityResult
 from pytest_htp.stages import StageFailure
 from pytest_htp.tagging.coverage import Coverage
 from pytest_htp.targets import HTPTarget
 from pytest_htp.vocabulary import HTPExportData
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
 
 
 @dataclass(kw_only=True)
@@ -25,7 +27,7 @@ class ExportedGraph:
         coverage: shares of nodes by evidence, attributes as in the record.
         parity: PyTorch against ONNX Runtime; ``parity.measured`` is False, with a reason, where it was not run.
         record: what a baseline stores of it.
-        program: the tagged graph.
+        graph: holds the tagged graph, :attr:`program`.
         quality: module path → SQNR in dB against PyTorch: of a stage, and of an export that is quantized itself
             (``quantizer=``, ``reference=``); output_quality: graph output → the same.
     """
@@ -35,9 +37,14 @@ class ExportedGraph:
     coverage: Coverage
     parity: ParityResult
     record: dict[str, Any]
-    program: ir.Model
+    graph: Graph
     quality: dict[str, float] = field(default_factory=dict)
     output_quality: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def program(self) -> ir.Model:
+        """The tagged graph; of an export from the cache it is read when it is first asked for."""
+        return self.graph.model
 
     @property
     def attestation(self) -> dict[str, Any]:

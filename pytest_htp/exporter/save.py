@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
@@ -13,6 +12,8 @@ import onnx
 import onnx_ir as ir
 
 from pytest_htp.errors import HTPUsageError
+from pytest_htp.exporter.graph import STRUCTURE_ONLY
+from pytest_htp.exporter.result import HTPExport
 
 # Above this, weights go beside the graph: serializing them into the protobuf would copy them twice, and protobuf ends
 # at 2 GiB anyway.
@@ -20,7 +21,6 @@ EXTERNAL_DATA_BYTES = 32 * 2**20
 PROTOBUF_BYTES = 2 * 2**30  # https://protobuf.dev/programming-guides/proto-limits/
 # Initializers up to this size are part of the structure (axes, scales); onnx-ir keeps smaller ones in the file as well.
 STRUCTURE_BYTES = 8192
-STRUCTURE_ONLY = "pytest-htp.structure_only"
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def save_model(
     try:
         staged = staging / path.name
         if structure_only:
-            _save_structure(model, staged, parameters)
+            staged.write_bytes(_structure(model, parameters))
         else:
             total = sum(
                 value.const_value.nbytes
@@ -84,14 +84,13 @@ def save_model(
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def remove_model(path: Path) -> None:
-    """Remove a saved model and its weights; missing files are fine."""
-    for file in (path, path.with_name(f"{path.name}.data")):
-        with suppress(OSError):
-            file.unlink()
+def structures(export: HTPExport) -> dict[str, bytes]:
+    """File name → graph without weights, of the export and its stages."""
+    parameters = set(export.parameters)
+    return {made.onnx_path.name: _structure(made.program, parameters) for made in (export, *export.stages.values())}
 
 
-def _save_structure(model: ir.Model, path: Path, parameters: set[str]) -> None:
+def _structure(model: ir.Model, parameters: set[str]) -> bytes:
     replaced: list[tuple[ir.Value, ir.TensorProtocol]] = []
     before = model.metadata_props.get(STRUCTURE_ONLY)
     try:
@@ -107,7 +106,8 @@ def _save_structure(model: ir.Model, path: Path, parameters: set[str]) -> None:
                 )
                 value.const_value = ir.TensorProtoTensor(described)
         model.metadata_props[STRUCTURE_ONLY] = "true"
-        path.write_bytes(ir.to_proto(model).SerializeToString())
+        content: bytes = ir.to_proto(model).SerializeToString()
+        return content
     finally:
         for value, tensor in replaced:
             value.const_value = tensor

@@ -22,14 +22,15 @@ from pytest_htp.carry.values import Samples, equal_values
 from pytest_htp.describe.build import describe_graph
 from pytest_htp.errors import HTPUsageError
 from pytest_htp.exporter.exported import Exported
+from pytest_htp.exporter.graph import Graph, remove_model
 from pytest_htp.exporter.result import HTPStage
-from pytest_htp.exporter.save import remove_model, save_model
+from pytest_htp.exporter.save import save_model
 from pytest_htp.exporter.twin import values_in_twin
 from pytest_htp.format.record import ParityRow, StageRecord
 from pytest_htp.format.serialize import dict_of
-from pytest_htp.parity import ParityResult
 from pytest_htp.parity.feeds import match_inputs
 from pytest_htp.parity.refusals import RuntimeRefused
+from pytest_htp.parity.result import ParityResult
 from pytest_htp.quality import Quality, QualityRequest, StageMeasurement, measure_quality, measure_stage
 from pytest_htp.stages import Stage, StageFailure, run_stage
 from pytest_htp.stages.portable import portable_model
@@ -160,7 +161,7 @@ def _one(
         coverage=tagging.coverage,
         parity=parity,
         record=dict_of(record),
-        program=program,
+        graph=Graph(program),
         seconds=run.seconds,
         nodes=tagging.details,
         quality=quality.modules,

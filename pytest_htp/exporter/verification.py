@@ -17,14 +17,9 @@ from pytest_htp.exporter.twin import values_in_twin
 from pytest_htp.format.paths import expand_pattern
 from pytest_htp.format.record import ModelRow, Record
 from pytest_htp.format.serialize import dict_of
-from pytest_htp.parity import (
-    InputSet,
-    ParityResult,
-    derived_sets,
-    given_sets,
-    measure_parity,
-    parity_unavailable,
-)
+from pytest_htp.parity.further import derived_sets, given_sets
+from pytest_htp.parity.measure import measure_parity, parity_unavailable
+from pytest_htp.parity.result import InputSet, ParityResult
 from pytest_htp.quality import Quality, StageMeasurement, measure_quality, measure_stage
 from pytest_htp.targets import HTPTarget
 from pytest_htp.targets.run import compile_targets

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 import torch
 
-from pytest_htp.parity import ParityRequest, ParityResult, measure_parity
 from pytest_htp.parity.differences import extremes
 from pytest_htp.parity.feeds import match_outputs
 from pytest_htp.parity.flow import Flow, Placement
+from pytest_htp.parity.measure import measure_parity
 from pytest_htp.parity.reasons import ABSENT, BODY, STORED, UNLIKE
 from pytest_htp.parity.references import References
+from pytest_htp.parity.result import ParityRequest, ParityResult
 from pytest_htp.quality.coarse import attested_coarsely
 from pytest_htp.quality.meter import Meter
 from pytest_htp.quality.modules import NO_NUMBERS, ModuleNumbers

@@ -14,7 +14,7 @@ from pytest_htp.text import inert
 if TYPE_CHECKING:
     from torch import nn
 
-    from pytest_htp.exporter import HTPExport
+    from pytest_htp.exporter.result import HTPExport
     from pytest_htp.format.record import Record
     from pytest_htp.report.result import ExportResult
     from pytest_htp.targets import Target

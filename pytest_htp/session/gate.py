@@ -30,8 +30,8 @@ from pytest_htp.session.results import Row, failed_row, made_row, missing_row, r
 from pytest_htp.session.settings import ExportSettings
 
 if TYPE_CHECKING:
-    from pytest_htp.exporter import HTPExport
     from pytest_htp.exporter.keywords import FixtureKeywords
+    from pytest_htp.exporter.result import HTPExport
     from pytest_htp.session.run import HtpRun
     from pytest_htp.session.sharing import Made
 
@@ -288,7 +288,7 @@ class HtpExportFixture:
             before,
             found,
             baseline=self._store.shown_path(export_name) if baseline else None,
-            artifacts=self._artifacts(export_name, export.onnx_path, export, to_store),
+            artifacts=self._artifacts(export_name, export.onnx_path, made.structures, to_store),
             commands=commands,
         )
         position = len(self._exports.results)
@@ -305,9 +305,13 @@ class HtpExportFixture:
             self._exports.on_pass.append(lambda: self._store.confirm(export_name))
 
     def _artifacts(
-        self, export_name: str, output_path: Path, export: HTPExport | None = None, to_store: Record | None = None
+        self,
+        export_name: str,
+        output_path: Path,
+        structures: Mapping[str, bytes] | None = None,
+        to_store: Record | None = None,
     ) -> str | None:
-        return self._run.keep_artifacts(nodeid_of(self._item), export_name, output_path, export, to_store)
+        return self._run.keep_artifacts(nodeid_of(self._item), export_name, output_path, structures or {}, to_store)
 
     def _report_shown(self) -> str | None:
         """The report's page as typed where the run was started; None without a report."""

@@ -9,7 +9,7 @@ from pytest_htp.errors import HTPUsageError
 
 if TYPE_CHECKING:
     from pytest_htp.capture.generation import Components
-    from pytest_htp.exporter import HTPExport
+    from pytest_htp.exporter.result import HTPExport
 
 
 class GenerationExports(dict[str, "HTPExport"]):

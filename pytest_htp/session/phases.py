@@ -112,7 +112,7 @@ def close(item: pytest.Item) -> None:
     """After the test and its fixtures: remove what it left on disk."""
     exports = _exports(item)
     if exports is not None and exports.saved:
-        from pytest_htp.exporter.save import remove_model
+        from pytest_htp.exporter.graph import remove_model
 
         for path in exports.saved:
             remove_model(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -23,10 +24,9 @@ if TYPE_CHECKING:
     from pytest_htp.cache.request import Request
     from pytest_htp.capture.hierarchy import NamingRule
     from pytest_htp.capture.models import ResolvedModel
-    from pytest_htp.exporter import HTPExport
     from pytest_htp.exporter.options import ExportOptions
     from pytest_htp.format.record import Record
-    from pytest_htp.monitor import LiveProgress
+    from pytest_htp.monitor.live import LiveProgress
 
 _KEY = pytest.StashKey["HtpRun"]()
 
@@ -55,28 +55,37 @@ class HtpRun:
         self, item: pytest.Item, export_name: str, model: object, inputs: object, options: dict[str, Any], folder: Path
     ) -> Made:
         """Export, or share what an identical request of this session gave, or take it from the cache."""
-        from pytest_htp.exporter import HTPExporter
+        from pytest_htp.exporter.options import ExportOptions
 
         extensions = Extensions(item)
         rule = extensions.module_name()
         if "targets" in options:
             options = {**options, "targets": extensions.targets(options["targets"])}
-        exporter = HTPExporter(progress=self._live(), module_name=rule, **options)
-        resolved = self._resolve(model, exporter.options)
+        chosen = ExportOptions.from_mapping(options)
+        chosen.require()
+        resolved = self._resolve(model, chosen)
         if resolved is not None and inputs is None:
             inputs = extensions.inputs(resolved.module)
-        request, note = self._request(resolved, inputs, exporter.options, rule)
+        request, note = self._request(resolved, inputs, chosen, rule)
         if request is not None and not self.settings.cache_verify:
             shared = self._shared.find(request.key, folder)
             if shared is not None:
                 return replace(shared, note="")
-            cached = self.cache.find(request, folder) if self.cache is not None else None
-            if cached is not None:
-                return self._keep(request, Made(cached, cached=True, note="hit"), item, export_name)
-        export = exporter.export(resolved if resolved is not None else model, inputs, folder / "model.onnx")
+            kept = self.cache.find(request, folder) if self.cache is not None else None
+            if kept is not None:
+                made = Made(kept.export, cached=True, note="hit", structures=kept.structures)
+                return self._keep(request, made, item, export_name)
+        from pytest_htp.exporter.exporter import export_model  # with onnx-ir and sympy: a second
+        from pytest_htp.exporter.save import structures
+
+        source = resolved if resolved is not None else model
+        path = folder / "model.onnx"
+        export = export_model(source, inputs, path, chosen, progress=self._live(), module_name=rule)
+        wanted = self.cache is not None or self.settings.report_dir is not None
+        made = Made(export, structures=structures(export) if wanted else {})
         if request is None:
-            return Made(export, note=note if self.cache is not None else "")
-        return self._keep(request, Made(export), item, export_name)
+            return replace(made, note=note if self.cache is not None else "")
+        return self._keep(request, made, item, export_name)
 
     def _keep(self, request: Request, made: Made, item: pytest.Item, export_name: str) -> Made:
         """For the next ones that ask for the same, in this session and in later ones."""
@@ -89,7 +98,7 @@ class HtpRun:
                     note=self.cache.explain(who, request),
                     contradiction=self.cache.contradiction(request, made.export) if self.settings.cache_verify else "",
                 )
-                self.cache.add(request, made.export)
+                self.cache.add(request, made.export, made.structures)
             self.cache.remember(who, request)
         if not made.cached:  # what is in the cache is read from there again
             self._shared.add(request.key, made, nodeid)
@@ -146,7 +155,7 @@ class HtpRun:
         terminal = terminal_of(self.config)
         if terminal is None:
             return None
-        from pytest_htp.monitor import LiveProgress
+        from pytest_htp.monitor.live import LiveProgress
 
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")
         writer = getattr(reporter, "_tw", None)
@@ -166,13 +175,13 @@ class HtpRun:
         nodeid: str,
         export_name: str,
         output_path: Path,
-        export: HTPExport | None,
+        structures: Mapping[str, bytes],
         to_store: Record | None,
     ) -> str | None:
-        """Put an export's files, without weights, and the baseline it would have where the report will be made of them.
+        """Put an export's graphs without weights and the baseline it would have where the report will be made of them.
 
-        Of one that failed (``export`` None) that is what its monitor wrote beside ``output_path``; ``to_store`` is the
-        record that an update would store.
+        What its monitor wrote beside ``output_path`` joins them, and is all there is of one that failed; ``to_store``
+        is the record that an update would store.
 
         Returns:
             The folder as it will be called in the report; None where no report was asked for, or its folder can't be
@@ -181,8 +190,7 @@ class HtpRun:
         if self.settings.report_dir is None:
             return None
         from pytest_htp.baseline.naming import artifact_stem
-        from pytest_htp.exporter.save import save_model
-        from pytest_htp.format.atomic import write_text
+        from pytest_htp.format.atomic import AtomicFiles
         from pytest_htp.format.serialize import dumps
         from pytest_htp.session.artifacts import staging_folder
 
@@ -192,12 +200,12 @@ class HtpRun:
             folder.mkdir(parents=True, exist_ok=True)
             for source in output_path.parent.glob("*_htp_*"):
                 copyfile(source, folder / source.name)
-            if export is not None and to_store is not None:
-                parameters = set(export.parameters)
-                save_model(export.program, folder / "model.onnx", structure_only=True, parameters=parameters)
-                for stage in export.stages.values():
-                    save_model(stage.program, folder / stage.onnx_path.name, structure_only=True, parameters=parameters)
-                write_text(folder / "baseline.json", dumps(to_store))
+            with AtomicFiles(durable=False) as files:
+                for name, content in structures.items():
+                    files.stage(folder / name, [content])
+                if to_store is not None:
+                    files.stage(folder / "baseline.json", [dumps(to_store)])
+                files.commit()
         except OSError as error:
             self.unkept = (
                 f"the exports' files can't be written to {self.settings.report_dir}: {error.strerror or error}; "

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from shutil import copyfile
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from pytest_htp.errors import HTPUsageError
 
 if TYPE_CHECKING:
-    from pytest_htp.exporter import HTPExport
+    from pytest_htp.exporter.result import HTPExport
 
 # Finished exports keep their graph, and with it the model's weights, alive: a session of forty models must
 # not keep forty.
@@ -28,6 +29,7 @@ class Made:
         shared_with: node id of the test that made it, None where this one did.
         cached: it was taken from the cache, by this test or the one it shares with.
         note: what the cache says of it: ``hit``, ``miss: net.py changed``; empty without a cache.
+        structures: file name → graph without weights; empty where nobody wants them.
         contradiction: how the cache's entry differs; empty where it was not asked or agrees.
     """
 
@@ -35,6 +37,7 @@ class Made:
     shared_with: str | None = None
     cached: bool = False
     note: str = ""
+    structures: Mapping[str, bytes] = field(default_factory=dict)
     contradiction: str = ""
 
 

@@ -34,6 +34,28 @@ def test_an_entry_comes_back(store: Store) -> None:
     assert store.read("last", KEY) is None, "kinds are apart"
 
 
+@pytest.mark.parametrize("name", ["export", 'with "quotes"', "with \\ and ü", "\udcff"])
+def test_an_entry_is_read_for_another_folder(store: Store, tmp_path: Path, name: str) -> None:
+    made, here = tmp_path / name, tmp_path / f"here {name}"
+    value = {str(made): [f"{made}/model.onnx", "\\u0000folder\\u0000"]}
+    store.write("entries", KEY, {"export": value}, made)
+    content = entry_file(tmp_path).read_text("utf-8")
+    assert str(tmp_path) not in content
+    found = store.read("entries", KEY, here)
+    assert found == {"export": {str(here): [f"{here}/model.onnx", "\\u0000folder\\u0000"]}, "key": KEY}
+
+
+def test_what_is_there_already_is_not_written_again(store: Store, tmp_path: Path) -> None:
+    store.write("entries", KEY, {"text": "one"})
+    written = entry_file(tmp_path).stat()
+    os.utime(entry_file(tmp_path), (1, 1))
+    store.write("entries", KEY, {"text": "one"})
+    again = entry_file(tmp_path).stat()
+    assert (again.st_ino, again.st_mtime > 1) == (written.st_ino, True), "but it was used just now"
+    store.write("entries", KEY, {"text": "two"})
+    assert store.read("entries", KEY) == {"text": "two", "key": KEY}
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -74,7 +96,7 @@ def test_a_file_comes_back_by_content(content: bytes, tmp_path_factory: pytest.T
     (folder / "in").write_bytes(content)
     described = store.add_file(folder / "in")
     assert described == [hashlib.sha256(content).hexdigest(), len(content)]
-    assert store.add_file(folder / "other", content) == described
+    assert store.add_file(content) == described
     store.copy_file(described, folder / "deep" / "out")
     assert (folder / "deep" / "out").read_bytes() == content
 
@@ -86,6 +108,8 @@ def test_a_file_that_is_damaged_or_gone_is_told(store: Store, tmp_path: Path) ->
     kept.write_bytes(b"weighty")
     with pytest.raises(Broken, match="is damaged"):
         store.copy_file(described, tmp_path / "out")
+    store.add_file(tmp_path / "in")
+    store.copy_file(described, tmp_path / "out")
     kept.unlink()
     with pytest.raises(Broken, match="can't be read"):
         store.copy_file(described, tmp_path / "out")
@@ -115,12 +139,12 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
     store = Store(tmp_path / "cache", 1000)
     described = []
     for number in range(3):
-        described.append(store.add_file(tmp_path / "none", bytes([number]) * 300))
+        described.append(store.add_file(bytes([number]) * 300))
         kept = tmp_path / "cache" / "1" / "files" / described[-1][0][:2] / described[-1][0]
         os.utime(kept, (number, number))
     store.copy_file(described[0], tmp_path / "out")  # used just now
     again = Store(tmp_path / "cache", 1000)
-    again.add_file(tmp_path / "none", b"x" * 300)
+    again.add_file(b"x" * 300)
     files = [path for path in (tmp_path / "cache" / "1" / "files").rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= 1000
     again.copy_file(described[0], tmp_path / "out")
@@ -131,7 +155,7 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
 def test_what_is_larger_than_the_whole_cache_is_refused(tmp_path: Path) -> None:
     store = Store(tmp_path / "cache", 10)
     with pytest.raises(HTPUsageError, match="larger than the whole cache"):
-        store.add_file(tmp_path / "none", b"x" * 11)
+        store.add_file(b"x" * 11)
 
 
 def test_nothing_half_written_is_left(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

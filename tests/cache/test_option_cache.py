@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import onnx
 import pytest
 from htp_examples import NET, project
 
+from pytest_htp.cache.store import Store
 from pytest_htp.testing import Example, Run
 
 TEST = """
@@ -63,9 +65,37 @@ def test_nothing_changed(example: Example) -> None:
     assert "2 exports: 2 unchanged (2 cached)" in run.stdout
     assert "Taken from the cache." in example.read("htp-report/index.html")
     assert "cached" in example.read("htp-report/summary.md")
-    assert (
-        example.folder / run.exports[0]["artifacts"].replace("exports", "htp-report/exports") / "model.onnx"
-    ).is_file()
+
+
+def test_the_report_gets_the_files_of_the_run_that_filled_the_cache(example: Example, filled: dict[str, bytes]) -> None:
+    run = example.run_pytest("--htp-cache", outcomes={"passed": 2})
+    for export in run.exports:
+        for name in ("model.onnx", "baseline.json", "model_htp_metadata.json"):
+            file = f"htp-report/{export['artifacts']}/{name}"
+            assert example.folder.joinpath(file).read_bytes() == filled[file]
+    graph = onnx.load(example.folder / "htp-report" / run.exports[0]["artifacts"] / "model.onnx").graph
+    assert not any(tensor.raw_data for tensor in graph.initializer if tensor.name.endswith("weight"))
+
+
+def test_the_exporter_is_not_imported_for_what_is_in_the_cache(tmp_path: Path) -> None:
+    heavy = [
+        "onnx_ir",
+        "sympy",
+        "pytest_htp.exporter.exporter",
+        "pytest_htp.exporter.save",
+        "pytest_htp.monitor.monitor",
+    ]
+    conftest = f"""
+import sys
+def pytest_unconfigure():
+    print("imported:", [name for name in {heavy} if name in sys.modules])
+"""
+    example = project(tmp_path, conftest=conftest)
+    run = example.run_pytest("--snapshot-update", "--htp-cache", subprocess=True, outcomes={"passed": 1})
+    assert f"imported: {heavy}" in run.stdout
+    run = example.run_pytest("--htp-cache", subprocess=True, outcomes={"passed": 1})
+    assert set(cached(run).values()) == {True}
+    assert "imported: []" in run.stdout
 
 
 def test_comments_and_other_functions_change_nothing(example: Example) -> None:
@@ -147,7 +177,9 @@ def test_verify_fails_where_the_cache_tells_another_story(example: Example) -> N
     assert {export["outcome"] for export in run.exports} == {"failed"}
 
 
-@pytest.mark.parametrize("damage", ["cut", "json", "foreign", "lost", "traversal", "fields", "edition"])
+@pytest.mark.parametrize(
+    "damage", ["cut", "json", "foreign", "lost", "traversal", "fields", "structures", "graph", "edition"]
+)
 def test_what_is_damaged_is_a_miss_with_one_line(example: Example, damage: str) -> None:
     store = example.folder / ".htp-cache/1"
     for entry in (store / "entries").rglob("*.json"):
@@ -160,6 +192,11 @@ def test_what_is_damaged_is_a_miss_with_one_line(example: Example, damage: str) 
             entry.write_text(json.dumps({**value, "files": {"../../x": next(iter(value["files"].values()))}}))
         elif damage == "fields":
             entry.write_text(json.dumps({**value, "export": {**value["export"], "surprise": 1}}))
+        elif damage == "structures":
+            entry.write_text(json.dumps({**value, "structures": {}}))
+        elif damage == "graph":
+            kept = Store(store.parent, 10**9).add_file(b"no protobuf")
+            entry.write_text(json.dumps({**value, "files": {**value["files"], "model.onnx": kept}}))
     for file in (store / "files").rglob("*/*"):
         if damage == "cut":
             file.write_bytes(file.read_bytes()[:-1])

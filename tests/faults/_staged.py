@@ -17,7 +17,7 @@ from pytest_htp import HTPExporter, Stage
 from pytest_htp.exporter import verification
 from pytest_htp.exporter.exported import Exported
 from pytest_htp.exporter.staging import StagesResult, run_stages
-from pytest_htp.parity import ParityResult
+from pytest_htp.parity.result import ParityResult
 from tests.faults._models import built
 
 Record = dict[str, Any]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pytest_htp import HTPExportMonitor, HTPExportStep
-from pytest_htp.monitor import LiveProgress
+from pytest_htp.monitor.live import LiveProgress
 
 
 class Terminal:

@@ -20,7 +20,7 @@ from pytest_htp import (
     ModuleInfo,
     StepAwareWriter,
 )
-from pytest_htp.monitor import handles
+from pytest_htp.monitor.writer import handles
 
 NAMES = {"metadata": "model_htp_metadata.json", "report": "model_htp_export_report.txt",
          "console": "model_htp_console.log"}  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pytest_htp import HTPExportMonitor
-from pytest_htp.monitor import MonitorConfig
+from pytest_htp.monitor.config import MonitorConfig
 
 KNOWN = ("max_tree_depth", "max_display_nodes", "style_numbers", "batch_console", "enable_cache")
 

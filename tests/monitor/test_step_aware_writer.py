@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_htp import HTPExportData, HTPExportStep, StepAwareWriter
-from pytest_htp.monitor import handles
+from pytest_htp.monitor.writer import handles
 
 
 class Base(StepAwareWriter):

@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks.faults import Fault, faults
 from benchmarks.parity_zoo import prepare
-from pytest_htp.parity import ParityRequest
+from pytest_htp.parity.result import ParityRequest
 from pytest_htp.tagging.facts import NodeFacts
 
 Prepare = Callable[..., ParityRequest]

@@ -8,11 +8,11 @@ import pytest
 from htp_prepared import Prepare, facts_at, tagged
 
 from pytest_htp import HTPExporter
-from pytest_htp.parity import ParityRequest, measure_parity
 from pytest_htp.parity.attestation import attest
 from pytest_htp.parity.flow import Placement
-from pytest_htp.parity.measure import examine
+from pytest_htp.parity.measure import examine, measure_parity
 from pytest_htp.parity.reasons import REASONS
+from pytest_htp.parity.result import ParityRequest
 from pytest_htp.tagging.facts import NodeFacts
 
 

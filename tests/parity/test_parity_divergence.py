@@ -14,8 +14,9 @@ from torch import nn
 from benchmarks.faults import large_faults
 from pytest_htp import HTPExporter
 from pytest_htp.capture.hierarchy import watch_forward
-from pytest_htp.parity import ParityRequest, measure_parity
 from pytest_htp.parity.divergence import GROWTH
+from pytest_htp.parity.measure import measure_parity
+from pytest_htp.parity.result import ParityRequest
 from pytest_htp.tagging.coverage import Evidence
 from pytest_htp.tagging.tagger import tag_graph
 

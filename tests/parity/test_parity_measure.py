@@ -14,9 +14,9 @@ from torch import nn
 
 from pytest_htp import HTPExporter
 from pytest_htp.errors import HTPUsageError
-from pytest_htp.parity import InputSet, measure_parity
 from pytest_htp.parity.feeds import match_inputs
-from pytest_htp.parity.measure import random_nodes
+from pytest_htp.parity.measure import measure_parity, random_nodes
+from pytest_htp.parity.result import InputSet
 from pytest_htp.parity.session import RuntimeRefused
 from pytest_htp.tagging.tagger import tag_graph
 

@@ -6,7 +6,7 @@ import json
 import math
 
 from pytest_htp.format.record import AttestationRow, OutputParityRow, ParityRow, UnmatchedRow
-from pytest_htp.parity import Difference, Divergence, ParityResult
+from pytest_htp.parity.result import Difference, Divergence, ParityResult
 
 
 def result(**changes: object) -> ParityResult:

@@ -16,8 +16,9 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from benchmarks.parity_zoo import prepare
 from pytest_htp.carry import carry
-from pytest_htp.parity import ParityRequest, measure_parity
 from pytest_htp.parity.feeds import match_inputs
+from pytest_htp.parity.measure import measure_parity
+from pytest_htp.parity.result import ParityRequest
 from pytest_htp.quality import QualityRequest
 
 Staged = Callable[[str, str], QualityRequest]

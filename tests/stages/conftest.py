@@ -12,7 +12,7 @@ from htp_staged import PIPELINES, handed_on, make, run_on
 from pytest_htp import HTPExport, HTPExporter
 from pytest_htp.exporter.exported import Exported
 from pytest_htp.exporter.staging import StagesResult
-from pytest_htp.parity import ParityResult
+from pytest_htp.parity.result import ParityResult
 
 
 @pytest.fixture(scope="session")

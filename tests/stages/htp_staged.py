@@ -16,7 +16,7 @@ from pytest_htp import HTPExporter
 from pytest_htp.exporter import verification
 from pytest_htp.exporter.exported import Exported
 from pytest_htp.exporter.staging import StagesResult, run_stages
-from pytest_htp.parity import ParityResult
+from pytest_htp.parity.result import ParityResult
 
 PIPELINES = {
     "optimized": ["ort:basic", "ort:extended", "ort:all"],

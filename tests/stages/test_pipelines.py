@@ -16,7 +16,7 @@ from pytest_htp.exporter.exported import Exported
 from pytest_htp.exporter.staging import StagesResult
 from pytest_htp.format.read import record_of
 from pytest_htp.format.serialize import dumps
-from pytest_htp.parity import ParityResult
+from pytest_htp.parity.result import ParityResult
 from pytest_htp.tagging.read import read_tagging
 
 Pipelines = dict[str, StagesResult]

@@ -16,7 +16,7 @@ from htp_staged import make
 
 from pytest_htp import HTPExporter, HTPUsageError, Stage, compare_exports
 from pytest_htp.exporter.staging import StagesResult, summary
-from pytest_htp.parity import ParityResult
+from pytest_htp.parity.result import ParityResult
 
 Staged = Callable[..., StagesResult]
 

@@ -13,10 +13,10 @@ from torch import nn
 from pytest_htp import HTPExporter, Stage
 from pytest_htp.exporter.exported import Exported
 from pytest_htp.exporter.staging import StagesResult
-from pytest_htp.parity import ParityResult
 from pytest_htp.parity.attestation import attest
 from pytest_htp.parity.flow import Placement
 from pytest_htp.parity.measure import examine
+from pytest_htp.parity.result import ParityResult
 from pytest_htp.tagging.coverage import Evidence
 
 
