@@ -12,7 +12,18 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import chain, islice
 from operator import attrgetter
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import (
+    BuiltinFunctionType,
+    CodeType,
+    FunctionType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    MethodDescriptorType,
+    MethodType,
+    ModuleType,
+    NoneType,
+    WrapperDescriptorType,
+)
 from typing import Any
 
 import torch
@@ -29,6 +40,9 @@ _COMPILED = "__compiled_fn_"  # what dynamo compiled has such a name, in the mod
 _NOT_RUN = (_COMPILES, "torch.distributed.", "torch.optim.", "torch.utils.data.", "torch.package.", "torch.testing.",
             "torch.return_types", "torch.profiler.")  # fmt: skip
 _DEEPEST = 3  # a registry that is an object, its table, and what stands in the table under one name
+# Of Python's own: neither somebody's code nor what leads to it. More than half of all values.
+_NO_CODE = frozenset((str, NoneType, bool, int, float, bytes, ModuleType, BuiltinFunctionType, MethodDescriptorType,
+                      GetSetDescriptorType, MemberDescriptorType, WrapperDescriptorType))  # fmt: skip
 _CODE_OF = attrgetter("__code__")
 _OF_OLD_TENSORS = type(torch.FloatTensor)  # ``torch.cuda.FloatTensor`` and forty more: no tensor is an instance of one
 _BATCH = 128  # namespaces; benchmarks: 64 to 512 take two thirds of what all at once takes
@@ -58,8 +72,9 @@ class _Namespace:
 
     @classmethod
     def of(cls, name: str, owner: object) -> _Namespace:
-        names, live = _names(owner), _live(owner)
+        live = _live(owner)
         values = [*live]
+        names = [(key, value) for key, value in _names(owner) if type(value) not in _NO_CODE]
         functions = [value for value in map(_function_of, values) if type(value) is FunctionType]
         foreign, inner = list(_foreign(name, owner, names)), list(_inner(name, owner, names))
         return cls(name, owner, live, values, functions, [*map(_CODE_OF, functions)], foreign, inner)
@@ -167,8 +182,10 @@ def _live(owner: object) -> Collection[object]:
 
 def _label(key: object) -> str:
     """A key's name, the same in every process."""
+    if type(key) is str:
+        return key
     name = getattr(key, "__qualname__", None)
-    return key if type(key) is str else name if isinstance(name, str) else str(key)
+    return name if isinstance(name, str) else str(key)
 
 
 def _same(now: Sequence[object], before: Sequence[object]) -> bool:
@@ -231,10 +248,10 @@ def _foreign(name: str, owner: object, names: list[tuple[str, object]]) -> Itera
     if isinstance(owner, ModuleType):
         yield from ((f"{name}.{key}", value) for key, value in changed_constants(owner))
     for key, value in names:
-        if key.startswith(_COMPILED):
-            continue
         inner = _function_of(value)
-        if _is_foreign(inner) and not _is_of_its_class(inner, key, vars(owner) if isinstance(owner, type) else {}):
+        if not _is_foreign(inner) or key.startswith(_COMPILED):
+            continue
+        if not _is_of_its_class(inner, key, vars(owner) if isinstance(owner, type) else {}):
             # A class made from text may say that it is the library's: recognised by what is in it.
             yield f"{name}.{key}", _identity(inner)
 
@@ -259,6 +276,8 @@ def _is_foreign(value: Any) -> bool:
             if _is_foreign_code(value):
                 return True
             value = vars(value).get("__wrapped__")
+            if value is None:
+                return False
         elif kind is partial:
             value = value.func
         elif kind is MethodType:
@@ -290,13 +309,8 @@ def _is_made_from_text(value: object) -> bool:
     if not issubclass(type(value), type) or str(value.__module__).startswith(_COMPILES):
         return False
     names = vars(value)
-    return any(
-        type(each) is FunctionType
-        and is_generated(each)
-        and _is_foreign_code(each)
-        and not _is_of_its_class(each, name, names)
-        for name, each in list(names.items())
-    )
+    functions = [(name, each) for name, each in names.items() if type(each) is FunctionType and is_generated(each)]
+    return any(_is_foreign_code(each) and not _is_of_its_class(each, name, names) for name, each in functions)
 
 
 def _is_of_its_class(value: object, name: str, names: Mapping[str, object]) -> bool:
