@@ -6,6 +6,7 @@ import dis
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from types import CodeType
 
 _LOADS = ("LOAD_GLOBAL", "LOAD_NAME")
@@ -17,23 +18,58 @@ _COMPUTES = ("BUILD_STRING", "FORMAT_VALUE", "FORMAT_SIMPLE", "BINARY_OP")
 _MANY = 65_536
 
 
-@dataclass(frozen=True)
 class Code:
-    """What one function says, its inner functions included.
+    """What one function says, its inner functions included; each is read when it is asked for."""
+
+    def __init__(self, code: CodeType) -> None:
+        self._code = code
+
+    @cached_property
+    def digest(self) -> str:
+        """Of operations, constants and names. Lines and docstrings' places are not in it: comments change nothing."""
+        parts: list[object] = []
+        for each in nested(self._code):
+            parts.append(
+                (each.co_name, each.co_code.hex(), each.co_names, each.co_varnames, each.co_freevars, each.co_flags)
+            )
+            parts.append(
+                (each.co_argcount, each.co_posonlyargcount, each.co_kwonlyargcount, each.co_exceptiontable.hex())
+            )
+            parts.append([_constant(constant) for constant in each.co_consts])
+        return hashlib.sha256(repr(parts).encode("utf-8", "backslashreplace")).hexdigest()
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """Every name that is read of anything."""
+        return frozenset(name for each in nested(self._code) for name in each.co_names)
+
+    @cached_property
+    def reads(self) -> Reads:
+        """What it reads from outside of itself."""
+        chains: dict[tuple[str, ...], None] = {}
+        imports: dict[tuple[str, str, int], None] = {}
+        variables: set[str | None] = set()
+        for each in nested(self._code):
+            instructions = [found for found in dis.get_instructions(each) if found.opname not in _IN_BETWEEN]
+            _read_names(instructions, chains, imports)
+            variables.update(_variables(instructions))
+        known = frozenset(name for name in variables if name is not None)
+        return Reads(tuple(chains), tuple(imports), known, None in variables)
+
+
+@dataclass(frozen=True)
+class Reads:
+    """What a function reads from outside of itself.
 
     Attributes:
-        digest: of operations, constants and names. Lines and docstrings' places are not in it: comments change nothing.
         chains: ``("torch", "nn", "functional", "gelu")`` for each global that is read, with the attributes read of it.
         imports: ``("package.module", "name", level)`` for imports inside of the function; the name is ``""`` for the
             module, the level that of a relative import.
-        names: every name that is read of anything.
         variables: of the environment that are read by their names. computed: whether others are, by computed ones.
     """
 
-    digest: str
     chains: tuple[tuple[str, ...], ...]
     imports: tuple[tuple[str, str, int], ...]
-    names: frozenset[str]
     variables: frozenset[str]
     computed: bool
 
@@ -42,33 +78,13 @@ _READ: dict[int, tuple[CodeType, Code]] = {}
 
 
 def read_code(code: CodeType) -> Code:
-    """Read a code object, once: it is immutable, and kept, so that its identity remains its own."""
+    """What a code object says. It is immutable, and kept, so that its identity remains its own."""
     known = _READ.get(id(code))
     if known is None:
         if len(_READ) >= _MANY:
             _READ.clear()
-        known = _READ[id(code)] = code, _read(code)
+        known = _READ[id(code)] = code, Code(code)
     return known[1]
-
-
-def _read(code: CodeType) -> Code:
-    chains: dict[tuple[str, ...], None] = {}
-    imports: dict[tuple[str, str, int], None] = {}
-    variables: dict[str | None, None] = {}
-    parts: list[object] = []
-    for each in nested(code):
-        parts.append(
-            (each.co_name, each.co_code.hex(), each.co_names, each.co_varnames, each.co_freevars, each.co_flags)
-        )
-        parts.append((each.co_argcount, each.co_posonlyargcount, each.co_kwonlyargcount, each.co_exceptiontable.hex()))
-        parts.append([_constant(constant) for constant in each.co_consts])
-        instructions = [found for found in dis.get_instructions(each) if found.opname not in _IN_BETWEEN]
-        _read_names(instructions, chains, imports)
-        variables |= dict.fromkeys(_variables(instructions))
-    digest = hashlib.sha256(repr(parts).encode("utf-8", "backslashreplace")).hexdigest()
-    names = frozenset(name for each in nested(code) for name in each.co_names)
-    known = frozenset(name for name in variables if name is not None)
-    return Code(digest, tuple(chains), tuple(imports), names, known, None in variables)
 
 
 def nested(code: CodeType) -> Iterator[CodeType]:

@@ -6,8 +6,6 @@ import types
 from collections.abc import Iterator
 from contextlib import suppress
 
-from pytest_htp.cache.bytecode import Code
-
 
 def resolve(chain: tuple[str, ...], value: object) -> tuple[str, object]:
     """What a chain of attributes of modules leads to, with its full name; stops at what is no module."""
@@ -31,15 +29,6 @@ def public(dotted: str, value: object) -> str:
     module = getattr(value, "__module__", None)
     name = getattr(value, "__qualname__", None)
     return f"{module}.{name}" if isinstance(module, str) and isinstance(name, str) else ""
-
-
-def names(code: Code) -> Iterator[str]:
-    """Every name that code mentions: of chains of attributes, of imports, and others."""
-    for chain in code.chains:
-        yield from chain
-    for _, name, _ in code.imports:
-        yield name
-    yield from code.names
 
 
 def cell_content(cell: types.CellType) -> object:

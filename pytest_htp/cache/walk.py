@@ -38,7 +38,7 @@ from pytest_htp.cache.leaves import (
     relative_to_root,
 )
 from pytest_htp.cache.libraries import Libraries, member_names
-from pytest_htp.cache.names import attributes_of, cell_content, names, public, resolve
+from pytest_htp.cache.names import attributes_of, cell_content, public, resolve
 from pytest_htp.cache.operators import describe_operator
 from pytest_htp.cache.parts import LRU_CACHE, keeps_more, kept_by, parts_of
 from pytest_htp.cache.places import Place, file_name, is_generated, is_installed, made_by_library, place_of
@@ -283,9 +283,9 @@ class Walk:
             return digest
         label = f"{function.__qualname__} in {file_name(function.__code__.co_filename)}"
         self._by_identity[id(function)] = function
-        doubts = ["reads environment variables by computed names"] if code.computed else []
-        reads = frozenset(names(code))
-        self._functions[id(function)] = Function(label, {function.__name__}, reads, code.variables, doubts)
+        variables, computed = code.reads.variables, code.reads.computed
+        doubts = ["reads environment variables by computed names"] if computed else []
+        self._functions[id(function)] = Function(label, {function.__name__}, code.names, variables, doubts)
         return digest
 
     def _parts_of(self, function: types.FunctionType, code: str, *, strict: bool) -> list[object]:
@@ -395,7 +395,7 @@ class Walk:
                 self._function(method, name=name)
         builtins = scope.get("__builtins__", {})
         builtins = builtins if isinstance(builtins, dict) else vars(builtins)
-        chains: Iterable[tuple[str, ...]] = code.chains
+        chains: Iterable[tuple[str, ...]] = code.reads.chains
         if known is None:  # what one function of a library finds in its module, the others do, too
             before = self._resolved.setdefault(id(scope), set())
             chains = [chain for chain in chains if chain not in before]
@@ -421,9 +421,9 @@ class Walk:
                     continue
             self._named(function, module, ".".join(chain), value, strict=known is not None)
         if known is None:  # what a library imports when it runs is its own, and may not be loaded yet
-            self._read |= code.variables
+            self._read |= code.reads.variables
             return
-        for name, attribute, level in code.imports:
+        for name, attribute, level in code.reads.imports:
             with suppress(Exception):  # what can't be imported fails when it runs, too
                 absolute = importlib.util.resolve_name("." * level + name, scope.get("__package__"))
                 self._imported(function, absolute, attribute, known)
