@@ -7,11 +7,11 @@ report there, whole.
 
 from __future__ import annotations
 
-import json
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import takewhile
 from pathlib import Path
 from secrets import token_hex
 from shutil import rmtree
@@ -22,7 +22,7 @@ _PREFIX = ".exports-"
 _FINAL = "exports"
 # Seconds after which a staging folder is left of a run that was killed.
 _ABANDONED = 24 * 3600
-_SCHEMA = "pytest-htp/report/"
+_SCHEMA = '"schema":"pytest-htp/report/'
 _LOCK = ".report.lock"
 # Seconds to wait for another run that is writing its report here (a hundred large exports take 2.3 s).
 _PATIENCE = 60
@@ -104,10 +104,13 @@ def put_in_place(config: pytest.Config, report_dir: Path) -> None:
 
 
 def is_report(report_dir: Path) -> bool:
-    """Whether the folder holds a report that this plugin wrote."""
+    """Whether the folder holds a report that this plugin wrote.
+
+    It is told by the lines before its exports, which may be long.
+    """
     try:
-        with (report_dir / "report.json").open(encoding="utf-8") as stream:
-            found = json.load(stream)
-    except (OSError, ValueError, RecursionError):
+        with (report_dir / "report.json").open(encoding="utf-8", errors="replace") as stream:
+            head = takewhile(lambda line: not line.startswith('"exports":'), stream)
+            return any(line.startswith(_SCHEMA) for line in head)
+    except OSError:
         return False
-    return isinstance(found, dict) and str(found.get("schema", "")).startswith(_SCHEMA)

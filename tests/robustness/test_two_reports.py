@@ -11,9 +11,11 @@ from typing import Any, cast
 
 import pytest
 
+from pytest_htp.report.model import build_report, dump_report
 from pytest_htp.session import artifacts
 
 _ROUNDS = 40
+EMPTY = dump_report(build_report([], {}))
 
 
 def _run(folder: Path, together: Barrier) -> None:
@@ -28,7 +30,7 @@ def _run(folder: Path, together: Barrier) -> None:
         together.wait()
         with artifacts.one_at_a_time(folder):
             artifacts.put_in_place(config, folder)
-            (folder / "report.json").write_text(json.dumps({"schema": "pytest-htp/report/1", "token": token}))
+            (folder / "report.json").write_text(EMPTY)
             found = {path.read_text() for path in (folder / "exports").rglob("baseline.json")}
             assert found == {token}, "the files of one run, whole"
         together.wait()
@@ -47,3 +49,15 @@ def test_a_folder_without_locks(tmp_path: Path) -> None:
     with artifacts.one_at_a_time(tmp_path):
         (tmp_path / "written").touch()
     assert (tmp_path / "written").exists()
+
+
+def test_a_report_is_told_by_the_lines_before_its_exports(tmp_path: Path) -> None:
+    file = tmp_path / "report.json"
+    assert not artifacts.is_report(tmp_path)
+    head, exports, _ = EMPTY.partition('"exports":')
+    file.write_bytes(f"{head}{exports}[".encode() + b"\xff" * 2**20)
+    assert artifacts.is_report(tmp_path), "the rest is not read"
+    file.write_bytes(b"\xff")
+    assert not artifacts.is_report(tmp_path)
+    file.write_text(json.dumps({"several": [json.loads(EMPTY)]}, indent=0))
+    assert not artifacts.is_report(tmp_path)
