@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -34,26 +34,29 @@ def labels(exports: Iterable[ExportResult]) -> dict[Key, str]:
         of_name[result.name][key] = [*path.split("/"), *inside.split("[")[0].split("::")[:-1]]
     found = {}
     for name, places in of_name.items():
+        ends = Counter(end for parts in places.values() for end in _ends(parts))
         for key, parts in places.items():
-            others = [other for other in places.values() if other is not parts]
-            found[key] = f"{_distinct_end(key[0], parts, others)}{name}"
+            found[key] = f"{_distinct_end(key[0], parts, ends) if len(places) > 1 else ''}{name}"
     return found
 
 
 def under_labels(exports: Sequence[ExportResult]) -> list[ExportResult]:
     """The exports as they are shown: their labels for names."""
-    shown = labels(exports)
-    return [replace(result, name=shown[key_of(result)]) for result in exports]
+    names = labels(exports)
+    shown = [replace(result, name=names[key_of(result)]) for result in exports]
+    for result, other in zip(exports, shown, strict=True):
+        vars(other).update(vars(result))  # its records, where they were typed already
+    return shown
 
 
-def _distinct_end(nodeid: str, parts: Sequence[str], others: Sequence[Sequence[str]]) -> str:
-    """The shortest end of a place that no other place has, up to its ``::``; empty where there are no others."""
-    if not others:
-        return ""
-    count = next(
-        (length for length in range(1, len(parts)) if all(other[-length:] != parts[-length:] for other in others)),
-        len(parts),
-    )
+def _ends(parts: Sequence[str]) -> list[tuple[str, ...]]:
+    """The ends of a place, the shortest first."""
+    return [tuple(parts[-length:]) for length in range(1, len(parts) + 1)]
+
+
+def _distinct_end(nodeid: str, parts: Sequence[str], ends: Mapping[tuple[str, ...], int]) -> str:
+    """The shortest end of a place that no other place has, up to its ``::``; ``ends`` are those of all places."""
+    count = next((len(end) for end in _ends(parts) if ends[end] == 1), len(parts))
     starts = [0, *(match.end() for match in _PARTS.finditer(nodeid))]
     return f"{nodeid[starts[len(parts) - count] : starts[len(parts)] if len(parts) < len(starts) else None]}"
 

@@ -54,7 +54,8 @@ def put_on_report(item: pytest.Item, report: pytest.TestReport, *, html: bool) -
     outcome = "failed" if subtest_failed(item) and report.outcome == "passed" else report.outcome
     results = [finished(result, outcome) for result in exports.results]
     run = HtpRun.of(item.config)
-    Carried(results=results, notes=run.notes(), unwritten=exports.unwritten, unkept=run.unkept).put_on(report)
+    carried = Carried(results=results, notes=run.notes(), unwritten=exports.unwritten, unkept=run.unkept)
+    carried.put_on(report, item.config)
     # JUnit files take the properties from the report of the teardown, which copies the item's.
     others = [given for given in item.user_properties if not given[0].startswith("htp.")]
     item.user_properties[:] = [*others, *junit_properties(results)]

@@ -37,7 +37,7 @@ def note_on_report(item: pytest.Item, report: pytest.TestReport) -> None:
         file=file,
         line=line,
     )
-    Carried(incomplete=entry).put_on(report)
+    Carried(incomplete=entry).put_on(report, item.config)
 
 
 def lost(nodeid: str, message: str) -> Incomplete:

@@ -109,9 +109,12 @@ def end(item: pytest.Item) -> None:
 
 
 def close(item: pytest.Item) -> None:
-    """After the test and its fixtures: remove what it left on disk."""
+    """After the test and its fixtures: remove what it left on disk, and let go of what its report carries."""
     exports = _exports(item)
-    if exports is not None and exports.saved:
+    if exports is None:
+        return
+    exports.let_go()
+    if exports.saved:
         from pytest_htp.exporter.graph import remove_model
 
         for path in exports.saved:

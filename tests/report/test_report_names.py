@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pytest_htp.monitor.text import shorten
 from pytest_htp.report.markdown import render_markdown
-from pytest_htp.report.names import cut_apart, labels
+from pytest_htp.report.names import cut_apart, labels, under_labels
 from pytest_htp.report.terminal import summary_lines
 
 
@@ -43,6 +43,13 @@ def test_inherited_tests_are_told_apart(nodeids: list[str], expected: list[str])
     for name in expected:
         assert any(name in line for line in table)
         assert name in unescape(render_markdown(report))
+
+
+def test_records_are_typed_once() -> None:
+    clean = record([row("", "M", {"Add": 1})], "M")
+    results = build_report([result("t", clean, clean)], {}).exports
+    typed = results[0].current
+    assert under_labels(results)[0].current is typed
 
 
 def test_what_differs_is_kept() -> None:
