@@ -55,7 +55,7 @@ def test_what_a_page_showed_ends_with_it() -> None:
     with no_search_for_cycles():
         for _ in render_pages(report_of(PAGE_SIZE + 1)):
             pass
-        assert not any(isinstance(value, TreeNode) for value in gc.get_objects())
+        assert TreeNode not in {type(value) for value in gc.get_objects()}
 
 
 def test_one_page_says_nothing_of_pages() -> None:
