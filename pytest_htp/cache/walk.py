@@ -41,7 +41,7 @@ from pytest_htp.cache.libraries import Libraries, member_names
 from pytest_htp.cache.names import attributes_of, cell_content, public, resolve
 from pytest_htp.cache.operators import describe_operator
 from pytest_htp.cache.parts import LRU_CACHE, keeps_more, kept_by, parts_of
-from pytest_htp.cache.places import Place, file_name, is_generated, is_installed, made_by_library, place_of
+from pytest_htp.cache.places import TOOLCHAIN, Place, file_name, is_generated, is_installed, made_by_library, place_of
 from pytest_htp.cache.running import Function, doubt_of, first_doubt, is_way_in, may_run, variables_of
 from pytest_htp.cache.tensors import Tensors
 
@@ -431,7 +431,9 @@ class Walk:
     def _imported(self, function: types.FunctionType, name: str, attribute: str, known: Function | None) -> None:
         """An import that a function of the user's makes: the forward pass would make it, too."""
         own = self._place(name) is Place.USER
-        module = importlib.import_module(name) if own else sys.modules.get(name)
+        # What exporting loads is looked at where nothing was exported, too; other libraries only if they are loaded.
+        loads = own or name.partition(".")[0] in TOOLCHAIN
+        module = importlib.import_module(name) if loads else sys.modules.get(name)
         if module is None:
             return
         if own and attribute and not hasattr(module, attribute):

@@ -234,6 +234,18 @@ def test_what_cannot_be_told_is_not_kept(tmp_path: Path) -> None:
         assert notes(run)["test_net"] == "not kept: Net.forward in net.py reads the clock"
 
 
+def test_what_only_an_export_imports_changes_no_request(tmp_path: Path) -> None:
+    net = NET.replace(
+        "def forward(self, x):\n        return self.last",
+        "def forward(self, x):\n        from onnx_ir import Model\n        return self.last",
+    )
+    example = project(tmp_path, TEST.replace("import onnx_ir as ir\n", "").replace("    assert ir.load", "    # "))
+    example.write({"net.py": net})
+    example.run_pytest("--snapshot-update", "--htp-cache", subprocess=True, outcomes={"passed": 2})
+    run = example.run_pytest("--htp-cache", "-k", "wide", subprocess=True, outcomes={"passed": 1, "deselected": 1})
+    assert set(cached(run).values()) == {True}
+
+
 @pytest.mark.parametrize(
     ("option", "message"),
     [
