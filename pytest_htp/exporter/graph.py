@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_htp.errors import HTPUsageError
+
 if TYPE_CHECKING:
     import onnx
     import onnx_ir as ir
@@ -39,14 +41,24 @@ class SavedGraph(Graph):
 
     @property
     def model(self) -> ir.Model:
-        """The graph, which is read once."""
+        """The graph, which is read once.
+
+        Raises:
+            HTPUsageError: it contradicts itself.
+        """
         return self._read
 
     @cached_property
     def _read(self) -> ir.Model:
         import onnx_ir as ir
 
-        model = ir.serde.deserialize_model(self._proto)
+        try:
+            model = ir.serde.deserialize_model(self._proto)
+        except Exception as error:  # the file was whole, so it was put into the cache like this
+            raise HTPUsageError(
+                f"the graph of this export was taken from the cache and is none that can be read ({error}); somebody else "
+                "put it there: empty the folder of --htp-cache and run again"
+            ) from error
         ir.external_data.set_base_dir(model.graph, self._folder)
         model.metadata_props.pop(STRUCTURE_ONLY, None)
         return model

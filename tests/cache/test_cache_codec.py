@@ -17,6 +17,7 @@ from torch import nn
 from pytest_htp import HTPExport, HTPExporter
 from pytest_htp.cache.codec import decode, encode, same
 from pytest_htp.cache.store import Broken
+from pytest_htp.errors import HTPUsageError
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +120,14 @@ def test_a_file_that_is_no_graph_is_refused_before_it_is_asked_for(
     (folder / "model.onnx").write_bytes(content)
     with pytest.raises(Broken):
         decode(value, folder)
+
+
+def test_a_graph_that_contradicts_itself_is_told_by_one_message(export: HTPExport, tmp_path: Path) -> None:
+    folder = copytree(export.onnx_path.parent, tmp_path / "found")
+    value = json.loads(json.dumps(encode(export)).replace(str(export.onnx_path.parent), str(folder)))
+    model = onnx.load(export.onnx_path)
+    model.graph.initializer[0].data_type = 99
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    found = decode(value, folder)
+    with pytest.raises(HTPUsageError, match=r"taken from the cache .* empty the folder of --htp-cache"):
+        assert found.program
