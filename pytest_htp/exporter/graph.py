@@ -56,8 +56,8 @@ class SavedGraph(Graph):
             model = ir.serde.deserialize_model(self._proto)
         except Exception as error:  # the file was whole, so it was put into the cache like this
             raise HTPUsageError(
-                f"the graph of this export was taken from the cache and is none that can be read ({error}); somebody else "
-                "put it there: empty the folder of --htp-cache and run again"
+                f"the graph of this export was taken from the cache and is none that can be read ({error}); somebody "
+                "else put it there: empty the folder of --htp-cache and run again"
             ) from error
         ir.external_data.set_base_dir(model.graph, self._folder)
         model.metadata_props.pop(STRUCTURE_ONLY, None)
