@@ -99,25 +99,11 @@ class HTPExporter:
         Raises:
             HTPExportError: a step failed; no ``.onnx`` is left behind, the monitor's files say what happened.
         """
-        return export_model(
-            model, inputs, Path(output_path), self.options, progress=self._progress, module_name=self._module_name
-        )
-
-
-def export_model(
-    model: object,
-    inputs: object,
-    path: Path,
-    options: ExportOptions,
-    *,
-    progress: LiveProgress | None,
-    module_name: NamingRule | None,
-) -> HTPExport:
-    """:meth:`HTPExporter.export` with options that are checked already."""
-    if path.is_dir() or not path.name:
-        raise refused_path(path)
-    with _ONE_AT_A_TIME, loaded_set_aside(), progress or LiveProgress() as live:
-        return _Export(options, path, live, module_name).run(model, inputs)
+        path = Path(output_path)
+        if path.is_dir() or not path.name:
+            raise refused_path(path)
+        with _ONE_AT_A_TIME, loaded_set_aside(), self._progress or LiveProgress() as progress:
+            return _Export(self.options, path, progress, self._module_name).run(model, inputs)
 
 
 class _Export:

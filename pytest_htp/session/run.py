@@ -75,12 +75,11 @@ class HtpRun:
             if kept is not None:
                 made = Made(kept.export, cached=True, note="hit", structures=kept.structures)
                 return self._keep(request, made, item, export_name)
-        from pytest_htp.exporter.exporter import export_model  # with onnx-ir and sympy: a second
+        from pytest_htp.exporter.exporter import HTPExporter  # with onnx-ir and sympy: a second
         from pytest_htp.exporter.save import structures
 
-        source = resolved if resolved is not None else model
-        path = folder / "model.onnx"
-        export = export_model(source, inputs, path, chosen, progress=self._live(), module_name=rule)
+        exporter = HTPExporter(progress=self._live(), module_name=rule, **options)
+        export = exporter.export(resolved if resolved is not None else model, inputs, folder / "model.onnx")
         wanted = self.cache is not None or self.settings.report_dir is not None
         made = Made(export, structures=structures(export) if wanted else {})
         if request is None:
